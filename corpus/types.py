@@ -1,0 +1,90 @@
+"""The nouns of the project: what every package passes to the next.
+
+    Query(question, image) -> [Hit(passage, score)] -> Answer(text, citations)
+"""
+
+from dataclasses import dataclass, field
+
+from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The unit of retrieval: a short text that can prove an answer.
+
+    Attributes:
+        id: unique within its corpus, for example "factbook:FR:Currency".
+        title: what the passage is about, for example "France".
+        text: the passage as the retriever and the generator read it.
+        url: where a reader can check it; "" when unknown.
+        source: the collection it comes from, with its licence.
+        section: the part of the page it is taken from; "" for a lead.
+        entity: the id of the thing it describes; "" when unknown.
+    """
+
+    id: str
+    title: str
+    text: str
+    url: str = ""
+    source: str = ""
+    section: str = ""
+    entity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question about a picture. `image` is RGB, or None for a question without one."""
+
+    question: str
+    image: Image | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved passage and its late-interaction score (higher is better)."""
+
+    passage: Passage
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a benchmark: a query with what counts as right.
+
+    Attributes:
+        id: unique within the file.
+        image: path of the picture, relative to the benchmark's image directory.
+        question: the question text.
+        answers: acceptable answers; empty when only retrieval is judged.
+        gold_passage_ids: passages that prove an answer; any one of them counts.
+    """
+
+    id: str
+    image: str
+    question: str
+    answers: tuple[str, ...] = ()
+    gold_passage_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that supports an answer. It was in the prompt that made the answer.
+
+    Attributes:
+        passage_id: the cited passage.
+        number: its number in the prompt, from 1.
+        origin: "generator" when the generator wrote the number, "match" when the
+            answer was found word for word in the passage afterwards.
+    """
+
+    passage_id: str
+    number: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the user reads: a short text and the passages that prove it."""
+
+    text: str
+    citations: tuple[Citation, ...] = field(default=())
