@@ -1,0 +1,55 @@
+"""Errors of the retriever: checkpoints and the passage index.
+
+RetrieverError
+  InvalidCheckpoint    not a checkpoint, or not one of this architecture
+  CheckpointMismatch   its weights have other names or shapes than the model
+  IndexNotReady        there is no finished index for this checkpoint and corpus: build one
+  IndexUnavailable     there is one, and it cannot be used now: locked, disk full, damaged
+"""
+
+from collections.abc import Iterable
+
+from corpus.errors import KbvqaError
+
+MAX_LISTED = 10
+
+
+class RetrieverError(KbvqaError):
+    """Something the retriever needs is missing or not what it should be."""
+
+
+class InvalidCheckpoint(RetrieverError):
+    """The directory is not a checkpoint, is of another architecture, or holds unusable weights."""
+
+
+class CheckpointMismatch(RetrieverError):
+    """The weights do not fit the model that the checkpoint's config describes.
+
+    Attributes:
+        missing: names the model needs and the file does not have.
+        unexpected: names the file has and the model does not.
+    """
+
+    def __init__(self, missing: Iterable[str], unexpected: Iterable[str]) -> None:
+        self.missing, self.unexpected = tuple(missing), tuple(unexpected)
+        super().__init__(
+            "the weights do not fit the model: "
+            f"{_listed('missing', self.missing)}; {_listed('unexpected', self.unexpected)}. "
+            "Is config.json the one saved with these weights?"
+        )
+
+
+class IndexNotReady(RetrieverError):
+    """No finished index for this checkpoint and corpus. The message has the command to run."""
+
+
+class IndexUnavailable(RetrieverError):
+    """The index cannot be used now: in use by another process, disk full, or damaged."""
+
+
+def _listed(label: str, names: tuple[str, ...]) -> str:
+    """Return "2 missing (a, b)", cut to the first ten names."""
+    if not names:
+        return f"0 {label}"
+    more = f", and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{len(names)} {label} ({', '.join(names[:MAX_LISTED])}{more})"
