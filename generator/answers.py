@@ -1,0 +1,69 @@
+"""From a completion to an answer with the passages that prove it. Pure functions."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from corpus.types import Answer, Citation, Hit
+from generator.errors import BadCompletion
+
+_CITATION = re.compile(
+    r"\s*\[\s*(?:passages?\s*)?(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*\]", re.IGNORECASE
+)
+_UNFINISHED_CITATION = re.compile(r"\s*\[[\d\s,;]*$")
+_NOT_WORD = re.compile(r"[\W_]+")
+_QUOTES = "\"'“”‘’«»`"
+
+
+def parse_answer(completion: str, hits: Sequence[Hit]) -> Answer:
+    """Return the answer in `completion`, with its citations in the order written.
+
+    Args:
+        completion: what the generator wrote; only its first line counts.
+        hits: the hits that were in the prompt, in that order.
+
+    A citation of a passage that was not in the prompt is dropped. When none is left,
+    the passages that contain the answer word for word are cited.
+
+    Raises:
+        BadCompletion: there is no text beside the citations.
+    """
+    line = completion.strip().partition("\n")[0]
+    text = _tidy(_UNFINISHED_CITATION.sub("", _CITATION.sub("", line)))
+    if not text:
+        raise BadCompletion(
+            f"The generator wrote no answer: {completion[:80]!r}. Ask again or rephrase."
+        )
+    numbers = [int(n) for group in _CITATION.findall(line) for n in re.findall(r"\d+", group)]
+    cited = [n for n in dict.fromkeys(numbers) if 1 <= n <= len(hits)]
+    origin = "generator" if cited else "match"
+    if not cited:
+        cited = [n for n, hit in enumerate(hits, start=1) if contains(hit.passage.text, text)]
+    return Answer(text, tuple(Citation(hits[n - 1].passage.id, n, origin) for n in cited))
+
+
+def contains(text: str, phrase: str) -> bool:
+    """Return whether `text` has the words of `phrase` in sequence, however written.
+
+    >>> contains("Its capital is São Tomé.", "sao tomé")
+    True
+    >>> contains("Parisian cafés", "Paris")
+    False
+    """
+    return bool(words := _words(phrase)) and f" {words} " in f" {_words(text)} "
+
+
+def _words(text: str) -> str:
+    """Return the words of `text`, lower case, without accents, one space between."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return _NOT_WORD.sub(" ", plain.casefold()).strip()
+
+
+def _tidy(text: str) -> str:
+    text = " ".join(text.split()).removeprefix("Answer:").strip()
+    # "U.S." and "J. R. R." keep their period.
+    if re.search(r"\w{2}[”\"')]*\.$", text):
+        text = text[:-1]
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
+        text = text.strip(_QUOTES)
+    return text.strip()

@@ -1,0 +1,26 @@
+"""Errors of the generator: a server that cannot be used, or text that is no answer.
+
+KbvqaError
+  GeneratorError
+    GeneratorUnavailable   not reachable, refused the key or the model, or broken
+    GeneratorTimeout       reachable, but too slow
+    BadCompletion          it replied, but not with a completion that can be used
+"""
+
+from corpus.errors import KbvqaError
+
+
+class GeneratorError(KbvqaError):
+    """The generator gave no answer."""
+
+
+class GeneratorUnavailable(GeneratorError):
+    """The generator cannot be used as it is configured or in its present state."""
+
+
+class GeneratorTimeout(GeneratorError):
+    """The generator did not finish in the time it is given."""
+
+
+class BadCompletion(GeneratorError):
+    """The generator replied, but with nothing that can be read as an answer."""
