@@ -1,0 +1,165 @@
+"""Queries and passages to late-interaction embeddings, in batches.
+
+Shapes: B queries, L text tokens, Q query rows, P passage rows, D embedding dim.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from corpus.types import Passage, Query
+from retriever.checkpoint import Checkpoint
+from retriever.efficientnet import EfficientNetLite0
+from retriever.text_vision import TextVision
+from retriever.vision import EfficientNetVisionEncoder
+
+# Passages are sorted by length within a window, so that a batch holds equals and little padding.
+WINDOW = 1024
+TOKENS_PER_BATCH = 4096
+
+Embedding = np.ndarray  # [rows, D] float32, unit rows
+
+
+def best_device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+class Encoder:
+    """A checkpoint on a device.
+
+    Args:
+        checkpoint: what `load_checkpoint` returned.
+        device: default `best_device()`.
+        instruction: put before every question, with a separator, for checkpoints
+            trained with instructions (PreFLMR); None for the checkpoint's habit.
+    """
+
+    # One of the instructions that PreFLMR was trained with on image-question queries.
+    INSTRUCTION = "Using the provided image, obtain documents that address the subsequent question"
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device | None = None,
+        instruction: str | None = None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = device or best_device()
+        self.model = checkpoint.model.to(self.device)
+        separator = self.model.config.mask_instruction_token
+        if instruction is None and separator is not None:
+            instruction = self.INSTRUCTION
+        self.prefix = f"{instruction.strip().rstrip(':')}{separator or ':'} " if instruction else ""
+
+    @property
+    def dim(self) -> int:
+        """Return D."""
+        return self.model.config.dim
+
+    @torch.inference_mode()
+    def encode_queries(self, queries: Sequence[Query]) -> list[Embedding]:
+        """Return one embedding [Q, D] a query, without the rows that are masked out.
+
+        Queries with and without a picture may be mixed.
+        """
+        results: dict[int, Embedding] = {}
+        for has_image in (True, False):
+            chosen = [i for i, q in enumerate(queries) if (q.image is not None) == has_image]
+            if chosen:
+                rows = self._encode_alike([queries[i] for i in chosen])
+                results.update(zip(chosen, rows, strict=True))
+        return [results[i] for i in range(len(queries))]
+
+    def _encode_alike(self, queries: Sequence[Query]) -> list[Embedding]:
+        """Encode queries that all have a picture, or all have none."""
+        pixels, seen = None, [""] * len(queries)
+        images = [q.image for q in queries if q.image is not None]
+        vision = None
+        if images and self.model.config.use_vision_encoder:
+            pixels = self.checkpoint.image_processor(images).to(self.device)
+            tower = self.model.query_vision_encoder
+            if isinstance(tower, EfficientNetVisionEncoder):
+                maps = tower.vision_model(pixels)
+                vision = tower.neck(tower.grid_features(maps))
+                if self.checkpoint.text_vision is not None:
+                    seen = describe(tower.vision_model, maps[-1], self.checkpoint.text_vision)
+            else:
+                vision = tower(pixels)
+        texts = [self.prefix + q.question + s for q, s in zip(queries, seen, strict=True)]
+        tokens = {k: v.to(self.device) for k, v in self.checkpoint.query_tokenizer(texts).items()}
+        text_BLH = self.model.query_text_encoder(tokens["input_ids"], tokens["attention_mask"])
+        rows_BQD = self.model.embed_query(tokens["input_ids"], text_BLH, vision)
+        return [_drop_zero_rows(row.float().cpu()) for row in rows_BQD]
+
+    @torch.inference_mode()
+    def classify(self, image: Image.Image) -> str:
+        """Return what text-based vision writes behind a question about this picture."""
+        tower = self.model.query_vision_encoder if self.model.config.use_vision_encoder else None
+        settings = self.checkpoint.text_vision
+        if settings is None or not isinstance(tower, EfficientNetVisionEncoder):
+            return ""
+        maps = tower.vision_model(self.checkpoint.image_processor([image]).to(self.device))
+        return describe(tower.vision_model, maps[-1], settings)[0].strip()
+
+    def encode_passages(
+        self, passages: Iterable[Passage]
+    ) -> Iterator[tuple[list[Passage], list[Embedding]]]:
+        """Yield passages with their embeddings [P, D], window by window, in reading order.
+
+        Masked rows (padding, punctuation) are removed. A text longer than the tokenizer's
+        limit is cut there.
+        """
+        source = iter(passages)
+        while window := list(islice(source, WINDOW)):
+            yield window, self._encode_window([p.text for p in window])
+
+    @torch.inference_mode()
+    def _encode_window(self, texts: Sequence[str]) -> list[Embedding]:
+        tokenizer = self.checkpoint.passage_tokenizer
+        rows = tokenizer.encode(texts)
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        embeddings: dict[int, Embedding] = {}
+        for batch in _batches(order, [len(row) for row in rows]):
+            tokens = tokenizer.pad([rows[i] for i in batch])
+            ids = tokens["input_ids"].to(self.device)
+            rows_BPD, mask_BP = self.model.encode_passage(
+                ids, tokens["attention_mask"].to(self.device)
+            )
+            for i, row, mask in zip(batch, rows_BPD.float().cpu(), mask_BP.cpu(), strict=True):
+                embeddings[i] = row[mask].numpy()
+        return [embeddings[i] for i in range(len(texts))]
+
+
+def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[str]:
+    """Return one sentence a picture, from the tower's last feature map [B, C, H, W]."""
+    best = tower.classify(head).softmax(-1).topk(settings.max_names)
+    return [
+        settings.describe(probabilities, ids)
+        for probabilities, ids in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+
+
+def _drop_zero_rows(rows_QD: Tensor) -> Embedding:
+    kept: Embedding = rows_QD[rows_QD.abs().sum(-1) > 0].numpy()
+    return kept
+
+
+def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Split indices, sorted by length, into batches of at most TOKENS_PER_BATCH with padding."""
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * lengths[i] > TOKENS_PER_BATCH:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

@@ -1,0 +1,118 @@
+"""Pictures to pixel tensors, as the vision towers were trained to see them.
+
+Pillow and numpy only: the same numbers as transformers' CLIPImageProcessor
+(bicubic resize of the shortest edge, centre crop, scale, normalise), without
+torchvision. A processor is described by the preprocessor_config.json that
+Hugging Face repositories carry.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from retriever.errors import InvalidCheckpoint
+
+CONFIG_NAME = "preprocessor_config.json"
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageProcessor:
+    """What happens to a picture before the vision tower.
+
+    Attributes:
+        shortest_edge: the shorter side after resizing, aspect kept; None to stretch
+            the picture to `size` whatever its aspect (nothing is cut off).
+        size: height and width of the result, in pixels.
+        mean: per channel, on the 0..1 scale.
+        std: per channel, on the 0..1 scale.
+        resample: Pillow's resampling filter.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    shortest_edge: int | None = 224
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
+    resample: int = Image.Resampling.BICUBIC
+
+    @classmethod
+    def from_pretrained(cls, directory: Path) -> "ImageProcessor":
+        """Return the processor that a checkpoint's preprocessor_config.json describes."""
+        path = directory / CONFIG_NAME
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            size = config["size"]
+            crop = config.get("crop_size", size)
+            if isinstance(crop, int):
+                crop = {"height": crop, "width": crop}
+            stretch = "shortest_edge" not in size
+            return cls(
+                size=_height_width(size if stretch else crop),
+                shortest_edge=None if stretch else int(size["shortest_edge"]),
+                mean=tuple(config["image_mean"]),
+                std=tuple(config["image_std"]),
+                resample=int(config.get("resample", Image.Resampling.BICUBIC)),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise InvalidCheckpoint(
+                f"{path}: cannot read the image processor's settings ({exc!r}). "
+                "Copy the file from the repository of the checkpoint's vision model."
+            ) from exc
+
+    def save_pretrained(self, directory: Path) -> None:
+        """Write preprocessor_config.json so that `from_pretrained` gives this processor back."""
+        height, width = self.size
+        size = {"height": height, "width": width}
+        config = {
+            "image_processor_type": "CLIPImageProcessor",
+            "do_convert_rgb": True,
+            "do_resize": True,
+            "do_center_crop": self.shortest_edge is not None,
+            "do_rescale": True,
+            "do_normalize": True,
+            "size": size if self.shortest_edge is None else {"shortest_edge": self.shortest_edge},
+            "crop_size": size,
+            "resample": int(self.resample),
+            "rescale_factor": 1 / 255,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+        }
+        path = directory / CONFIG_NAME
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return pixel values [B, 3, H, W] in float32 for B pictures."""
+        if not images:
+            raise ValueError("no pictures were given")
+        mean = np.asarray(self.mean, dtype=np.float32)
+        std = np.asarray(self.std, dtype=np.float32)
+        pixels = np.stack([self._crop(image.convert("RGB")) for image in images])
+        normalised = (pixels.astype(np.float32) / 255 - mean) / std
+        return torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))
+
+    def _crop(self, image: Image.Image) -> np.ndarray:
+        height, width = self.size
+        resample = Image.Resampling(self.resample)
+        if self.shortest_edge is None:
+            return np.asarray(image.resize((width, height), resample))
+        scale = self.shortest_edge / min(image.size)
+        # The longer side is cut to whole pixels, as transformers does.
+        new_width, new_height = (
+            self.shortest_edge if side == min(image.size) else int(side * scale)
+            for side in image.size
+        )
+        resized = image.resize((new_width, new_height), resample)
+        top, left = (resized.height - height) // 2, (resized.width - width) // 2
+        # Pillow pads with black where the crop reaches outside the picture.
+        return np.asarray(resized.crop((left, top, left + width, top + height)))
+
+
+def _height_width(size: dict[str, int]) -> tuple[int, int]:
+    return int(size["height"]), int(size["width"])
