@@ -1,6 +1,6 @@
 """The nouns of the project: what every package passes to the next.
 
-    Query(question, image) -> [Hit(passage, score)] -> Answer(text, citations)
+Query(question, image) -> [Hit(passage, score)] -> Answer(text, citations)
 """
 
 from dataclasses import dataclass, field

@@ -113,9 +113,7 @@ def convert_published_weights(published: Mapping[str, Tensor]) -> dict[str, Tens
     names = {re.sub(r"(^|\.)_", r"\1", name): tensor for name, tensor in published.items()}
     converted = {"fc.weight": names["fc.weight"], "fc.bias": names["fc.bias"]}
     for name in [n for n in names if re.search(r"conv(_\w+)?\.weight$", n)]:
-        norm = _norm_of(
-            name, f"{name.rpartition('.')[0].rpartition('.')[0]}.expand_conv.weight" in names
-        )
+        norm = _norm_of(name)
         scale = names[f"{norm}.weight"] / (names[f"{norm}.running_var"] + BATCH_NORM_EPS).sqrt()
         converted[name] = names[name] * scale[:, None, None, None]
         converted[name.replace(".weight", ".bias")] = (
@@ -124,7 +122,7 @@ def convert_published_weights(published: Mapping[str, Tensor]) -> dict[str, Tens
     return {name: tensor.to(torch.float32).contiguous() for name, tensor in converted.items()}
 
 
-def _norm_of(conv_weight: str, expands: bool) -> str:
+def _norm_of(conv_weight: str) -> str:
     """Return the name of the batch normalisation that follows a convolution."""
     block, _, conv = conv_weight.removesuffix(".weight").rpartition(".")
     number = {
