@@ -29,6 +29,7 @@ _DECODE_ERRORS = (
     LookupError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )

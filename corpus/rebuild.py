@@ -94,7 +94,7 @@ def select_passages(
         return (
             passage.id.startswith("factbook:")
             or passage.entity in used_entities
-            or not class_names.isdisjoint(_number_forms(passage.title))
+            or passage.title.casefold() in class_names
         )
 
     chosen = {passage.id for passage in passages if wanted(passage)}
