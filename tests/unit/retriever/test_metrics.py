@@ -1,5 +1,6 @@
 """Retrieval metrics: the numbers of the released evaluator, and cases worked by hand."""
 
+import doctest
 import json
 import math
 from pathlib import Path
@@ -7,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from retriever import metrics
 from retriever.metrics import mean_and_stderr, pseudo_recall_at_k, recall_at_k
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "golden" / "retrieval_metrics.json").read_text()
 )
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    assert doctest.testmod(metrics) == (0, 3)
 
 
 @pytest.mark.parametrize("k", GOLDEN["Ks"])
