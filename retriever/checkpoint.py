@@ -27,6 +27,7 @@ from retriever.tokenization import PassageTokenizer, QueryTokenizer
 
 WEIGHTS_NAME = "model.safetensors"
 WEIGHTS_INDEX_NAME = "model.safetensors.index.json"
+CALIBRATION_NAME = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Checkpoint:
     Attributes:
         name: the directory's name or the repository id.
         revision: sha256 over config.json and the weights, 12 hex digits.
+        text_vision: settings of text-based vision; None where the checkpoint uses none.
+        unsure_below: best scores under this mean "not sure"; None where never calibrated.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Checkpoint:
     passage_tokenizer: PassageTokenizer
     image_processor: ImageProcessor
     text_vision: TextVision | None = None
+    unsure_below: float | None = None
 
     @property
     def id(self) -> str:
@@ -77,6 +81,7 @@ def load_checkpoint(location: Path | str, revision: str | None = None) -> Checkp
             ImageProcessor.from_pretrained(directory) if has_processor else ImageProcessor()
         ),
         text_vision=TextVision.from_pretrained(directory),
+        unsure_below=_read_calibration(directory),
     )
 
 
@@ -179,8 +184,21 @@ def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
     checkpoint.image_processor.save_pretrained(directory)
     if checkpoint.text_vision is not None:
         checkpoint.text_vision.save_pretrained(directory)
+    if checkpoint.unsure_below is not None:
+        calibration = json.dumps({"unsure_below": checkpoint.unsure_below}) + "\n"
+        (directory / CALIBRATION_NAME).write_text(calibration, encoding="utf-8")
     tensors = {name: t.contiguous() for name, t in checkpoint.model.state_dict().items()}
     save_file(tensors, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+
+
+def _read_calibration(directory: Path) -> float | None:
+    path = directory / CALIBRATION_NAME
+    if not path.exists():
+        return None
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["unsure_below"])
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InvalidCheckpoint(f"{path}: needs a number 'unsure_below' ({exc!r}).") from exc
 
 
 def checkpoint_hash(directory: Path) -> str:

@@ -5,10 +5,11 @@ Shapes: B queries, L text tokens, Q query rows, P passage rows, D embedding dim.
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
 
 from corpus.types import Passage, Query
@@ -21,7 +22,14 @@ from retriever.vision import EfficientNetVisionEncoder
 WINDOW = 1024
 TOKENS_PER_BATCH = 4096
 
-Embedding = np.ndarray  # [rows, D] float32, unit rows
+Embedding = NDArray[np.float32]  # [rows, D], unit rows
+
+
+class EncodedQuery(NamedTuple):
+    """A query's embedding [Q, D], and what text-based vision wrote behind its question."""
+
+    rows_QD: Embedding
+    seen: str
 
 
 def best_device() -> torch.device:
@@ -66,12 +74,12 @@ class Encoder:
         return self.model.config.dim
 
     @torch.inference_mode()
-    def encode_queries(self, queries: Sequence[Query]) -> list[Embedding]:
-        """Return one embedding [Q, D] a query, without the rows that are masked out.
+    def encode_queries(self, queries: Sequence[Query]) -> list[EncodedQuery]:
+        """Return the queries' embeddings, without the rows that are masked out.
 
         Queries with and without a picture may be mixed.
         """
-        results: dict[int, Embedding] = {}
+        results: dict[int, EncodedQuery] = {}
         for has_image in (True, False):
             chosen = [i for i, q in enumerate(queries) if (q.image is not None) == has_image]
             if chosen:
@@ -79,7 +87,7 @@ class Encoder:
                 results.update(zip(chosen, rows, strict=True))
         return [results[i] for i in range(len(queries))]
 
-    def _encode_alike(self, queries: Sequence[Query]) -> list[Embedding]:
+    def _encode_alike(self, queries: Sequence[Query]) -> list[EncodedQuery]:
         """Encode queries that all have a picture, or all have none."""
         pixels, seen = None, [""] * len(queries)
         images = [q.image for q in queries if q.image is not None]
@@ -98,17 +106,10 @@ class Encoder:
         tokens = {k: v.to(self.device) for k, v in self.checkpoint.query_tokenizer(texts).items()}
         text_BLH = self.model.query_text_encoder(tokens["input_ids"], tokens["attention_mask"])
         rows_BQD = self.model.embed_query(tokens["input_ids"], text_BLH, vision)
-        return [_drop_zero_rows(row.float().cpu()) for row in rows_BQD]
-
-    @torch.inference_mode()
-    def classify(self, image: Image.Image) -> str:
-        """Return what text-based vision writes behind a question about this picture."""
-        tower = self.model.query_vision_encoder if self.model.config.use_vision_encoder else None
-        settings = self.checkpoint.text_vision
-        if settings is None or not isinstance(tower, EfficientNetVisionEncoder):
-            return ""
-        maps = tower.vision_model(self.checkpoint.image_processor([image]).to(self.device))
-        return describe(tower.vision_model, maps[-1], settings)[0].strip()
+        return [
+            EncodedQuery(_drop_zero_rows(row.float().cpu()), sentence.strip())
+            for row, sentence in zip(rows_BQD, seen, strict=True)
+        ]
 
     def encode_passages(
         self, passages: Iterable[Passage]

@@ -1,0 +1,169 @@
+"""The one place where retrieval and generation meet.
+
+Query -> Encoder -> PassageIndex.search -> [Hit] -> build_messages -> Generator -> Answer
+
+The command line, the page and the evaluation call `Pipeline` and re-implement no step.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from app.errors import InvalidQuestion
+from corpus.types import Answer, Hit, Query
+from generator.answers import parse_answer
+from generator.interface import Generator
+from generator.prompts import build_messages
+from retriever.encoder import Encoder
+from retriever.index import PassageIndex, SearchMode
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What was found for a query.
+
+    Attributes:
+        hits: best first; empty without retrieval.
+        unsure: whether the best score is under the checkpoint's calibrated threshold.
+        threshold: that threshold; None where the checkpoint has none.
+        seen: what text-based vision wrote behind the question; "" when nothing.
+        timings_ms: milliseconds of wall time by step.
+    """
+
+    hits: tuple[Hit, ...]
+    unsure: bool
+    threshold: float | None
+    seen: str
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A query's outcome.
+
+    Attributes:
+        answer: None when only retrieval was asked for.
+        retrieval: what was found.
+        timings_ms: milliseconds of wall time by step, "total" among them.
+        checkpoint: name and revision of the retriever.
+        generator: the generator's name; "" when only retrieval was asked for.
+    """
+
+    answer: Answer | None
+    retrieval: Retrieval
+    timings_ms: dict[str, float]
+    checkpoint: str
+    generator: str
+
+
+class Pipeline:
+    """Components joined into question answering. They are built elsewhere and passed in.
+
+    Args:
+        encoder: turns queries into embeddings.
+        index: holds the passages; None when retrieval is never asked for.
+        generator: writes answers; None when only retrieval is asked for.
+        passages_in_prompt: how many of the hits the generator reads.
+        max_question_characters: longer questions are refused.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        index: PassageIndex | None,
+        generator: Generator | None,
+        *,
+        passages_in_prompt: int = 3,
+        max_question_characters: int = 500,
+    ) -> None:
+        self.encoder, self.index, self.generator = encoder, index, generator
+        self.passages_in_prompt = passages_in_prompt
+        self.max_question_characters = max_question_characters
+
+    def retrieve(self, query: Query, top_k: int, mode: SearchMode = "two-stage") -> Retrieval:
+        """Return the `top_k` best passages for a query.
+
+        Raises:
+            InvalidQuestion: the question is empty or too long.
+            ValueError: the pipeline has no index.
+        """
+        if self.index is None:
+            raise ValueError("this pipeline has no index: it was built without retrieval")
+        query = self._checked(query)
+        timings: dict[str, float] = {}
+        with _timed(timings, "encode"):
+            encoded = self.encoder.encode_queries([query])[0]
+        with _timed(timings, "search"):
+            hits = self.index.search(encoded.rows_QD, top_k, mode=mode)
+        threshold = self.encoder.checkpoint.unsure_below
+        unsure = threshold is not None and (not hits or hits[0].score < threshold)
+        return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings)
+
+    def stream(
+        self, query: Query, top_k: int, *, retrieval: bool = True, answer: bool = True
+    ) -> Iterator[Retrieval | str | Result]:
+        """Yield the retrieval, then pieces of the completion, then the result.
+
+        Args:
+            query: the question and its picture.
+            top_k: passages to find; the generator reads the first of them.
+            retrieval: False asks the generator alone.
+            answer: False stops after retrieval.
+
+        Raises:
+            InvalidQuestion: the question is empty or too long.
+            GeneratorError: the generator fails; the retrieval was yielded before.
+        """
+        started = time.perf_counter()
+        query = self._checked(query)
+        found = self.retrieve(query, top_k) if retrieval else Retrieval((), False, None, "", {})
+        yield found
+        timings = dict(found.timings_ms)
+        parsed, name = None, ""
+        if answer:
+            if self.generator is None:
+                raise ValueError("this pipeline has no generator: it was built for retrieval")
+            name = self.generator.name
+            read = found.hits[: self.passages_in_prompt]
+            pieces: list[str] = []
+            with _timed(timings, "generate"):
+                for piece in self.generator.stream(build_messages(query, read)):
+                    pieces.append(piece)
+                    yield piece
+                parsed = parse_answer("".join(pieces), read)
+        timings["total"] = _milliseconds_since(started)
+        yield Result(parsed, found, timings, self.encoder.checkpoint.id, name)
+
+    def ask(
+        self, query: Query, top_k: int, *, retrieval: bool = True, answer: bool = True
+    ) -> Result:
+        """Return the result of a query; arguments and errors as for `stream`."""
+        *_, result = self.stream(query, top_k, retrieval=retrieval, answer=answer)
+        assert isinstance(result, Result)
+        return result
+
+    def _checked(self, query: Query) -> Query:
+        """Return the query with its question stripped."""
+        question = query.question.strip()
+        if not question:
+            raise InvalidQuestion("The question is empty. Ask something about the picture.")
+        if len(question) > self.max_question_characters:
+            raise InvalidQuestion(
+                f"The question has {len(question):,} characters; at most "
+                f"{self.max_question_characters:,} are read. Ask a shorter one."
+            )
+        return Query(question, query.image)
+
+
+@contextmanager
+def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[step] = _milliseconds_since(started)
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

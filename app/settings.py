@@ -1,0 +1,98 @@
+"""Deployment facts, read once from KBVQA_* environment variables."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import InvalidSettings
+
+PREFIX = "KBVQA_"
+MINI = "kbvqa-mini"
+
+
+def _default_home() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "kbvqa"
+
+
+class Settings(BaseSettings):
+    """What differs between deployments. Each field is an environment variable: KBVQA_ and its name.
+
+    Attributes:
+        home: where built models and indexes are kept.
+        checkpoint: "kbvqa-mini", a checkpoint directory, or a hub repository id.
+        revision: the hub revision; None for the newest.
+        index: the index directory; None for the demo's, under `home`.
+        generator_url: an OpenAI-compatible server, for example http://127.0.0.1:8000/v1;
+            None for the embedded reader.
+        generator_model: the name under which the server serves its model.
+        generator_api_key: sent to the server; None sends none.
+        generator_api: "chat" sends messages and the picture, "completions" plain text.
+        generator_timeout_seconds: for one whole answer.
+        host: the address the page is served on.
+        port: its port.
+        top_k: passages shown.
+        passages_in_prompt: passages the generator reads, the best first.
+        max_question_characters: longer questions are refused.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=_default_home)
+    checkpoint: str = MINI
+    revision: str | None = None
+    index: Path | None = None
+    generator_url: str | None = None
+    generator_model: str | None = None
+    generator_api_key: SecretStr | None = None
+    generator_api: Literal["chat", "completions"] = "chat"
+    generator_timeout_seconds: float = Field(default=60.0, gt=0)
+    host: str = "127.0.0.1"
+    port: int = Field(default=7860, ge=1, le=65535)
+    top_k: int = Field(default=5, ge=1, le=100)
+    passages_in_prompt: int = Field(default=3, ge=1, le=20)
+    max_question_characters: int = Field(default=500, ge=1)
+
+    @property
+    def index_location(self) -> Path:
+        """Return the index directory, the demo's unless another is set."""
+        return self.index or self.home / "index" / "demo"
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        InvalidSettings: a KBVQA_* variable that does not exist, or a value that cannot be used.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    # KBVQA_TEST_* belongs to the test suite.
+    unknown = sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and not name.upper().startswith(f"{PREFIX}TEST_")
+    )
+    if unknown:
+        raise InvalidSettings(
+            f"unknown environment variable {unknown[0]}. Known are: {', '.join(sorted(known))}"
+        )
+    try:
+        settings = Settings()
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (given {e['input']!r})"
+            for e in exc.errors()
+        )
+        raise InvalidSettings(problems) from exc
+    if settings.generator_url and not settings.generator_model:
+        raise InvalidSettings(
+            f"{PREFIX}GENERATOR_URL is set but {PREFIX}GENERATOR_MODEL is not: "
+            "give the name under which the server serves its model"
+        )
+    return settings
