@@ -3,7 +3,7 @@
 KbvqaError
   GeneratorError
     GeneratorUnavailable   not reachable, refused the key or the model, or broken
-    GeneratorTimeout       reachable, but too slow
+    GeneratorTimeout       not reached or not finished in the time it is given
     BadCompletion          it replied, but not with a completion that can be used
 """
 

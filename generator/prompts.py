@@ -55,7 +55,7 @@ _INSTRUCTION = (
 _SHOTS = (
     _Shot(
         (
-            "Veldora - Climate and terrain. Climate: mild and wet. Highest point: Mount Sarn 2,310 m.",
+            "Veldora - Climate. Climate: mild and wet. Natural hazards: floods in spring.",
             "Veldora - Country name and capital. Name etymology: named after the river Veld. "
             "Capital: Marrenport. Time difference: UTC+1.",
         ),

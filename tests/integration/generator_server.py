@@ -1,0 +1,123 @@
+"""A small HTTP server that speaks the OpenAI protocol, and breaks it on demand."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KEY = "sk-secret-4711"
+MODEL = "reader-1"
+
+
+@dataclass
+class Server:
+    """The server's address, what it received, and what it does with a completion."""
+
+    url: str = ""
+    answer: Callable[["Handler"], None] = lambda handler: handler.events(" Paris", " [1]", "\nQ")
+    requests: list[dict] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Chat, completions and the list of models, behind a key."""
+
+    protocol_version = "HTTP/1.1"
+    state: Server
+
+    def do_GET(self) -> None:
+        if not self.authorized():
+            return
+        self.reply(200, json.dumps({"data": [{"id": MODEL}]}))
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.state.requests.append({"path": self.path, **body})
+        if not self.authorized():
+            return
+        if body["model"] != MODEL:
+            self.error(404, f"The model `{body['model']}` does not exist.")
+            return
+        self.chat = self.path.endswith("/chat/completions")
+        self.state.answer(self)
+
+    def authorized(self) -> bool:
+        sent = self.headers.get("Authorization")
+        if sent != f"Bearer {KEY}":
+            self.error(401, f"Incorrect API key provided: {sent}")
+        return sent == f"Bearer {KEY}"
+
+    def error(self, status: int, message: str) -> None:
+        self.reply(status, json.dumps({"error": {"message": message, "code": status}}))
+
+    def reply(self, status: int, body: str, kind: str = "application/json", **headers: str) -> None:
+        data = body.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def start_events(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def send_piece(self, text: str | None, finish: str | None = None) -> None:
+        body = {"delta": {"content": text}} if self.chat else {"text": text}
+        event = {"choices": [{"index": 0, "finish_reason": finish, **body}]}
+        self.send_chunk(f"data: {json.dumps(event)}\n\n".encode())
+
+    def send_chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
+
+    def events(self, *pieces: str) -> None:
+        self.start_events()
+        for piece in pieces:
+            self.send_piece(piece)
+        self.send_piece("", "stop")
+        self.send_chunk(b"data: [DONE]\n\n")
+        self.send_chunk(b"")
+
+    def drop(self) -> None:
+        self.close_connection = True
+        self.connection.close()
+
+    def endless(self, piece: str | None) -> None:
+        self.start_events()
+        while not self.state.stopping.is_set():
+            self.send_piece(piece)
+            time.sleep(0.01)
+
+    def handle(self) -> None:
+        # The client hangs up in the middle, which is what some tests want.
+        with suppress(OSError, ValueError):
+            super().handle()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serve() -> Iterator[Server]:
+    """Give a server on a free port of this machine."""
+    state = Server()
+    handler = type("BoundHandler", (Handler,), {"state": state})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        httpd.daemon_threads = True
+        state.url = f"http://127.0.0.1:{httpd.server_address[1]}/v1"
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield state
+        finally:
+            state.stopping.set()
+            httpd.shutdown()
+            thread.join()

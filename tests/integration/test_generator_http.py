@@ -1,0 +1,277 @@
+"""The HTTP client against a real server: the protocol, and each way it can fail."""
+
+import base64
+import io
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from generator_server import KEY, MODEL, Handler, Server, serve
+from PIL import Image
+
+from corpus.types import Hit, Passage, Query
+from generator.client import MAX_IMAGE_SIDE, OpenAIGenerator
+from generator.errors import BadCompletion, GeneratorError, GeneratorTimeout, GeneratorUnavailable
+from generator.prompts import Message, build_messages, render_text
+
+HITS = [Hit(Passage("p1", "France", "France. Its capital is Paris."), 1.0)]
+MESSAGES = build_messages(Query("What is the capital?", Image.new("RGB", (2000, 10), "red")), HITS)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serve() as running:
+        yield running
+
+
+def generator(server: Server, **options) -> OpenAIGenerator:
+    options = {"api_key": KEY, "timeout_s": 5.0, "backoff_s": 0.01, **options}
+    return OpenAIGenerator(server.url, options.pop("model", MODEL), **options)
+
+
+def complete(client: OpenAIGenerator) -> str:
+    return "".join(client.stream(MESSAGES))
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_the_first_line_is_streamed_in_pieces(server: Server, api: str) -> None:
+    assert list(generator(server, api=api).stream(MESSAGES)) == ["Paris", " [1]"]
+
+
+def test_chat_sends_every_message_and_the_picture_as_a_data_uri(server: Server) -> None:
+    complete(generator(server))
+    [request] = server.requests
+    assert request["path"] == "/v1/chat/completions"
+    assert (request["model"], request["temperature"], request["stream"]) == (MODEL, 0, True)
+    assert [m["role"] for m in request["messages"]] == [m.role for m in MESSAGES]
+    assert request["messages"][0]["content"] == MESSAGES[0].text
+    picture, text = request["messages"][-1]["content"]
+    assert text == {"type": "text", "text": MESSAGES[-1].text}
+    head, _, data = picture["image_url"]["url"].partition(",")
+    assert head == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (MAX_IMAGE_SIDE, 5)
+
+
+def test_completions_sends_the_plain_text_and_stops_at_a_newline(server: Server) -> None:
+    complete(generator(server, api="completions"))
+    [request] = server.requests
+    assert request["path"] == "/v1/completions"
+    assert request["prompt"] == render_text(MESSAGES)
+    assert request["stop"] == ["\n"]
+
+
+def test_a_leading_empty_line_and_null_content_are_skipped(server: Server) -> None:
+    server.answer = lambda handler: handler.events(None, "\n\n", "Par", "is\nignored")
+    assert complete(generator(server)) == "Paris"
+
+
+def test_a_character_split_over_two_chunks_is_whole(server: Server) -> None:
+    def split(handler: Handler) -> None:
+        handler.start_events()
+        event = json.dumps({"choices": [{"delta": {"content": "São Tomé"}}]}, ensure_ascii=False)
+        data = f"data: {event}\r\n\r\ndata: [DONE]\n\n".encode()
+        cut = data.index("ã".encode()) + 1
+        handler.send_chunk(data[:cut])
+        handler.send_chunk(data[cut:])
+        handler.send_chunk(b"")
+
+    server.answer = split
+    assert complete(generator(server)) == "São Tomé"
+
+
+def test_closing_the_stream_ends_the_request(server: Server) -> None:
+    server.answer = lambda handler: handler.endless("x")
+    stream = generator(server).stream(MESSAGES)
+    assert next(stream) == "x"
+    stream.close()
+
+
+def test_health_names_the_model_and_the_server(server: Server) -> None:
+    assert generator(server).health() == f"{MODEL} at {server.url} (chat)"
+
+
+def test_health_lists_the_served_models(server: Server) -> None:
+    with pytest.raises(GeneratorUnavailable, match=f"'other'.*it serves: {MODEL}"):
+        generator(server, model="other").health()
+
+
+def html(handler: Handler) -> None:
+    handler.reply(200, "<html>Welcome</html>", "text/html")
+
+
+def not_utf8(handler: Handler) -> None:
+    handler.start_events()
+    handler.send_chunk(b'data: {"choices": [{"delta": {"content": "caf\xe9"}}]}\n\n')
+    handler.send_chunk(b"")
+
+
+def raw_event(data: bytes):
+    def answer(handler: Handler) -> None:
+        handler.start_events()
+        handler.send_chunk(b"data: " + data + b"\n\n")
+        handler.send_chunk(b"")
+
+    return answer
+
+
+def cut_in_a_chunk(handler: Handler) -> None:
+    handler.start_events()
+    handler.send_piece("Par")
+    handler.drop()
+
+
+def end_without_done(handler: Handler) -> None:
+    handler.start_events()
+    handler.send_piece("Par")
+    handler.send_chunk(b"")
+
+
+def endless_line(handler: Handler) -> None:
+    handler.start_events()
+    handler.send_chunk(b"data: ")
+    for _ in range(30):
+        handler.send_chunk(b"x" * 100_000)
+
+
+def redirect(handler: Handler) -> None:
+    handler.reply(307, "", Location="http://127.0.0.1:9/elsewhere")
+
+
+FAULTS = [
+    (lambda h: h.error(400, "maximum context length is 2048"), BadCompletion, "context length"),
+    (lambda h: h.error(422, "bad field"), BadCompletion, "422: bad field"),
+    (lambda h: h.error(403, "not you"), GeneratorUnavailable, "refused the API key"),
+    (lambda h: h.error(404, "no such route"), GeneratorUnavailable, "ends in /v1"),
+    (lambda h: h.error(429, "slow down"), GeneratorUnavailable, "busy"),
+    (lambda h: h.error(500, "CUDA error"), GeneratorUnavailable, "500: CUDA error"),
+    (lambda h: h.error(502, "bad gateway"), GeneratorUnavailable, "502"),
+    (lambda h: h.error(504, "upstream"), GeneratorTimeout, "504"),
+    (redirect, GeneratorUnavailable, "redirects to 'http://127.0.0.1:9/elsewhere'"),
+    (html, GeneratorUnavailable, "text/html"),
+    (lambda h: h.reply(200, "{}"), GeneratorUnavailable, "application/json"),
+    (lambda h: h.drop(), GeneratorUnavailable, "not reached"),
+    (not_utf8, BadCompletion, "UTF-8"),
+    (raw_event(b"{oops"), BadCompletion, "oops"),
+    (raw_event(b'{"choices": [{}]}'), BadCompletion, "not a completion"),
+    (raw_event(b"[]"), BadCompletion, "not a completion"),
+    (raw_event(b'{"error": {"message": "engine died"}}'), BadCompletion, "engine died"),
+    (raw_event(b'{"choices": [{"delta": {"content": 7}}]}'), BadCompletion, "not a completion"),
+    (cut_in_a_chunk, BadCompletion, "broke off"),
+    (end_without_done, BadCompletion, "broke off"),
+    (endless_line, BadCompletion, "without end"),
+    (lambda h: h.events(), BadCompletion, "wrote nothing"),
+    (lambda h: h.events(" ", "\n"), BadCompletion, "wrote nothing"),
+]
+
+
+@pytest.mark.parametrize(("answer", "error", "message"), FAULTS)
+def test_each_fault_has_its_error(server: Server, answer, error, message) -> None:
+    server.answer = answer
+    with pytest.raises(error, match=message) as caught:
+        complete(generator(server))
+    assert KEY not in str(caught.value)
+    assert server.url in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [lambda h: h.endless("x"), lambda h: h.endless(None)])
+def test_an_endless_completion_ends(server: Server, answer) -> None:
+    server.answer = answer
+    start = time.monotonic()
+    with pytest.raises(GeneratorTimeout, match=r"within 0\.3 s"):
+        complete(generator(server, timeout_s=0.3))
+    assert time.monotonic() - start < 3
+
+
+def test_a_server_that_hangs_before_or_amid_the_answer(server: Server) -> None:
+    server.answer = lambda handler: handler.state.stopping.wait(10)
+    with pytest.raises(GeneratorTimeout):
+        complete(generator(server, timeout_s=0.2))
+
+    def hang_amid(handler: Handler) -> None:
+        handler.start_events()
+        handler.send_piece("Par")
+        handler.state.stopping.wait(10)
+
+    server.answer = hang_amid
+    with pytest.raises(GeneratorTimeout):
+        complete(generator(server, timeout_s=0.2))
+
+
+@pytest.mark.parametrize(("key", "message"), [("sk-wrong-77", "refused"), (None, "wants")])
+def test_a_wrong_or_missing_key_is_named_but_not_shown(server: Server, key, message) -> None:
+    for call in (complete, OpenAIGenerator.health):
+        with pytest.raises(
+            GeneratorUnavailable, match=f"{message} (the|an) API key|{message}"
+        ) as e:
+            call(generator(server, api_key=key))
+        assert key is None or key not in str(e.value)
+
+
+def test_a_wrong_model_lists_those_served(server: Server) -> None:
+    with pytest.raises(GeneratorUnavailable, match=f"'other'.*it serves: {MODEL}"):
+        complete(generator(server, model="other"))
+
+
+def test_a_busy_server_is_tried_again_before_the_first_token(server: Server) -> None:
+    def busy_twice(handler: Handler) -> None:
+        if len(server.requests) < 3:
+            handler.error(503, "loading")
+        else:
+            handler.events("Paris")
+
+    server.answer = busy_twice
+    assert complete(generator(server)) == "Paris"
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(("status", "tries"), [(500, 1), (503, 2)])
+def test_tries_are_bounded(server: Server, status: int, tries: int) -> None:
+    server.answer = lambda handler: handler.error(status, "no")
+    with pytest.raises(GeneratorUnavailable):
+        complete(generator(server, attempts=2))
+    assert len(server.requests) == tries
+
+
+def test_a_broken_stream_is_not_tried_again(server: Server) -> None:
+    server.answer = cut_in_a_chunk
+    with pytest.raises(BadCompletion):
+        complete(generator(server))
+    assert len(server.requests) == 1
+
+
+def test_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    client = OpenAIGenerator(f"http://127.0.0.1:{port}/v1", MODEL, backoff_s=0.01)
+    for call in (complete, OpenAIGenerator.health):
+        with pytest.raises(GeneratorUnavailable, match=f"127.0.0.1:{port}.*server runs"):
+            call(client)
+
+
+def test_a_host_that_does_not_exist() -> None:
+    client = OpenAIGenerator("http://no-such-host.invalid/v1", MODEL, backoff_s=0.01)
+    with pytest.raises(GeneratorUnavailable, match=r"no-such-host\.invalid"):
+        complete(client)
+
+
+def test_a_password_in_the_url_is_not_shown(server: Server) -> None:
+    url = server.url.replace("http://", "http://someone:hunter2@")
+    client = OpenAIGenerator(url, MODEL)
+    with pytest.raises(GeneratorError) as caught:
+        complete(client)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_control_tokens_in_a_server_message_stay_on_one_line(server: Server) -> None:
+    server.answer = lambda handler: handler.error(500, "a\nb\u2028c " + "x" * 5000)
+    with pytest.raises(GeneratorUnavailable) as caught:
+        complete(generator(server))
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 500
+
+
+def test_a_message_without_a_picture_is_plain_text(server: Server) -> None:
+    list(generator(server).stream([Message("user", "hello")]))
+    assert server.requests[0]["messages"] == [{"role": "user", "content": "hello"}]

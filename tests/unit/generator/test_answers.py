@@ -1,0 +1,98 @@
+import pytest
+
+from corpus.types import Answer, Citation, Hit, Passage
+from generator.answers import contains, parse_answer
+from generator.errors import BadCompletion
+
+HITS = [
+    Hit(Passage("lyon", "Lyon", "Lyon. Lyon lies on the Rhône."), 3.0),
+    Hit(Passage("paris", "Paris", "Paris. Paris is the capital of France."), 2.0),
+    Hit(Passage("louvre", "Louvre", "Louvre. A museum in PARIS, on the Seine."), 1.0),
+]
+
+
+def numbers(completion: str) -> list[int]:
+    return [citation.number for citation in parse_answer(completion, HITS).citations]
+
+
+def test_the_citation_leaves_the_text_and_points_at_its_passage() -> None:
+    assert parse_answer(" Paris [2]", HITS) == Answer("Paris", (Citation("paris", 2, "generator"),))
+
+
+@pytest.mark.parametrize(
+    ("completion", "cited"),
+    [
+        ("Paris [1, 2]", [1, 2]),
+        ("Paris [1][3]", [1, 3]),
+        ("Paris [3] [1]", [3, 1]),
+        ("Paris [2][2, 2]", [2]),
+        ("Paris [Passage 2]", [2]),
+        ("Paris [passages 2; 3]", [2, 3]),
+        ("Paris [2, 9]", [2]),
+    ],
+)
+def test_citations_in_every_spelling(completion: str, cited: list[int]) -> None:
+    assert numbers(completion) == cited
+    assert parse_answer(completion, HITS).text == "Paris"
+
+
+@pytest.mark.parametrize("completion", ["Paris", "Paris [7]", "Paris [0]", "Paris [999]", "paris."])
+def test_without_a_citation_in_the_prompt_the_passages_with_the_answer_are_cited(
+    completion: str,
+) -> None:
+    assert parse_answer(completion, HITS).citations == (
+        Citation("paris", 2, "match"),
+        Citation("louvre", 3, "match"),
+    )
+
+
+def test_an_answer_found_nowhere_has_no_citation() -> None:
+    assert parse_answer("Marseille [8]", HITS) == Answer("Marseille", ())
+    assert parse_answer("Paris [1]", []) == Answer("Paris", ())
+
+
+@pytest.mark.parametrize(
+    ("completion", "text"),
+    [
+        ("The Louvre [3] in Paris [2].", "The Louvre in Paris"),
+        ("Paris\nQuestion: What is [1]", "Paris"),
+        ("\n\n Paris ", "Paris"),
+        ("Paris [2", "Paris"),
+        ("Paris [", "Paris"),
+        ('"Paris."', "Paris"),
+        ("“La Marseillaise” (The Song)", "“La Marseillaise” (The Song)"),
+        ("'Paris'", "Paris"),
+        ("Answer: Paris", "Paris"),
+        ("U.S.", "U.S."),
+        ("São Tomé [2]。", "São Tomé。"),
+        ("東京 [1]", "東京"),
+        (".fr", ".fr"),
+        ("3.5 km.", "3.5 km"),
+        ("in [the] box", "in [the] box"),
+    ],
+)
+def test_the_text_is_tidied(completion: str, text: str) -> None:
+    assert parse_answer(completion, HITS).text == text
+
+
+@pytest.mark.parametrize("completion", ["", " \n", "[1]", " [1][2] .", '""', "[", "Answer:"])
+def test_no_text_is_a_bad_completion(completion: str) -> None:
+    with pytest.raises(BadCompletion, match="no answer"):
+        parse_answer(completion, HITS)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "found"),
+    [
+        ("Its capital is São Tomé.", "sao tome", True),
+        ("Parisian cafés", "Paris", False),
+        ("Population: 1,234 (2025)", "1,234", True),
+        ("Population: 11,234", "1,234", False),
+        ("the capital of France", "France capital", False),
+        ("首都は東京です", "首都は東京です", True),
+        ("anything", "...", False),
+        ("", "Paris", False),
+    ],
+)
+def test_contains_compares_whole_words(text: str, phrase: str, found: bool) -> None:
+    assert contains(text, phrase) is found
