@@ -25,7 +25,7 @@ BUILDER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_index import FINGERPRINT, embeddings, passages
+from test_index_processes import FINGERPRINT, embeddings, passages
 from retriever.index import PassageIndex
 with PassageIndex.create_or_resume(Path(sys.argv[1]), FINGERPRINT) as index:
     for start in range(0, len(passages()), 20):
@@ -40,7 +40,7 @@ READER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_index import FINGERPRINT, embeddings
+from test_index_processes import FINGERPRINT, embeddings
 from retriever.index import PassageIndex
 index = PassageIndex.open(Path(sys.argv[1]), FINGERPRINT)
 print("open", flush=True)
