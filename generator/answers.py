@@ -60,10 +60,11 @@ def _words(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
+    """Return `text` without enclosing quotes and final period; "" if it has no word."""
     text = " ".join(text.split()).removeprefix("Answer:").strip()
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
+        text = text.strip(_QUOTES).strip()
     # "U.S." and "J. R. R." keep their period.
     if re.search(r"\w{2}[”\"')]*\.$", text):
         text = text[:-1]
-    if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
-        text = text.strip(_QUOTES)
-    return text.strip()
+    return text if _words(text) else ""

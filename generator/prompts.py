@@ -29,6 +29,7 @@ CHAR_BUDGET = 1500
 MAX_QUESTION_CHARS = 400
 
 _FOOTNOTE = re.compile(r"\[\d+(?:\s*,\s*\d+)*\]")
+_PASSAGE = re.compile(r"Passage \d+: (.*)")
 _TAG = re.compile(r"<(?=[|/A-Za-z])")
 
 
@@ -130,6 +131,13 @@ def one_line(text: str) -> str:
     looks like a tag or a control token ("<|im_end|>", "<image>") is broken by a space.
     """
     return " ".join(_TAG.sub("< ", text).split())
+
+
+def split_turn(message: Message) -> tuple[list[str], str]:
+    """Return the passages in the last of `build_messages`, and the rest of its text."""
+    lines = message.text.split("\n")
+    passages = [found[1] for line in lines if (found := _PASSAGE.match(line))]
+    return passages, "\n".join(lines[len(passages) :])
 
 
 def _turn(passages: Sequence[str], question: str) -> str:

