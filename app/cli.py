@@ -1,0 +1,407 @@
+"""The command line. `kbvqa --help` teaches it by example."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from app.settings import Settings, load_settings
+from corpus.errors import KbvqaError
+
+# The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
+
+# "\b" keeps click from re-wrapping the lines that follow it.
+EXAMPLES = """
+Ask a knowledge question about a picture; get a short answer and the passages that prove it.
+
+\b
+    kbvqa setup                                      build what is missing, once
+    kbvqa ask flag.png "What is the capital of this country?"
+    kbvqa ask tiger.jpg "What does this animal eat?" --json
+    kbvqa web                                        the page, on http://127.0.0.1:7860
+
+\b
+    kbvqa index build passages.jsonl --index my-index
+    kbvqa ask photo.jpg "Who built this?" --index my-index
+    kbvqa evaluate run examples.jsonl --images pictures --out runs/first
+
+Settings that outlast a command are KBVQA_* environment variables; `kbvqa doctor` lists them.
+"""
+
+app = typer.Typer(
+    help=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+index_app = typer.Typer(help="Build an index of passages.", no_args_is_help=True)
+evaluate_app = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
+train_app = typer.Typer(help="Train the small model.", no_args_is_help=True)
+app.add_typer(index_app, name="index")
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(train_app, name="train")
+
+out = Console()
+err = Console(stderr=True)
+
+IndexOption = Annotated[
+    Path | None,
+    typer.Option("--index", help="Index directory. Default: KBVQA_INDEX, else the demo's."),
+]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        help="kbvqa-mini, a checkpoint directory, or a hub id. Default: KBVQA_CHECKPOINT.",
+    ),
+]
+TopKOption = Annotated[
+    int | None, typer.Option("--top-k", min=1, max=100, help="Passages to find.")
+]
+
+
+def main() -> None:
+    """Run the command line: expected failures become one message and exit code 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app(standalone_mode=True)
+    except KbvqaError as exc:
+        err.print(f"[bold red]Error:[/] {escape(str(exc))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("Interrupted. What was built so far is kept.")
+        sys.exit(130)
+    except Exception as exc:  # noqa: BLE001 - the edge: a message for people, a file for us
+        err.print(f"[bold red]Unexpected error:[/] {escape(_unexpected(exc))}", soft_wrap=True)
+        sys.exit(2)
+
+
+@app.command()
+def ask(
+    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, WebP, GIF, TIFF...")],
+    question: Annotated[str, typer.Argument(help="What you want to know about it.")],
+    top_k: TopKOption = None,
+    no_answer: Annotated[
+        bool, typer.Option("--no-answer", help="Only find passages; no generator is loaded.")
+    ] = False,
+    no_retrieval: Annotated[
+        bool, typer.Option("--no-retrieval", help="Only ask the generator: the baseline.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    index: IndexOption = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Answer a question about a picture.
+
+    \b
+    kbvqa ask flag.png "Which currency is used in this country?" --top-k 3
+    """
+    if no_answer and no_retrieval:
+        raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to do")
+    from corpus.images import load_image
+    from corpus.types import Query
+
+    settings = _settings(index, checkpoint)
+    query = Query(question, load_image(image))
+    from app.components import open_pipeline
+
+    with _status() as say:
+        pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=not no_answer)
+        say("Answering" if not no_answer else "Searching")
+        result = pipeline.ask(
+            query, top_k or settings.top_k, retrieval=not no_retrieval, answer=not no_answer
+        )
+    from app.report import result_as_json
+
+    if as_json:
+        print(json.dumps(result_as_json(result), ensure_ascii=False))
+        return
+    _print_result(result)
+
+
+@app.command()
+def setup() -> None:
+    """Build what is missing: the checkpoint, the reader, the index of the demo corpus."""
+    from app.components import set_up
+
+    settings = load_settings()
+    with _progress() as (say, advance):
+        set_up(settings, say, advance)
+    out.print(f"Ready. Everything built is in {settings.home}", soft_wrap=True)
+
+
+@app.command()
+def web(
+    host: Annotated[str | None, typer.Option(help="Address to serve on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to serve on.")] = None,
+    index: IndexOption = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Serve the page.
+
+    \b
+    kbvqa web --port 8080
+    """
+    from app.web import build_page, check_port, serve
+
+    settings = _settings(index, checkpoint)
+    host, port = host or settings.host, port or settings.port
+    check_port(host, port)
+    from app.components import open_pipeline
+
+    with _status() as say:
+        say("Loading the models")
+        pipeline = open_pipeline(settings, say)
+    serve(build_page(pipeline, settings), host, port)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which device, index and generator are used, and what is wrong."""
+    from app.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        mark = "[green]ok[/] " if finding.ok else "[red]no[/] "
+        out.print(f"{mark} [bold]{finding.what:<12}[/] {escape(finding.state)}", soft_wrap=True)
+        if not finding.ok:
+            out.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@index_app.command("build")
+def index_build(
+    passages: Annotated[
+        Path, typer.Argument(help="A .jsonl or .jsonl.gz file: one {id, title, text} a line.")
+    ],
+    index: IndexOption = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Index a passages file. Interrupted, the same command goes on where it stopped.
+
+    \b
+    kbvqa index build passages.jsonl --index my-index
+    """
+    settings = _settings(index, checkpoint)
+    from app.components import build_index, open_checkpoint
+
+    with _progress() as (say, advance):
+        say("Loading the checkpoint")
+        loaded = open_checkpoint(settings)
+        say(f"Indexing {passages.name}")
+        made = build_index(passages, settings.index_location, loaded, advance)
+    out.print(
+        f"{made.passages:,} passages in {settings.index_location}, made with {loaded.id}",
+        soft_wrap=True,
+    )
+
+
+@evaluate_app.command("run")
+def evaluate_run(
+    examples: Annotated[
+        Path,
+        typer.Argument(help="Rows of {id, image, question, answers, gold_passage_ids}."),
+    ],
+    images: Annotated[Path, typer.Option(help="The directory that `image` is relative to.")],
+    output: Annotated[Path, typer.Option("--out", help="Where results are written.")],
+    no_answer: Annotated[bool, typer.Option("--no-answer", help="Retrieval alone.")] = False,
+    no_retrieval: Annotated[
+        bool, typer.Option("--no-retrieval", help="The generator alone: the baseline.")
+    ] = False,
+    index: IndexOption = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Measure recall@k, pseudo_recall@5 and exact_match, with standard errors.
+
+    Writes examples.jsonl (one line an example, as it goes) and results.json. Run again
+    with the same --out, it goes on where it stopped.
+
+    \b
+    kbvqa evaluate run examples.jsonl --images pictures --out runs/first --no-answer
+    """
+    if no_answer and no_retrieval:
+        raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to measure")
+    from app.components import open_pipeline
+    from app.evaluate import evaluate
+    from corpus.examples import read_examples
+
+    settings = _settings(index, checkpoint)
+    rows = read_examples(examples)
+    with _progress() as (say, advance):
+        pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=not no_answer)
+        say("Evaluating")
+        results = evaluate(
+            pipeline,
+            rows,
+            images,
+            output,
+            retrieval=not no_retrieval,
+            answer=not no_answer,
+            advance=advance,
+        )
+    for name, value in results.items():
+        if not isinstance(value, dict):
+            out.print(f"{name:<24} {value}", highlight=False)
+    out.print(f"Written to {output}", soft_wrap=True)
+
+
+@evaluate_app.command("demo")
+def evaluate_demo_command(
+    output: Annotated[Path, typer.Option("--out", help="Where results are written.")] = Path(
+        "runs/evaluate-demo"
+    ),
+    no_answer: Annotated[bool, typer.Option("--no-answer", help="Retrieval alone.")] = False,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Measure the checkpoint on the demo benchmark: pictures of a vendor never trained on.
+
+    \b
+    kbvqa evaluate demo --out runs/evaluate-demo
+
+    Retrieval by kind of picture, the same questions without pictures, and short answers
+    with and without retrieval. Writes report.md and calibration.json beside the rows.
+    """
+    from app.components import open_pipeline
+    from app.evaluate_demo import calibrate, evaluate_demo
+
+    settings = _settings(None, checkpoint)
+    with _progress() as (say, advance):
+        pipeline = open_pipeline(settings, say, answer=not no_answer)
+        evaluate_demo(pipeline, output, say, advance, answer=not no_answer)
+    calibration = calibrate(output)
+    text = json.dumps(calibration, indent=2) + "\n"
+    (output / "calibration.json").write_text(text, encoding="utf-8")
+    out.print((output / "report.md").read_text(encoding="utf-8"), highlight=False, soft_wrap=True)
+    out.print(f"Not sure below {calibration['unsure_below']}: {text}", highlight=False)
+
+
+@train_app.command("mini")
+def train_mini(
+    output: Annotated[
+        Path, typer.Option("--out", help="Where the trained files are written.")
+    ] = Path("runs/kbvqa-mini"),
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 900,
+    views: Annotated[int, typer.Option(min=1, help="Augmented views a picture.")] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Train kbvqa-mini on the demo data, on a CPU.
+
+    \b
+    kbvqa train mini --out runs/kbvqa-mini
+
+    Views and passages are encoded once and kept in the output directory. The result
+    replaces the model in the repository by copying it to retriever/kbvqa_mini.
+    """
+    from retriever.training.mini import Recipe, train
+
+    recipe = Recipe(steps=steps, views=views, seed=seed, threads=threads)
+    with _progress() as (say, advance):
+        train(recipe, output, say, advance)
+    out.print(f"Trained weights and log in {output}", soft_wrap=True)
+
+
+def _settings(index: Path | None, checkpoint: str | None) -> Settings:
+    """Return the environment's settings with the command's options on top."""
+    changes: dict[str, Any] = {}
+    if index is not None:
+        changes["index"] = index
+    if checkpoint is not None:
+        changes["checkpoint"] = checkpoint
+    return load_settings().model_copy(update=changes)
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """Show what is going on, on stderr, while it goes on."""
+    with err.status("Loading") as status:
+        yield lambda message: status.update(escape(message))
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """Yield `say`, which names the current task, and `advance(done, total)` for its bar."""
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+    )
+    with progress:
+        task = progress.add_task("Starting", total=None)
+
+        def say(message: str) -> None:
+            if not err.is_terminal:
+                err.print(escape(message), soft_wrap=True)
+            progress.update(task, description=escape(message))
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield say, advance
+
+
+def _print_result(result: Any) -> None:
+    """Print an answer and its passages for people."""
+    answer, retrieval = result.answer, result.retrieval
+    if answer is not None:
+        numbers = "".join(f" [{citation.number}]" for citation in answer.citations)
+        out.print(Panel(escape(answer.text + numbers), title="Answer", border_style="green"))
+    if retrieval.unsure:
+        best = retrieval.hits[0].score if retrieval.hits else 0.0
+        out.print(
+            f"[yellow]Not sure:[/] the best score is {best:.1f}, under the threshold of "
+            f"{retrieval.threshold:.1f} that was calibrated on pictures it had not seen."
+        )
+    cited = {citation.passage_id for citation in answer.citations} if answer else set()
+    for number, hit in enumerate(retrieval.hits, start=1):
+        passage = hit.passage
+        style = "bold green" if passage.id in cited else "bold"
+        heading = f"[{number}] {passage.title}"
+        heading += f" - {passage.section}" if passage.section else ""
+        out.print(f"[{style}]{escape(heading)}[/]  {hit.score:.1f}", highlight=False)
+        out.print(f"    {escape(passage.text[:300])}", highlight=False)
+        if passage.url:
+            out.print(f"    [dim]{escape(passage.url)}[/]", highlight=False, soft_wrap=True)
+    if retrieval.seen:
+        out.print(f"[dim]The classifier: {escape(retrieval.seen)}[/]", highlight=False)
+    times = ", ".join(f"{step} {ms:.0f} ms" for step, ms in result.timings_ms.items())
+    out.print(f"[dim]{times} · {result.checkpoint} {result.generator}[/]", highlight=False)
+
+
+def _unexpected(exc: BaseException) -> str:
+    """Write the traceback to a file and return what to tell the user."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="kbvqa-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(exc, file=file)
+    return f"{type(exc).__name__}: {exc}. This is a bug; the traceback is in {file.name}"
+
+
+if __name__ == "__main__":
+    main()

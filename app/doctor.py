@@ -1,0 +1,116 @@
+"""`kbvqa doctor`: what is there, what is not, and what to do about it."""
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from app.settings import PREFIX, Settings, load_settings
+from corpus.errors import KbvqaError
+
+NEEDED_BYTES = 3 * 2**30
+PACKAGES = ("torch", "transformers", "qdrant-edge-py", "gradio")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `advice` matters when `ok` is false."""
+
+    what: str
+    ok: bool
+    state: str
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return the findings, in the order in which a failure makes later ones fail."""
+    findings = [_packages()]
+    try:
+        settings = load_settings()
+    except KbvqaError as exc:
+        return [*findings, Finding("settings", False, str(exc), "Correct or unset it.")]
+    findings.append(Finding("settings", True, _describe(settings)))
+    findings += [
+        _checked("disk", lambda: _disk(settings)),
+        _checked("device", _device),
+    ]
+    findings += _components(settings)
+    return findings
+
+
+def _components(settings: Settings) -> Iterator[Finding]:
+    from app.components import open_checkpoint, open_generator, open_index
+
+    checkpoint = None
+
+    def load() -> str:
+        nonlocal checkpoint
+        checkpoint = open_checkpoint(settings)
+        return checkpoint.id
+
+    yield _checked("checkpoint", load)
+    if checkpoint is not None:
+        loaded = checkpoint
+
+        def open_it() -> str:
+            with open_index(settings.index_location, loaded) as index:
+                made_from = index.fingerprint
+                return f"{made_from.passages:,} passages of {made_from.corpus} in {settings.index_location}"
+
+        yield _checked("index", open_it, "Run `kbvqa setup` for the demo's index.")
+    yield _checked("generator", lambda: open_generator(settings, lambda _: None).health())
+
+
+def _checked(what: str, state: Callable[[], str], advice: str = "") -> Finding:
+    try:
+        return Finding(what, True, state())
+    except KbvqaError as exc:
+        return Finding(what, False, str(exc), advice or "See the message.")
+
+
+def _packages() -> Finding:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    state = f"Python {platform.python_version()}, {', '.join(found)}"
+    if missing:
+        return Finding("packages", False, f"missing: {', '.join(missing)}", "Run `make install`.")
+    return Finding("packages", True, state)
+
+
+def _device() -> str:
+    import torch
+
+    from retriever.encoder import best_device
+
+    device = best_device()
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}"
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def _disk(settings: Settings) -> str:
+    folder = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise KbvqaError(
+            f"{free / 2**30:.1f} GiB free at {folder}, {NEEDED_BYTES / 2**30:.0f} GiB are needed: "
+            f"free some, or set {PREFIX}HOME to another disk"
+        )
+    return f"{free / 2**30:.0f} GiB free at {folder}"
+
+
+def _describe(settings: Settings) -> str:
+    """Return every setting that is not its default, without the key."""
+    changed = [
+        f"{PREFIX}{name.upper()}={getattr(settings, name)}"
+        for name in sorted(settings.model_fields_set)
+    ]
+    names = ", ".join(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+    return f"{', '.join(changed) or 'all default'} (known: {names})"

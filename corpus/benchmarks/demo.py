@@ -1,0 +1,90 @@
+"""The demo benchmark: questions about pictures of the validation vendor.
+
+No picture of that vendor is trained on. Gold passages of flags that no picture can
+tell apart are grouped (`corpus.lookalikes`): any of them counts.
+"""
+
+import random
+import re
+from collections import defaultdict
+
+from corpus.demo import DemoQuestion, demo_images, demo_questions
+from corpus.lookalikes import lookalikes
+from corpus.types import Example
+
+# Fields whose answers are short enough to compare: a name, a number, a code.
+SHORT_FIELDS = frozenset(
+    {
+        "Capital",
+        "Coastline",
+        "Currency",
+        "Government type",
+        "Highest point",
+        "Internet country code",
+        "Life expectancy at birth",
+        "Population",
+        "Total area",
+    }
+)
+# "euros (EUR) per US dollar -": what follows the name is no part of the answer.
+_TAILS = re.compile(r"(?<!^)( per US dollar -| [-\d,.]+( m)?$|;.*)")
+_PARENTHESES = re.compile(r"\s*\([^)]*\)")
+
+
+def demo_examples(
+    kind: str, *, per_picture: int, seed: int = 0, short: bool = False
+) -> list[Example]:
+    """Return examples on the validation pictures of one kind, the same for the same seed.
+
+    Args:
+        kind: "flag" or "emoji".
+        per_picture: at most so many questions a picture, on different passages or fields.
+        seed: of the choice of questions.
+        short: only fields with short answers.
+    """
+    draw = random.Random(seed)
+    by_entity: dict[str, list[DemoQuestion]] = defaultdict(list)
+    for question in demo_questions():
+        if not short or question.field in SHORT_FIELDS:
+            by_entity[question.entity].append(question)
+    examples = []
+    for image in demo_images():
+        if image.split != "val" or image.kind != kind:
+            continue
+        asked = by_entity[image.entity]
+        for question in draw.sample(asked, min(per_picture, len(asked))):
+            examples.append(
+                Example(
+                    id=f"{image.image}:{question.field}",
+                    image=image.image,
+                    question=draw.choice(question.questions),
+                    answers=acceptable_answers(question.answer),
+                    gold_passage_ids=gold_passages(question),
+                )
+            )
+    return examples
+
+
+def gold_passages(question: DemoQuestion) -> tuple[str, ...]:
+    """Return the passage that proves the answer, and those of look-alike flags."""
+    corpus, _, rest = question.passage.partition(":")
+    if corpus != "factbook":
+        return (question.passage,)
+    section = rest.partition(":")[2]
+    codes = sorted(entity.partition(":")[2] for entity in lookalikes(question.entity))
+    return tuple(f"factbook:{code}:{section}" for code in codes)
+
+
+def acceptable_answers(answer: str) -> tuple[str, ...]:
+    """Return the answer as the source has it, and without notes, units and dates.
+
+    >>> acceptable_answers("euros (EUR) per US dollar -")
+    ('euros (EUR) per US dollar -', 'euros (EUR)', 'euros')
+    >>> acceptable_answers("68,512,806 (2025 est.)")
+    ('68,512,806 (2025 est.)', '68,512,806')
+    >>> acceptable_answers("Mont Blanc 4,810")
+    ('Mont Blanc 4,810', 'Mont Blanc')
+    """
+    shorter = _TAILS.sub("", answer).strip()
+    bare = _PARENTHESES.sub("", shorter).strip()
+    return tuple(text for text in dict.fromkeys((answer, shorter, bare)) if text)
