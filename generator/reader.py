@@ -2,8 +2,7 @@
 
 The weights come in a Python package as GGUF. `prepare_reader` converts them once to
 safetensors, in float32: that is exact, loads by memory map, and bfloat16 arithmetic is
-ten times slower on a CPU without it. The model is small: it copies short answers out
-of passages, sees no picture, and knows little by itself.
+ten times slower on a CPU without it. The model sees no picture and knows little by itself.
 """
 
 import copy
@@ -113,7 +112,11 @@ def _publish(partial: Path, directory: Path) -> None:
 
 
 class EmbeddedReader:
-    """A causal language model of transformers that continues prompts greedily.
+    """A causal language model of transformers that answers few-shot prompts greedily.
+
+    A model this small invents numbers and confuses passages when it writes freely. So it
+    reads one passage at a time, may only copy words of it, and the likeliest copy is the
+    answer: what it cites is then where the words stand. Without passages it writes freely.
 
     All messages but the last are the same for every question, so their keys and values
     are computed once and kept. May be used from several threads: the steps of
@@ -226,10 +229,10 @@ class EmbeddedReader:
     def _copy(
         self, prefix: list[int], rest: list[int], source: Source, max_tokens: int
     ) -> tuple[float, list[int]]:
-        """Return the likeliest words of `source`, and their mean log probability a token."""
+        """Return the log probability of the likeliest words of `source`, and their tokens."""
         cache = self._prefix_cache(prefix)
         tokens: list[int] = []
-        logprobs: list[float] = []
+        logprob = 0.0
         positions: list[int] = []
         follow = source.starts()
         while len(tokens) < max_tokens:
@@ -238,14 +241,14 @@ class EmbeddedReader:
             best = max(follow, key=lambda token: float(logprobs_V[token]), default=None)
             ended = source.may_end(positions) and (best is None or end >= float(logprobs_V[best]))
             if best is None or ended:
-                logprobs.append(end)
+                logprob += end
                 break
             positions = follow[best]
             follow = source.following(positions)
             tokens.append(best)
-            logprobs.append(float(logprobs_V[best]))
+            logprob += float(logprobs_V[best])
             rest = [best]
-        return sum(logprobs) / len(logprobs), tokens
+        return logprob, tokens
 
     def _prefix_cache(self, prefix: list[int]) -> Any:
         """Return a copy of the keys and values of `prefix`, or None for an empty one."""
