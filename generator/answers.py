@@ -50,10 +50,10 @@ def contains(text: str, phrase: str) -> bool:
     >>> contains("Parisian cafés", "Paris")
     False
     """
-    return bool(words := _words(phrase)) and f" {words} " in f" {_words(text)} "
+    return bool(phrase := words(phrase)) and f" {phrase} " in f" {words(text)} "
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
     """Return the words of `text`, lower case, without accents, one space between."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return _NOT_WORD.sub(" ", plain.casefold()).strip()
@@ -67,4 +67,4 @@ def _tidy(text: str) -> str:
     # "U.S." and "J. R. R." keep their period.
     if re.search(r"\w{2}[”\"')]*\.$", text):
         text = text[:-1]
-    return text if _words(text) else ""
+    return text if words(text) else ""

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from generator_server import KEY, MODEL, Handler, Server, serve
 from PIL import Image
 
 from corpus.types import Hit, Passage, Query
 from generator.client import MAX_IMAGE_SIDE, OpenAIGenerator
 from generator.errors import BadCompletion, GeneratorError, GeneratorTimeout, GeneratorUnavailable
 from generator.prompts import Message, build_messages, render_text
+from tests.integration.generator_server import KEY, MODEL, Handler, Server, serve
 
 HITS = [Hit(Passage("p1", "France", "France. Its capital is Paris."), 1.0)]
 MESSAGES = build_messages(Query("What is the capital?", Image.new("RGB", (2000, 10), "red")), HITS)
