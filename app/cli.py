@@ -300,8 +300,6 @@ def train_mini(
     output: Annotated[
         Path, typer.Option("--out", help="Where the trained files are written.")
     ] = Path("runs/kbvqa-mini"),
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 900,
-    views: Annotated[int, typer.Option(min=1, help="Augmented views a picture.")] = 12,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
@@ -315,7 +313,8 @@ def train_mini(
     """
     from retriever.training.mini import Recipe, train
 
-    recipe = Recipe(steps=steps, views=views, seed=seed, threads=threads)
+    recipe = Recipe(seed=seed, threads=threads)
+    logging.getLogger("retriever.training").setLevel(logging.INFO)
     with _progress() as (say, advance):
         train(recipe, output, say, advance)
     out.print(f"Trained weights and log in {output}", soft_wrap=True)

@@ -19,7 +19,7 @@ from app.report import result_as_json
 from corpus.errors import InvalidImage, KbvqaError
 from corpus.images import load_image
 from corpus.types import Example, Query
-from generator.answers import contains, normalise
+from generator.answers import contains, words
 from retriever.metrics import mean_and_stderr, pseudo_recall_at_k, recall_at_k
 
 TOP_K = 10
@@ -91,12 +91,17 @@ def exact_match(prediction: str, answers: Sequence[str]) -> float:
 
     Case, accents, punctuation and articles do not matter.
     """
-    return float(any(normalise(prediction) == normalise(answer) for answer in answers))
+    given = _without_articles(prediction)
+    return float(any(given == _without_articles(answer) for answer in answers))
 
 
 def contains_match(prediction: str, answers: Sequence[str]) -> float:
     """Return 1.0 when an answer's words stand in the prediction, or the other way round."""
     return float(any(contains(prediction, a) or contains(a, prediction) for a in answers))
+
+
+def _without_articles(text: str) -> list[str]:
+    return [word for word in words(text).split() if word not in ("a", "an", "the")]
 
 
 def _row(

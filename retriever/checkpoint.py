@@ -69,17 +69,13 @@ def load_checkpoint(location: Path | str, revision: str | None = None) -> Checkp
     passage_tokenizer = PassageTokenizer.from_pretrained(directory)
     model = build_model(config, query_tokenizer, passage_tokenizer)
     load_weights(model, directory)
-    has_processor = (directory / PROCESSOR_NAME).exists()
     return Checkpoint(
         name=str(location) if not Path(location).is_dir() else Path(location).resolve().name,
         revision=checkpoint_hash(directory),
         model=model.eval(),
         query_tokenizer=query_tokenizer,
         passage_tokenizer=passage_tokenizer,
-        # Released checkpoints carry no processor: all their towers take CLIP's at 224 pixels.
-        image_processor=(
-            ImageProcessor.from_pretrained(directory) if has_processor else ImageProcessor()
-        ),
+        image_processor=_image_processor(directory, config),
         text_vision=TextVision.from_pretrained(directory),
         unsure_below=_read_calibration(directory),
     )
@@ -189,6 +185,14 @@ def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
         (directory / CALIBRATION_NAME).write_text(calibration, encoding="utf-8")
     tensors = {name: t.contiguous() for name, t in checkpoint.model.state_dict().items()}
     save_file(tensors, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+
+
+def _image_processor(directory: Path, config: FLMRConfig) -> ImageProcessor:
+    """Return the checkpoint's own processor; released ones carry none and take CLIP's."""
+    if (directory / PROCESSOR_NAME).exists():
+        return ImageProcessor.from_pretrained(directory)
+    side = config.clip_vision_config().image_size
+    return ImageProcessor(size=(side, side), shortest_edge=side)
 
 
 def _read_calibration(directory: Path) -> float | None:

@@ -15,7 +15,9 @@ no picture can tell apart) are left out of the competition.
 Shapes: B queries, Q query tokens, N passages, P passage tokens, D embedding dim.
 """
 
+import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -51,6 +53,8 @@ from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
 Say = Callable[[str], None]
 Advance = Callable[[int, int], None]
 
+logger = logging.getLogger(__name__)
+
 EXCLUDED = -1e4  # the score of a passage that does not compete
 # Chosen on the validation vendor (docs/kbvqa-mini.md).
 TEXT_VISION = TextVision(gate=0.3, sure=0.6)
@@ -81,7 +85,7 @@ class Recipe:
     """
 
     entity_steps: int = 1000
-    steps: int = 500
+    steps: int = 450
     entity_pictures: int = 128
     views: int = 12
     seed: int = 0
@@ -102,7 +106,8 @@ class Recipe:
 def train(recipe: Recipe, out: Path, say: Say, advance: Advance) -> None:
     """Train and write trained.safetensors, text_vision.json and training.json to `out`.
 
-    Encoded views and passages are kept in `out` and used again.
+    Encoded views and passages are kept in `out` and used again, as is the model after
+    stage 1 when the recipe is the same.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -115,10 +120,10 @@ def train(recipe: Recipe, out: Path, say: Say, advance: Advance) -> None:
     views = encode_views(images, recipe.views, recipe.seed, out / "views", recipe.threads, advance)
     say("Training")
     model = new_model(recipe.seed)
-    in_training = torch.tensor([image.split == "train" for image in images]).numpy()
+    in_training = np.array([image.split == "train" for image in images])
     set_statistics(model, views.grids[:, in_training], states, recipe.seed)
     sampler = Sampler(passages, images, demo_questions(), views, recipe.batch, recipe.seed)
-    log = Trainer(model, sampler, states, views, recipe).run(say, advance)
+    log = Trainer(model, sampler, states, views, recipe).run(out, say, advance)
     save_trained(model, out)
     record = {
         "recipe": asdict(recipe),
@@ -191,24 +196,34 @@ class Trainer:
         self.text_parameters = [p for n, p in trained if "text_encoder_linear" in n]
         self.vision_parameters = [p for n, p in trained if "text_encoder_linear" not in n]
 
-    def run(self, say: Say, advance: Advance) -> list[dict[str, float]]:
+    def run(self, out: Path, say: Say, advance: Advance) -> list[dict[str, float]]:
         """Return the log of both stages: running means of the losses, a row every 50 steps."""
         self.model.train()
         # The frozen towers stay as they are in use: no dropout.
         self.model.query_text_encoder.eval()
         self.model.context_text_encoder.eval()
-        say("Training stage 1: which entity?")
-        log = self._stage(self._entity_step, self.recipe.entity_steps, advance)
+        recipe = hashlib.sha256(repr(self.recipe).encode()).hexdigest()[:8]
+        after_stage_1 = out / f"stage-1-{recipe}.pt"
+        if after_stage_1.exists():
+            saved = torch.load(after_stage_1, weights_only=True)
+            log: list[dict[str, float]] = saved["log"]
+            self.model.load_state_dict(saved["model"])
+        else:
+            say("Training stage 1: which entity?")
+            log = self._stage(1, self._entity_step, self.recipe.entity_steps, advance)
+            torch.save({"log": log, "model": self.model.state_dict()}, after_stage_1)
         say("Training stage 2: which passage?")
-        log += self._stage(self._passage_step, self.recipe.steps, advance)
+        log += self._stage(2, self._passage_step, self.recipe.steps, advance)
         self.model.eval()
         return log
 
     def _stage(
-        self, step: Callable[[], dict[str, Tensor]], steps: int, advance: Advance
+        self, stage: int, step: Callable[[], dict[str, Tensor]], steps: int, advance: Advance
     ) -> list[dict[str, float]]:
-        """Take the steps of one stage with its own optimiser and schedule; return its log."""
+        """Take the steps of one stage with its own optimiser, schedule and seed; return its log."""
         recipe = self.recipe
+        torch.manual_seed(recipe.seed + stage)
+        self.sampler.random.seed(recipe.seed + stage)
         optimizer = torch.optim.AdamW(
             [
                 {"params": self.text_parameters, "lr": recipe.learning_rate_text},
@@ -232,8 +247,10 @@ class Trainer:
             for name, tensor in values.items():
                 running[name] = 0.95 * running.get(name, tensor.item()) + 0.05 * tensor.item()
             if i % 50 == 0 or i == steps:
-                log.append({"step": i, **{n: round(v, 4) for n, v in running.items()}})
-                print(log[-1], flush=True)
+                log.append(
+                    {"stage": stage, "step": i, **{n: round(v, 4) for n, v in running.items()}}
+                )
+                logger.info("%s", log[-1])
             advance(i, steps)
         return log
 

@@ -1,0 +1,104 @@
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from app.errors import InvalidQuestion
+from app.pipeline import Pipeline, Result, Retrieval
+from corpus.types import Query
+from generator.errors import GeneratorUnavailable
+from generator.prompts import Message
+from retriever.encoder import Encoder
+from tests.golden_cases import golden_image
+
+QUERY = Query("What is the capital of France?", golden_image("img0"))
+
+
+def test_a_query_becomes_an_answer_with_citations(pipeline: Pipeline) -> None:
+    result = pipeline.ask(QUERY, 3)
+    assert result.answer is not None
+    assert result.answer.text == "Paris"
+    cited = [citation.passage_id for citation in result.answer.citations]
+    assert cited == [result.retrieval.hits[0].passage.id]
+    assert len(result.retrieval.hits) == 3
+    assert set(result.timings_ms) == {"encode", "search", "generate", "total"}
+    assert result.checkpoint.startswith("B_preflmr@")
+    assert result.generator == "scripted"
+
+
+def test_the_generator_reads_the_best_passages_and_no_others(pipeline, generator) -> None:
+    hits = pipeline.ask(QUERY, 4).retrieval.hits
+    prompt = generator.asked[0][-1].text
+    assert hits[0].passage.text in prompt
+    assert hits[1].passage.text in prompt
+    assert hits[2].passage.text not in prompt
+
+
+def test_a_citation_of_a_passage_outside_the_prompt_is_dropped(pipeline, generator) -> None:
+    generator.completion = "green cheese [3]"
+    result = pipeline.ask(QUERY, 4)
+    assert result.answer.text == "green cheese"
+    assert result.answer.citations == ()
+
+
+def test_streaming_yields_retrieval_then_pieces_then_the_result(pipeline: Pipeline) -> None:
+    first, *pieces, last = pipeline.stream(QUERY, 2)
+    assert isinstance(first, Retrieval)
+    assert "".join(pieces) == " Paris [1]"
+    assert isinstance(last, Result)
+
+
+def test_retrieval_alone_asks_no_generator(pipeline, generator) -> None:
+    result = pipeline.ask(QUERY, 2, answer=False)
+    assert result.answer is None
+    assert result.generator == ""
+    assert len(result.retrieval.hits) == 2
+    assert generator.asked == []
+
+
+def test_the_generator_alone_sees_no_passage(pipeline, generator) -> None:
+    result = pipeline.ask(QUERY, 2, retrieval=False)
+    assert result.retrieval.hits == ()
+    assert "Passage 1" not in "".join(message.text for message in generator.asked[0])
+
+
+def test_passages_survive_a_generator_that_fails(pipeline: Pipeline) -> None:
+    class Down:
+        name = "down"
+
+        def stream(self, messages: Sequence[Message], *, max_tokens: int = 48) -> Iterator[str]:
+            raise GeneratorUnavailable("no server at http://127.0.0.1:9")
+
+        def health(self) -> str:
+            raise GeneratorUnavailable("no server")
+
+    events = Pipeline(pipeline.encoder, pipeline.index, Down()).stream(QUERY, 2)
+    assert isinstance(next(events), Retrieval)
+    with pytest.raises(GeneratorUnavailable, match="no server"):
+        next(events)
+
+
+def test_a_low_best_score_is_not_sure(pipeline: Pipeline) -> None:
+    best = pipeline.retrieve(QUERY, 1).hits[0].score
+    checkpoint = pipeline.encoder.checkpoint
+    for threshold, unsure in ((best + 1, True), (best - 1, False)):
+        encoder = Encoder(replace(checkpoint, unsure_below=threshold))
+        found = Pipeline(encoder, pipeline.index, None).retrieve(QUERY, 1)
+        assert (found.unsure, found.threshold) == (unsure, threshold)
+
+
+@pytest.mark.parametrize("question", ["", "   \n", "x" * 10_000])
+def test_an_unusable_question_is_refused_before_anything_runs(pipeline, question: str) -> None:
+    with pytest.raises(InvalidQuestion, match=r"empty|10,000 characters"):
+        pipeline.ask(Query(question, Image.new("RGB", (4, 4))), 1)
+
+
+def test_a_question_without_a_picture_is_answered(pipeline: Pipeline) -> None:
+    assert len(pipeline.retrieve(Query("What is the capital of France?"), 2).hits) == 2
+
+
+def test_two_stage_and_exact_search_agree_when_everything_is_a_candidate(pipeline) -> None:
+    two_stage = pipeline.retrieve(QUERY, 4, mode="two-stage").hits
+    exact = pipeline.retrieve(QUERY, 4, mode="exact").hits
+    assert [hit.passage.id for hit in two_stage] == [hit.passage.id for hit in exact]

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from app.errors import InvalidSettings
+from app.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in os.environ:
+        if name.startswith("KBVQA_"):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_need_no_environment(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = load_settings()
+    assert settings.checkpoint == "kbvqa-mini"
+    assert settings.index_location == tmp_path / "kbvqa" / "index" / "demo"
+
+
+def test_environment_variables_are_read(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_PORT", "8080")
+    monkeypatch.setenv("KBVQA_INDEX", "/data/index")
+    settings = load_settings()
+    assert settings.port == 8080
+    assert settings.index_location == Path("/data/index")
+
+
+def test_an_unknown_variable_is_an_error(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_PROT", "8080")
+    with pytest.raises(InvalidSettings, match=r"KBVQA_PROT.*KBVQA_PORT"):
+        load_settings()
+
+
+def test_a_bad_value_names_the_variable(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_PORT", "http")
+    with pytest.raises(InvalidSettings, match=r"KBVQA_PORT.*'http'"):
+        load_settings()
+
+
+def test_a_server_needs_a_model_name(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_GENERATOR_URL", "http://127.0.0.1:8000/v1")
+    with pytest.raises(InvalidSettings, match="KBVQA_GENERATOR_MODEL"):
+        load_settings()
+
+
+def test_the_api_key_is_not_shown(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_GENERATOR_API_KEY", "s3cret")
+    assert "s3cret" not in repr(load_settings())
