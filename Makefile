@@ -26,8 +26,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed  ## build what is missing and serve the page on http://127.0.0.1:7860
-	$(BIN)/kbvqa setup
-	$(BIN)/kbvqa web
+	$(BIN)/kbvqa web --build
 
 lint: $(VENV)/installed-dev  ## ruff, mypy and the dependency rule
 	$(BIN)/ruff check .

@@ -153,6 +153,9 @@ def setup() -> None:
 def web(
     host: Annotated[str | None, typer.Option(help="Address to serve on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to serve on.")] = None,
+    build: Annotated[
+        bool, typer.Option("--build", help="First build what is missing, as `kbvqa setup` does.")
+    ] = False,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
@@ -166,8 +169,11 @@ def web(
     settings = _settings(index, checkpoint)
     host, port = host or settings.host, port or settings.port
     check_port(host, port)
-    from app.components import open_pipeline
+    from app.components import open_pipeline, set_up
 
+    if build:
+        with _progress() as (say, advance):
+            set_up(settings, say, advance)
     with _status() as say:
         say("Loading the models")
         pipeline = open_pipeline(settings, say)

@@ -42,23 +42,19 @@ def examine() -> list[Finding]:
 def _components(settings: Settings) -> Iterator[Finding]:
     from app.components import open_checkpoint, open_generator, open_index
 
-    checkpoint = None
-
-    def load() -> str:
-        nonlocal checkpoint
+    try:
         checkpoint = open_checkpoint(settings)
-        return checkpoint.id
+    except KbvqaError as exc:
+        yield Finding("checkpoint", False, str(exc), f"Set {PREFIX}CHECKPOINT.")
+    else:
+        yield Finding("checkpoint", True, checkpoint.id)
 
-    yield _checked("checkpoint", load)
-    if checkpoint is not None:
-        loaded = checkpoint
+        def describe_index() -> str:
+            with open_index(settings.index_location, checkpoint) as index:
+                of = index.fingerprint
+                return f"{of.passages:,} passages of {of.corpus} in {settings.index_location}"
 
-        def open_it() -> str:
-            with open_index(settings.index_location, loaded) as index:
-                made_from = index.fingerprint
-                return f"{made_from.passages:,} passages of {made_from.corpus} in {settings.index_location}"
-
-        yield _checked("index", open_it, "Run `kbvqa setup` for the demo's index.")
+        yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
     yield _checked("generator", lambda: open_generator(settings, lambda _: None).health())
 
 

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -261,9 +261,13 @@ def _connect(
         if stopped := running.get(request.session_hash):
             stopped.set()
 
-    def fill(example: Example, request: gr.Request) -> tuple[str, str]:
-        halt(request)
-        return str(example_image_path(example)), example.question
+    # A function each, not a partial: Gradio finds no type hints in those.
+    def filler(example: Example) -> Callable[[gr.Request], tuple[str, str]]:
+        def fill(request: gr.Request) -> tuple[str, str]:
+            halt(request)
+            return str(example_image_path(example)), example.question
+
+        return fill
 
     # preprocess=False: Gradio would open the upload with Pillow itself, and fail on a
     # broken one before there is a chance to say what is wrong with it.
@@ -284,7 +288,7 @@ def _connect(
     )
     filled = [controls.picture, controls.question]
     for example, button in examples:
-        button.click(partial(fill, example), outputs=filled, queue=False, **_QUIET).then(
+        button.click(filler(example), outputs=filled, queue=False, **_QUIET).then(
             None, js=_PRESS_ASK
         )
     # The same for programs: gradio_client's `predict(..., api_name="/ask")`.

@@ -114,30 +114,28 @@ class Encoder:
     def encode_passages(
         self, passages: Iterable[Passage]
     ) -> Iterator[tuple[list[Passage], list[Embedding]]]:
-        """Yield passages with their embeddings [P, D], window by window, in reading order.
+        """Yield passages with their embeddings [P, D], batch by batch.
 
-        Masked rows (padding, punctuation) are removed. A text longer than the tokenizer's
-        limit is cut there.
+        Within a window of reading order, short ones come first. Masked rows (padding,
+        punctuation) are removed. A text longer than the tokenizer's limit is cut there.
         """
         source = iter(passages)
         while window := list(islice(source, WINDOW)):
-            yield window, self._encode_window([p.text for p in window])
+            rows = self.checkpoint.passage_tokenizer.encode([p.text for p in window])
+            order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+            for batch in batches_by_length(order, [len(row) for row in rows]):
+                embeddings = self._encode_rows([rows[i] for i in batch])
+                yield [window[i] for i in batch], embeddings
 
     @torch.inference_mode()
-    def _encode_window(self, texts: Sequence[str]) -> list[Embedding]:
-        tokenizer = self.checkpoint.passage_tokenizer
-        rows = tokenizer.encode(texts)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        embeddings: dict[int, Embedding] = {}
-        for batch in _batches(order, [len(row) for row in rows]):
-            tokens = tokenizer.pad([rows[i] for i in batch])
-            ids = tokens["input_ids"].to(self.device)
-            rows_BPD, mask_BP = self.model.encode_passage(
-                ids, tokens["attention_mask"].to(self.device)
-            )
-            for i, row, mask in zip(batch, rows_BPD.float().cpu(), mask_BP.cpu(), strict=True):
-                embeddings[i] = row[mask].numpy()
-        return [embeddings[i] for i in range(len(texts))]
+    def _encode_rows(self, rows: Sequence[list[int]]) -> list[Embedding]:
+        tokens = self.checkpoint.passage_tokenizer.pad(rows)
+        ids, attention = tokens["input_ids"], tokens["attention_mask"]
+        rows_BPD, mask_BP = self.model.encode_passage(
+            ids.to(self.device), attention.to(self.device)
+        )
+        pairs = zip(rows_BPD.float().cpu(), mask_BP.cpu(), strict=True)
+        return [row[mask].numpy() for row, mask in pairs]
 
 
 def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[str]:
@@ -154,7 +152,7 @@ def _drop_zero_rows(rows_QD: Tensor) -> Embedding:
     return kept
 
 
-def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+def batches_by_length(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
     """Split indices, sorted by length, into batches of at most TOKENS_PER_BATCH with padding."""
     batch: list[int] = []
     for i in order:

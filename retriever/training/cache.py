@@ -10,7 +10,7 @@ Shapes: V views, I pictures, G grid cells, W patch width, K named classes, T tok
 """
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +27,7 @@ from corpus.demo import DemoImage, demo_dir
 from corpus.images import load_image
 from corpus.types import Passage
 from retriever.efficientnet import FEATURE_CHANNELS
+from retriever.encoder import batches_by_length
 from retriever.flmr import TextEncoder
 from retriever.mini import (
     IMAGE_PROCESSOR,
@@ -43,7 +44,6 @@ Advance = Callable[[int, int], None]
 
 CHUNK = 64  # pictures a task
 CLASSES_KEPT = 5
-TOKENS_PER_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def encode_passages(passages: Sequence[Passage], path: Path, advance: Advance) -
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     hidden: list[Tensor] = [torch.empty(0)] * len(rows)
     done = 0
-    for batch in _batches(order, [len(row) for row in rows]):
+    for batch in batches_by_length(order, [len(row) for row in rows]):
         tokens = tokenizer.pad([rows[i] for i in batch])
         with torch.inference_mode():
             states = tower(tokens["input_ids"], tokens["attention_mask"]).half()
@@ -180,17 +180,6 @@ def encode_passages(passages: Sequence[Passage], path: Path, advance: Advance) -
     }
     torch.save(states, path)
     return PassageStates(**states)
-
-
-def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    batch: list[int] = []
-    for i in order:
-        if batch and (len(batch) + 1) * lengths[i] > TOKENS_PER_BATCH:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
 
 
 def _array(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
