@@ -79,6 +79,22 @@ _SHOTS = (
         "What does this animal eat?",
         "snails and worms [2]",
     ),
+    _Shot(
+        (
+            "Norrenia - Currency. Currency: Norren crowns (NXC) per US dollar -.",
+            "Norrenia - Communications and transport. Internet country code: .nx. Key ports: Ullhaven.",
+        ),
+        "What is the internet country code of the country with this flag?",
+        ".nx [2]",
+    ),
+    _Shot(
+        (
+            "Oskarra - Currency. Currency: Oskarran florins (OSF) per US dollar -.",
+            "Oskarra - Government. Government type: absolute monarchy. Suffrage: none.",
+        ),
+        "What money do people use in this country?",
+        "Oskarran florins [1]",
+    ),
 )
 _CLOSED_INSTRUCTION = "Answer the question about the picture with a short phrase.\n\n"
 _CLOSED_SHOTS = (

@@ -26,6 +26,17 @@ Passage 2: Marsh lorrel - Behaviour. It nests on the ground and feeds on snails 
 Question: What does this animal eat?
 Answer: snails and worms [2]
 
+Passage 1: Norrenia - Currency. Currency: Norren crowns (NXC) per US dollar -.
+Passage 2: Norrenia - Communications and transport. Internet country code: .nx. \
+Key ports: Ullhaven.
+Question: What is the internet country code of the country with this flag?
+Answer: .nx [2]
+
+Passage 1: Oskarra - Currency. Currency: Oskarran florins (OSF) per US dollar -.
+Passage 2: Oskarra - Government. Government type: absolute monarchy. Suffrage: none.
+Question: What money do people use in this country?
+Answer: Oskarran florins [1]
+
 """
 
 
@@ -51,8 +62,8 @@ def test_the_prompt_without_passages() -> None:
 def test_roles_alternate_and_the_picture_is_in_the_last_message() -> None:
     image = Image.new("RGB", (2, 2))
     messages = build_messages(Query("Which currency?", image), [PARIS])
-    assert [m.role for m in messages] == ["system", *["user", "assistant"] * 3, "user"]
-    assert [m.image for m in messages] == [None] * 7 + [image]
+    assert [m.role for m in messages] == ["system", *["user", "assistant"] * 5, "user"]
+    assert [m.image for m in messages] == [None] * 11 + [image]
 
 
 def test_all_messages_but_the_last_are_the_same_for_every_query() -> None:
