@@ -21,21 +21,27 @@ HEADER = """
     The answer comes with the passages that prove it.</p>
 </header>
 """
-START = """
-<div class="kb-start">
-  <p class="kb-start-title">The answer appears here.</p>
-  <ol>
-    <li>Add a picture, or click one of the examples.</li>
-    <li>Ask what it does not show: a capital, a habitat, a year.</li>
-    <li>Read the short answer, then check it in the passages.</li>
-  </ol>
-</div>
-"""
-
 _WORD = re.compile(r"\w+")
 _BRACKET = re.compile(r"\s*\[[^\]]*(\]|$)")
 _SMALL_WORDS = {"also", "from", "that", "their", "they", "this", "with"}
 _STEP_NAMES = {"encode": "look", "search": "search", "generate": "read", "total": "total"}
+
+
+def start(settings: Settings) -> str:
+    """Return the answer area before the first question."""
+    note = (
+        '<p class="kb-hint">The small model that comes along knows flags and about 300 everyday '
+        "things, drawn or photographed.</p>"
+        if settings.checkpoint == MINI
+        else ""
+    )
+    return f"""<div class="kb-start">
+<p class="kb-start-title">The answer appears here.</p>
+<ol>
+<li>Add a picture, or click one of the examples.</li>
+<li>Ask what it does not show: a capital, a habitat, a year.</li>
+<li>Read the short answer, then check it in the passages.</li>
+</ol>{note}</div>"""
 
 
 def waiting(text: str) -> str:
@@ -129,7 +135,7 @@ def about(settings: Settings) -> str:
     mini = (
         "<p>The small model <strong>kbvqa-mini</strong> knows flags and about 300 everyday things, "
         "drawn or photographed: animals, food, instruments, vehicles, landmarks. Shown anything "
-        "else it guesses, and mostly says that it is not sure.</p>"
+        "else it guesses; where the best passage scores low it says that it is not sure.</p>"
         if settings.checkpoint == MINI
         else f"<p>The checkpoint is <strong>{_text(settings.checkpoint)}</strong>.</p>"
     )
@@ -151,10 +157,7 @@ def about(settings: Settings) -> str:
 
 def footer(checkpoint: str, generator: str) -> str:
     """Return the names of the models, small, at the end of the page."""
-    return (
-        f'<p class="kb-footer">Checkpoint {_text(checkpoint)} · Generator {_text(generator)} · '
-        '<a href="?view=api">API</a></p>'
-    )
+    return f'<p class="kb-footer">Checkpoint {_text(checkpoint)} · Generator {_text(generator)}</p>'
 
 
 def highlight(text: str, phrase: str) -> str:

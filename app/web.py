@@ -4,7 +4,7 @@ check_port(host, port)                # before models are loaded
 page = build_page(pipeline, settings)
 serve(page, host, port)               # until Ctrl-C
 
-Gradio is imported in this file only. `views` is the page's logic without it.
+Gradio is imported in this file only; what is shown comes from app.views and app.markup.
 """
 
 import errno
@@ -13,34 +13,34 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from PIL.Image import Image
 
 from app import markup
 from app.errors import InvalidQuestion, InvalidSettings, PortInUse
-from app.pipeline import Pipeline, Result, Retrieval
+from app.pipeline import Pipeline, Result
+from app.report import result_as_json
 from app.settings import Settings
+from app.views import MAX_TOP_K, SOMETHING_WENT_WRONG, steps, views
 from corpus.demo import demo_dir, example_gallery, example_image_path
 from corpus.errors import InvalidImage, KbvqaError
 from corpus.images import MAX_IMAGE_BYTES, load_image
 from corpus.types import Example, Query
-from generator.errors import GeneratorError
 
-MAX_TOP_K = 20
 # Two at once keep a CPU busy; the others wait in line, and a longer line is refused.
 CONCURRENT_QUESTIONS = 2
 MAX_WAITING = 32
 UPLOADS_KEPT_SECONDS = 24 * 60 * 60
 
 _STYLE = Path(__file__).parent / "web.css"
-_SOMETHING_WENT_WRONG = "Something went wrong; the log has the details."
 # Where the page is narrow, the answer is below the question: bring it into view.
 _SHOW_ANSWER = """(...inputs) => {
   const narrow = window.matchMedia("(max-width: 860px)").matches;
@@ -50,77 +50,11 @@ _SHOW_ANSWER = """(...inputs) => {
 _PRESS_ASK = "() => { document.getElementById('ask').click(); }"
 # The page's own events: not part of the API, and the page itself says how far they are.
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+# Gradio would open an upload with Pillow itself, and fail on a broken one before there is
+# a chance to say what is wrong with it.
+_RAW: dict[str, Any] = {"preprocess": False}
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The two areas of the page that change, as HTML."""
-
-    answer: str
-    passages: str
-
-
-def views(
-    pipeline: Pipeline, picture: Any, question: str, top_k: int
-) -> Generator[View, None, None]:
-    """Yield what the page shows, step by step, for one question.
-
-    Never raises: this is the edge where errors become messages. When the generator
-    fails, the passages stay. Closing the iterator stops the generator.
-
-    Args:
-        pipeline: answers the question.
-        picture: the upload as Gradio's file record, or None.
-        question: as typed.
-        top_k: passages to show.
-    """
-    view = View(markup.waiting("Looking at the picture"), "")
-    found: Retrieval | None = None
-    completion = ""
-    try:
-        yield view
-        query = Query(question, _read_picture(picture))
-        for step in _steps(pipeline, query, top_k):
-            if isinstance(step, Retrieval):
-                found = step
-                view = View(markup.streaming(found, ""), markup.passages(found))
-            elif isinstance(step, Result):
-                view = _outcome(step)
-            elif found:
-                completion += step
-                view = View(markup.streaming(found, completion), view.passages)
-            yield view
-    except GeneratorError as exc:
-        log.warning("the generator failed: %s", exc)
-        message = markup.no_answer(found, str(exc)) if found else markup.problem(str(exc))
-        yield View(message, view.passages)
-    except KbvqaError as exc:
-        yield View(markup.problem(str(exc)), view.passages)
-    except Exception:
-        log.exception("a question failed")
-        yield View(markup.problem(_SOMETHING_WENT_WRONG), view.passages)
-
-
-def _steps(pipeline: Pipeline, query: Query, top_k: int) -> Iterator[Retrieval | str | Result]:
-    """Yield the pipeline's steps, and close it with this iterator."""
-    if not 1 <= top_k <= MAX_TOP_K:
-        raise InvalidQuestion(f"{top_k} passages were asked for; ask for 1 to {MAX_TOP_K}.")
-    stream = cast(
-        Generator[Retrieval | str | Result, None, None], pipeline.stream(query, int(top_k))
-    )
-    with closing(stream):
-        yield from stream
-
-
-def _outcome(result: Result) -> View:
-    assert result.answer is not None
-    found = result.retrieval
-    return View(
-        markup.answered(found, result.answer),
-        markup.passages(found, result.answer) + markup.figures(result),
-    )
 
 
 def _read_picture(picture: Any) -> Image:
@@ -133,6 +67,9 @@ def _read_picture(picture: Any) -> Image:
     path = (picture or {}).get("path")
     if not path:
         raise InvalidQuestion("There is no picture yet. Add one, or click an example.")
+    # Gradio checks this only where the record says that it is a file: a forged one need not.
+    if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise InvalidQuestion("The picture was not uploaded here. Upload it, then ask again.")
     try:
         return load_image(Path(path))
     except InvalidImage as exc:
@@ -147,14 +84,14 @@ def ask(pipeline: Pipeline, picture: Any, question: str, top_k: int) -> dict[str
         gr.Error: it failed; the message is for the caller.
     """
     try:
-        *_, result = _steps(pipeline, Query(question, _read_picture(picture)), top_k)
+        *_, result = steps(pipeline, Query(question, _read_picture(picture)), top_k)
         assert isinstance(result, Result)
-        return asdict(result)
+        return result_as_json(result)
     except KbvqaError as exc:
         raise gr.Error(str(exc), print_exception=False) from exc
     except Exception as exc:
         log.exception("a question failed")
-        raise gr.Error(_SOMETHING_WENT_WRONG, print_exception=False) from exc
+        raise gr.Error(SOMETHING_WENT_WRONG, print_exception=False) from exc
 
 
 def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
@@ -162,148 +99,183 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
     generator = pipeline.generator
     if generator is None:
         raise ValueError("the page needs a pipeline with a generator")
+    start = markup.start(settings)
     with gr.Blocks(
         title="kbvqa", analytics_enabled=False, delete_cache=(3600, UPLOADS_KEPT_SECONDS)
     ) as page:
         gr.HTML(markup.HEADER)
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="question-area"):
-                controls = _Controls.build(settings)
+                inputs = _place_inputs(settings)
             with gr.Column(elem_id="result-area"):
-                answer = gr.HTML(markup.START, elem_id="answer")
+                answer = gr.HTML(start, elem_id="answer")
                 passages = gr.HTML("", elem_id="passages")
             with gr.Column(elem_id="example-area"):
                 gr.HTML("<h2>Examples</h2>")
-                examples = [(example, _example_button(example)) for example in example_gallery()]
+                examples = _place_examples()
         with gr.Accordion("What it knows, and how to use other models", open=False):
             gr.HTML(markup.about(settings))
         gr.HTML(markup.footer(pipeline.encoder.checkpoint.id, generator.name))
-        _connect(pipeline, controls, answer, passages, examples)
+        runs = _Runs()
+        _connect_question(pipeline, runs, inputs, answer, passages)
+        _connect_examples(runs, inputs, examples)
+        _connect_api(pipeline, inputs)
+        inputs.picture.upload(
+            partial(_inspect, start), inputs.picture, [answer, passages], **_RAW, **_QUIET
+        )
     page.queue(default_concurrency_limit=CONCURRENT_QUESTIONS, max_size=MAX_WAITING)
     return page
 
 
 @dataclass(frozen=True, slots=True)
-class _Controls:
+class _Inputs:
     picture: gr.Image
     question: gr.Textbox
     top_k: gr.Slider
     ask: gr.Button
     stop: gr.Button
 
-    @classmethod
-    def build(cls, settings: Settings) -> "_Controls":
-        """Return the inputs, placed where this is called."""
-        picture = gr.Image(
-            # The original bytes go to corpus.images: see preprocess=False in _connect.
-            type="filepath",
-            image_mode=None,
-            sources=["upload", "clipboard", "webcam"],
-            label="Picture",
-            alt_text="The picture the question is about",
-            placeholder="Drop a picture here\nor click to choose one",
-            buttons=["fullscreen"],
-            height=280,
-            elem_id="picture",
-        )
-        question = gr.Textbox(
-            label="Question",
-            placeholder="For example: What is the capital of this country?",
-            max_lines=4,
-            elem_id="question",
-        )
-        with gr.Row(elem_id="buttons"):
-            ask_button = gr.Button("Ask", variant="primary", elem_id="ask", scale=3)
-            stop = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
-        with gr.Accordion("Options", open=False, elem_id="options"):
-            top_k = gr.Slider(
-                1, MAX_TOP_K, value=min(settings.top_k, MAX_TOP_K), step=1, label="Passages shown"
-            )
-        return cls(picture, question, top_k, ask_button, stop)
+    @property
+    def asked(self) -> list[Any]:
+        """Return the components that make a question."""
+        return [self.picture, self.question, self.top_k]
 
 
-def _example_button(example: Example) -> gr.Button:
-    return gr.Button(
-        example.question, icon=example_image_path(example), elem_classes="example", size="sm"
+def _place_inputs(settings: Settings) -> _Inputs:
+    picture = gr.Image(
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard", "webcam"],
+        label="Picture",
+        alt_text="The picture the question is about",
+        placeholder="Drop a picture here\nor click to choose one",
+        buttons=["fullscreen"],
+        height=280,
+        elem_id="picture",
     )
+    question = gr.Textbox(
+        label="Question",
+        placeholder="For example: What is the capital of this country?",
+        max_lines=4,
+        elem_id="question",
+    )
+    with gr.Row(elem_id="buttons"):
+        ask_button = gr.Button("Ask", variant="primary", elem_id="ask", scale=3)
+        stop = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
+    with gr.Accordion("Options", open=False, elem_id="options"):
+        top_k = gr.Slider(
+            1, MAX_TOP_K, value=min(settings.top_k, MAX_TOP_K), step=1, label="Passages shown"
+        )
+    return _Inputs(picture, question, top_k, ask_button, stop)
 
 
-def _connect(
-    pipeline: Pipeline,
-    controls: _Controls,
-    answer: gr.HTML,
-    passages: gr.HTML,
-    examples: list[tuple[Example, gr.Button]],
+def _place_examples() -> list[tuple[Example, gr.Button]]:
+    return [
+        (
+            example,
+            gr.Button(
+                example.question,
+                icon=example_image_path(example),
+                elem_classes="example",
+                size="sm",
+            ),
+        )
+        for example in example_gallery()
+    ]
+
+
+class _Runs:
+    """The answers being written now, by session, so that each can be stopped.
+
+    Not Gradio's `cancels`: its page hangs now and then (gradio issue 11586).
+    """
+
+    def __init__(self) -> None:
+        self._stops: dict[str, threading.Event] = {}
+
+    @contextmanager
+    def started(self, request: gr.Request) -> Iterator[threading.Event]:
+        """Yield what is set when the answer should stop."""
+        stop = self._stops[request.session_hash] = threading.Event()
+        try:
+            yield stop
+        finally:
+            self._stops.pop(request.session_hash, None)
+
+    def stop(self, request: gr.Request) -> None:
+        """Stop the answer of a session after its present step, where there is one."""
+        if stop := self._stops.get(request.session_hash):
+            stop.set()
+
+
+def _connect_question(
+    pipeline: Pipeline, runs: _Runs, inputs: _Inputs, answer: gr.HTML, passages: gr.HTML
 ) -> None:
-    """Tie the controls to the pipeline."""
-    stop = controls.stop
-    inputs = [controls.picture, controls.question, controls.top_k]
-    # Not Gradio's `cancels`: its page hangs now and then (gradio issue 11586).
-    running: dict[str, threading.Event] = {}
-
     def run(
         picture: Any, question: str, top_k: int, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
-        stopped = running[request.session_hash] = threading.Event()
-        try:
-            yield {stop: gr.Button(interactive=True)}
-            with closing(views(pipeline, picture, question, top_k)) as steps:
+        read_picture = partial(_read_picture, picture)
+        with runs.started(request) as stop:
+            yield {inputs.stop: gr.Button(interactive=True)}
+            with closing(views(pipeline, read_picture, question, top_k)) as steps:
                 for view in steps:
-                    if stopped.is_set():
+                    if stop.is_set():
                         yield {answer: markup.stopped()}
                         break
                     yield {answer: view.answer, passages: view.passages}
-            yield {stop: gr.Button(interactive=False)}
-        finally:
-            running.pop(request.session_hash, None)
+        yield {inputs.stop: gr.Button(interactive=False)}
 
-    def halt(request: gr.Request) -> None:
-        if stopped := running.get(request.session_hash):
-            stopped.set()
+    gr.on(
+        [inputs.ask.click, inputs.question.submit],
+        run,
+        inputs.asked,
+        [answer, passages, inputs.stop],
+        # What is asked during an answer is asked when that has ended.
+        trigger_mode="always_last",
+        js=_SHOW_ANSWER,
+        **_RAW,
+        **_QUIET,
+    )
+    inputs.stop.click(runs.stop, queue=False, **_QUIET)
 
+
+def _connect_examples(
+    runs: _Runs, inputs: _Inputs, examples: list[tuple[Example, gr.Button]]
+) -> None:
     # A function each, not a partial: Gradio finds no type hints in those.
     def filler(example: Example) -> Callable[[gr.Request], tuple[str, str]]:
         def fill(request: gr.Request) -> tuple[str, str]:
-            halt(request)
+            runs.stop(request)
             return str(example_image_path(example)), example.question
 
         return fill
 
-    # preprocess=False: Gradio would open the upload with Pillow itself, and fail on a
-    # broken one before there is a chance to say what is wrong with it.
-    # always_last: what is asked during an answer is asked when that has ended.
-    gr.on(
-        [controls.ask.click, controls.question.submit],
-        run,
-        inputs,
-        [answer, passages, stop],
-        preprocess=False,
-        trigger_mode="always_last",
-        js=_SHOW_ANSWER,
-        **_QUIET,
-    )
-    stop.click(halt, queue=False, **_QUIET)
-    controls.picture.upload(
-        _inspect, controls.picture, [answer, passages], preprocess=False, **_QUIET
-    )
-    filled = [controls.picture, controls.question]
     for example, button in examples:
-        button.click(filler(example), outputs=filled, queue=False, **_QUIET).then(
-            None, js=_PRESS_ASK
+        filled = button.click(
+            filler(example), outputs=[inputs.picture, inputs.question], queue=False, **_QUIET
         )
-    # The same for programs: gradio_client's `predict(..., api_name="/ask")`.
+        filled.then(None, js=_PRESS_ASK)
+
+
+def _connect_api(pipeline: Pipeline, inputs: _Inputs) -> None:
+    """Offer the endpoint /ask: gradio_client's `predict(..., api_name="/ask")`."""
     gr.Button(visible=False).click(
-        partial(ask, pipeline), inputs, gr.JSON(visible=False), preprocess=False, api_name="ask"
+        partial(ask, pipeline),
+        inputs.asked,
+        gr.JSON(visible=False),
+        api_name="ask",
+        api_description="Answer a question about a picture, with the passages that prove it.",
+        **_RAW,
     )
 
 
-def _inspect(picture: Any) -> tuple[str, str]:
+def _inspect(start: str, picture: Any) -> tuple[str, str]:
     """Return the areas after an upload: empty, or what is wrong with the picture."""
     try:
         _read_picture(picture)
     except KbvqaError as exc:
         return markup.problem(str(exc), title="This picture cannot be used"), ""
-    return markup.START, ""
+    return start, ""
 
 
 def check_port(host: str, port: int) -> None:
@@ -350,7 +322,7 @@ def serve(page: gr.Blocks, host: str, port: int) -> None:
         quiet=True,
         prevent_thread_lock=True,
         inbrowser=False,
-        footer_links=[],
+        footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,

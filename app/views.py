@@ -1,0 +1,94 @@
+"""One question as the page shows it, step by step: the edge where errors become messages."""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import cast
+
+from PIL.Image import Image
+
+from app import markup
+from app.errors import InvalidQuestion
+from app.pipeline import Pipeline, Result, Retrieval
+from corpus.errors import KbvqaError
+from corpus.types import Query
+from generator.errors import GeneratorError
+
+MAX_TOP_K = 20
+SOMETHING_WENT_WRONG = "Something went wrong; the log has the details."
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The two areas of the page that change, as HTML."""
+
+    answer: str
+    passages: str
+
+
+def views(
+    pipeline: Pipeline, read_picture: Callable[[], Image], question: str, top_k: int
+) -> Generator[View, None, None]:
+    """Yield what the page shows, step by step, for one question.
+
+    Never raises: this is the edge where errors become messages. When the generator
+    fails, the passages stay. Closing the iterator stops the generator.
+
+    Args:
+        pipeline: answers the question.
+        read_picture: returns the picture; called inside, so that its errors become messages.
+        question: as typed.
+        top_k: passages to show.
+    """
+    view = View(markup.waiting("Looking at the picture"), "")
+    found: Retrieval | None = None
+    completion = ""
+    try:
+        yield view
+        query = Query(question, read_picture())
+        for step in steps(pipeline, query, top_k):
+            if isinstance(step, Retrieval):
+                found = step
+                view = View(markup.streaming(found, ""), markup.passages(found))
+            elif isinstance(step, Result):
+                view = _outcome(step)
+            elif found:
+                completion += step
+                view = View(markup.streaming(found, completion), view.passages)
+            yield view
+    except GeneratorError as exc:
+        log.warning("the generator failed: %s", exc)
+        message = markup.no_answer(found, str(exc)) if found else markup.problem(str(exc))
+        yield View(message, view.passages)
+    except KbvqaError as exc:
+        yield View(markup.problem(str(exc)), view.passages)
+    except Exception:
+        log.exception("a question failed")
+        yield View(markup.problem(SOMETHING_WENT_WRONG), view.passages)
+
+
+def steps(pipeline: Pipeline, query: Query, top_k: int) -> Iterator[Retrieval | str | Result]:
+    """Yield what `pipeline.stream` yields, and close that with this iterator.
+
+    Raises:
+        InvalidQuestion: too many or too few passages are asked for; else as the pipeline.
+    """
+    if not 1 <= top_k <= MAX_TOP_K:
+        raise InvalidQuestion(f"{top_k} passages were asked for; ask for 1 to {MAX_TOP_K}.")
+    stream = cast(
+        Generator[Retrieval | str | Result, None, None], pipeline.stream(query, int(top_k))
+    )
+    with closing(stream):
+        yield from stream
+
+
+def _outcome(result: Result) -> View:
+    assert result.answer is not None
+    found = result.retrieval
+    return View(
+        markup.answered(found, result.answer),
+        markup.passages(found, result.answer) + markup.figures(result),
+    )
