@@ -50,6 +50,7 @@ train: $(VENV)/installed  ## train kbvqa-mini again, into runs/kbvqa-mini
 evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: docs/kbvqa-mini.md
 	$(BIN)/kbvqa setup
 	$(BIN)/kbvqa evaluate demo --out runs/evaluate-demo
+	cp runs/evaluate-demo/report.md docs/kbvqa-mini-figures.md
 
 clean:  ## remove the environment and what tests left; nothing that was built is lost
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
