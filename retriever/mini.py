@@ -20,7 +20,7 @@ from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
 from retriever.checkpoint import CALIBRATION_NAME, WEIGHTS_NAME
-from retriever.config import CONFIG_NAME, EFFICIENTNET, FLMRConfig
+from retriever.config import EFFICIENTNET, FLMRConfig
 from retriever.efficientnet import convert_published_weights
 from retriever.errors import InvalidCheckpoint
 from retriever.images import ImageProcessor
@@ -89,9 +89,8 @@ def assemble(directory: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix="assembling-", dir=target.parent))
     try:
-        for path in TRAINED_DIRECTORY.iterdir():
-            if path.name in (CONFIG_NAME, SETTINGS_NAME, CALIBRATION_NAME):
-                shutil.copy(path, partial)
+        for name in (SETTINGS_NAME, CALIBRATION_NAME):
+            shutil.copy(TRAINED_DIRECTORY / name, partial)
         mini_config().save_pretrained(partial)
         IMAGE_PROCESSOR.save_pretrained(partial)
         vocab = base_vocabulary()
@@ -130,11 +129,10 @@ def base_vocabulary() -> dict[str, int]:
 
 
 def _version() -> str:
-    """Return the hash of the trained files, 8 hex digits."""
-    digest = hashlib.sha256()
-    for path in sorted(TRAINED_DIRECTORY.iterdir()):
-        if path.is_file():
-            digest.update(path.name.encode() + path.read_bytes())
+    """Return the hash of the trained files and the config, 8 hex digits."""
+    digest = hashlib.sha256(repr(mini_config()).encode())
+    for name in (TRAINED_NAME, SETTINGS_NAME, CALIBRATION_NAME):
+        digest.update((TRAINED_DIRECTORY / name).read_bytes())
     return digest.hexdigest()[:8]
 
 
