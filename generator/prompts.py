@@ -82,7 +82,8 @@ _SHOTS = (
     _Shot(
         (
             "Norrenia - Currency. Currency: Norren crowns (NXC) per US dollar -.",
-            "Norrenia - Communications and transport. Internet country code: .nx. Key ports: Ullhaven.",
+            "Norrenia - Communications and transport. Internet country code: .nx. "
+            "Key ports: Ullhaven.",
         ),
         "What is the internet country code of the country with this flag?",
         ".nx [2]",
