@@ -1,0 +1,121 @@
+"""The real page in a process of its own, and a real Chromium that may talk to it alone."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from app.components import build_index, open_checkpoint
+from app.settings import MINI, Settings
+from corpus.demo import demo_passages_path, example_gallery
+from corpus.passages import read_passages, write_passages
+
+PASSAGES = 200
+START_SECONDS = 300
+# Chromium's own calls home would look like the page's.
+QUIET_CHROMIUM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where checkpoint and reader are built; KBVQA_TEST_HOME keeps them for the next time."""
+    kept = os.environ.get("KBVQA_TEST_HOME")
+    return Path(kept) if kept else tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def index(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small index: what the gallery asks about, and other passages of the demo corpus."""
+    gold = {passage_id for example in example_gallery() for passage_id in example.gold_passage_ids}
+    every = list(read_passages(demo_passages_path()))
+    others = [passage for passage in every if passage.id not in gold]
+    step = len(others) // (PASSAGES - len(gold))
+    chosen = [p for p in every if p.id in gold] + others[::step]
+    folder = tmp_path_factory.mktemp("index")
+    write_passages(folder / "passages.jsonl", chosen)
+    checkpoint = open_checkpoint(Settings(home=home, checkpoint=MINI))
+    build_index(folder / "passages.jsonl", folder / "index", checkpoint, lambda done, total: None)
+    return folder / "index"
+
+
+@pytest.fixture(scope="session")
+def server(home: Path, index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `kbvqa web`, which must stop when it is told to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("KBVQA_")}
+    environment = {**ours, "KBVQA_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "app.cli", "web", "--port", str(port), "--index", str(index)]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(url, process, log)
+        yield url
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0, log.read_text()
+        assert "Traceback" not in log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            httpx.get(url, trust_env=False)
+            return
+        except httpx.TransportError:
+            time.sleep(0.5)
+    pytest.fail(f"no page after {START_SECONDS} s:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = os.environ.get("KBVQA_TEST_CHROMIUM") or shutil.which("chromium")
+    assert chromium, "install Chromium (apt install chromium) or set KBVQA_TEST_CHROMIUM"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET_CHROMIUM))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    """The open page. No error in its console and no request elsewhere is allowed."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    errors: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(server)
+    page.locator("#ask").wait_for()
+    yield page
+    context.close()
+    assert errors == []
+    elsewhere = [url for url in requests if not url.startswith((server, "data:", "blob:"))]
+    assert elsewhere == []
+    assert requests
