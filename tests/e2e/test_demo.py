@@ -28,11 +28,6 @@ COUNTRIES = {"flag:FR", "flag:JP", "flag:BR", "flag:KE", "flag:NP", "flag:CA", "
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
 def index_location(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     gold = {id_ for example in example_gallery() for id_ in example.gold_passage_ids}
     gold |= {i for e in demo_examples("emoji", per_picture=1) for i in e.gold_passage_ids}
