@@ -6,6 +6,7 @@ The command line, the page and the evaluation call `Pipeline` and re-implement n
 """
 
 import time
+from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Pipeline:
 
     def stream(
         self, query: Query, top_k: int, *, retrieval: bool = True, answer: bool = True
-    ) -> Iterator[Retrieval | str | Result]:
+    ) -> GeneratorOf[Retrieval | str | Result, None, None]:
         """Yield the retrieval, then pieces of the completion, then the result.
 
         Args:

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
         max_question_characters: longer questions are refused.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
 
     home: Path = Field(default_factory=_default_home)
     checkpoint: str = MINI

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import cast
 
 from PIL.Image import Image
 
@@ -78,10 +77,7 @@ def steps(pipeline: Pipeline, query: Query, top_k: int) -> Iterator[Retrieval | 
     """
     if not 1 <= top_k <= MAX_TOP_K:
         raise InvalidQuestion(f"{top_k} passages were asked for; ask for 1 to {MAX_TOP_K}.")
-    stream = cast(
-        Generator[Retrieval | str | Result, None, None], pipeline.stream(query, int(top_k))
-    )
-    with closing(stream):
+    with closing(pipeline.stream(query, int(top_k))) as stream:
         yield from stream
 
 

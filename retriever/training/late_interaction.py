@@ -38,12 +38,17 @@ class _TokenMaxima(torch.autograd.Function):
         q_BQD, p_NPD, winners = ctx.saved_tensors
         flat_q, flat_p = q_BQD.flatten(0, 1), p_NPD.flatten(0, 1)
         gradient = gradients[0].reshape(len(flat_q), -1)
-        grad_p = torch.zeros_like(flat_p)
+        grad_p = torch.empty_like(flat_p)
         grad_q = torch.nn.functional.embedding_bag(
             winners, flat_p, per_sample_weights=gradient.contiguous(), mode="sum"
         )
-        for n in range(winners.shape[1]):
-            grad_p.index_add_(0, winners[:, n], gradient[:, n, None] * flat_q)
+        tile = max(1, TILE_ELEMENTS // (len(flat_q) * p_NPD.shape[1]))
+        for start in range(0, winners.shape[1], tile):
+            chosen = winners[:, start : start + tile] - start * p_NPD.shape[1]
+            rows = slice(start * p_NPD.shape[1], (start + tile) * p_NPD.shape[1])
+            weights = torch.zeros(len(flat_q), len(flat_p[rows]))
+            weights.scatter_(1, chosen, gradient[:, start : start + tile])
+            grad_p[rows] = weights.T @ flat_q
         return grad_q.view_as(q_BQD), grad_p.view_as(p_NPD), None
 
 

@@ -9,7 +9,8 @@ the neck of the vision encoder. Losses, all over MaxSim scores s = s_text + s_vi
     section   cross-entropy of s among the passages of the right entity
 
 Stage 1 trains the mapping with the entity loss alone (as PreFLMR's stage 1 leaves text
-rows out of the score); stage 2 trains everything with all three. Look-alikes (flags that
+rows out of the score); stage 2 trains everything with all three, mostly on flags and their
+sections; stage 3 does so mostly on things, against many more passages. Look-alikes (flags that
 no picture can tell apart) are left out of the competition.
 
 Shapes: B queries, Q query tokens, N passages, P passage tokens, D embedding dim.
@@ -58,6 +59,9 @@ logger = logging.getLogger(__name__)
 EXCLUDED = -1e4  # the score of a passage that does not compete
 # Chosen on the validation vendor (docs/kbvqa-mini.md).
 TEXT_VISION = TextVision(gate=0.3, sure=0.6)
+THINGS_BATCH = BatchShape(
+    flags=6, sections=3, things=96, named=32, other_sections=1, other_passages=130
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Recipe:
     Attributes:
         entity_steps: optimiser steps of stage 1.
         steps: optimiser steps of stage 2.
+        things_steps: optimiser steps of stage 3.
         entity_pictures: pictures a step of stage 1.
         views: augmented views a picture, the picture itself among them.
         seed: of views, batches and initial weights.
@@ -81,11 +86,14 @@ class Recipe:
         section_weight: of the section loss.
         pooled_dropout: on the pooled vector.
         patch_dropout: on the patches.
-        batch: what a batch holds.
+        batch: what a batch of stage 2 holds.
+        things_batch: what a batch of stage 3 holds.
+        things_rate: peak rates of stage 3, as a factor on the others'.
     """
 
     entity_steps: int = 1000
     steps: int = 450
+    things_steps: int = 220
     entity_pictures: int = 128
     views: int = 12
     seed: int = 0
@@ -101,13 +109,15 @@ class Recipe:
     pooled_dropout: float = 0.2
     patch_dropout: float = 0.1
     batch: BatchShape = field(default_factory=BatchShape)
+    things_batch: BatchShape = field(default_factory=lambda: THINGS_BATCH)
+    things_rate: float = 0.7
 
 
 def train(recipe: Recipe, out: Path, say: Say, advance: Advance) -> None:
     """Train and write trained.safetensors, text_vision.json and training.json to `out`.
 
     Encoded views and passages are kept in `out` and used again, as is the model after
-    stage 1 when the recipe is the same.
+    each stage when the recipe is the same.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -197,37 +207,39 @@ class Trainer:
         self.vision_parameters = [p for n, p in trained if "text_encoder_linear" not in n]
 
     def run(self, out: Path, say: Say, advance: Advance) -> list[dict[str, float]]:
-        """Return the log of both stages: running means of the losses, a row every 50 steps."""
+        """Return the log of all stages: running means of the losses, a row every 50 steps."""
         self.model.train()
         # The frozen towers stay as they are in use: no dropout.
         self.model.query_text_encoder.eval()
         self.model.context_text_encoder.eval()
         recipe = hashlib.sha256(repr(self.recipe).encode()).hexdigest()[:8]
-        after_stage_1 = out / f"stage-1-{recipe}.pt"
-        if after_stage_1.exists():
-            saved = torch.load(after_stage_1, weights_only=True)
-            log: list[dict[str, float]] = saved["log"]
-            self.model.load_state_dict(saved["model"])
-        else:
-            say("Training stage 1: which entity?")
-            log = self._stage(1, self._entity_step, self.recipe.entity_steps, advance)
-            torch.save({"log": log, "model": self.model.state_dict()}, after_stage_1)
-        say("Training stage 2: which passage?")
-        log += self._stage(2, self._passage_step, self.recipe.steps, advance)
+        log: list[dict[str, float]] = []
+        for stage, title in enumerate(("which entity?", "which section?", "which thing?"), start=1):
+            finished = out / f"stage-{stage}-{recipe}.pt"
+            if finished.exists():
+                saved = torch.load(finished, weights_only=True)
+                self.model.load_state_dict(saved["model"])
+                log = saved["log"]
+            else:
+                say(f"Training stage {stage}: {title}")
+                log += self._stage(stage, advance)
+                torch.save({"log": log, "model": self.model.state_dict()}, finished)
         self.model.eval()
         return log
 
-    def _stage(
-        self, stage: int, step: Callable[[], dict[str, Tensor]], steps: int, advance: Advance
-    ) -> list[dict[str, float]]:
+    def _stage(self, stage: int, advance: Advance) -> list[dict[str, float]]:
         """Take the steps of one stage with its own optimiser, schedule and seed; return its log."""
         recipe = self.recipe
+        steps = (recipe.entity_steps, recipe.steps, recipe.things_steps)[stage - 1]
+        step = self._entity_step if stage == 1 else self._passage_step
+        rate = recipe.things_rate if stage == 3 else 1.0
+        self.sampler.shape = recipe.things_batch if stage == 3 else recipe.batch
         torch.manual_seed(recipe.seed + stage)
         self.sampler.random.seed(recipe.seed + stage)
         optimizer = torch.optim.AdamW(
             [
-                {"params": self.text_parameters, "lr": recipe.learning_rate_text},
-                {"params": self.vision_parameters, "lr": recipe.learning_rate_vision},
+                {"params": self.text_parameters, "lr": rate * recipe.learning_rate_text},
+                {"params": self.vision_parameters, "lr": rate * recipe.learning_rate_vision},
             ],
             weight_decay=recipe.weight_decay,
         )
