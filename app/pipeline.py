@@ -20,6 +20,10 @@ from retriever.encoder import Encoder
 from retriever.index import PassageIndex, SearchMode
 
 
+# The first stage's means lose 3 of 100 gold passages of things at 200 candidates, 1.7 at 1000.
+CANDIDATES = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Retrieval:
     """What was found for a query.
@@ -96,7 +100,7 @@ class Pipeline:
         with _timed(timings, "encode"):
             encoded = self.encoder.encode_queries([query])[0]
         with _timed(timings, "search"):
-            hits = self.index.search(encoded.rows_QD, top_k, mode=mode)
+            hits = self.index.search(encoded.rows_QD, top_k, mode=mode, candidates=CANDIDATES)
         threshold = self.encoder.checkpoint.unsure_below
         unsure = threshold is not None and (not hits or hits[0].score < threshold)
         return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings)

@@ -58,7 +58,7 @@ logger = logging.getLogger(__name__)
 
 EXCLUDED = -1e4  # the score of a passage that does not compete
 # Chosen on the validation vendor (docs/kbvqa-mini.md).
-TEXT_VISION = TextVision(gate=0.3, sure=0.6)
+TEXT_VISION = TextVision(gate=0.4, sure=0.6)
 THINGS_BATCH = BatchShape(
     flags=6, sections=3, things=96, named=32, other_sections=1, other_passages=130
 )
