@@ -357,13 +357,19 @@ def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
     )
     with progress:
         task = progress.add_task("Starting", total=None)
+        shown = [0]
 
         def say(message: str) -> None:
             if not err.is_terminal:
                 err.print(escape(message), soft_wrap=True)
+            shown[0] = 0
             progress.update(task, description=escape(message))
 
         def advance(done: int, total: int) -> None:
+            tenths = 10 * done // max(total, 1)
+            if not err.is_terminal and tenths > 10 * shown[0] // max(total, 1):
+                err.print(f"  {done:,} of {total:,}", highlight=False)
+            shown[0] = done
             progress.update(task, completed=done, total=total)
 
         yield say, advance
