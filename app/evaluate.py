@@ -150,12 +150,11 @@ def _finished(out: Path, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         InvalidSettings: the rows are of a run with other components.
     """
     record, path = out / "run.json", out / ROWS_NAME
-    text = json.dumps(run, indent=2) + "\n"
-    if path.exists() and (not record.exists() or record.read_text(encoding="utf-8") != text):
+    if path.exists() and (not record.exists() or _parts(record) != _parts(run)):
         raise InvalidSettings(
             f"{out} holds another run (see run.json there): give another directory with --out"
         )
-    record.write_text(text, encoding="utf-8")
+    record.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     if not path.exists():
         return {}
     rows: dict[str, dict[str, Any]] = {}
@@ -167,6 +166,13 @@ def _finished(out: Path, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             rows[row["id"]] = row
     path.write_text("".join(whole), encoding="utf-8")
     return rows
+
+
+def _parts(run: Mapping[str, Any] | Path) -> dict[str, Any]:
+    """Return what was measured: a run record but for the code's revision."""
+    if isinstance(run, Path):
+        run = json.loads(run.read_text(encoding="utf-8"))
+    return {name: value for name, value in run.items() if name != "git"}
 
 
 def _run_record(pipeline: Pipeline, retrieval: bool, answer: bool) -> dict[str, Any]:

@@ -3,6 +3,25 @@
 from collections.abc import Callable, Sequence
 
 _PUNCTUATION = ".,;:!?"
+_LONGEST_TITLE = 4  # words
+
+
+def without_heading(passage: str) -> str:
+    """Return a passage without the heading it opens with, if there is more.
+
+    The likeliest copy is often the title, and hardly ever the answer: a question about
+    a country is not answered by its name.
+
+    >>> without_heading("Iceland - Currency. Currency: Icelandic kronur (ISK).")
+    'Currency: Icelandic kronur (ISK).'
+    >>> without_heading("Polar bear. The polar bear is a large bear.")
+    'The polar bear is a large bear.'
+    >>> without_heading("Paris is the capital of France. It lies on the Seine.")
+    'Paris is the capital of France. It lies on the Seine.'
+    """
+    heading, _, rest = passage.partition(". ")
+    is_heading = " - " in heading or len(heading.split()) <= _LONGEST_TITLE
+    return rest if rest and is_heading else passage
 
 
 class Source:

@@ -20,7 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from generator.copying import Source
+from generator.copying import Source, without_heading
 from generator.errors import BadCompletion, GeneratorUnavailable
 from generator.interface import MAX_TOKENS
 from generator.prompts import Message, render_text, split_turn
@@ -122,8 +122,9 @@ class EmbeddedReader:
     """A causal language model of transformers that answers few-shot prompts greedily.
 
     A model this small invents numbers and confuses passages when it writes freely. So it
-    reads one passage at a time, may only copy words of it, and the likeliest copy is the
-    answer: what it cites is then where the words stand. Without passages it writes freely.
+    reads one passage at a time, may only copy words of it (not of its heading), and the
+    likeliest copy is the answer: what it cites is then where the words stand. Without
+    passages it writes freely.
 
     All messages but the last are the same for every question, so their keys and values
     are computed once and kept. May be used from several threads: the steps of
@@ -185,7 +186,8 @@ class EmbeddedReader:
         copies = []
         for passage in passages:
             prefix, rest = self._tokens(shots, f"Passage 1: {passage}\n{question}", max_tokens)
-            copies.append(self._copy(prefix, rest, Source(passage, self._encode), max_tokens))
+            source = Source(without_heading(passage), self._encode)
+            copies.append(self._copy(prefix, rest, source, max_tokens))
         best = max(range(len(copies)), key=lambda i: copies[i][0] - i * RANK_PENALTY)
         yield f" {self._tokenizer.decode(copies[best][1]).strip()} [{best + 1}]"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from generator.copying import Source
+from generator.copying import Source, without_heading
 
 # One token a character: a source can then be read off by hand.
 ENCODE = lambda text: [ord(c) for c in text]  # noqa: E731
@@ -48,3 +48,20 @@ def test_nothing_follows_the_last_word() -> None:
     source = Source("end", ENCODE)
     assert source.following([3]) == {}
     assert not source.may_end([])
+
+
+@pytest.mark.parametrize(
+    ("passage", "body"),
+    [
+        ("Iceland - Currency. Currency: kronur.", "Currency: kronur."),
+        ("Polar bear. The polar bear is large.", "The polar bear is large."),
+        (
+            "Paris is the capital of France. It is old.",
+            "Paris is the capital of France. It is old.",
+        ),
+        ("Only a heading.", "Only a heading."),
+        ("", ""),
+    ],
+)
+def test_headings_are_not_copied(passage: str, body: str) -> None:
+    assert without_heading(passage) == body
