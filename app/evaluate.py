@@ -150,7 +150,8 @@ def _finished(out: Path, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         InvalidSettings: the rows are of a run with other components.
     """
     record, path = out / "run.json", out / ROWS_NAME
-    if path.exists() and (not record.exists() or _parts(record) != _parts(run)):
+    started = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    if path.exists() and _parts(started) != _parts(run):
         raise InvalidSettings(
             f"{out} holds another run (see run.json there): give another directory with --out"
         )
@@ -168,10 +169,8 @@ def _finished(out: Path, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _parts(run: Mapping[str, Any] | Path) -> dict[str, Any]:
+def _parts(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was measured: a run record but for the code's revision."""
-    if isinstance(run, Path):
-        run = json.loads(run.read_text(encoding="utf-8"))
     return {name: value for name, value in run.items() if name != "git"}
 
 
