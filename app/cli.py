@@ -91,10 +91,11 @@ def main() -> None:
         err.print("Interrupted. What was built so far is kept.")
         sys.exit(130)
     except Exception as exc:  # noqa: BLE001 - the edge: a message for people, a file for us
-        if "No space left" in str(exc):  # an OSError, or what a library makes of it
+        # Libraries wrap a full disk in errors of their own.
+        if isinstance(exc, OSError) or "No space left" in str(exc):
             err.print(
-                f"[bold red]Error:[/] the disk is full ({escape(str(exc))}). Free some space, or "
-                "set KBVQA_HOME to another disk; the same command then goes on where it stopped.",
+                f"[bold red]Error:[/] {escape(str(exc))}. Free some space, or set KBVQA_HOME to a "
+                "directory that can be written; the same command then goes on where it stopped.",
                 soft_wrap=True,
             )
             sys.exit(1)

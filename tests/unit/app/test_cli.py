@@ -139,3 +139,10 @@ def test_help_teaches_by_example(home: Path) -> None:
     run = kbvqa("--help", home=home)
     assert run.returncode == 0
     assert 'kbvqa ask flag.png "What is the capital of this country?"' in run.stdout
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file, not a directory")
+    run = kbvqa("setup", home=tmp_path / "home")
+    assert run.returncode == 1
+    assert_clear(run, "home", "KBVQA_HOME")
