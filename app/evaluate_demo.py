@@ -66,7 +66,9 @@ def calibrate(out: Path) -> dict[str, float]:
     questions alone. Reads what `evaluate_demo` wrote.
     """
     scored: list[tuple[float, bool]] = []
-    for path in sorted(out.glob(f"*/{ROWS_NAME}")):
+    # The short-answer parts ask about the same flags again.
+    parts = [p for p in sorted(out.glob(f"*/{ROWS_NAME}")) if "short" not in p.parent.name]
+    for path in parts:
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             if row.get("hits") and "recall@1" in row["scores"]:
