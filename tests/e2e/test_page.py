@@ -70,7 +70,7 @@ def test_an_example_asks_at_one_click_on_a_phone(page: Page) -> None:
 
 def test_a_broken_picture_is_refused_in_plain_words(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "holiday.png"
-    broken.write_bytes((EXAMPLES / "dodo.png").read_bytes()[:2000])
+    broken.write_bytes((EXAMPLES / "giant-panda.png").read_bytes()[:2000])
     upload(page, broken)
     problem = page.locator(".kb-problem")
     expect(problem).to_contain_text("holiday.png is a damaged or incomplete picture")

@@ -59,9 +59,10 @@ def test_the_gallery_opens_and_its_answers_stand_in_the_gold_passage(
     for example in gallery:
         with Image.open(demo.example_image_path(example)) as image:
             assert min(image.size) >= 200
-        (gold,) = example.gold_passage_ids
-        text = passages[gold].text.replace("\N{NO-BREAK SPACE}", " ")
-        assert any(answer in text for answer in example.answers)
+        assert example.gold_passage_ids
+        for gold in example.gold_passage_ids:
+            text = passages[gold].text.replace("\N{NO-BREAK SPACE}", " ")
+            assert any(answer in text for answer in example.answers)
     files = {path.name for path in demo.example_image_path(gallery[0]).parent.glob("*.png")}
     assert files == {example.image for example in gallery}
 
