@@ -4,26 +4,25 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from app.settings import Settings, load_settings
+from app.commands import evaluate, index, train
+from app.console import (
+    CheckpointOption,
+    IndexOption,
+    TopKOption,
+    err,
+    out,
+    progress,
+    settings_with,
+    status,
+)
+from app.settings import load_settings
 from corpus.errors import KbvqaError
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
@@ -53,30 +52,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-index_app = typer.Typer(help="Build an index of passages.", no_args_is_help=True)
-evaluate_app = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
-train_app = typer.Typer(help="Train the small model.", no_args_is_help=True)
-app.add_typer(index_app, name="index")
-app.add_typer(evaluate_app, name="evaluate")
-app.add_typer(train_app, name="train")
-
-out = Console()
-err = Console(stderr=True)
-
-IndexOption = Annotated[
-    Path | None,
-    typer.Option("--index", help="Index directory. Default: KBVQA_INDEX, else the demo's."),
-]
-CheckpointOption = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint",
-        help="kbvqa-mini, a checkpoint directory, or a hub id. Default: KBVQA_CHECKPOINT.",
-    ),
-]
-TopKOption = Annotated[
-    int | None, typer.Option("--top-k", min=1, max=100, help="Passages to find.")
-]
+app.add_typer(index.app, name="index")
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(train.app, name="train")
 
 
 def main() -> None:
@@ -128,11 +106,11 @@ def ask(
     from corpus.images import load_image
     from corpus.types import Query
 
-    settings = _settings(index, checkpoint)
+    settings = settings_with(index, checkpoint)
     query = Query(question, load_image(image))
     from app.components import open_pipeline
 
-    with _status() as say:
+    with status() as say:
         pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=not no_answer)
         say("Answering" if not no_answer else "Searching")
         result = pipeline.ask(
@@ -152,7 +130,7 @@ def setup() -> None:
     from app.components import set_up
 
     settings = load_settings()
-    with _progress() as (say, advance):
+    with progress() as (say, advance):
         set_up(settings, say, advance)
     out.print(f"Ready. Everything built is in {settings.home}", soft_wrap=True)
 
@@ -174,15 +152,15 @@ def web(
     """
     from app.web import build_page, check_port, serve
 
-    settings = _settings(index, checkpoint)
+    settings = settings_with(index, checkpoint)
     host, port = host or settings.host, port or settings.port
     check_port(host, port)
     from app.components import open_pipeline, set_up
 
     if build:
-        with _progress() as (say, advance):
+        with progress() as (say, advance):
             set_up(settings, say, advance)
-    with _status() as say:
+    with status() as say:
         say("Loading the models")
         pipeline = open_pipeline(settings, say)
     serve(build_page(pipeline, settings), host, port)
@@ -201,186 +179,6 @@ def doctor() -> None:
             out.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
-
-
-@index_app.command("build")
-def index_build(
-    passages: Annotated[
-        Path, typer.Argument(help="A .jsonl or .jsonl.gz file: one {id, title, text} a line.")
-    ],
-    index: IndexOption = None,
-    checkpoint: CheckpointOption = None,
-) -> None:
-    """Index a passages file. Interrupted, the same command goes on where it stopped.
-
-    \b
-    kbvqa index build passages.jsonl --index my-index
-    """
-    settings = _settings(index, checkpoint)
-    from app.components import build_index, open_checkpoint
-
-    with _progress() as (say, advance):
-        say("Loading the checkpoint")
-        loaded = open_checkpoint(settings)
-        say(f"Indexing {passages.name}")
-        made = build_index(passages, settings.index_location, loaded, advance)
-    out.print(
-        f"{made.passages:,} passages in {settings.index_location}, made with {loaded.id}",
-        soft_wrap=True,
-    )
-
-
-@evaluate_app.command("run")
-def evaluate_run(
-    examples: Annotated[
-        Path,
-        typer.Argument(help="Rows of {id, image, question, answers, gold_passage_ids}."),
-    ],
-    images: Annotated[Path, typer.Option(help="The directory that `image` is relative to.")],
-    output: Annotated[Path, typer.Option("--out", help="Where results are written.")],
-    no_answer: Annotated[bool, typer.Option("--no-answer", help="Retrieval alone.")] = False,
-    no_retrieval: Annotated[
-        bool, typer.Option("--no-retrieval", help="The generator alone: the baseline.")
-    ] = False,
-    index: IndexOption = None,
-    checkpoint: CheckpointOption = None,
-) -> None:
-    """Measure recall@k, pseudo_recall@5 and exact_match, with standard errors.
-
-    Writes examples.jsonl (one line an example, as it goes) and results.json. Run again
-    with the same --out, it goes on where it stopped.
-
-    \b
-    kbvqa evaluate run examples.jsonl --images pictures --out runs/first --no-answer
-    """
-    if no_answer and no_retrieval:
-        raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to measure")
-    from app.components import open_pipeline
-    from app.evaluate import evaluate
-    from corpus.examples import read_examples
-
-    settings = _settings(index, checkpoint)
-    rows = read_examples(examples)
-    with _progress() as (say, advance):
-        pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=not no_answer)
-        say("Evaluating")
-        results = evaluate(
-            pipeline,
-            rows,
-            images,
-            output,
-            retrieval=not no_retrieval,
-            answer=not no_answer,
-            advance=advance,
-        )
-    for name, value in results.items():
-        if not isinstance(value, dict):
-            out.print(f"{name:<24} {value}", highlight=False)
-    out.print(f"Written to {output}", soft_wrap=True)
-
-
-@evaluate_app.command("demo")
-def evaluate_demo_command(
-    output: Annotated[Path, typer.Option("--out", help="Where results are written.")] = Path(
-        "runs/evaluate-demo"
-    ),
-    no_answer: Annotated[bool, typer.Option("--no-answer", help="Retrieval alone.")] = False,
-    checkpoint: CheckpointOption = None,
-) -> None:
-    """Measure the checkpoint on the demo benchmark: pictures of a vendor never trained on.
-
-    \b
-    kbvqa evaluate demo --out runs/evaluate-demo
-
-    Retrieval by kind of picture, the same questions without pictures, and short answers
-    with and without retrieval. Writes report.md and calibration.json beside the rows.
-    """
-    from app.components import open_pipeline
-    from app.evaluate_demo import calibrate, evaluate_demo
-
-    settings = _settings(None, checkpoint)
-    with _progress() as (say, advance):
-        pipeline = open_pipeline(settings, say, answer=not no_answer)
-        evaluate_demo(pipeline, output, say, advance, answer=not no_answer)
-    calibration = calibrate(output)
-    text = json.dumps(calibration, indent=2) + "\n"
-    (output / "calibration.json").write_text(text, encoding="utf-8")
-    out.print((output / "report.md").read_text(encoding="utf-8"), highlight=False, soft_wrap=True)
-    out.print(f"Not sure below {calibration['unsure_below']}: {text}", highlight=False)
-
-
-@train_app.command("mini")
-def train_mini(
-    output: Annotated[
-        Path, typer.Option("--out", help="Where the trained files are written.")
-    ] = Path("runs/kbvqa-mini"),
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-) -> None:
-    """Train kbvqa-mini on the demo data, on a CPU.
-
-    \b
-    kbvqa train mini --out runs/kbvqa-mini
-
-    Views and passages are encoded once and kept in the output directory. The result
-    replaces the model in the repository by copying it to retriever/kbvqa_mini.
-    """
-    from retriever.training.mini import Recipe, train
-
-    recipe = Recipe(seed=seed, threads=threads)
-    logging.getLogger("retriever.training").setLevel(logging.INFO)
-    with _progress() as (say, advance):
-        train(recipe, output, say, advance)
-    out.print(f"Trained weights and log in {output}", soft_wrap=True)
-
-
-def _settings(index: Path | None, checkpoint: str | None) -> Settings:
-    """Return the environment's settings with the command's options on top."""
-    changes: dict[str, Any] = {}
-    if index is not None:
-        changes["index"] = index
-    if checkpoint is not None:
-        changes["checkpoint"] = checkpoint
-    return load_settings().model_copy(update=changes)
-
-
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """Show what is going on, on stderr, while it goes on."""
-    with err.status("Loading") as status:
-        yield lambda message: status.update(escape(message))
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """Yield `say`, which names the current task, and `advance(done, total)` for its bar."""
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=err,
-    )
-    with progress:
-        task = progress.add_task("Starting", total=None)
-        shown = [0]
-
-        def say(message: str) -> None:
-            if not err.is_terminal:
-                err.print(escape(message), soft_wrap=True)
-            shown[0] = 0
-            progress.update(task, description=escape(message))
-
-        def advance(done: int, total: int) -> None:
-            tenths = 10 * done // max(total, 1)
-            if not err.is_terminal and tenths > 10 * shown[0] // max(total, 1):
-                err.print(f"  {done:,} of {total:,}", highlight=False)
-            shown[0] = done
-            progress.update(task, completed=done, total=total)
-
-        yield say, advance
 
 
 def _print_result(result: Any) -> None:

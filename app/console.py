@@ -1,0 +1,88 @@
+"""What commands share: two consoles, progress, and options that mean the same everywhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from app.settings import Settings, load_settings
+
+out = Console()
+err = Console(stderr=True)
+
+IndexOption = Annotated[
+    Path | None,
+    typer.Option("--index", help="Index directory. Default: KBVQA_INDEX, else the demo's."),
+]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        help="kbvqa-mini, a checkpoint directory, or a hub id. Default: KBVQA_CHECKPOINT.",
+    ),
+]
+TopKOption = Annotated[
+    int | None, typer.Option("--top-k", min=1, max=100, help="Passages to find.")
+]
+
+
+def settings_with(index: Path | None, checkpoint: str | None) -> Settings:
+    """Return the environment's settings with the command's options on top."""
+    changes: dict[str, Any] = {}
+    if index is not None:
+        changes["index"] = index
+    if checkpoint is not None:
+        changes["checkpoint"] = checkpoint
+    return load_settings().model_copy(update=changes)
+
+
+@contextmanager
+def status() -> Iterator[Callable[[str], None]]:
+    """Show what is going on, on stderr, while it goes on."""
+    with err.status("Loading") as shown:
+        yield lambda message: shown.update(escape(message))
+
+
+@contextmanager
+def progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """Yield `say`, which names the current task, and `advance(done, total)` for its bar."""
+    bars = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+    )
+    with bars:
+        task = bars.add_task("Starting", total=None)
+        shown = [0]
+
+        def say(message: str) -> None:
+            if not err.is_terminal:
+                err.print(escape(message), soft_wrap=True)
+            shown[0] = 0
+            bars.update(task, description=escape(message))
+
+        def advance(done: int, total: int) -> None:
+            tenths = 10 * done // max(total, 1)
+            if not err.is_terminal and tenths > 10 * shown[0] // max(total, 1):
+                err.print(f"  {done:,} of {total:,}", highlight=False)
+            shown[0] = done
+            bars.update(task, completed=done, total=total)
+
+        yield say, advance
