@@ -1,7 +1,7 @@
 """Passage files: .jsonl or .jsonl.gz, one passage a line.
 
     {"id": "...", "title": "...", "text": "...",
-     "url": "...", "source": "...", "section": "...", "entity": "..."}
+     "url": "...", "source": "...", "section": "...", "entity": "...", "language": "..."}
 
 The first three are required, the others optional; any other key is ignored.
 """
@@ -34,6 +34,7 @@ def read_passages(path: Path) -> Iterator[Passage]:
             source=text_field(path, line, record, "source", required=False),
             section=text_field(path, line, record, "section", required=False),
             entity=text_field(path, line, record, "entity", required=False),
+            language=text_field(path, line, record, "language", required=False),
         )
         ids.add(line, passage.id)
         yield passage

@@ -20,6 +20,7 @@ class Passage:
         source: the collection it comes from, with its licence.
         section: the part of the page it is taken from; "" for a lead.
         entity: the id of the thing it describes; "" when unknown.
+        language: of the text, as a BCP 47 tag such as "en"; "" when unknown.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Passage:
     source: str = ""
     section: str = ""
     entity: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
