@@ -4,12 +4,13 @@ The trees of the other packages hang from the same root, so that the edges of
 the application can tell an expected failure (a message) from a bug (a traceback).
 
     KbvqaError
-      CorpusError      InvalidRecord, InvalidImage, DatasetNotFound
+      CorpusError      InvalidRecord, InvalidImage, DatasetNotFound, DamagedFile (corpus.files)
       RetrieverError   see retriever.errors
       GeneratorError   see generator.errors
 """
 
 from pathlib import Path
+from typing import Any
 
 
 class KbvqaError(Exception):
@@ -21,18 +22,25 @@ class CorpusError(KbvqaError):
 
 
 class InvalidRecord(CorpusError):
-    """One line of a data file cannot be used.
+    """One line, row or page of a data file cannot be used.
 
     Attributes:
         path: the file.
-        line: the 1-based line number.
+        line: the 1-based line number; of a parquet file the row within its row group, and of
+            other files the number of the record.
         field: the offending field, or "" when the whole line is at fault.
     """
 
-    def __init__(self, path: Path, line: int, field: str, problem: str) -> None:
-        where = f"{path}, line {line}" + (f", field '{field}'" if field else "")
+    def __init__(
+        self, path: Path, line: int, field: str, problem: str, *, unit: str = "line"
+    ) -> None:
+        where = f"{path}, {unit} {line:,}" + (f", field '{field}'" if field else "")
         super().__init__(f"{where}: {problem}")
-        self.path, self.line, self.field = path, line, field
+        self.path, self.line, self.field, self.unit = path, line, field, unit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the message: records are also read in other processes."""
+        return _rebuilt, (type(self), str(self), self.path, self.line, self.field, self.unit)
 
 
 class InvalidImage(CorpusError):
@@ -41,3 +49,11 @@ class InvalidImage(CorpusError):
 
 class DatasetNotFound(CorpusError):
     """A data file or directory is not where it should be."""
+
+
+def _rebuilt(
+    cls: type[InvalidRecord], message: str, path: Path, line: int, field: str, unit: str
+) -> InvalidRecord:
+    error = cls.__new__(cls, message)
+    error.path, error.line, error.field, error.unit = path, line, field, unit
+    return error

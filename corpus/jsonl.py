@@ -1,16 +1,14 @@
-""".jsonl files: one JSON object a line, plain or gzipped, with errors that name the line."""
+""".jsonl files: one JSON object a line, plain or compressed, with errors that name the line."""
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from corpus.errors import DatasetNotFound, InvalidRecord
+from corpus.files import DamagedFile, Source
 
 _BOM = b"\xef\xbb\xbf"
-_GZIP_MAGIC = b"\x1f\x8b"
 
 Record = dict[str, Any]
 
@@ -18,7 +16,7 @@ Record = dict[str, Any]
 def read_records(path: Path) -> Iterator[tuple[int, Record]]:
     """Yield (line number, object) of every line that is not blank, streaming.
 
-    The file is UTF-8, with or without a byte-order mark. Gzip is recognised by its
+    The file is UTF-8, with or without a byte-order mark. Compression is recognised by its
     content, not by the file's name.
 
     Raises:
@@ -27,16 +25,16 @@ def read_records(path: Path) -> Iterator[tuple[int, Record]]:
     """
     number = 0
     empty = True
+    if path.is_dir():
+        raise DatasetNotFound(f"{path} is a directory; name the .jsonl or .jsonl.gz file in it")
     try:
-        with _open(path) as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.removeprefix(_BOM) if number == 1 else raw
-                if line.strip():
-                    empty = False
-                    yield number, _parse(path, number, line)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as exc:
-        problem = f"the gzip data is damaged or cut short ({exc}); fetch the file again"
-        raise InvalidRecord(path, number + 1, "", problem) from exc
+        for number, (raw, _) in enumerate(Source(path).lines(), start=1):
+            line = raw.removeprefix(_BOM) if number == 1 else raw
+            if line.strip():
+                empty = False
+                yield number, parse_record(path, number, line)
+    except DamagedFile as exc:
+        raise InvalidRecord(path, number + 1, "", str(exc)) from exc
     if empty:
         raise InvalidRecord(path, 1, "", "the file is empty; it needs one JSON object a line")
 
@@ -91,20 +89,8 @@ class UniqueIds:
             raise InvalidRecord(self._path, line, "id", problem)
 
 
-def _open(path: Path) -> BinaryIO:
-    if path.is_dir():
-        raise DatasetNotFound(f"{path} is a directory; name the .jsonl or .jsonl.gz file in it")
-    try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == _GZIP_MAGIC
-        return cast(BinaryIO, gzip.open(path) if zipped else path.open("rb"))
-    except FileNotFoundError as exc:
-        raise DatasetNotFound(f"{path} does not exist; check the path") from exc
-    except OSError as exc:
-        raise DatasetNotFound(f"{path} cannot be opened: {exc.strerror}") from exc
-
-
-def _parse(path: Path, line: int, raw: bytes) -> Record:
+def parse_record(path: Path, line: int, raw: bytes) -> Record:
+    """Return the object on a line. Raises InvalidRecord when it is none."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as exc:

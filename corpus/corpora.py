@@ -1,0 +1,286 @@
+"""Any corpus on disk as one stream of passages.
+
+    stream = open_corpus(Path("enwiki-latest-pages-articles.xml.bz2"))
+    for passage in stream:
+        ...
+        stream.bytes_done, stream.bytes_total     # for a bar
+        str(stream.offset)                        # open_corpus(..., start=Offset.parse(...))
+
+The stream holds one record in memory at a time, whatever the size of the corpus; what it remembers
+of each passage (its id, its text where duplicates are removed) takes eight bytes.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from corpus.errors import CorpusError, InvalidRecord
+from corpus.files import Position
+from corpus.filters import Filter
+from corpus.formats import FORMATS, Format, corpus_files, recognise, split_of
+from corpus.google_search import TRAIN_NAME, GoogleSearch, corpus_name
+from corpus.pages import Entry, Mark, Reader
+from corpus.plain import MarkdownFile
+from corpus.policy import PassagePolicy
+from corpus.seen import Seen
+from corpus.types import Passage
+from corpus.wikipedia import WikipediaDump
+
+# What is made of pages where nothing else is asked for.
+PAGE_POLICY = PassagePolicy(by="tokens", size=180, overlap=20, title_prefix=True, min_characters=40)
+RECORD_POLICY = PassagePolicy()
+
+_ENDINGS = (
+    *(".gz", ".bz2", ".zst", ".zip"),
+    *(".jsonl", ".json", ".parquet", ".csv", ".tsv", ".xml", ".md"),
+)
+
+
+class Offset(NamedTuple):
+    """A place between two passages of a corpus, from which reading can go on.
+
+    Attributes:
+        file: the index of the file.
+        mark: the place in it where the record of the next passage begins.
+        passages: how many passages of that record come before.
+    """
+
+    file: int = 0
+    mark: Mark = Mark()
+    passages: int = 0
+
+    def __str__(self) -> str:
+        (member, inside), records = self.mark
+        return f"{self.file}:{member}:{inside}:{records}:{self.passages}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the offset that `str` wrote. Raises ValueError when it is none."""
+        parts = text.split(":")
+        if len(parts) != 5 or not all(part.isascii() and part.isdigit() for part in parts):
+            raise ValueError(f"not an offset of a corpus: {text!r}")
+        file, member, inside, records, passages = map(int, parts)
+        return cls(file, Mark(Position(member, inside), records), passages)
+
+
+BEGINNING = Offset()
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A corpus on disk and how it is read.
+
+    Attributes:
+        name: printed in every result; the two Google-search corpora never share one.
+        path: the file or folder.
+        files: its data files in reading order.
+        format: how they are read.
+        policy: how passages are made.
+        bytes_total: of the files, as they are on disk.
+        only_train: of the Google-search corpus, GS112K alone.
+        workers: processes for formats whose parsing is slow.
+    """
+
+    name: str
+    path: Path
+    files: tuple[Path, ...]
+    format: Format
+    policy: PassagePolicy
+    bytes_total: int
+    only_train: bool = False
+    workers: int = 0
+
+    def read(self, start: Offset = BEGINNING, *, skip_bad: bool = False) -> "PassageStream":
+        """Return the passages from an offset on.
+
+        Args:
+            start: an `offset` of an earlier stream of this corpus.
+            skip_bad: go on behind records that cannot be used; the stream's `bad` lists them.
+        """
+        return PassageStream(self, start, skip_bad=skip_bad)
+
+    def reader(self, file: Path, start: Mark) -> Reader:
+        """Return the reader of one of the files."""
+        if self.format.name == "wikipedia-dump":
+            return WikipediaDump(file, start, self.workers)
+        if self.format.name == "google-search":
+            return GoogleSearch(file, start, only_train=self.only_train)
+        if self.format.name == "markdown":
+            root = self.path if self.path.is_dir() else self.path.parent
+            return MarkdownFile(file, start, root)
+        return self.format.open(file, start)
+
+
+class PassageStream(Iterator[Passage]):
+    """The passages of a corpus, one after another.
+
+    Where the policy removes duplicates, going on from an offset reads what comes before it
+    again, to know it. Otherwise ids are known to be unique from the offset on only.
+
+    Attributes:
+        corpus: what is read.
+        bad: the records left out because they cannot be used.
+        empty: how many records were left out on purpose: redirects, pages without text.
+        offset: where to go on behind the passage that came last.
+    """
+
+    def __init__(self, corpus: Corpus, start: Offset, *, skip_bad: bool) -> None:
+        self.corpus, self._skip_bad = corpus, skip_bad
+        self.bad: list[CorpusError] = []
+        self.empty = 0
+        self.offset = start
+        self._filter = Filter(corpus.policy)
+        self._ids = Seen()
+        self._sizes = [file.stat().st_size for file in corpus.files]
+        self._reader: Reader | None = None
+        again = corpus.policy.duplicates != "keep"
+        self._passages = self._known(start) if again else self._read(start)
+
+    def __next__(self) -> Passage:
+        return next(self._passages)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return how many passages the policy left out, by reason."""
+        return dict(self._filter.dropped)
+
+    @property
+    def bytes_total(self) -> int:
+        """Return the size of the corpus on disk."""
+        return self.corpus.bytes_total
+
+    @property
+    def bytes_done(self) -> int:
+        """Return how far into the corpus reading has come."""
+        done = sum(self._sizes[: self.offset.file])
+        return done + (self._reader.bytes_read if self._reader is not None else 0)
+
+    def close(self) -> None:
+        """Stop reading, and end the processes that parse."""
+        self._passages.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _known(self, start: Offset) -> Generator[Passage, None, None]:
+        """Yield what comes behind an offset, having seen what comes before it."""
+        for passage in self._read(Offset()):
+            if self.offset > start:
+                yield passage
+
+    def _read(self, start: Offset) -> Generator[Passage, None, None]:
+        for number in range(start.file, len(self.corpus.files)):
+            self.offset = start if number == start.file else Offset(number)
+            self._reader = None
+            try:
+                self._reader = self.corpus.reader(self.corpus.files[number], self.offset.mark)
+            except CorpusError as exc:
+                self._report(exc)
+                continue
+            with closing(self._reader.entries()) as entries:
+                for entry in entries:
+                    yield from self._record(number, entry)
+                    self.offset = Offset(number, entry.after)
+        self.offset, self._reader = Offset(len(self.corpus.files)), None
+
+    def _record(self, number: int, entry: Entry) -> Iterator[Passage]:
+        """Yield the passages of one record that are kept and not yet read."""
+        page = entry.page
+        if isinstance(page, CorpusError):
+            self._report(page)
+            return
+        if page is None or not page.sections:
+            self.empty += 1
+            return
+        begin, already = self.offset.mark, self.offset.passages
+        for count, passage in enumerate(self.corpus.policy.passages(page), start=1):
+            if count <= already:
+                continue
+            self.offset = Offset(number, begin, count)
+            if not self._ids.add(passage.id):
+                problem = f"{passage.id!r} was the id of an earlier one; ids must be unique"
+                file = self.corpus.files[number]
+                self._report(InvalidRecord(file, entry.after.records, "id", problem, unit="record"))
+            elif self._filter.keeps(passage):
+                yield passage
+
+    def _report(self, error: CorpusError) -> None:
+        if not self._skip_bad:
+            raise error
+        self.bad.append(error)
+
+
+def open_corpus(
+    path: Path,
+    *,
+    policy: PassagePolicy | None = None,
+    format_name: str = "",
+    split: str = "",
+    only_train: bool = False,
+    workers: int = 0,
+) -> Corpus:
+    """Return a corpus, its format recognised, ready to be read.
+
+    Args:
+        path: a file, or a folder of files of one format.
+        policy: how passages are made; None for PAGE_POLICY where records are pages, and for
+            passages as they are elsewhere.
+        format_name: one of FORMATS where it is not to be guessed.
+        split: of a folder that holds several, as M2KR's do: "train", "valid" or "test".
+        only_train: of OK-VQA's Google-search corpus, GS112K alone.
+        workers: processes that parse wikitext beside this one.
+
+    Raises:
+        DatasetNotFound: there is nothing at the path, or a split must be named.
+        CorpusError: the format is not known.
+    """
+    files = corpus_files(path, split)
+    if format_name and format_name not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise CorpusError(f"there is no format {format_name!r}; known are {known}")
+    format_ = FORMATS[format_name] if format_name else recognise(files[0])
+    google = format_.name == "google-search"
+    if only_train and not google:
+        raise CorpusError(f"{path} is {format_.name}: only the Google-search corpus has GS112K")
+    return Corpus(
+        name=TRAIN_NAME if only_train else corpus_name(files[0]) if google else _name(path, files),
+        path=path,
+        files=tuple(files),
+        format=format_,
+        policy=policy or (PAGE_POLICY if format_.pages else RECORD_POLICY),
+        bytes_total=sum(file.stat().st_size for file in files),
+        only_train=only_train,
+        workers=workers,
+    )
+
+
+def _name(path: Path, files: Sequence[Path]) -> str:
+    """Return a file's name without its endings, or a folder's, with the split where it has one."""
+    split = split_of(files[0])
+    folder = path if path.is_dir() else path.parent
+    if split:
+        return f"{folder.resolve().name}/{split}"
+    return path.resolve().name if path.is_dir() else stem(path)
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without the endings that say its format.
+
+    >>> stem(Path("enwiki-20240101-pages-articles1.xml-p1p41242.bz2"))
+    'enwiki-20240101-pages-articles1.xml-p1p41242'
+    """
+    name = path.name
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    return name

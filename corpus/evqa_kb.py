@@ -1,0 +1,102 @@
+"""Encyclopedic-VQA's knowledge base: encyclopedic_kb_wiki.json, or the zip it comes in.
+
+One JSON object of two million pages, {wikipedia_url: {title, section_titles, section_texts, ...}},
+read page by page. Sections keep the numbers that `evidence_section_id` of the questions refers to.
+"""
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ijson
+
+from corpus.errors import CorpusError, InvalidRecord
+from corpus.files import DamagedFile, Position, Source
+from corpus.pages import BEGIN, Entry, Mark, Page, Section
+
+
+class EvqaKnowledgeBase:
+    """Reads the knowledge base. Going on from a mark parses what comes before it again."""
+
+    def __init__(self, path: Path, start: Mark = BEGIN) -> None:
+        self.path, self.start = path, start
+        self._source = Source(path)
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how far into the file reading has come."""
+        return self._source.bytes_read
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield every page."""
+        number = 0
+        try:
+            with self._source.stream() as stream:
+                for url, value in ijson.kvitems(stream, "", use_float=True):
+                    number += 1
+                    if number > self.start.records:
+                        yield Entry(self._page(number, url, value), _mark(number))
+        except DamagedFile as exc:
+            yield Entry(exc, _mark(number))
+        except ijson.JSONError as exc:
+            problem = f"the JSON ends or breaks off here ({exc}); fetch the file again"
+            error = InvalidRecord(self.path, number + 1, "", problem, unit="page")
+            yield Entry(error, _mark(number))
+
+    def _page(self, number: int, url: str, value: Any) -> Page | CorpusError:
+        try:
+            return parse_page(url, value)
+        except InvalidField as exc:
+            return InvalidRecord(self.path, number, exc.field, f"{exc} ({url})", unit="page")
+
+
+class InvalidField(ValueError):
+    """A field of a page that cannot be used."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
+
+
+def parse_page(url: str, value: Any) -> Page:
+    """Return the page of one entry of the knowledge base.
+
+    Raises:
+        InvalidField: a field is missing or of another type than it should be.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidField("", f"must be an object, not {type(value).__name__}")
+    title = value.get("title")
+    if not isinstance(title, str) or not title.strip():
+        raise InvalidField("title", "missing or empty")
+    titles, texts = _texts(value, "section_titles"), _texts(value, "section_texts")
+    if len(titles) != len(texts):
+        raise InvalidField(
+            "section_texts", f"has {len(texts)} entries but section_titles has {len(titles)}"
+        )
+    # The first section's title is the page's: that section is the lead.
+    sections = [
+        (number, Section(heading.strip() if number else "", text.strip()))
+        for number, (heading, text) in enumerate(zip(titles, texts, strict=True))
+        if text.strip()
+    ]
+    return Page(
+        id=url,
+        title=title.strip(),
+        sections=tuple(section for _, section in sections),
+        numbers=tuple(number for number, _ in sections),
+        url=url,
+        source="Encyclopedic-VQA",
+        entity=url,
+    )
+
+
+def _texts(value: Mapping[str, Any], name: str) -> list[str]:
+    texts = value.get(name)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InvalidField(name, "missing, or not a list of strings")
+    return texts
+
+
+def _mark(number: int) -> Mark:
+    return Mark(Position(0, number), number)

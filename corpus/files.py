@@ -1,0 +1,267 @@
+"""Data files as they were downloaded: plain, gzip, bzip2, Zstandard or zip, read in one pass.
+
+A reader may stop anywhere and go on later. gzip, bzip2 and Zstandard files may consist of several
+members that decompress on their own (a multistream Wikipedia dump has one for each hundred pages);
+a `Position` names the member that a byte is in, so going on skips all members before it.
+"""
+
+import bz2
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+import zstandard
+
+from corpus.errors import CorpusError, DatasetNotFound
+
+CHUNK = 1 << 18
+
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"PK\x03\x04": "zip",
+    b"PAR1": "parquet",
+    b"\xfd7zXZ": "xz",
+}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_DECODE_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+class DamagedFile(CorpusError):
+    """A compressed file is cut short or its bytes are damaged."""
+
+
+class Position(NamedTuple):
+    """Where a byte of a file's content is.
+
+    Attributes:
+        member: the byte of the file at which the compressed member begins; 0 in plain files.
+        inside: how many bytes of content of that member come before it.
+    """
+
+    member: int = 0
+    inside: int = 0
+
+
+START = Position()
+
+
+class _Decompressor(Protocol):
+    """What zlib, bz2 and zstandard have in common. One object reads one member."""
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+
+def compression(path: Path) -> str:
+    """Return "gzip", "bzip2", "Zstandard", "zip", "parquet", "xz", or "" by a file's first bytes.
+
+    Raises:
+        DatasetNotFound: it does not exist or cannot be opened.
+    """
+    with open_binary(path) as file:
+        head = file.read(8)
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Return the file opened for reading bytes.
+
+    Raises:
+        DatasetNotFound: it does not exist, is a directory, or cannot be opened.
+    """
+    try:
+        return path.open("rb")
+    except FileNotFoundError as exc:
+        raise DatasetNotFound(f"{path} does not exist; check the path") from exc
+    except IsADirectoryError as exc:
+        raise DatasetNotFound(f"{path} is a directory; name the file in it") from exc
+    except OSError as exc:
+        raise DatasetNotFound(f"{path} cannot be opened: {exc.strerror}") from exc
+
+
+class Source:
+    """The content of one file from a position on.
+
+    Attributes:
+        path: the file.
+        bytes_read: how far into the file, as it is on disk, reading has come.
+    """
+
+    def __init__(self, path: Path, start: Position = START) -> None:
+        self.path, self.start, self.bytes_read = path, start, start.member
+        self.kind = compression(path)
+        if self.kind in ("xz", "parquet"):
+            raise CorpusError(
+                f"{path} is {self.kind}, which cannot be read as text; unpack it first"
+                if self.kind == "xz"
+                else f"{path} is a parquet file; name it .parquet and give its directory or itself"
+            )
+
+    def chunks(self) -> Iterator[tuple[Position, bytes]]:
+        """Yield pieces of content with the position of their first byte, in order.
+
+        No piece crosses the border of two members.
+
+        Raises:
+            DamagedFile: the compressed data ends early or is damaged.
+            CorpusError: the content is UTF-16 text.
+        """
+        with open_binary(self.path) as file:
+            if self.kind == "zip":
+                pieces = self._unzip(file)
+            elif self.kind:
+                pieces = self._members(file)
+            else:
+                pieces = self._plain(file)
+            for position, data in pieces:
+                if position == START and data.startswith(_UTF16):
+                    raise CorpusError(
+                        f"{self.path} is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"
+                    )
+                if data:
+                    yield position, data
+
+    def lines(self) -> Iterator[tuple[bytes, Position]]:
+        """Yield lines, without their "\\n", each with the position behind it.
+
+        Raises:
+            DamagedFile: as `chunks`; the whole lines before it come first.
+        """
+        rest, behind = b"", self.start
+        for position, data in self.chunks():
+            *whole, last = data.split(b"\n")
+            inside = position.inside
+            for line in whole:
+                inside += len(line) + 1
+                yield (rest + line if rest else line), Position(position.member, inside)
+                rest = b""
+            rest = rest + last if rest else last
+            behind = Position(position.member, position.inside + len(data))
+        if rest:
+            yield rest, behind
+
+    def stream(self) -> BinaryIO:
+        """Return the content as a file that can be read from but not seeked."""
+        return io.BufferedReader(_Stream(self.chunks()), CHUNK)
+
+    def _plain(self, file: BinaryIO) -> Iterator[tuple[Position, bytes]]:
+        inside = self.start.inside
+        file.seek(inside)
+        while data := file.read(CHUNK):
+            self.bytes_read = inside + len(data)
+            yield Position(0, inside), data
+            inside += len(data)
+
+    def _unzip(self, file: BinaryIO) -> Iterator[tuple[Position, bytes]]:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = [info for info in archive.infolist() if not info.is_dir()]
+                if len(names) != 1:
+                    raise CorpusError(
+                        f"{self.path} holds {len(names)} files, not one; unpack it and name the "
+                        f"file: {', '.join(info.filename for info in names[:5])}"
+                    )
+                with archive.open(names[0]) as member:
+                    member.seek(self.start.inside)
+                    inside = self.start.inside
+                    while data := member.read(CHUNK):
+                        self.bytes_read = file.tell()
+                        yield Position(0, inside), data
+                        inside += len(data)
+        except (zipfile.BadZipFile, EOFError, zlib.error) as exc:
+            raise DamagedFile(self._damage(exc)) from exc
+
+    def _members(self, file: BinaryIO) -> Iterator[tuple[Position, bytes]]:
+        """Decompress member after member."""
+        member, skip = self.start
+        file.seek(member)
+        pending = b""
+        while pending := pending or file.read(CHUNK):
+            if not pending.strip(b"\0"):  # padding behind the last member
+                pending = b""
+                continue
+            decoder, inside = self._decoder(), 0
+            while True:
+                try:
+                    data = decoder.decompress(pending)
+                except _DECODE_ERRORS as exc:
+                    raise DamagedFile(self._damage(exc)) from exc
+                pending = decoder.unused_data if decoder.eof else b""
+                self.bytes_read = file.tell() - len(pending)
+                yield from _from(Position(member, inside), data, skip)
+                inside += len(data)
+                if decoder.eof:
+                    break
+                pending = file.read(CHUNK)
+                if not pending:
+                    raise DamagedFile(self._damage("it ends in the middle"))
+            member, skip = self.bytes_read, 0
+
+    def _decoder(self) -> _Decompressor:
+        if self.kind == "gzip":
+            return _Zlib()
+        if self.kind == "bzip2":
+            return bz2.BZ2Decompressor()
+        decoder: Any = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+        return decoder  # type: ignore[no-any-return]
+
+    def _damage(self, problem: object) -> str:
+        return (
+            f"{self.path}, near byte {self.bytes_read:,}: the {self.kind} data is damaged or cut "
+            f"short ({problem}); fetch the file again"
+        )
+
+
+class _Zlib:
+    """zlib's decompressor for one gzip member, with the interface of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    def decompress(self, data: bytes, /) -> bytes:
+        return self._inner.decompress(data)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+
+class _Stream(io.RawIOBase):
+    """Chunks as a raw file."""
+
+    def __init__(self, chunks: Iterator[tuple[Position, bytes]]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = next(self._chunks, (Position(), b""))[1]
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def _from(position: Position, data: bytes, skip: int) -> Iterator[tuple[Position, bytes]]:
+    """Yield what of a member's data lies at or behind `skip` bytes of its content."""
+    if position.inside >= skip:
+        yield position, data
+    elif position.inside + len(data) > skip:
+        yield Position(position.member, skip), data[skip - position.inside :]

@@ -1,0 +1,191 @@
+"""Which format a file or folder has, seen from its content."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from corpus.csv_rows import CsvRows
+from corpus.errors import CorpusError, DatasetNotFound
+from corpus.evqa_kb import EvqaKnowledgeBase
+from corpus.files import Source, compression, open_binary
+from corpus.google_search import GoogleSearch
+from corpus.lines import JsonLines, Wiki6M, WikipediaJsonLines
+from corpus.pages import Mark, Reader
+from corpus.parquet import M2krPassages, WikipediaParquet, open_parquet
+from corpus.plain import CsvPassages, MarkdownFile
+from corpus.wikipedia import WikipediaDump
+
+_HEAD_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format that can be read.
+
+    Attributes:
+        name: as given to `--format`.
+        what: what it is, for people.
+        open: makes the reader of one file.
+        pages: whether records are whole pages, of which passages have yet to be made.
+    """
+
+    name: str
+    what: str
+    open: Callable[[Path, Mark], Reader]
+    pages: bool = False
+
+
+FORMATS = {
+    format_.name: format_
+    for format_ in (
+        Format("passages", "JSONL of {id, title, text, ...}", JsonLines),
+        Format("wikipedia-dump", "pages-articles*.xml.bz2", WikipediaDump, pages=True),
+        Format("wikipedia-parquet", "parquet of id, url, title, text", WikipediaParquet, True),
+        Format("wikipedia-jsonl", "JSONL of {id, url, title, text}", WikipediaJsonLines, True),
+        Format("evqa-kb", "encyclopedic_kb_wiki.json or .zip", EvqaKnowledgeBase, True),
+        Format("wiki6m", "Wiki6M_ver_1_0.jsonl.gz of InfoSeek", Wiki6M, True),
+        Format("google-search", "okvqa_full_corpus.csv, okvqa_train_corpus.csv", GoogleSearch),
+        Format("m2kr", "*_passages parquet", M2krPassages),
+        Format("csv", "CSV or TSV with id, title, text", CsvPassages),
+        Format("markdown", "Markdown: a page a file", MarkdownFile, pages=True),
+    )
+}
+
+_MARKDOWN = (".md", ".markdown")
+_DATA_NAMES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".xml", *_MARKDOWN)
+_PACKED = (".gz", ".bz2", ".zst", ".zip")
+
+
+def recognise(path: Path) -> Format:
+    """Return the format of one file.
+
+    Raises:
+        DatasetNotFound: there is no such file.
+        CorpusError: it is in none of the formats; the message says what was found.
+    """
+    if path.suffix.lower() in _MARKDOWN:
+        return FORMATS["markdown"]
+    if compression(path) == "parquet":
+        return _by_columns(path)
+    head = _head(path)
+    text = head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip()
+    if text.startswith("<"):
+        if "<mediawiki" in text:
+            return FORMATS["wikipedia-dump"]
+    elif text.startswith("{"):
+        return _by_keys(path, text)
+    elif text.partition("\n")[0].strip():
+        return _by_header(path)
+    raise _unknown(path, f"it begins {head[:40]!r}")
+
+
+def corpus_files(path: Path, split: str = "") -> list[Path]:
+    """Return the data files of a corpus in a fixed order: a file alone, or a folder's.
+
+    Args:
+        path: a file or folder. Files whose names begin with "." or "_" are not data.
+        split: of a folder with files "{split}_passages-..." or "{split}-...": this split.
+
+    Raises:
+        DatasetNotFound: there is nothing, or the folder holds several splits and none is named.
+    """
+    if not path.is_dir():
+        open_binary(path).close()
+        return [path]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and not file.name.startswith((".", "_"))
+        and _data_suffix(file) in _DATA_NAMES
+    )
+    splits = {name: file for file in found if (name := split_of(file))}
+    if split:
+        found = [file for file in found if split_of(file) == split]
+    elif len(splits) > 1:
+        raise DatasetNotFound(
+            f"{path} holds the splits {', '.join(sorted(splits))}, which often repeat each other; "
+            "name one with --split"
+        )
+    if not found:
+        wanted = f"files of the split {split!r}" if split else f"{', '.join(_DATA_NAMES)} files"
+        raise DatasetNotFound(f"{path} has no {wanted}; check the path")
+    if len(kinds := {_data_suffix(file) for file in found}) > 1:
+        if kinds & set(_MARKDOWN) and (rest := [f for f in found if f.suffix not in _MARKDOWN]):
+            return rest  # a README.md beside the data
+        raise DatasetNotFound(f"{path} mixes {', '.join(sorted(kinds))}; name one file or folder")
+    return found
+
+
+def split_of(path: Path) -> str:
+    """Return "test" of "test_passages-00000-of-00001.parquet"; "" where there is none."""
+    if path.suffix != ".parquet" or "-of-" not in path.name:
+        return ""
+    return path.name.partition("-")[0].removesuffix("_passages")
+
+
+def _data_suffix(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    while suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _head(path: Path) -> bytes:
+    return next((data[:_HEAD_BYTES] for _, data in Source(path).chunks()), b"")
+
+
+def _by_columns(path: Path) -> Format:
+    names = open_parquet(path).schema_arrow.names
+    if "passage_content" in names:
+        return FORMATS["m2kr"]
+    if {"id", "url", "title", "text"} <= set(names):
+        return FORMATS["wikipedia-parquet"]
+    raise _unknown(path, f"its columns are {', '.join(names)}")
+
+
+def _by_keys(path: Path, text: str) -> Format:
+    line, newline, _ = text.partition("\n")
+    try:
+        keys = json.loads(line).keys() if newline or len(text) < _HEAD_BYTES else _keys_in(line)
+    except ValueError:
+        keys = _keys_in(text)
+    if "wikidata_id" in keys:
+        return FORMATS["wiki6m"]
+    if {"id", "text"} <= set(keys):
+        return FORMATS["passages"]
+    if '"section_texts"' in text or next(iter(keys), "").startswith("http"):
+        return FORMATS["evqa-kb"]
+    raise _unknown(path, f"the keys of its first object are {', '.join(list(keys)[:8])}")
+
+
+def _keys_in(text: str) -> list[str]:
+    """Return strings followed by a colon near the beginning of an object that is cut off."""
+    decoder, keys, at = json.JSONDecoder(), [], 1
+    while (at := text.find('"', at)) >= 0:
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except ValueError:
+            break
+        if text[at : at + 1] == ":" or text[at : at + 2] == " :":
+            keys.append(value)
+    return keys
+
+
+def _by_header(path: Path) -> Format:
+    for columns, name in ((("kid", "text"), "google-search"), (("id", "title", "text"), "csv")):
+        try:
+            CsvRows(path, columns)
+        except CorpusError:
+            continue
+        return FORMATS[name]
+    raise _unknown(path, f"its first line is {_head(path).partition(bytes([10]))[0][:60]!r}")
+
+
+def _unknown(path: Path, found: str) -> CorpusError:
+    known: Iterable[str] = (f"{format_.name} ({format_.what})" for format_ in FORMATS.values())
+    return CorpusError(
+        f"{path} is in no known format: {found}. Known are {'; '.join(known)}. Name one with "
+        "--format if it was not recognised"
+    )

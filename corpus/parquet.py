@@ -1,0 +1,171 @@
+"""Readers of parquet files, row group by row group: M2KR's passages, Wikipedia on the hub."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
+from corpus.files import START, Position
+from corpus.pages import BEGIN, Entry, Mark, Page, Section
+
+ROWS_AT_ONCE = 512
+
+
+class ParquetRows:
+    """The rows of one file.
+
+    Args:
+        path: the file.
+        columns: those to read; all must be there.
+        optional: columns to read where there are such.
+
+    Raises:
+        DatasetNotFound: there is no such file.
+        CorpusError: it is no parquet file, is damaged, or lacks a column.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> None:
+        self.path, self.bytes_read = path, 0
+        self._file = open_parquet(path)
+        names = self._file.schema_arrow.names
+        missing = [name for name in columns if name not in names]
+        if missing:
+            raise CorpusError(
+                f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(names)}"
+            )
+        self.columns = [*columns, *(name for name in optional if name in names)]
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def read(self, start: Position = START) -> Iterator[tuple[Position, dict[str, Any]]]:
+        """Yield rows from (row group, row) on, each with its own position.
+
+        Raises:
+            CorpusError: a row group is damaged.
+        """
+        behind = 0
+        for group in range(self._file.num_row_groups):
+            meta = self._file.metadata.row_group(group)
+            size = sum(meta.column(i).total_compressed_size for i in range(meta.num_columns))
+            if group >= start.member:
+                skip = start.inside if group == start.member else 0
+                for row, values in self._group(group, skip):
+                    self.bytes_read = behind + size * (row + 1) // max(meta.num_rows, 1)
+                    yield Position(group, row), values
+            behind += size
+
+    def _group(self, group: int, skip: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        row = 0
+        try:
+            batches = self._file.iter_batches(
+                ROWS_AT_ONCE, row_groups=[group], columns=self.columns
+            )
+            for batch in batches:
+                if row + batch.num_rows > skip:
+                    for i, values in enumerate(batch.to_pylist()):
+                        if row + i >= skip:
+                            yield row + i, values
+                row += batch.num_rows
+        except (pa.ArrowException, OSError) as exc:
+            raise CorpusError(
+                f"{self.path}, row group {group}: cannot be read behind row {row} "
+                f"({_first_line(exc)}); fetch the file again"
+            ) from exc
+
+
+class ParquetPages:
+    """Reads the pages of one file. Subclasses say which columns make a page."""
+
+    columns: Sequence[str] = ()
+    optional: Sequence[str] = ()
+
+    def __init__(self, path: Path, start: Mark = BEGIN) -> None:
+        self.path, self.start = path, start
+        self._rows = ParquetRows(path, self.columns, self.optional)
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how far into the file reading has come."""
+        return self._rows.bytes_read
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield every row."""
+        number, after = self.start.records, self.start
+        try:
+            for (group, row), values in self._rows.read(self.start.position):
+                number += 1
+                after = Mark(Position(group, row + 1), number)
+                yield Entry(self._page(group, row, values), after)
+        except CorpusError as exc:
+            yield Entry(exc, after)
+
+    def page(self, row: Mapping[str, str]) -> Page:
+        """Return the page of a row, whose texts are "" where they are null and optional."""
+        raise NotImplementedError
+
+    def _page(self, group: int, row: int, values: Mapping[str, Any]) -> Page | CorpusError:
+        texts = {}
+        for name in self._rows.columns:
+            value = values[name]
+            if value is None and name in self.optional:
+                value = ""
+            if not isinstance(value, str) or (name in self.columns and not value.strip()):
+                problem = "empty" if isinstance(value, str) else f"must be text, not {value!r:.40}"
+                return InvalidRecord(self.path, row, name, problem, unit=row_unit(group))
+            texts[name] = value
+        return self.page(texts)
+
+
+class M2krPassages(ParquetPages):
+    """Reads the passages of an M2KR dataset: the rows as they are."""
+
+    columns = ("passage_id", "passage_content")
+    optional = ("title",)
+
+    def page(self, row: Mapping[str, str]) -> Page:
+        """Return the passage."""
+        title = row.get("title", "") or _title_in(row["passage_content"])
+        return Page(row["passage_id"], title, (Section("", row["passage_content"]),), source="M2KR")
+
+
+class WikipediaParquet(ParquetPages):
+    """Reads Wikipedia as the hub has it: id, url, title, text, an article a row."""
+
+    columns = ("id", "url", "title", "text")
+
+    def page(self, row: Mapping[str, str]) -> Page:
+        """Return the article."""
+        section = Section("", row["text"])
+        return Page(row["id"], row["title"], (section,), url=row["url"], source="Wikipedia")
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Return the file opened. Raises DatasetNotFound or CorpusError when that is impossible."""
+    try:
+        return pq.ParquetFile(path, memory_map=False, pre_buffer=False)
+    except FileNotFoundError as exc:
+        raise DatasetNotFound(f"{path} does not exist; check the path") from exc
+    except (pa.ArrowException, OSError) as exc:
+        raise CorpusError(
+            f"{path} is not a whole parquet file ({_first_line(exc)}); fetch it again"
+        ) from exc
+
+
+def row_unit(group: int) -> str:
+    """Return what precedes a row's number in messages."""
+    return f"row group {group}, row"
+
+
+def _title_in(text: str) -> str:
+    """Return the title in a text like "title: T content: C"; "" where there is none."""
+    if not text.startswith("title: "):
+        return ""
+    return text.removeprefix("title: ").split(" content: ")[0].split(" section title: ")[0].strip()
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

@@ -1,0 +1,88 @@
+"""Plain corpora: CSV files with title and text, and folders of Markdown files."""
+
+import re
+from collections.abc import Generator
+from pathlib import Path
+
+from corpus.csv_rows import CsvRows
+from corpus.errors import CorpusError, InvalidRecord
+from corpus.files import DamagedFile, Position, Source
+from corpus.pages import BEGIN, Entry, Mark, Page, Section
+
+_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
+_FENCE = re.compile(r"\s*(```|~~~)")
+
+
+class CsvPassages:
+    """Reads a CSV or TSV file with the columns id, title and text: a passage a row."""
+
+    def __init__(self, path: Path, start: Mark = BEGIN) -> None:
+        self._rows = CsvRows(path, ("id", "title", "text"), start)
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how far into the file reading has come."""
+        return self._rows.bytes_read
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield every row."""
+        for _, values, after in self._rows.read():
+            if isinstance(values, CorpusError):
+                yield Entry(values, after)
+            else:
+                id_, title, text = values
+                yield Entry(Page(id_, title, (Section("", text),)), after)
+
+
+class MarkdownFile:
+    """Reads one Markdown file: a page whose sections are its headings.
+
+    Its title is the first heading of level 1, or the file's name; its id is the path from the
+    corpus folder on.
+
+    Args:
+        path: the file.
+        start: where to begin: at the file or behind it.
+        root: the corpus folder.
+    """
+
+    def __init__(self, path: Path, start: Mark = BEGIN, root: Path | None = None) -> None:
+        self.path, self.start, self.root = path, start, root or path.parent
+        self.bytes_read = 0
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield the page."""
+        if self.start.records:
+            return
+        after = Mark(Position(0, 1), 1)
+        source = Source(self.path)
+        try:
+            text = b"".join(data for _, data in source.chunks()).decode("utf-8-sig")
+        except DamagedFile as exc:
+            yield Entry(exc, after)
+            return
+        except UnicodeDecodeError as exc:
+            problem = f"not UTF-8 (byte {exc.start + 1}); save it as UTF-8"
+            yield Entry(InvalidRecord(self.path, 1, "", problem, unit="file"), after)
+            return
+        self.bytes_read = source.bytes_read
+        yield Entry(self._page(text), after)
+
+    def _page(self, text: str) -> Page:
+        title, sections = "", []
+        heading, lines = "", list[str]()
+        fenced = False
+        for line in [*text.splitlines(), "# "]:
+            fenced ^= bool(_FENCE.match(line))
+            found = None if fenced else _HEADING.match(line)
+            if found is None and line != "# ":
+                lines.append(line)
+                continue
+            if body := "\n".join(lines).strip():
+                sections.append(Section(heading, body))
+            lines = []
+            level, heading = (found[1], found[2]) if found else ("", "")
+            if level == "#" and heading and not title:
+                title, heading = heading, ""
+        name = self.path.relative_to(self.root).as_posix()
+        return Page(name, title or self.path.stem, tuple(sections))

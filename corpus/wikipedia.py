@@ -1,0 +1,290 @@
+"""Wikipedia: XML dumps (pages-articles*.xml.bz2), and the Hugging Face parquet and JSONL files.
+
+Of a dump, articles are kept: redirects, disambiguation pages and other namespaces are not. Their
+wikitext is parsed by mwparserfromhell; templates, tables, references, pictures and categories go,
+and sections that hold links alone (see `_LEFT_OUT`) with them.
+"""
+
+import re
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import mwparserfromhell
+from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Template, Text, Wikilink
+
+from corpus.errors import CorpusError, InvalidRecord
+from corpus.files import DamagedFile, Source
+from corpus.pages import BEGIN, Entry, Mark, Page, Section
+
+PAGES_PER_TASK = 16
+TASKS_PER_WORKER = 3
+
+Parsed = Page | CorpusError | None
+
+_PAGE_START, _PAGE_END = b"<page>", b"</page>"
+_LEFT_OUT = frozenset(
+    {"references", "external links", "see also", "notes", "further reading", "bibliography"}
+    | {"footnotes", "notes and references", "sources", "citations", "gallery"}
+)
+_DROPPED_TAGS = frozenset(
+    {"ref", "table", "gallery", "math", "timeline", "score", "source", "syntaxhighlight"}
+    | {"imagemap", "references", "style", "chem", "graph", "mapframe", "hiero", "noinclude"}
+)
+# {{disambiguation}}, {{geodis}}, {{hndis}}, {{Disambig-Plants}} ... in English Wikipedia.
+_DISAMBIGUATION = re.compile(
+    r"\{\{\s*(?:disambig\w*|dab|geodis|hndis|(?:\w+[ -])?disambiguation|\w+ index|surname"
+    r"|given name)\s*(?:\||\}\})",
+    re.IGNORECASE,
+)
+_BLOCK_TAGS = frozenset({"br", "p", "li", "dd", "dt", "blockquote", "div", "hr"})
+_NAMESPACES = frozenset(
+    {"file", "image", "category", "media", "special", "template", "wikt", "portal", "help"}
+    | {"datei", "kategorie", "fichier", "catégorie", "archivo", "categoría", "bild", "файл"}
+    | {"категория", "картинка", "immagine", "categoria", "ficheiro", "imagem", "plik"}
+)
+_INLINE_TEMPLATES = {
+    "convert": ("1", "2"),
+    "cvt": ("1", "2"),
+    "lang": ("2",),
+    "nowrap": ("1",),
+    "nobr": ("1",),
+    "transl": ("2",),
+}
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
+_BASE = re.compile(rb"<base>(https?://[^/<]+)")
+_HEADER_LINES = 200
+_REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
+_BLANK_LINES = re.compile(r"\s*\n\s*\n\s*")
+_BOLD = re.compile(r"'{2,5}")
+_SPACES = re.compile(r"[ \t\u00a0]+")
+_EMPTY_BRACKETS = re.compile(r"\s*\(\s*[,;:\s]*\)")
+_SPACE_BEFORE_MARK = re.compile(r" +([,.;:)])")
+
+
+class WikipediaDump:
+    """Reads an XML dump, compressed or not, single- or multistream.
+
+    Args:
+        path: the file.
+        start: where to begin.
+        workers: processes that parse wikitext beside this one, which reads; 0 parses here.
+    """
+
+    def __init__(self, path: Path, start: Mark = BEGIN, workers: int = 0) -> None:
+        self.path, self.start, self.workers = path, start, workers
+        self._site = _site_of(path)
+        self._source = Source(path, start.position)
+        self.bytes_read = start.position.member
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield every page in the order of the dump."""
+        if not self.workers:
+            for raw in self._raw_pages():
+                self.bytes_read = raw.bytes_read
+                yield Entry(_parse_pages(self.path, self._site, [raw])[0], raw.after)
+            return
+        context = get_context("spawn")
+        with ProcessPoolExecutor(self.workers, mp_context=context) as pool:
+            yield from self._parallel(pool)
+
+    def _parallel(self, pool: ProcessPoolExecutor) -> Iterator[Entry]:
+        """Parse in the pool, a bounded number of pages ahead, and keep the order."""
+        waiting: deque[tuple[Future[list[Parsed]], list[_Raw]]] = deque()
+        raw = self._raw_pages()
+        while batch := list(islice(raw, PAGES_PER_TASK)):
+            waiting.append((pool.submit(_parse_pages, self.path, self._site, batch), batch))
+            if len(waiting) >= self.workers * TASKS_PER_WORKER:
+                yield from self._finished(*waiting.popleft())
+        while waiting:
+            yield from self._finished(*waiting.popleft())
+
+    def _finished(self, future: "Future[list[Parsed]]", batch: "list[_Raw]") -> Iterator[Entry]:
+        for page, raw in zip(future.result(), batch, strict=True):
+            self.bytes_read = raw.bytes_read
+            yield Entry(page, raw.after)
+
+    def _raw_pages(self) -> "Iterator[_Raw]":
+        """Yield each <page> element, or why it cannot be had."""
+        number, source = self.start.records, self._source
+        lines: list[bytes] = []
+        try:
+            for line, behind in source.lines():
+                bare = line.strip()
+                if bare == _PAGE_START:
+                    lines = [line]
+                elif lines:
+                    lines.append(line)
+                if bare == _PAGE_END and lines:
+                    number += 1
+                    yield _Raw(b"\n".join(lines), Mark(behind, number), source.bytes_read)
+                    lines = []
+        except DamagedFile as exc:
+            yield _Raw(exc, self.start, source.bytes_read)
+            return
+        if lines:
+            problem = "the file ends within this page: it is cut short; fetch it again"
+            error = InvalidRecord(self.path, number + 1, "", problem, unit="page")
+            yield _Raw(error, self.start, source.bytes_read)
+        elif number == 0:
+            problem = "there is no <page> in it, so it is no pages-articles dump"
+            yield _Raw(CorpusError(f"{self.path}: {problem}"), self.start, source.bytes_read)
+
+
+class _Raw(NamedTuple):
+    """A <page> element before it is parsed, the mark behind it, and how far the file was read."""
+
+    xml: bytes | CorpusError
+    after: Mark
+    bytes_read: int
+
+
+def _parse_pages(path: Path, site: str, pages: list[_Raw]) -> "list[Parsed]":
+    """Return what is made of each page; runs in other processes."""
+    parsed: list[Parsed] = []
+    for raw in pages:
+        if isinstance(raw.xml, CorpusError):
+            parsed.append(raw.xml)
+            continue
+        try:
+            parsed.append(parse_page(raw.xml, site))
+        except InvalidPage as exc:
+            error = InvalidRecord(path, raw.after.records, exc.field, str(exc), unit="page")
+            parsed.append(error)
+    return parsed
+
+
+def parse_page(xml: bytes, site: str) -> Page | None:
+    """Return the article in a <page> element; None for what is not one.
+
+    Args:
+        xml: the element.
+        site: the address of the wiki, for example "https://en.wikipedia.org".
+
+    Raises:
+        InvalidPage: it is not XML, or lacks a field.
+    """
+    try:
+        page = ElementTree.fromstring(xml)
+    except (ElementTree.ParseError, ValueError) as exc:
+        raise InvalidPage("", f"not XML ({exc})") from exc
+    if page.findtext("ns", "0").strip() != "0" or page.find("redirect") is not None:
+        return None
+    title, number = _required(page, "title"), _required(page, "id")
+    text = page.findtext("revision/text")
+    if text is None:
+        raise InvalidPage("revision/text", "missing; is this a pages-articles dump?")
+    if _REDIRECT.match(text) or _DISAMBIGUATION.search(text) or "(disambiguation)" in title:
+        return None
+    return Page(
+        id=number,
+        title=title,
+        sections=tuple(parse_wikitext(text)),
+        url=f"{site}/wiki/{quote(title.replace(' ', '_'), safe='/:,()!*')}",
+        source="Wikipedia",
+        entity="",
+    )
+
+
+def parse_wikitext(text: str) -> Iterator[Section]:
+    """Yield the sections of an article with their plain text; empty ones are left out."""
+    heading, parts = "", list[str]()
+    for node in [*mwparserfromhell.parse(text, skip_style_tags=True).nodes, None]:
+        if node is not None and not isinstance(node, Heading):
+            parts.append(_plain(node))
+            continue
+        section = Section(heading, _tidy("".join(parts)))
+        if section.text and heading.casefold() not in _LEFT_OUT:
+            yield section
+        if node is not None:
+            heading, parts = _tidy(_plain_nodes(node.title.nodes)), []
+
+
+class InvalidPage(ValueError):
+    """A page that cannot be used, and the field at fault."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
+
+
+def _required(page: ElementTree.Element, name: str) -> str:
+    value = (page.findtext(name) or "").strip()
+    if not value:
+        raise InvalidPage(name, "missing or empty")
+    return value
+
+
+def _plain_nodes(nodes: Iterable[Any]) -> str:
+    return "".join(map(_plain, nodes))
+
+
+def _plain(node: Any) -> str:
+    """Return the text of a node as a reader of the page sees it, without templates and tables."""
+    if isinstance(node, Text):
+        return str(node.value)
+    if isinstance(node, Wikilink):
+        return _link_text(node)
+    if isinstance(node, ExternalLink):
+        return _plain_nodes(node.title.nodes) if node.title is not None else ""
+    if isinstance(node, HTMLEntity):
+        return str(node.normalize() or "")
+    if isinstance(node, Tag):
+        name = str(node.tag).strip().casefold()
+        if name in _DROPPED_TAGS:
+            return ""
+        inside = _plain_nodes(node.contents.nodes) if node.contents is not None else ""
+        block = name in _BLOCK_TAGS and not node.wiki_markup  # "* item" begins a line already
+        return f"\n{inside}" if block else inside
+    if isinstance(node, Template):
+        return _template_text(node)
+    return ""  # arguments, comments
+
+
+def _template_text(template: Template) -> str:
+    """Return the text of the templates that stand inside sentences; nothing for all others.
+
+    Without this "the tower is {{convert|330|m|ft}} high" would lose its number.
+    """
+    name = str(template.name).strip().casefold()
+    shown = _INLINE_TEMPLATES.get(name, ())
+    values = [_plain_nodes(template.get(n).value.nodes) for n in shown if template.has(n)]
+    return " ".join(values) if len(values) == len(shown) else ""
+
+
+def _link_text(link: Wikilink) -> str:
+    """Return what a link shows; nothing for pictures, categories and other languages."""
+    target = str(link.title).strip()
+    prefix, colon, _ = target.partition(":")
+    if colon and prefix and (prefix.casefold() in _NAMESPACES or _LANGUAGE.fullmatch(prefix)):
+        return ""
+    if link.text is not None:
+        return _plain_nodes(link.text.nodes)
+    return target.removeprefix(":")
+
+
+def _tidy(text: str) -> str:
+    """Return a text without the traces of what was removed."""
+    text = _SPACES.sub(" ", _BOLD.sub("", text))
+    text = _SPACE_BEFORE_MARK.sub(r"\1", _EMPTY_BRACKETS.sub("", text))
+    lines = (
+        line.strip(" *#:;") if line[:1] in "*#:;" else line.strip() for line in text.split("\n")
+    )
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def _site_of(path: Path) -> str:
+    """Return the address of the wiki that a dump says it is of, from its first lines."""
+    for count, (line, _) in enumerate(Source(path).lines()):
+        found = _BASE.search(line)
+        if found:
+            return found[1].decode("utf-8", "replace")
+        if count > _HEADER_LINES:
+            break
+    return "https://en.wikipedia.org"
