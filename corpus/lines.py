@@ -53,6 +53,7 @@ class JsonLines:
             url=field("url"),
             source=field("source"),
             entity=field("entity"),
+            language=field("language"),
         )
 
     def _parse(self, number: int, line: bytes) -> Page | CorpusError | None:

@@ -33,6 +33,7 @@ class Page:
         url: where a reader can check it; "" when unknown.
         source: the collection it comes from.
         entity: the id of the thing it describes; "" when unknown.
+        language: of the text, as a BCP 47 tag; "" when unknown.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Page:
     url: str = ""
     source: str = ""
     entity: str = ""
+    language: str = ""
 
 
 class Mark(NamedTuple):

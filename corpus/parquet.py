@@ -13,6 +13,8 @@ from corpus.pages import BEGIN, Entry, Mark, Page, Section
 
 ROWS_AT_ONCE = 512
 
+_LANGUAGES = {"English": "en", "Chinese": "zh"}
+
 
 class ParquetRows:
     """The rows of one file.
@@ -124,12 +126,14 @@ class M2krPassages(ParquetPages):
     """Reads the passages of an M2KR dataset: the rows as they are."""
 
     columns = ("passage_id", "passage_content")
-    optional = ("title",)
+    optional = ("title", "language")
 
     def page(self, row: Mapping[str, str]) -> Page:
         """Return the passage."""
         title = row.get("title", "") or _title_in(row["passage_content"])
-        return Page(row["passage_id"], title, (Section("", row["passage_content"]),), source="M2KR")
+        sections = (Section("", row["passage_content"]),)
+        language = _LANGUAGES.get(row.get("language", ""), row.get("language", ""))
+        return Page(row["passage_id"], title, sections, source="M2KR", language=language)
 
 
 class WikipediaParquet(ParquetPages):

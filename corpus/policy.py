@@ -74,7 +74,7 @@ class PassagePolicy:
         alone = self.by == "record" and len(page.sections) == 1
         for index, section in enumerate(page.sections):
             number = page.numbers[index] if page.numbers else index
-            for part, text in enumerate(self._texts(section.text)):
+            for part, text in enumerate(self._texts(section.text, page.language)):
                 name = page.id if alone else f"{page.id}#{number}"
                 if self.by in ("tokens", "sentences"):
                     name += f".{part}"
@@ -86,6 +86,7 @@ class PassagePolicy:
                     source=page.source,
                     section=section.title,
                     entity=page.entity,
+                    language=page.language,
                 )
 
     def prefix(self, title: str, section: str) -> str:
@@ -99,13 +100,13 @@ class PassagePolicy:
         """Return the policy as plain data, for the record of a run."""
         return asdict(self)
 
-    def _texts(self, text: str) -> Iterator[str]:
+    def _texts(self, text: str, language: str) -> Iterator[str]:
         if self.by in ("record", "section"):
             spans = [(0, len(text))]
         elif self.by == "tokens":
             spans = token_spans(text, self.tokenizer)
         else:
-            spans = sentence_spans(text)
+            spans = sentence_spans(text, language or "en")
         size = self.size if self.by in ("tokens", "sentences") else 1
         for first, last in windows(len(spans), size, self.overlap):
             piece = text[spans[first][0] : spans[last][1]].strip()
@@ -142,7 +143,7 @@ def token_spans(text: str, tokenizer: str = "") -> list[Span]:
     return [(begin, end) for begin, end in encoded.offsets if end > begin]
 
 
-def sentence_spans(text: str) -> list[Span]:
+def sentence_spans(text: str, language: str = "en") -> list[Span]:
     """Return where each sentence of a text begins and ends; a paragraph ends a sentence.
 
     >>> text = "Dr. Smith came. He left."
@@ -153,7 +154,7 @@ def sentence_spans(text: str) -> list[Span]:
     from sentencex import get_sentence_boundaries
 
     spans = []
-    for found in get_sentence_boundaries("en", text):
+    for found in get_sentence_boundaries(language, text):
         if not found["is_paragraph_break"] and text[found["start_index"] : found["end_index"]]:
             spans.append((found["start_index"], found["end_index"]))
     return spans

@@ -59,6 +59,7 @@ _INLINE_TEMPLATES = {
 }
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _BASE = re.compile(rb"<base>(https?://[^/<]+)")
+_DUMP_LANGUAGE = re.compile(rb'<mediawiki[^>]* xml:lang="([\w-]+)"')
 _HEADER_LINES = 200
 _REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\s*\n\s*\n\s*")
@@ -79,7 +80,7 @@ class WikipediaDump:
 
     def __init__(self, path: Path, start: Mark = BEGIN, workers: int = 0) -> None:
         self.path, self.start, self.workers = path, start, workers
-        self._site = _site_of(path)
+        self.site = site_of(path)
         self._source = Source(path, start.position)
         self.bytes_read = start.position.member
 
@@ -88,7 +89,7 @@ class WikipediaDump:
         if not self.workers:
             for raw in self._raw_pages():
                 self.bytes_read = raw.bytes_read
-                yield Entry(_parse_pages(self.path, self._site, [raw])[0], raw.after)
+                yield Entry(_parse_pages(self.path, self.site, [raw])[0], raw.after)
             return
         context = get_context("spawn")
         with ProcessPoolExecutor(self.workers, mp_context=context) as pool:
@@ -99,7 +100,7 @@ class WikipediaDump:
         waiting: deque[tuple[Future[list[Parsed]], list[_Raw]]] = deque()
         raw = self._raw_pages()
         while batch := list(islice(raw, PAGES_PER_TASK)):
-            waiting.append((pool.submit(_parse_pages, self.path, self._site, batch), batch))
+            waiting.append((pool.submit(_parse_pages, self.path, self.site, batch), batch))
             if len(waiting) >= self.workers * TASKS_PER_WORKER:
                 yield from self._finished(*waiting.popleft())
         while waiting:
@@ -137,6 +138,13 @@ class WikipediaDump:
             yield _Raw(CorpusError(f"{self.path}: {problem}"), self.start, source.bytes_read)
 
 
+class Site(NamedTuple):
+    """A wiki: its address, for example "https://en.wikipedia.org", and its language."""
+
+    address: str
+    language: str
+
+
 class _Raw(NamedTuple):
     """A <page> element before it is parsed, the mark behind it, and how far the file was read."""
 
@@ -145,7 +153,7 @@ class _Raw(NamedTuple):
     bytes_read: int
 
 
-def _parse_pages(path: Path, site: str, pages: list[_Raw]) -> "list[Parsed]":
+def _parse_pages(path: Path, site: Site, pages: list[_Raw]) -> "list[Parsed]":
     """Return what is made of each page; runs in other processes."""
     parsed: list[Parsed] = []
     for raw in pages:
@@ -160,12 +168,12 @@ def _parse_pages(path: Path, site: str, pages: list[_Raw]) -> "list[Parsed]":
     return parsed
 
 
-def parse_page(xml: bytes, site: str) -> Page | None:
+def parse_page(xml: bytes, site: Site) -> Page | None:
     """Return the article in a <page> element; None for what is not one.
 
     Args:
         xml: the element.
-        site: the address of the wiki, for example "https://en.wikipedia.org".
+        site: the wiki.
 
     Raises:
         InvalidPage: it is not XML, or lacks a field.
@@ -186,9 +194,9 @@ def parse_page(xml: bytes, site: str) -> Page | None:
         id=number,
         title=title,
         sections=tuple(parse_wikitext(text)),
-        url=f"{site}/wiki/{quote(title.replace(' ', '_'), safe='/:,()!*')}",
+        url=f"{site.address}/wiki/{quote(title.replace(' ', '_'), safe='/:,()!*')}",
         source="Wikipedia",
-        entity="",
+        language=site.language,
     )
 
 
@@ -279,12 +287,11 @@ def _tidy(text: str) -> str:
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
-def _site_of(path: Path) -> str:
-    """Return the address of the wiki that a dump says it is of, from its first lines."""
-    for count, (line, _) in enumerate(Source(path).lines()):
-        found = _BASE.search(line)
-        if found:
-            return found[1].decode("utf-8", "replace")
-        if count > _HEADER_LINES:
-            break
-    return "https://en.wikipedia.org"
+def site_of(path: Path) -> Site:
+    """Return the wiki that a dump says it is of, from its first lines."""
+    head = b"\n".join(line for line, _ in islice(Source(path).lines(), _HEADER_LINES))
+    base, language = _BASE.search(head), _DUMP_LANGUAGE.search(head)
+    return Site(
+        base[1].decode("utf-8", "replace") if base else "https://en.wikipedia.org",
+        language[1].decode("ascii", "replace") if language else "",
+    )

@@ -140,7 +140,9 @@ def test_passages_carry_what_the_corpus_says(tmp_path: Path) -> None:
     assert first("google").text == 'snippet 0, with "quotes",\nand a second line'
     assert first("wiki6m").entity == "Q0"
     text = "title: Thing 0 content: Thing 0 is the 0th thing."
-    assert first("m2kr", None) == Passage("WikiWeb_0", "Thing 0", text, source="M2KR")
+    assert first("m2kr", None) == Passage(
+        "WikiWeb_0", "Thing 0", text, source="M2KR", language="en"
+    )
     markdown = first("markdown")
     assert (markdown.id, markdown.title, markdown.section) == ("a.md#0", "Tower", "")
     assert first("dump").url == "https://en.wikipedia.org/wiki/A"

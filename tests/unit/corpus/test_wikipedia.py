@@ -9,7 +9,7 @@ from corpus.corpora import open_corpus
 from corpus.pages import Page
 from corpus.policy import PassagePolicy
 from corpus.types import Passage
-from corpus.wikipedia import PAGES_PER_TASK, WikipediaDump, parse_page, parse_wikitext
+from corpus.wikipedia import PAGES_PER_TASK, Site, WikipediaDump, parse_page, parse_wikitext
 from tests import corpus_files as make
 
 
@@ -24,11 +24,11 @@ def pages() -> dict[str, Page]:
 
 
 def test_the_real_dump_gives_its_articles(pages: dict[str, Page]) -> None:
-    # The file has 206 pages: 105 redirects and three disambiguation pages are no articles.
+    # The file has 206 pages: 100 redirects and 8 disambiguation pages are no articles.
     assert len(pages) == 98
     assert "AccessibleComputing" not in pages  # a redirect
     anarchism = pages["Anarchism"]
-    assert anarchism.id == "12"
+    assert (anarchism.id, anarchism.language) == ("12", "en")
     assert anarchism.url == "https://en.wikipedia.org/wiki/Anarchism"
     assert anarchism.sections[0].text.startswith(
         "Anarchism is a political philosophy that advocates self-governed societies"
@@ -83,7 +83,7 @@ def test_a_multistream_dump_goes_on_in_the_right_stream(tmp_path: Path) -> None:
 
 
 def test_pages_that_are_no_articles_are_left_out() -> None:
-    site = "https://en.wikipedia.org"
+    site = Site("https://en.wikipedia.org", "en")
 
     def page(title: str, text: str, ns: str = "0") -> Page | None:
         xml = make.dump_page(1, title, text).replace(b"<ns>0</ns>", f"<ns>{ns}</ns>".encode())
@@ -98,7 +98,9 @@ def test_pages_that_are_no_articles_are_left_out() -> None:
     assert page("Smith", "people:\n{{hndis|Smith}}") is None
     assert page("Mercury (disambiguation)", "may be") is None
     assert page("A", "see {{disambiguation needed|x}}") is not None
-    assert page("Gérard d'Aubigné?", "x").url == f"{site}/wiki/G%C3%A9rard_d%27Aubign%C3%A9%3F"  # type: ignore[union-attr]
+    assert (
+        page("Gérard d'Aubigné?", "x").url == f"{site.address}/wiki/G%C3%A9rard_d%27Aubign%C3%A9%3F"
+    )  # type: ignore[union-attr]
 
 
 def test_plain_text() -> None:
