@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.panel import Panel
 
-from app.commands import evaluate, index, train
+from app.commands import corpus, data, evaluate, index, train
 from app.console import (
     CheckpointOption,
     IndexOption,
@@ -42,6 +42,11 @@ Ask a knowledge question about a picture; get a short answer and the passages th
     kbvqa ask photo.jpg "Who built this?" --index my-index
     kbvqa evaluate run examples.jsonl --images pictures --out runs/first
 
+\b
+    kbvqa corpus show enwiki-latest-pages-articles.xml.bz2
+    kbvqa data status                                which of the paper's datasets are there
+    kbvqa evaluate run okvqa --out runs/okvqa
+
 Settings that outlast a command are KBVQA_* environment variables; `kbvqa doctor` lists them.
 """
 
@@ -53,6 +58,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(index.app, name="index")
+app.add_typer(corpus.app, name="corpus")
+app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(train.app, name="train")
 

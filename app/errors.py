@@ -13,3 +13,15 @@ class InvalidQuestion(KbvqaError):
 
 class PortInUse(KbvqaError):
     """Another program listens where the page should be served."""
+
+
+class HubUnavailable(KbvqaError):
+    """The Hugging Face hub cannot be reached, or does not have what is asked for."""
+
+
+class NotEnoughSpace(KbvqaError):
+    """A download does not fit on the disk."""
+
+
+class DamagedDownload(KbvqaError):
+    """A file's hash is not the one its source states."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import InvalidQuestion
 from corpus.types import Answer, Hit, Query
@@ -157,7 +157,7 @@ class Pipeline:
                 f"The question has {len(question):,} characters; at most "
                 f"{self.max_question_characters:,} are read. Ask a shorter one."
             )
-        return Query(question, query.image)
+        return replace(query, question=question)
 
 
 @contextmanager

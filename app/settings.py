@@ -24,6 +24,7 @@ class Settings(BaseSettings):
 
     Attributes:
         home: where built models and indexes are kept.
+        data: where downloaded datasets lie, a folder each; None for "data" under `home`.
         checkpoint: "kbvqa-mini", a checkpoint directory, or a hub repository id.
         revision: the hub revision; None for the newest.
         index: the index directory; None for the demo's, under `home`.
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default_factory=_default_home)
+    data: Path | None = None
     checkpoint: str = MINI
     revision: str | None = None
     index: Path | None = None
@@ -58,6 +60,11 @@ class Settings(BaseSettings):
     top_k: int = Field(default=5, ge=1, le=100)
     passages_in_prompt: int = Field(default=3, ge=1, le=20)
     max_question_characters: int = Field(default=500, ge=1)
+
+    @property
+    def data_directory(self) -> Path:
+        """Return where datasets lie."""
+        return self.data or self.home / "data"
 
     @property
     def index_location(self) -> Path:

@@ -16,13 +16,21 @@ class CsvRows:
         path: the file, compressed or not.
         columns: names of the columns to read, each with a value in every row.
         start: where to begin.
+        optional: those of the columns that may be empty in a row.
 
     Raises:
         CorpusError: a column is missing.
     """
 
-    def __init__(self, path: Path, columns: tuple[str, ...], start: Mark = BEGIN) -> None:
-        self.path, self.start = path, start
+    def __init__(
+        self,
+        path: Path,
+        columns: tuple[str, ...],
+        start: Mark = BEGIN,
+        *,
+        optional: tuple[str, ...] = (),
+    ) -> None:
+        self.path, self.start, self._optional = path, start, optional
         self._delimiter, header, header_end = _header(path)
         missing = [name for name in columns if name not in header]
         if missing:
@@ -71,7 +79,8 @@ class CsvRows:
     def _values(self, line: int, row: list[str]) -> list[str] | CorpusError:
         values = []
         for name, column in self._columns:
-            if column >= len(row) or not row[column].strip():
+            empty = column >= len(row) or not row[column].strip()
+            if empty and (column >= len(row) or name not in self._optional):
                 problem = "missing" if column >= len(row) else "empty"
                 return InvalidRecord(self.path, line, name, problem)
             try:

@@ -35,10 +35,17 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question about a picture. `image` is RGB, or None for a question without one."""
+    """A question about a picture.
+
+    Attributes:
+        question: the text, without any instruction.
+        image: RGB, or None for a question without one.
+        instruction: for checkpoints trained with instructions; "" for the checkpoint's own.
+    """
 
     question: str
     image: Image | None = None
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,10 @@ class Example:
         question: the question text.
         answers: acceptable answers; empty when only retrieval is judged.
         gold_passage_ids: passages that prove an answer; any one of them counts.
+        instruction: what precedes the question for checkpoints trained with instructions; ""
+            for the checkpoint's own.
+        black_image: whether a query without a picture gets a black one, as in PreFLMR's
+            evaluation; else it has none.
     """
 
     id: str
@@ -66,6 +77,8 @@ class Example:
     question: str
     answers: tuple[str, ...] = ()
     gold_passage_ids: tuple[str, ...] = ()
+    instruction: str = ""
+    black_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ class Encoder:
         separator = self.model.config.mask_instruction_token
         if instruction is None and separator is not None:
             instruction = self.INSTRUCTION
-        self.prefix = f"{instruction.strip().rstrip(':')}{separator or ':'} " if instruction else ""
+        self._separator = separator
+        self.prefix = _prefix(instruction, separator) if instruction else ""
 
     @property
     def dim(self) -> int:
@@ -102,7 +103,7 @@ class Encoder:
                     seen = describe(tower.vision_model, maps[-1], self.checkpoint.text_vision)
             else:
                 vision = tower(pixels)
-        texts = [self.prefix + q.question + s for q, s in zip(queries, seen, strict=True)]
+        texts = [self._text(q) + s for q, s in zip(queries, seen, strict=True)]
         tokens = {k: v.to(self.device) for k, v in self.checkpoint.query_tokenizer(texts).items()}
         text_BLH = self.model.query_text_encoder(tokens["input_ids"], tokens["attention_mask"])
         rows_BQD = self.model.embed_query(tokens["input_ids"], text_BLH, vision)
@@ -110,6 +111,12 @@ class Encoder:
             EncodedQuery(_drop_zero_rows(row.float().cpu()), sentence.strip())
             for row, sentence in zip(rows_BQD, seen, strict=True)
         ]
+
+    def _text(self, query: Query) -> str:
+        """Return a query's text: its own instruction counts where the checkpoint masks one."""
+        own = query.instruction and self._separator is not None
+        prefix = _prefix(query.instruction, self._separator) if own else self.prefix
+        return prefix + query.question
 
     def encode_passages(
         self, passages: Iterable[Passage]
@@ -145,6 +152,11 @@ def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> li
         settings.describe(probabilities, ids)
         for probabilities, ids in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
+
+
+def _prefix(instruction: str, separator: str | None) -> str:
+    """Return an instruction with the separator that ends it, as the released evaluator does."""
+    return f"{instruction.strip().rstrip(':')}{separator or ':'} "
 
 
 def _drop_zero_rows(rows_QD: Tensor) -> Embedding:

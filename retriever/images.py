@@ -97,6 +97,10 @@ class ImageProcessor:
         normalised = (pixels.astype(np.float32) / 255 - mean) / std
         return torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))
 
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """Return the picture resized and cropped. Doing it again changes nothing."""
+        return Image.fromarray(self._crop(image.convert("RGB")))
+
     def _crop(self, image: Image.Image) -> np.ndarray:
         height, width = self.size
         resample = Image.Resampling(self.resample)

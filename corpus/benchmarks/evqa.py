@@ -1,10 +1,23 @@
-"""Encyclopedic-VQA (Mensink et al. 2023): loader and official score."""
+"""Encyclopedic-VQA (Mensink et al. 2023): loader and official score.
+
+    train.csv, val.csv, test.csv    one question a row; lists within fields are split at "|"
+
+Gold passages are sections of the knowledge base, "{wikipedia_url}#{evidence_section_id}": the ids
+that a corpus of it has with one passage a section. Pictures are named by iNaturalist 2021 and
+Google Landmarks v2; see `corpus.image_store`.
+"""
 
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from corpus.benchmarks.answer_text import CONTRACTIONS, DIGITS
+from corpus.csv_rows import CsvRows
+from corpus.errors import CorpusError, InvalidRecord
+from corpus.image_store import INAT_PREFIX, LANDMARK_PREFIX
+from corpus.types import Example
 
 QUESTION_TYPES = ("templated", "automatic", "multi_answer", "2_hop")
 
@@ -13,8 +26,89 @@ _FILLERS = re.compile(r"\b(the answer is|a|an|the)\b")
 _SPAN_PREFIX = "<extra_id_0> "
 _WORDS = DIGITS | {"true": "yes", "entailment": "yes", "false": "no", "contradiction": "no"}
 
+_COLUMNS = (
+    *("question", "answer", "question_type", "dataset_name", "dataset_image_ids"),
+    *("wikipedia_url", "evidence_section_id", "encyclopedic_vqa_split"),
+)
+
 # (question, reference, candidate) -> probability that the candidate means the reference
 Bem = Callable[[str, str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class EvqaExample(Example):
+    """A question of Encyclopedic-VQA. `answers` are the references.
+
+    Attributes:
+        question_type: one of QUESTION_TYPES.
+        dataset: "inaturalist" or "landmarks": whose picture it is.
+    """
+
+    question_type: str = ""
+    dataset: str = ""
+
+
+def read_evqa(
+    path: Path, question_types: Collection[str] = QUESTION_TYPES, *, all_images: bool = False
+) -> list[EvqaExample]:
+    """Return the questions of a file in its order. Ids are "{row}" or "{row}:{image}".
+
+    Args:
+        path: train.csv, val.csv or test.csv, compressed or not.
+        question_types: those to keep; ("templated", "automatic") are the single-hop ones with
+            one answer.
+        all_images: an example for each picture of a question, not for its first alone.
+
+    Raises:
+        DatasetNotFound: there is no such file.
+        CorpusError: a column is missing.
+        InvalidRecord: a row cannot be used.
+    """
+    optional = ("evidence_section_id", "wikipedia_url", "encyclopedic_vqa_split")
+    examples = []
+    rows = CsvRows(path, _COLUMNS, optional=optional)
+    for number, (line, values, _) in enumerate(rows.read(), start=1):
+        if isinstance(values, CorpusError):
+            raise values
+        row = dict(zip(_COLUMNS, values, strict=True))
+        kind = row["question_type"]
+        if kind not in QUESTION_TYPES:
+            problem = f"must be one of {', '.join(QUESTION_TYPES)}, not {kind!r}"
+            raise InvalidRecord(path, line, "question_type", problem)
+        if kind not in question_types:
+            continue
+        images = row["dataset_image_ids"].split("|")
+        for image in images if all_images else images[:1]:
+            examples.append(
+                EvqaExample(
+                    id=f"{number}:{image}" if all_images else str(number),
+                    image=_image(row["dataset_name"], image),
+                    question=row["question"],
+                    answers=tuple(answer for answer in row["answer"].split("|") if answer),
+                    gold_passage_ids=_gold(row["wikipedia_url"], row["evidence_section_id"]),
+                    question_type=kind,
+                    dataset=row["dataset_name"],
+                )
+            )
+    return examples
+
+
+def _image(dataset: str, id_: str) -> str:
+    return (LANDMARK_PREFIX if dataset == "landmarks" else INAT_PREFIX) + id_
+
+
+def _gold(urls: str, sections: str) -> tuple[str, ...]:
+    """Return the ids of the sections that prove an answer.
+
+    >>> _gold("https://a|https://b", "3|0")
+    ('https://a#3', 'https://b#0')
+    """
+    numbers = [number.strip().removesuffix(".0") for number in sections.split("|")]
+    return tuple(
+        f"{url}#{number}"
+        for url, number in zip(urls.split("|"), numbers, strict=False)
+        if url and number.isdecimal()
+    )
 
 
 def exact_match(reference: str, candidate: str, question_type: str) -> bool:

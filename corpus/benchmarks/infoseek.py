@@ -14,8 +14,11 @@ import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from corpus.errors import DatasetNotFound, InvalidRecord
+from corpus.jsonl import UniqueIds, read_records, text_field
 from corpus.types import Example
 
 # official: "data_split" ends in this, or the question counts as "unseen entity"
@@ -43,6 +46,49 @@ class InfoSeekExample(Example):
     question_type: str = "String"
     data_split: str = ""
     entity: str = ""
+
+
+def read_infoseek(folder: Path, split: str = "val") -> list[InfoSeekExample]:
+    """Return the questions of a split in the order of the file.
+
+    Args:
+        folder: holds infoseek_{split}.jsonl and infoseek_{split}_qtype.jsonl, compressed or not,
+            and maybe infoseek_{split}_withkb.jsonl.
+        split: "train" or "val". The answers of "test" and "human" are not public.
+
+    Raises:
+        DatasetNotFound: a file is missing.
+        InvalidRecord: a row cannot be used, or a question has no type.
+    """
+    path = _required(folder, f"infoseek_{split}")
+    typed = _required(folder, f"infoseek_{split}_qtype")
+    types = _column(typed, "question_type")
+    linked = _find(folder, f"infoseek_{split}_withkb")
+    entities = _column(linked, "entity_id") if linked else {}
+    ids = UniqueIds(path)
+    examples = []
+    for line, row in read_records(path):
+        id_ = text_field(path, line, row, "data_id")
+        ids.add(line, id_)
+        if id_ not in types:
+            raise InvalidRecord(path, line, "data_id", f"{id_!r} has no question_type in {typed}")
+        answer_eval = row.get("answer_eval")
+        if not isinstance(answer_eval, list | dict) or not answer_eval:
+            problem = "missing or empty: the answers of this split are not public"
+            raise InvalidRecord(path, line, "answer_eval", problem)
+        examples.append(
+            InfoSeekExample(
+                id=id_,
+                image=text_field(path, line, row, "image_id"),
+                question=text_field(path, line, row, "question"),
+                answers=_texts(row.get("answer")),
+                answer_eval=_tuple(answer_eval),
+                question_type=types[id_],
+                data_split=text_field(path, line, row, "data_split"),
+                entity=entities.get(id_, ""),
+            )
+        )
+    return examples
 
 
 def score(prediction: str, answer_eval: Any, question_type: str) -> float:
@@ -178,15 +224,46 @@ def _by_id(predictions: Mapping[str, str] | Iterable[Mapping[str, Any]]) -> dict
     return given
 
 
+def _find(folder: Path, name: str) -> Path | None:
+    """Return a .jsonl file of a folder, compressed or not, or None."""
+    for ending in ("", ".gz", ".bz2", ".zst"):
+        if (path := folder / f"{name}.jsonl{ending}").is_file():
+            return path
+    return None
+
+
+def _required(folder: Path, name: str) -> Path:
+    if path := _find(folder, name):
+        return path
+    raise DatasetNotFound(
+        f"{folder / name}.jsonl does not exist, compressed or not; `kbvqa data status` says where "
+        "to get it"
+    )
+
+
+def _column(path: Path, name: str) -> dict[str, str]:
+    return {
+        text_field(path, line, row, "data_id"): text_field(path, line, row, name)
+        for line, row in read_records(path)
+    }
+
+
+def _texts(answers: Any) -> tuple[str, ...]:
+    return tuple(a for a in answers if isinstance(a, str)) if isinstance(answers, list) else ()
+
+
+def _tuple(answer_eval: Any) -> tuple[Any, ...]:
+    return (answer_eval,) if isinstance(answer_eval, Mapping) else tuple(answer_eval)
+
+
 def _as_example(row: InfoSeekExample | Mapping[str, Any]) -> InfoSeekExample:
     if isinstance(row, InfoSeekExample):
         return row
-    answer_eval = row["answer_eval"]
     return InfoSeekExample(
         id=row["data_id"],
         image=str(row.get("image_id", "")),
         question=str(row.get("question", "")),
-        answer_eval=(answer_eval,) if isinstance(answer_eval, Mapping) else tuple(answer_eval),
+        answer_eval=_tuple(row["answer_eval"]),
         question_type=row["question_type"],
         data_split=row["data_split"],
     )

@@ -1,12 +1,30 @@
-"""OK-VQA (Marino et al. 2019): loader and VQA accuracy."""
+"""OK-VQA (Marino et al. 2019): loader and VQA accuracy.
 
+    OpenEnded_mscoco_{train,val}2014_questions.json     {"questions": [...]}
+    mscoco_{train,val}2014_annotations.json             {"annotations": [...]}
+    retriever_{train,testdev,test}.json                 RA-VQA's gold passages; optional
+    train2014/COCO_train2014_000000000009.jpg           pictures
+
+What papers call OK-VQA's validation and its test set are the same questions, those of val2014:
+nothing may be chosen on one and reported on the other.
+"""
+
+import json
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from corpus.benchmarks.answer_text import ARTICLES, CONTRACTIONS, DIGITS
+from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
+from corpus.files import DamagedFile, Source
+from corpus.jsonl import id_field, text_field
+from corpus.types import Example
 
 Variant = Literal["official", "lavis"]
+
+SPLITS = {"train": "train2014", "val": "val2014", "test": "val2014"}
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _DIGIT_COMMA_DIGIT = re.compile(r"\d,\d")
@@ -14,6 +32,98 @@ _DIGIT_COMMA_DIGIT = re.compile(r"\d,\d")
 # passed where the number of replacements belongs, so at most 32 periods go.
 _PERIOD = re.compile(r"\.(?!\d)")
 _MOST_PERIODS = int(re.UNICODE)
+
+
+def read_okvqa(folder: Path, split: str = "test", *, gold: bool = True) -> list[Example]:
+    """Return the questions of a split in the order of the file.
+
+    `answers` are the ten annotators' stemmed answers, repeated ones and empty ones included: the
+    score needs them all. `gold_passage_ids` are "GS_{kid}" of the Google-search corpus where
+    RA-VQA's retriever_*.json lies in the folder.
+
+    Args:
+        folder: holds the files, unpacked or as .zip.
+        split: "train", "val" or "test"; the last two are the same.
+        gold: whether to look for gold passages.
+
+    Raises:
+        DatasetNotFound: a file is missing, or there is no such split.
+        InvalidRecord: a question or annotation cannot be used.
+    """
+    if split not in SPLITS:
+        raise DatasetNotFound(f"OK-VQA has no split {split!r}; it has {', '.join(SPLITS)}")
+    name = SPLITS[split]
+    asked = find_file(folder, f"OpenEnded_mscoco_{name}_questions.json")
+    answered = find_file(folder, f"mscoco_{name}_annotations.json")
+    answers = {}
+    for number, row in _rows(answered, "annotations"):
+        id_ = id_field(answered, number, row, "question_id")
+        answers[id_] = _answers(answered, number, row)
+    passages = read_gold_passages(folder, split) if gold else {}
+    examples: dict[str, Example] = {}
+    for number, row in _rows(asked, "questions"):
+        id_ = id_field(asked, number, row, "question_id")
+        if id_ in examples:
+            problem = f"{id_!r} was the id of an earlier question"
+            raise InvalidRecord(asked, number, "question_id", problem, unit="question")
+        if id_ not in answers:
+            problem = f"{id_!r} has no annotation in {answered}; are both files of one version?"
+            raise InvalidRecord(asked, number, "question_id", problem, unit="question")
+        examples[id_] = Example(
+            id=id_,
+            image=image_path(name, int(id_field(asked, number, row, "image_id"))),
+            question=text_field(asked, number, row, "question"),
+            answers=answers[id_],
+            gold_passage_ids=passages.get(id_, ()),
+        )
+    return list(examples.values())
+
+
+def read_gold_passages(folder: Path, split: str) -> dict[str, tuple[str, ...]]:
+    """Return {question id: passage ids} of RA-VQA's annotations; {} where they are not there.
+
+    Every passage of a question counts, as in RA-VQA; some questions have none.
+    """
+    names = {"train": ("retriever_train",), "val": ("retriever_testdev", "retriever_test")}
+    wanted = names.get(split, ("retriever_test", "retriever_testdev"))
+    paths = [path for name in wanted if (path := folder / f"{name}.json").is_file()]
+    if not paths:
+        return {}
+    rows = _load(paths[0])
+    gold = {}
+    for number, row in enumerate(rows if isinstance(rows, list) else [], start=1):
+        contexts = row.get("ctxs") if isinstance(row, dict) else None
+        if not isinstance(contexts, list):
+            raise InvalidRecord(paths[0], number, "ctxs", "missing", unit="question")
+        ids = [id_field(paths[0], number, context, "id") for context in contexts]
+        id_ = id_field(paths[0], number, row, "question_id")
+        gold[id_] = tuple(f"GS_{kid.removeprefix('GS_')}" for kid in ids)
+    return gold
+
+
+def image_path(name: str, image_id: int) -> str:
+    """Return where a COCO picture lies under the image directory.
+
+    >>> image_path("val2014", 297147)
+    'val2014/COCO_val2014_000000297147.jpg'
+    """
+    return f"{name}/COCO_{name}_{image_id:012d}.jpg"
+
+
+def gold_answer(answers: Sequence[str]) -> str:
+    """Return the most frequent answer that is not empty, the first of several; "" for none."""
+    counts = Counter(answer for answer in answers if answer.strip())
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """Return a file of a folder, which may be zipped. Raises DatasetNotFound."""
+    for path in (folder / name, folder / f"{name}.zip", folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise DatasetNotFound(
+        f"{folder / name} does not exist, zipped or not; `kbvqa data status` says where to get it"
+    )
 
 
 def vqa_accuracy(prediction: str, answers: Sequence[str], variant: Variant = "official") -> float:
@@ -63,6 +173,38 @@ def normalise(text: str) -> str:
     """
     words = [DIGITS.get(word, word) for word in _without_punctuation(text).lower().split()]
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
+
+
+def _rows(path: Path, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file's list with their numbers from 1."""
+    content = _load(path)
+    rows = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(rows, list):
+        raise CorpusError(f"{path} has no list {key!r}: its schema is not OK-VQA's")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise InvalidRecord(path, number, "", "must be an object", unit=key.removesuffix("s"))
+        yield number, row
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(Source(path).stream().read())
+    except (UnicodeDecodeError, json.JSONDecodeError) as exc:
+        raise CorpusError(f"{path} is not whole JSON ({exc}); fetch it again") from exc
+    except DamagedFile as exc:
+        raise CorpusError(str(exc)) from exc
+
+
+def _answers(path: Path, number: int, row: Mapping[str, Any]) -> tuple[str, ...]:
+    given = row.get("answers")
+    if not isinstance(given, list) or not given:
+        raise InvalidRecord(path, number, "answers", "missing or empty", unit="annotation")
+    texts = [answer.get("answer") if isinstance(answer, dict) else None for answer in given]
+    if not all(isinstance(text, str) for text in texts):
+        problem = "each must have a string 'answer'"
+        raise InvalidRecord(path, number, "answers", problem, unit="annotation")
+    return tuple(str(text) for text in texts)
 
 
 def _agreement(given: str, answers: Sequence[str]) -> float:

@@ -1,0 +1,204 @@
+"""kbvqa corpus: look into a corpus before hours are spent on indexing it."""
+
+import json
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from app import corpus_options as options
+from app.console import err, out, progress
+
+app = typer.Typer(help="Look into a corpus, and make passages of it.", no_args_is_help=True)
+
+
+@app.command("show")
+def corpus_show(
+    path: options.CorpusArgument,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many passages.")] = 3,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out the first ones.")] = 0,
+    find: Annotated[str, typer.Option(help="Only passages that hold this text.")] = "",
+    format_name: options.FormatOption = "",
+    split: options.SplitOption = "",
+    gs112k: options.Gs112kOption = False,
+    by: options.ByOption = None,
+    size: options.SizeOption = None,
+    overlap: options.OverlapOption = None,
+    tokenizer: options.TokenizerOption = None,
+    title: options.TitleOption = None,
+    skip_bad: options.SkipBadOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show passages of a corpus as they would be indexed.
+
+    \b
+    kbvqa corpus show enwiki-latest-pages-articles.xml.bz2 --by section -n 5
+    kbvqa corpus show okvqa_full_corpus.csv --find "polar bear"
+    """
+    corpus = options.named_corpus(
+        path,
+        format_name=format_name,
+        split=split,
+        only_train=gs112k,
+        by=by,
+        size=size,
+        overlap=overlap,
+        tokenizer=tokenizer,
+        title_prefix=title,
+    )
+    from dataclasses import asdict
+
+    if not as_json:
+        err.print(_headline(corpus), highlight=False, soft_wrap=True)
+    with corpus.read(skip_bad=skip_bad) as stream:
+        wanted = (p for p in stream if find.casefold() in p.text.casefold())
+        for passage in islice(wanted, skip, skip + count):
+            if as_json:
+                print(json.dumps(asdict(passage), ensure_ascii=False))
+                continue
+            heading = escape(" - ".join(filter(None, (passage.title, passage.section))))
+            out.print(f"[bold]{heading or '(no title)'}[/]  [dim]{escape(passage.id)}[/]")
+            out.print(escape(passage.text), highlight=False)
+            if passage.url:
+                out.print(f"[dim]{escape(passage.url)}[/]", highlight=False, soft_wrap=True)
+            out.print()
+        options.report_left_out(stream)
+
+
+@app.command("stats")
+def corpus_stats(
+    path: options.CorpusArgument,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write a histogram of passage lengths: an .svg file.")
+    ] = None,
+    format_name: options.FormatOption = "",
+    split: options.SplitOption = "",
+    gs112k: options.Gs112kOption = False,
+    by: options.ByOption = None,
+    size: options.SizeOption = None,
+    overlap: options.OverlapOption = None,
+    tokenizer: options.TokenizerOption = None,
+    title: options.TitleOption = None,
+    min_characters: options.MinCharactersOption = None,
+    language: options.LanguageOption = None,
+    duplicates: options.DuplicatesOption = None,
+    workers: options.WorkersOption = 0,
+    skip_bad: options.SkipBadOption = False,
+    limit: options.LimitOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count passages, their lengths, duplicates and languages.
+
+    \b
+    kbvqa corpus stats data/demo/passages.jsonl.gz --picture lengths.svg
+    kbvqa corpus stats enwiki.xml.bz2 --by tokens --size 128 --overlap 16 --workers 2
+    """
+    from app.corpus_stats import count_passages, draw
+
+    corpus = options.named_corpus(
+        path,
+        format_name=format_name,
+        split=split,
+        only_train=gs112k,
+        workers=workers,
+        by=by,
+        size=size,
+        overlap=overlap,
+        tokenizer=tokenizer,
+        title_prefix=title,
+        min_characters=min_characters,
+        language=language,
+        duplicates=duplicates,
+    )
+    with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
+        say("Reading")
+        stats = count_passages(stream, limit, advance)
+    if picture is not None:
+        picture.write_text(draw(stats, corpus.name), encoding="utf-8")
+    if as_json:
+        print(json.dumps({"corpus": corpus.name, **stats.as_json()}, indent=2))
+    else:
+        out.print(_headline(corpus), highlight=False, soft_wrap=True)
+        out.print(_table(stats.rows()))
+        if picture is not None:
+            out.print(f"Histogram in {picture}", soft_wrap=True)
+    options.report_left_out(stream)
+
+
+@app.command("make")
+def corpus_make(
+    path: options.CorpusArgument,
+    output: Annotated[
+        Path, typer.Option("--out", help="The passages: a .jsonl or .jsonl.gz file.")
+    ],
+    format_name: options.FormatOption = "",
+    split: options.SplitOption = "",
+    gs112k: options.Gs112kOption = False,
+    by: options.ByOption = None,
+    size: options.SizeOption = None,
+    overlap: options.OverlapOption = None,
+    tokenizer: options.TokenizerOption = None,
+    title: options.TitleOption = None,
+    min_characters: options.MinCharactersOption = None,
+    language: options.LanguageOption = None,
+    duplicates: options.DuplicatesOption = None,
+    workers: options.WorkersOption = 0,
+    skip_bad: options.SkipBadOption = False,
+    limit: options.LimitOption = None,
+) -> None:
+    """Write the passages of a corpus to a file that every command reads.
+
+    \b
+    kbvqa corpus make enwiki.xml.bz2 --out wiki.jsonl.gz --by section --duplicates near
+    """
+    from corpus.passages import write_passages
+
+    corpus = options.named_corpus(
+        path,
+        format_name=format_name,
+        split=split,
+        only_train=gs112k,
+        workers=workers,
+        by=by,
+        size=size,
+        overlap=overlap,
+        tokenizer=tokenizer,
+        title_prefix=title,
+        min_characters=min_characters,
+        language=language,
+        duplicates=duplicates,
+    )
+    with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
+        say("Reading")
+
+        def told() -> Any:
+            for number, passage in enumerate(islice(stream, limit)):
+                if number % 256 == 0:
+                    advance(stream.bytes_done, stream.bytes_total)
+                yield passage
+
+        count = write_passages(output, told())
+    out.print(f"{count:,} passages of {corpus.name} in {output}", highlight=False, soft_wrap=True)
+    options.report_left_out(stream)
+
+
+def _headline(corpus: Any) -> str:
+    policy = corpus.policy
+    made = "as they are" if policy.by == "record" else f"by {policy.by}"
+    if policy.by in ("tokens", "sentences"):
+        made += f", {policy.size} with {policy.overlap} shared"
+    name = escape(corpus.name)
+    return f"[bold]{name}[/]: {corpus.format.what}; {corpus.bytes_total / 1e6:,.1f} MB; {made}"
+
+
+def _table(rows: Counter[str] | dict[str, str]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table

@@ -1,0 +1,100 @@
+"""kbvqa data: what of the paper's datasets is on disk, and getting the rest."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from app.console import out, progress
+from app.settings import load_settings
+
+app = typer.Typer(help="See and get the paper's datasets.", no_args_is_help=True)
+
+
+@app.command("status")
+def data_status(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Datasets to tell all about. Default: all, briefly.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show which datasets are there, what is missing, and where to get it.
+
+    \b
+    kbvqa data status
+    kbvqa data status evqa evqa-kb
+
+    Datasets lie in KBVQA_DATA, a folder each.
+    """
+    from corpus.datasets import ALL, dataset, instructions, missing_files, size_text
+
+    root = load_settings().data_directory
+    chosen = [dataset(name) for name in names] if names else list(ALL.values())
+    missing = {wanted.name: missing_files(wanted, root) for wanted in chosen}
+    if as_json:
+        rows = {
+            wanted.name: {
+                "present": not missing[wanted.name],
+                "missing": missing[wanted.name],
+                "folder": str(root / wanted.folder),
+                "source": wanted.source,
+                "licence": wanted.licence,
+                "gigabytes": wanted.gigabytes,
+                "on_hub": wanted.hub is not None,
+            }
+            for wanted in chosen
+        }
+        print(json.dumps(rows, indent=2))
+        return
+    if names:
+        for wanted in chosen:
+            out.print(f"[bold]{wanted.name}[/]  {escape(wanted.what)}", highlight=False)
+            if missing[wanted.name]:
+                text = instructions(wanted, root)
+                out.print(escape(text), highlight=False, soft_wrap=True)
+            else:
+                out.print(f"  is in {root / wanted.folder}", highlight=False, soft_wrap=True)
+        return
+    for wanted in chosen:
+        gone = missing[wanted.name]
+        state = "[green]present[/]" if not gone else "[red]missing[/]"
+        if gone and len(gone) < len(wanted.needs):
+            state = f"[yellow]{len(wanted.needs) - len(gone)} of {len(wanted.needs)} files[/]"
+        where = f"`kbvqa data get {wanted.name}`, or " if wanted.hub else ""
+        out.print(f"{state}  [bold]{wanted.name}[/]  {escape(wanted.what)}", highlight=False)
+        out.print(
+            f"         [dim]size {size_text(wanted)}; licence {escape(wanted.licence)}[/]\n"
+            f"         [dim]{escape(where + wanted.source)}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print(f"They belong in {root}; `kbvqa data status NAME` says which files.", soft_wrap=True)
+
+
+@app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A dataset that `kbvqa data status` lists.")],
+) -> None:
+    """Fetch a dataset from the Hugging Face hub, or say exactly what to put where.
+
+    \b
+    kbvqa data get m2kr-okvqa
+
+    An interrupted download goes on where it stopped. Free disk space is checked first, the
+    files' hashes afterwards.
+    """
+    from app.hub import check_stated_hashes, fetch
+    from corpus.datasets import dataset, missing_files
+
+    wanted = dataset(name)
+    root = load_settings().data_directory
+    with progress() as (say, advance):
+        if wanted.hub is None and not missing_files(wanted, root):
+            say("Checking hashes")
+            checked = check_stated_hashes(wanted, root, advance)
+            said = f"; {len(checked)} with the stated SHA-256" if checked else ""
+        else:
+            fetch(wanted, root, say, advance)
+            said = ""
+    out.print(f"{name} is in {root / wanted.folder}{said}", soft_wrap=True)

@@ -1,0 +1,138 @@
+"""Datasets from the Hugging Face hub. Nothing else in the application downloads data."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.hf_api import RepoFile
+
+from app.errors import DamagedDownload, HubUnavailable, NotEnoughSpace
+from corpus.datasets import Dataset, Hub, instructions
+from corpus.files import CHUNK
+
+_SPARE_BYTES = 1_000_000_000
+_HTTP_ERRORS = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled)
+
+Advance = Callable[[int, int], None]
+Say = Callable[[str], None]
+
+
+class RemoteFile(NamedTuple):
+    """A file on the hub: its path in the repository, bytes, and SHA-256 or ""."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def fetch(wanted: Dataset, root: Path, say: Say, advance: Advance) -> list[Path]:
+    """Return the files of a dataset, fetched into its folder where they are not there yet.
+
+    A download that was interrupted goes on where it stopped; a file that is there, with the
+    right size and hash, is not fetched again.
+
+    Args:
+        wanted: the dataset.
+        root: the data directory.
+        say: told which file is fetched.
+        advance: told how many bytes of how many are there.
+
+    Raises:
+        HubUnavailable: the hub has no such dataset, or cannot be reached; the message says what
+            to put where instead.
+        NotEnoughSpace: the disk cannot hold what is missing.
+        DamagedDownload: what arrived is not what the hub says it has.
+    """
+    if wanted.hub is None:
+        raise HubUnavailable(f"the hub has no {wanted.name}. {instructions(wanted, root)}")
+    folder = root / wanted.folder
+    say(f"Looking up {wanted.hub.repo}")
+    try:
+        files = list(_files(wanted.hub))
+        missing = [file for file in files if not _present(folder / file.path, file)]
+        _check_space(folder, sum(file.size for file in missing))
+        done, total = sum(f.size for f in files) - sum(f.size for f in missing), _total(files)
+        for file in missing:
+            say(f"Fetching {file.path}")
+            advance(done, total)
+            hf_hub_download(wanted.hub.repo, file.path, repo_type="dataset", local_dir=folder)
+            _check_hash(folder / file.path, file)
+            done += file.size
+        advance(done, total)
+    except (*_HTTP_ERRORS, httpx.HTTPError) as exc:
+        raise HubUnavailable(
+            f"the hub cannot be reached, or does not give {wanted.hub.repo}: {_first_line(exc)}\n"
+            f"{instructions(wanted, root)}"
+        ) from exc
+    if not files:
+        patterns = ", ".join(wanted.hub.patterns)
+        raise HubUnavailable(f"{wanted.hub.repo} has no {patterns}: it has changed on the hub")
+    return [folder / file.path for file in files]
+
+
+def check_stated_hashes(wanted: Dataset, root: Path, advance: Advance) -> list[Path]:
+    """Return the files whose SHA-256 the source states and that have it.
+
+    Raises:
+        DamagedDownload: one has another.
+    """
+    checked = []
+    for name, sha256 in wanted.sha256:
+        path = root / wanted.folder / name
+        if path.is_file():
+            _check_hash(path, RemoteFile(name, path.stat().st_size, sha256), advance)
+            checked.append(path)
+    return checked
+
+
+def _files(hub: Hub) -> Iterator[RemoteFile]:
+    for entry in HfApi().list_repo_tree(hub.repo, repo_type="dataset", recursive=True):
+        if isinstance(entry, RepoFile) and any(fnmatch(entry.path, p) for p in hub.patterns):
+            yield RemoteFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else "")
+
+
+def _total(files: list[RemoteFile]) -> int:
+    return sum(file.size for file in files)
+
+
+def _present(path: Path, file: RemoteFile) -> bool:
+    return path.is_file() and path.stat().st_size == file.size
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    """Raise NotEnoughSpace unless the disk holds so many bytes more, and some to spare."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if needed and needed + _SPARE_BYTES > free:
+        raise NotEnoughSpace(
+            f"{needed / 1e9:.1f} GB are to be fetched into {folder}, where {free / 1e9:.1f} GB are "
+            "free; free some, or set KBVQA_DATA to a directory on a larger disk"
+        )
+
+
+def _check_hash(path: Path, file: RemoteFile, advance: Advance = lambda done, total: None) -> None:
+    if not file.sha256:
+        return
+    digest, done = hashlib.sha256(), 0
+    with path.open("rb") as opened:
+        while data := opened.read(CHUNK):
+            digest.update(data)
+            done += len(data)
+            advance(done, file.size)
+    if digest.hexdigest() != file.sha256:
+        damaged = path.with_name(path.name + ".damaged")
+        path.replace(damaged)
+        raise DamagedDownload(
+            f"{path} has the SHA-256 {digest.hexdigest()}, not {file.sha256}: it was damaged on "
+            f"the way and is now {damaged.name}; fetch it again"
+        )
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]
