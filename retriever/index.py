@@ -1,64 +1,64 @@
 """The passage index: token embeddings of passages in Qdrant multivectors, searched by MaxSim.
 
-The engine (qdrant-edge) runs in this process on a directory. A search takes two stages: the
-passages whose mean row is nearest to the mean of the query rows, then MaxSim on those; the exact
-mode scores every passage. One process builds an index; any number read a finished one.
+A location is a directory (Qdrant's engine in this process) or the URL of a collection on a Qdrant
+server, `http://host:6333/NAME`. Both have the same schema and give the same results. A search
+picks candidates and ranks them by MaxSim; the exact mode scores every passage.
 
 Shapes: Q query tokens · P passage tokens · D embedding dim
 """
 
 import contextlib
 import os
-import shutil
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-import qdrant_edge
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from corpus.types import Hit, Passage
+from retriever.candidates import candidate_stages, passage_vectors
 from retriever.embeddings import batches, unit_rows
-from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index_directory import (
-    SHARD,
-    DirectoryLock,
-    Fingerprint,
-    ReaderView,
-    Record,
-    allocated_bytes,
-    build_command,
-    check_files,
-    disk_full,
-    is_vacant,
-    lock_for_building,
-    read_record,
-    require_free,
-    require_same,
-    shard_files,
-    write_record,
+from retriever.engines.interface import (
+    TOKENS,
+    Conditions,
+    Engine,
+    Point,
+    Scored,
+    Search,
+    Store,
+    Vector,
 )
+from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.filters import PassageFilter
+from retriever.index_record import (
+    DEFAULT_STORAGE,
+    Build,
+    Fingerprint,
+    Record,
+    Storage,
+    content_hash,
+)
+from retriever.index_settings import DEFAULT_CONNECTION, Connection, is_url
 
-__all__ = ["Fingerprint", "PassageIndex", "SearchMode"]
+__all__ = ["Fingerprint", "PassageFilter", "PassageIndex", "SearchMode", "Storage"]
 
 SearchMode = Literal["two-stage", "exact"]
+Location = Path | str
 
-_HNSW_EF = 1024
-_SCROLL = 1_000
+_PAGE = 1_000  # payloads read at once
+_VECTOR_PAGE = 64  # passages read at once with their vectors: 64 x 512 x 128 floats are 16 MB
+_BATCH_ROWS = 4_096  # query rows sent at once
+_CONTENT = "content"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "kbvqa:passage")
-
-# Bytes written for each number of an embedding: 2 as float16, 5 in the write-ahead log.
-_BYTES_PER_ELEMENT = 8
-# What the engine may touch beyond that: its log comes in pieces of 32 MiB.
-_RESERVE_BYTES = 128 * 2**20
+_FIELDS = tuple(f.name for f in fields(Passage))
 
 
 class PassageIndex:
-    """An index on disk, open for building or for searching.
+    """An index, open for writing or for searching.
 
         with PassageIndex.create_or_resume(location, fingerprint) as index:
             index.upsert(passages, embeddings)
@@ -66,84 +66,141 @@ class PassageIndex:
         with PassageIndex.open(location, fingerprint) as index:
             hits = index.search(q_QD, top_k=5)
 
-    Threads may share one: the engine answers one query at a time, as it holds the GIL.
+    Threads may share one; the embedded engine answers one call at a time.
     """
 
-    def __init__(
-        self,
-        location: Path,
-        record: Record,
-        shard: qdrant_edge.EdgeShard,
-        hold: DirectoryLock | ReaderView,
-    ) -> None:
-        """Not for callers: use `create`, `create_or_resume` or `open`."""
-        self._location, self._record = location, record
-        self._attach(shard, hold)
+    def __init__(self, store: Store, build: Build, engine: Engine, *, complete: bool) -> None:
+        """Not for callers: use `create`, `create_or_resume`, `update` or `open`."""
+        self._store, self._build, self._complete = store, build, complete
+        self._attach(engine)
 
     @classmethod
-    def create(cls, location: Path, fingerprint: Fingerprint) -> Self:
-        """Return a new, empty index, open for building.
+    def create(
+        cls,
+        location: Location,
+        fingerprint: Fingerprint,
+        storage: Storage = DEFAULT_STORAGE,
+        connection: Connection = DEFAULT_CONNECTION,
+    ) -> Self:
+        """Return a new, empty index, open for writing.
 
         Raises:
-            IndexUnavailable: if `location` is not an empty directory, or the disk is full.
+            IndexUnavailable: if there is something at `location`, the disk is full, or the
+                server cannot be reached.
         """
-        if location.exists() and not is_vacant(location):
-            raise IndexUnavailable(f"{location} is not empty: choose another directory")
-        return cls.create_or_resume(location, fingerprint)
+        if not _store(location, connection).vacant():
+            raise IndexUnavailable(f"{location} is not empty: choose another place")
+        return cls.create_or_resume(location, fingerprint, storage, connection)
 
     @classmethod
-    def create_or_resume(cls, location: Path, fingerprint: Fingerprint) -> Self:
-        """Return the index at `location`, open for building: a new one, or an unfinished one.
+    def create_or_resume(
+        cls,
+        location: Location,
+        fingerprint: Fingerprint,
+        storage: Storage = DEFAULT_STORAGE,
+        connection: Connection = DEFAULT_CONNECTION,
+    ) -> Self:
+        """Return the index at `location`, open for writing: a new one, or an unfinished one.
 
-        Nothing that `upsert` returned from is lost when a build is killed: ask `passage_ids` what
-        is there. A finished index comes back open for searching, with `complete` set.
+        Nothing that `upsert` returned from is lost when a build is killed. A finished index comes
+        back open for searching, with `complete` set.
 
         Raises:
             IndexNotReady: if there is an index of another checkpoint or corpus.
-            IndexUnavailable: if another process is building it, the directory holds something
-                else, or the disk is full.
+            IndexUnavailable: if another process is writing it, the place holds something else,
+                the disk is full, or the server cannot be reached.
         """
-        with _engine_errors(location), contextlib.ExitStack() as on_error:
-            location.mkdir(parents=True, exist_ok=True)
-            lock = lock_for_building(location)
-            on_error.callback(lock.release)
-            if is_vacant(location):
-                require_free(location, _RESERVE_BYTES)
-                write_record(location, Record(fingerprint))
-            record = read_record(location)
-            require_same(location, record, fingerprint)
-            if not record.complete:
-                shard = _load_or_create_shard(location, fingerprint.dim)
-                on_error.pop_all()
-                return cls(location, record, shard, lock)
-        return cls.open(location, fingerprint)
+        store = _store(location, connection)
+        with _writer(store) as keep:
+            if store.vacant():
+                build = _new_build(store, Record(), fingerprint, storage)
+                index = cls(store, build, store.open_for_writing(build), complete=False)
+                keep()
+                return index
+            record = store.read()
+            build = record.building if record.building is not None else _finished(store, record)
+            _require_same(store, build, fingerprint)
+            if record.building is not None:
+                index = cls(store, build, store.open_for_writing(build), complete=False)
+                keep()
+                return index
+        return cls.open(location, fingerprint, connection)
 
     @classmethod
-    def open(cls, location: Path, expected: Fingerprint | None = None) -> Self:
+    def update(
+        cls,
+        location: Location,
+        fingerprint: Fingerprint,
+        storage: Storage | None = None,
+        connection: Connection = DEFAULT_CONNECTION,
+        *,
+        fresh: bool = False,
+    ) -> Self:
+        """Return the index at `location`, open for writing, to become what `fingerprint` says.
+
+        Goes on with an unfinished one, starts from the finished one, or makes a new one. Until
+        `finish` whoever searches finds the index as it was (on a server: already with what was
+        written, unless `fresh`).
+
+        Args:
+            location: as for `open`.
+            fingerprint: the corpus may be another than the index has; the embeddings not.
+            storage: how it is kept; None for as it is. Another one needs `fresh`.
+            connection: as for `open`.
+            fresh: start empty beside the finished index, which `finish` replaces (blue/green).
+
+        Raises:
+            IndexNotReady: if the index has other embeddings or storage, and `fresh` is not set.
+            IndexUnavailable: as for `create_or_resume`.
+        """
+        store = _store(location, connection)
+        with _writer(store) as keep:
+            record = Record() if store.vacant() else store.read()
+            build = _next_build(store, record, fingerprint, storage, fresh)
+            index = cls(store, build, store.open_for_writing(build), complete=False)
+            keep()
+            return index
+
+    @classmethod
+    def open(
+        cls,
+        location: Location,
+        expected: Fingerprint | None = None,
+        connection: Connection = DEFAULT_CONNECTION,
+    ) -> Self:
         """Return the finished index at `location`, open for searching.
 
         Args:
-            location: the directory of the index.
+            location: a directory, or http(s)://host:port/collection.
             expected: the checkpoint and corpus it must be made from; None takes any.
+            connection: key, time limits and so on for a server.
 
         Raises:
             IndexNotReady: if it is missing, unfinished, or made from something else.
-            IndexUnavailable: if it is damaged.
+            IndexUnavailable: if it is damaged, or the server cannot be used.
         """
-        record = read_record(location)
-        if expected is not None:
-            require_same(location, record, expected)
-        if not record.complete:
-            raise IndexNotReady(
-                f"the index at {location} is not finished: run {build_command(location)}, "
-                "which goes on where it stopped"
-            )
-        return cls(location, record, *_load_view(location, record))
+        with contextlib.ExitStack() as on_error:
+            store = _store(location, connection)
+            on_error.callback(store.close)
+            record = store.read()
+            while True:
+                build = _finished(store, record)
+                if expected is not None:
+                    _require_same(store, build, expected)
+                try:
+                    index = cls(store, build, store.open_for_search(build), complete=True)
+                except IndexUnavailable:
+                    # A writer may have replaced the build while it was being opened.
+                    earlier, record = record, store.read()
+                    if record.finished == earlier.finished:
+                        raise
+                else:
+                    on_error.pop_all()
+                    return index
 
     def close(self) -> None:
         """End the use of the index; again does nothing."""
-        with _engine_errors(self._location):
-            self._finalizer()
+        self._finalizer()
 
     def __enter__(self) -> Self:
         return self
@@ -152,33 +209,49 @@ class PassageIndex:
         self.close()
 
     @property
+    def location(self) -> str:
+        """Where it is."""
+        return self._store.location
+
+    @property
     def fingerprint(self) -> Fingerprint:
         """What the index is made from."""
-        return self._record.fingerprint
+        return self._build.fingerprint
+
+    @property
+    def storage(self) -> Storage:
+        """How its embeddings are kept."""
+        return self._build.storage
+
+    @property
+    def skipped(self) -> int:
+        """How many passages of the corpus could not be embedded and are not in it."""
+        return self._build.skipped
 
     @property
     def complete(self) -> bool:
-        """Whether it is finished. A finished index takes no more passages."""
-        return self._record.complete
+        """Whether it is open for searching only: a finished index."""
+        return self._complete
 
     @property
     def count(self) -> int:
         """The number of passages in it now."""
-        with self._engine() as shard:
-            return int(shard.count(qdrant_edge.CountRequest(exact=True)))
+        return self._engine.count()
 
     def passage_ids(self) -> set[str]:
-        """Return the ids of the passages in it, so that a build can go on where it stopped."""
-        ids: set[str] = set()
-        offset = None
-        with self._engine() as shard:
-            while True:
-                records, offset = shard.scroll(
-                    qdrant_edge.ScrollRequest(offset=offset, limit=_SCROLL, with_payload=["id"])
-                )
-                ids.update((record.payload or {})["id"] for record in records)
-                if offset is None:
-                    return ids
+        """Return the ids of all passages in it."""
+        return set(self.content_hashes())
+
+    def content_hashes(self, ids: Sequence[str] | None = None) -> dict[str, str]:
+        """Return the content hash of the passages with these ids that are in it; None for all."""
+        wanted = ("id", _CONTENT)
+        if ids is None:
+            return {
+                point.payload["id"]: point.payload[_CONTENT]
+                for point in self._points(_PAGE, wanted, vectors=False)
+            }
+        points = self._engine.retrieve([self._point_id(id) for id in ids], wanted)
+        return {point.payload["id"]: point.payload[_CONTENT] for point in points}
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Return the passages with these ids, in this order.
@@ -187,12 +260,21 @@ class PassageIndex:
             ValueError: if one is not in the index.
         """
         ids = list(ids)
-        with self._engine() as shard:
-            records = shard.retrieve([self._point_id(id) for id in ids], True, False)
-        found = {passage.id: passage for passage in map(_passage, records)}
+        points = self._engine.retrieve([self._point_id(id) for id in ids], None)
+        found = {passage.id: passage for passage in (_passage(p.payload) for p in points)}
         if missing := [id for id in ids if id not in found]:
-            raise ValueError(f"no passage {missing[0]!r} in the index at {self._location}")
+            raise ValueError(f"no passage {missing[0]!r} in the index at {self.location}")
         return [found[id] for id in ids]
+
+    def scroll(self) -> Iterator[tuple[Passage, Vector]]:
+        """Yield every passage with its rows [P, D] as stored, in the order of point ids."""
+        for point in self._points(_VECTOR_PAGE, None, vectors=True):
+            yield _passage(point.payload), point.vectors[TOKENS]
+
+    def row_counts(self) -> Iterator[tuple[Passage, int]]:
+        """Yield every passage with the number of its rows, in the order of `scroll`."""
+        for point in self._points(_PAGE, None, vectors=False):
+            yield _passage(point.payload), int(point.payload["rows"])
 
     def upsert(self, passages: Sequence[Passage], embeddings: Sequence[ArrayLike]) -> None:
         """Write passages; one with an id that is there already takes its place.
@@ -206,194 +288,303 @@ class PassageIndex:
         Raises:
             ValueError: if an embedding is not such a matrix (nothing is written then), or the
                 index is finished.
-            IndexUnavailable: if the disk is full.
+            IndexUnavailable: if the disk is full, or the server cannot be used.
         """
-        if self.complete:
-            raise ValueError(f"the index at {self._location} is finished and cannot be changed")
+        self._require_open_for_writing()
         if len(passages) != len(embeddings):
             raise ValueError(f"{len(passages)} passages and {len(embeddings)} embeddings")
         rows = [
             unit_rows(embedding, self.fingerprint.dim, f"passage {passage.id!r}")
             for passage, embedding in zip(passages, embeddings, strict=True)
         ]
-        with self._engine() as shard:
-            for batch in batches(rows):
-                elements = sum(rows[i].size for i in batch)
-                require_free(self._location, elements * _BYTES_PER_ELEMENT + _RESERVE_BYTES)
-                points = [self._point(passages[i], rows[i]) for i in batch]
-                shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
+        for batch in batches(rows):
+            self._engine.upsert([self._point(passages[i], rows[i]) for i in batch])
 
-    def finish(self) -> None:
-        """Optimise the index, mark it complete and open it for searching.
+    def delete(self, chosen: Iterable[str] | PassageFilter) -> int:
+        """Remove passages and return how many.
+
+        Args:
+            chosen: the ids of passages, which need not exist, or a filter, which must say
+                something.
 
         Raises:
-            ValueError: if it does not hold as many passages as its fingerprint says.
+            ValueError: if the filter is empty, or the index is finished.
+        """
+        self._require_open_for_writing()
+        if isinstance(chosen, str):
+            raise TypeError(f"a filter or an iterable of ids is expected, got the text {chosen!r}")
+        if not isinstance(chosen, PassageFilter):
+            chosen = PassageFilter(ids=tuple(chosen))
+        conditions = self._conditions(chosen)
+        if conditions is None:
+            raise ValueError("an empty filter would delete every passage: remove the index instead")
+        if not (count := self._engine.count(conditions)):
+            return 0
+        self._engine.delete(conditions)
+        return count
+
+    def optimise(self) -> None:
+        """Bring what was written in order for fast search; blocks until it is done.
+
+        Raises:
+            IndexUnavailable: if the disk has no room for the optimised copy.
+        """
+        if not self.complete:
+            self._engine.optimise()
+
+    def finish(self, *, skipped: int = 0, kept: int = 0) -> None:
+        """Optimise the index, mark it complete and open it for searching.
+
+        Args:
+            skipped: passages of the corpus that are not in it.
+            kept: passages in it that are not of the corpus.
+
+        Raises:
+            ValueError: if it does not hold as many passages as that makes.
             IndexUnavailable: if the disk has no room for the optimised copy.
         """
         if self.complete:
             return
-        if (count := self.count) != self.fingerprint.passages:
-            raise ValueError(
-                f"the index at {self._location} holds {count} of "
-                f"{self.fingerprint.passages} passages"
-            )
-        with self._engine() as shard:
-            shard.flush()
-            require_free(self._location, allocated_bytes(self._location / SHARD) + _RESERVE_BYTES)
-            shard.optimize()
-            shard.flush()
-            shard.close()
-            self._record = Record(self.fingerprint, True, shard_files(self._location))
-            write_record(self._location, self._record)
-            # The log is of no use once every passage is in the segments.
-            shutil.rmtree(self._location / SHARD / "wal", ignore_errors=True)
-        self.close()
-        self._attach(*_load_view(self._location, self._record))
+        expected = self.fingerprint.passages - skipped + kept
+        if (count := self.count) != expected:
+            raise ValueError(f"the index at {self.location} holds {count} of {expected} passages")
+        self.optimise()
+        build = replace(self._build, skipped=skipped)
+        self._build = self._store.finish(build, self._engine)
+        self._finalizer.detach()
+        self._store.unlock()
+        self._complete = True
+        self._attach(self._store.open_for_search(self._build))
 
     def search(
-        self, q_QD: ArrayLike, top_k: int, mode: SearchMode = "two-stage", candidates: int = 200
+        self,
+        q_QD: ArrayLike,
+        top_k: int,
+        filter: PassageFilter | None = None,
+        mode: SearchMode = "two-stage",
+        candidates: int = 200,
     ) -> list[Hit]:
         """Return the passages with the highest MaxSim, best first, equal scores by passage id.
 
-        Fewer than `top_k` come back only from an index that has fewer.
+        Fewer than `top_k` come back only if there are fewer that fulfil the filter.
 
         Args:
             q_QD: the query embedding. All-zero rows are dropped.
             top_k: how many hits.
+            filter: what a passage must fulfil; None for nothing.
             mode: "two-stage", or "exact" to score every passage.
-            candidates: how many passages the first stage hands to the second. It is raised to
-                `top_k`, so that below that `top_k` does not change which passages come first.
+            candidates: how many passages MaxSim is computed for. It is raised to `top_k`, so
+                that below that `top_k` does not change which passages come first.
 
         Raises:
             ValueError: if `q_QD` is not a matrix of finite unit-norm rows [Q, D], or a number is
                 not positive.
         """
+        return self.search_many([q_QD], top_k, filter, mode, candidates)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[ArrayLike],
+        top_k: int,
+        filter: PassageFilter | None = None,
+        mode: SearchMode = "two-stage",
+        candidates: int = 200,
+    ) -> list[list[Hit]]:
+        """Return what `search` returns, for each of many queries, in fewer calls."""
         if mode not in ("two-stage", "exact"):
             raise ValueError(f"mode must be 'two-stage' or 'exact', got {mode!r}")
         if top_k < 1 or candidates < 1:
             raise ValueError(f"top_k and candidates must be >= 1, got {top_k} and {candidates}")
+        rows = [self._query_rows(q_QD) for q_QD in queries]
+        if filter is not None and filter.ids == ():
+            return [[] for _ in rows]
+        conditions = self._conditions(filter) if filter is not None else None
+        quantized = self.storage.quantization is not None
+        searches = [Search(q_QD, top_k + 1, None, conditions) for q_QD in rows]
+        if mode == "two-stage":
+            wide = max(candidates, top_k)
+            searches = [
+                replace(s, before=candidate_stages(s.q_QD, wide, quantized=quantized))
+                for s in searches
+            ]
+        return [_ranked(found)[:top_k] for found in self._ask(searches, top_k)]
+
+    def _ask(self, searches: list[Search], top_k: int) -> list[Sequence[Scored]]:
+        """Return what each search finds, with every point whose score equals that of the last."""
+        answers: list[Sequence[Scored]] = [()] * len(searches)
+        waiting = list(range(len(searches)))
+        while waiting:
+            unsettled = []
+            for batch in _in_batches(waiting, [len(s.q_QD) for s in searches]):
+                found = self._engine.query([searches[i] for i in batch])
+                for i, points in zip(batch, found, strict=True):
+                    answers[i] = points
+                    # Equal scores at the cut come in any order: ask for more of them.
+                    if (
+                        len(points) == searches[i].limit
+                        and points[-1].score == points[top_k - 1].score
+                    ):
+                        searches[i] = replace(searches[i], limit=2 * searches[i].limit)
+                        unsettled.append(i)
+            waiting = unsettled
+        return answers
+
+    def _query_rows(self, q_QD: ArrayLike) -> Vector:
         q = np.asarray(q_QD, dtype=np.float32)
         if q.ndim == 2:
             q = q[(q != 0).any(axis=1)]
-        q = unit_rows(q, self.fingerprint.dim, "the query")
-        prefetches = None if mode == "exact" else [_nearest_means(q, max(candidates, top_k))]
-        limit = top_k + 1
+        return unit_rows(q, self.fingerprint.dim, "the query")
+
+    def _conditions(self, chosen: PassageFilter) -> Conditions | None:
+        if chosen.empty:
+            return None
+        any_of = {"source": chosen.sources, "language": chosen.languages}
+        return Conditions(
+            {name: values for name, values in any_of.items() if values},
+            {"title": chosen.title_prefix} if chosen.title_prefix else {},
+            None if chosen.ids is None else [self._point_id(id) for id in chosen.ids],
+        )
+
+    def _points(
+        self, page: int, payload: Sequence[str] | None, *, vectors: bool
+    ) -> Iterator[Point]:
+        after: str | None = None
         while True:
-            request = qdrant_edge.QueryRequest(
-                limit=limit,
-                query=qdrant_edge.Query.Nearest(q.tolist(), using="tokens"),
-                prefetches=prefetches,
-                with_payload=True,
-                params=qdrant_edge.SearchParams(exact=True),
+            points, after = self._engine.scroll(after, page, payload, vectors=vectors)
+            yield from points
+            if after is None:
+                return
+
+    def _require_open_for_writing(self) -> None:
+        if self.complete:
+            raise ValueError(
+                f"the index at {self.location} is finished and cannot be changed: open it with "
+                "PassageIndex.update"
             )
-            with self._engine() as shard:
-                points = shard.query(request)
-            # Equal scores at the cut come in any order: ask until the next score is lower.
-            if len(points) < limit or points[-1].score < points[top_k - 1].score:
-                break
-            limit *= 2
-        hits = [Hit(_passage(point), point.score) for point in points]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:top_k]
 
-    def _attach(self, shard: qdrant_edge.EdgeShard, hold: DirectoryLock | ReaderView) -> None:
-        self._shard = shard
+    def _attach(self, engine: Engine) -> None:
+        self._raw_engine = engine
         # Also runs at the exit of the interpreter, and when an index is dropped unclosed.
-        self._finalizer = weakref.finalize(self, _release, shard, hold, os.getpid())
+        self._finalizer = weakref.finalize(self, _release, engine, self._store, os.getpid())
 
-    @contextlib.contextmanager
-    def _engine(self) -> Iterator[qdrant_edge.EdgeShard]:
+    @property
+    def _engine(self) -> Engine:
         if not self._finalizer.alive:
-            raise ValueError(f"the index at {self._location} is closed")
-        with _engine_errors(self._location):
-            yield self._shard
+            raise ValueError(f"the index at {self.location} is closed")
+        return self._raw_engine
 
     def _point_id(self, passage_id: str) -> str:
         """Return the same id for the same passage of the same corpus, every time."""
         corpus = uuid.uuid5(_NAMESPACE, self.fingerprint.corpus)
         return str(uuid.uuid5(corpus, passage_id))
 
-    def _point(self, passage: Passage, p_PD: NDArray[np.float32]) -> qdrant_edge.Point:
-        vectors = {"tokens": p_PD.tolist(), "mean": p_PD.mean(axis=0).tolist()}
-        return qdrant_edge.Point(self._point_id(passage.id), vectors, asdict(passage))
+    def _point(self, passage: Passage, p_PD: Vector) -> Point:
+        payload = asdict(passage) | {_CONTENT: content_hash(passage), "rows": len(p_PD)}
+        return Point(self._point_id(passage.id), passage_vectors(p_PD), payload)
 
 
-def _passage(point: qdrant_edge.Record | qdrant_edge.ScoredPoint) -> Passage:
-    return Passage(**(point.payload or {}))
+def _store(location: Location, connection: Connection) -> Store:
+    """Return the store at a location. Qdrant's clients are imported here, and only when used."""
+    if is_url(location):
+        from retriever.engines.server import ServerStore
 
+        return ServerStore(str(location), connection)
+    from retriever.engines.embedded import DirectoryStore
 
-def _release(shard: qdrant_edge.EdgeShard, hold: DirectoryLock | ReaderView, owner: int) -> None:
-    if os.getpid() != owner:  # a fork: the index is the parent's
-        return
-    try:
-        shard.close()
-    finally:
-        hold.release()
-
-
-def _load_or_create_shard(location: Path, dim: int) -> qdrant_edge.EdgeShard:
-    """Return the shard that is built. A new one gets its name only when it can be loaded."""
-    shard = location / SHARD
-    if not shard.exists():
-        unnamed = location / f"{SHARD}.new"
-        shutil.rmtree(unnamed, ignore_errors=True)
-        unnamed.mkdir()
-        qdrant_edge.EdgeShard.create(str(unnamed), _schema(dim)).close()
-        unnamed.rename(shard)
-    return qdrant_edge.EdgeShard.load(str(shard))
-
-
-def _schema(dim: int) -> qdrant_edge.EdgeConfig:
-    tokens = qdrant_edge.EdgeVectorParams(
-        size=dim,
-        distance=qdrant_edge.Distance.Dot,
-        multivector_config=qdrant_edge.MultiVectorConfig(qdrant_edge.MultiVectorComparator.MaxSim),
-        datatype=qdrant_edge.VectorStorageDatatype.Float16,
-        # m=0 is no HNSW: on token vectors it took 48 CPU-seconds for 250 passages.
-        hnsw_config=qdrant_edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10),
-    )
-    # Cosine, as the dot product with means lost recall@10: 0.81 instead of 0.99.
-    mean = qdrant_edge.EdgeVectorParams(size=dim, distance=qdrant_edge.Distance.Cosine)
-    return qdrant_edge.EdgeConfig(vectors={"tokens": tokens, "mean": mean})
-
-
-def _load_view(location: Path, record: Record) -> tuple[qdrant_edge.EdgeShard, ReaderView]:
-    with _engine_errors(location):
-        check_files(location, record)
-        view = ReaderView.create(location, record)
-        try:
-            return qdrant_edge.EdgeShard.load(str(view.path)), view
-        except BaseException:
-            view.release()
-            raise
-
-
-def _nearest_means(q_QD: NDArray[np.float32], limit: int) -> qdrant_edge.Prefetch:
-    return qdrant_edge.Prefetch(
-        limit=limit,
-        query=qdrant_edge.Query.Nearest(q_QD.mean(axis=0).tolist(), using="mean"),
-        params=qdrant_edge.SearchParams(hnsw_ef=max(_HNSW_EF, limit)),
-    )
+    return DirectoryStore(Path(location))
 
 
 @contextlib.contextmanager
-def _engine_errors(location: Path) -> Iterator[None]:
-    """Raise IndexUnavailable for what the engine, or the disk below it, raises.
+def _writer(store: Store) -> Iterator[Callable[[], object]]:
+    """Hold the store's lock; give it up at the end, unless the yielded function was called."""
+    store.lock()
+    with contextlib.ExitStack() as on_end:
+        on_end.callback(store.close)
+        yield on_end.pop_all
 
-    The engine raises bare `Exception`, or pyo3's PanicException, which is no Exception at all.
-    """
-    try:
-        yield
-    except BaseException as exc:
-        panic = type(exc).__name__ == "PanicException"
-        if not (panic or isinstance(exc, OSError) or type(exc) is Exception):
-            raise
-        if "No space left" in str(exc):
-            raise IndexUnavailable(disk_full(location)) from exc
-        advice = (
-            ""
-            if isinstance(exc, OSError)
-            else (f". If it stays so, remove {location} and run {build_command(location)}")
+
+def _new_build(
+    store: Store, record: Record, fingerprint: Fingerprint, storage: Storage, base: str = ""
+) -> Build:
+    build = Build(fingerprint, storage, base=base)
+    build = replace(build, place=store.new_place(build, record))
+    store.begin(record, build)
+    return build
+
+
+def _next_build(
+    store: Store, record: Record, wanted: Fingerprint, storage: Storage | None, fresh: bool
+) -> Build:
+    """Return the build that an update writes: the one under way, or a new one."""
+    building, finished = record.building, record.finished
+    if building is not None and fresh == (not building.base):
+        same = not building.fingerprint.difference(wanted, ignore_corpus=True)
+        if same and storage in (None, building.storage):
+            # The points' ids hang on the name of the corpus: it stays.
+            corpus = building.fingerprint.corpus
+            build = replace(building, fingerprint=replace(wanted, corpus=corpus))
+            if build != building:
+                store.begin(record, build)
+            return build
+    if finished is None or fresh:
+        if building is not None and not fresh:
+            _require_same(store, building, wanted, ignore_corpus=True)
+        return _new_build(store, record, wanted, storage or DEFAULT_STORAGE)
+    _require_same(store, finished, wanted, ignore_corpus=True)
+    if storage not in (None, finished.storage):
+        raise IndexNotReady(
+            f"the index at {store.location} is stored as {finished.storage}, not {storage}: "
+            f"build it anew with {store.advice()[:-1]} --swap`"
         )
-        raise IndexUnavailable(
-            f"the index at {location} cannot be used: {'damaged, ' * panic}{exc}{advice}"
-        ) from exc
+    wanted = replace(wanted, corpus=finished.fingerprint.corpus)
+    return _new_build(store, record, wanted, finished.storage, base=finished.place)
+
+
+def _finished(store: Store, record: Record) -> Build:
+    if record.finished is None:
+        raise IndexNotReady(
+            f"the index at {store.location} is not finished: run {store.advice()}, "
+            "which goes on where it stopped"
+        )
+    return record.finished
+
+
+def _require_same(
+    store: Store, build: Build, expected: Fingerprint, *, ignore_corpus: bool = False
+) -> None:
+    """Raise IndexNotReady if a build was made from something other than `expected`."""
+    if difference := build.fingerprint.difference(expected, ignore_corpus=ignore_corpus):
+        raise IndexNotReady(
+            f"the index at {store.location} was made from something else: {difference}. "
+            f"Remove it, or choose another place, and run {store.advice()}"
+        )
+
+
+def _passage(payload: Mapping[str, Any]) -> Passage:
+    return Passage(**{name: payload.get(name, "") for name in _FIELDS})
+
+
+def _ranked(points: Sequence[Scored]) -> list[Hit]:
+    hits = [Hit(_passage(point.payload), point.score) for point in points]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
+
+
+def _in_batches(positions: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Yield runs of positions whose sizes add up to at most _BATCH_ROWS, or single ones."""
+    batch: list[int] = []
+    for position in positions:
+        if batch and sum(sizes[i] for i in batch) + sizes[position] > _BATCH_ROWS:
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch
+
+
+def _release(engine: Engine, store: Store, owner: int) -> None:
+    if os.getpid() != owner:  # a fork: the index is the parent's
+        return
+    try:
+        engine.close()
+    finally:
+        store.close()

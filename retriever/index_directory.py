@@ -1,13 +1,14 @@
 """What an index directory holds besides the engine's own files, and who may use it.
 
     LOCATION/
-      kbvqa-index.json   what the index was made from, whether it is finished, its files
-      shard/             the engine's files: one process builds them, nothing changes them later
-      readers/           a private view of shard/ for every process that searches now
+      kbvqa-index.json   what the builds are made from, which one is finished, its files
+      shard/             the finished build: nothing changes it any more
+      shard-2/           the next one, while a finished index is being changed; then shard/ goes
+      readers/           a private view of the finished build for every process that searches now
 
 The engine writes to its directory even when it only loads it, and locks it to one process. So a
 reader loads a view instead: the big files (vectors, graph, passages), which the engine does not
-change in a finished index, are hard-linked, the small ones copied, the write-ahead log left out.
+change in a finished build, are hard-linked, the small ones copied, the write-ahead log left out.
 """
 
 import fcntl
@@ -15,16 +16,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
-from pydantic import TypeAdapter
-
 from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.index_record import (
+    SCHEMA_VERSION,
+    Build,
+    Record,
+    record_from_json,
+    record_to_json,
+)
 
-SCHEMA_VERSION = 1
 RECORD = "kbvqa-index.json"
 SHARD = "shard"
 
@@ -34,65 +37,7 @@ _VIEW = "kbvqa-reader-"
 _LINKED = ("*.mmap", "*.bin", "matrix.dat", "page_*.dat")
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What an index is made from. Two that agree in all but the names are interchangeable.
-
-    Attributes:
-        checkpoint: the name of the checkpoint that embedded the passages, for messages.
-        checkpoint_sha256: the hash of its weights.
-        corpus: the name of the corpus.
-        corpus_sha256: the hash of the passage file.
-        passages: the number of passages in it.
-        dim: the embedding dim.
-        max_passage_tokens: passages are cut to so many tokens before they are embedded.
-        schema_version: the layout of the index.
-    """
-
-    checkpoint: str
-    checkpoint_sha256: str
-    corpus: str
-    corpus_sha256: str
-    passages: int
-    dim: int = 128
-    max_passage_tokens: int = 512
-    schema_version: int = SCHEMA_VERSION
-
-    def difference(self, other: "Fingerprint") -> str:
-        """Return how `other` differs, as a sentence naming each field; "" if interchangeable."""
-        differing = {
-            f.name: (getattr(self, f.name), getattr(other, f.name))
-            for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
-        }
-        if differing.keys() <= {"checkpoint", "corpus"}:
-            return ""
-        return ", ".join(
-            f"{name} is {mine!r} in the index and {theirs!r} here"
-            for name, (mine, theirs) in differing.items()
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The content of kbvqa-index.json.
-
-    Attributes:
-        fingerprint: what the index is made from.
-        complete: True once every passage is in it and nothing will change any more.
-        files: of a complete index, the size in bytes of each file in shard/, to notice a
-            copy that was cut short.
-    """
-
-    fingerprint: Fingerprint
-    complete: bool = False
-    files: Mapping[str, int] = field(default_factory=dict)
-
-
-_RECORD_JSON = TypeAdapter(Record)
-
-
-def build_command(location: Path) -> str:
+def build_command(location: Path | str) -> str:
     """Return the command that builds, or goes on building, the index at `location`."""
     return f"`kbvqa index build PASSAGES.jsonl --index {location}`"
 
@@ -105,7 +50,9 @@ def read_record(location: Path) -> Record:
         IndexUnavailable: if the record cannot be read.
     """
     try:
-        record = _RECORD_JSON.validate_json((location / RECORD).read_bytes(), strict=True)
+        text = (location / RECORD).read_bytes()
+        version = _schema_version(text)
+        record = Record() if version != SCHEMA_VERSION else record_from_json(text)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise IndexNotReady(
             f"there is no index at {location}: run {build_command(location)}"
@@ -115,21 +62,30 @@ def read_record(location: Path) -> Record:
             f"{location / RECORD} is damaged: {exc}. "
             f"Remove {location} and run {build_command(location)}"
         ) from exc
-    if record.fingerprint.schema_version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise IndexNotReady(
-            f"{location} was made by another version of kbvqa (schema_version "
-            f"{record.fingerprint.schema_version}, this one reads {SCHEMA_VERSION}): "
-            f"remove it and run {build_command(location)}"
+            f"{location} was made by another version of kbvqa (schema_version {version}, this "
+            f"one reads {SCHEMA_VERSION}): remove it and run {build_command(location)}"
         )
     return record
 
 
+def _schema_version(text: bytes) -> object:
+    """Return the schema version of a record, whatever else has changed around it."""
+    record = json.loads(text)
+    if not isinstance(record, dict):
+        raise ValueError(f"a JSON object is expected, not {record!r}")
+    for build in (record.get("finished"), record.get("building"), record):
+        if isinstance(build, dict) and isinstance(build.get("fingerprint"), dict):
+            return build["fingerprint"].get("schema_version")
+    raise ValueError("it names no fingerprint")
+
+
 def write_record(location: Path, record: Record) -> None:
     """Replace the record at `location`; after a crash there is the old one or the new one."""
-    text = json.dumps(_RECORD_JSON.dump_python(record), indent=2) + "\n"
     temporary = location / _TEMPORARY
     with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(record_to_json(record))
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(location / RECORD)
@@ -140,9 +96,8 @@ def write_record(location: Path, record: Record) -> None:
         os.close(directory)
 
 
-def shard_files(location: Path) -> dict[str, int]:
-    """Return the size of each file a reader needs, by its path in shard/."""
-    shard = location / SHARD
+def shard_files(shard: Path) -> dict[str, int]:
+    """Return the size of each file a reader needs, by its path in the place of a build."""
     return {
         path.relative_to(shard).as_posix(): path.stat().st_size
         for path in sorted(shard.rglob("*"))
@@ -150,30 +105,40 @@ def shard_files(location: Path) -> dict[str, int]:
     }
 
 
-def check_files(location: Path, record: Record) -> None:
-    """Raise IndexUnavailable if a file of the finished index is missing or was cut short."""
-    found = shard_files(location)
-    for name, size in record.files.items():
+def check_files(location: Path, build: Build) -> None:
+    """Raise IndexUnavailable if a file of the finished build is missing or was cut short."""
+    found = shard_files(location / build.place)
+    for name, size in build.files.items():
         if found.get(name) != size:
             state = f"has {found[name]} bytes instead of {size}" if name in found else "is missing"
             raise IndexUnavailable(
-                f"the index at {location} is damaged: {SHARD}/{name} {state}. Copy it again, or "
-                f"remove {location} and run {build_command(location)}"
+                f"the index at {location} is damaged: {build.place}/{name} {state}. Copy it "
+                f"again, or remove {location} and run {build_command(location)}"
             )
-
-
-def require_same(location: Path, record: Record, expected: Fingerprint) -> None:
-    """Raise IndexNotReady if the index was made from something other than `expected`."""
-    if difference := record.fingerprint.difference(expected):
-        raise IndexNotReady(
-            f"the index at {location} was made from something else: {difference}. "
-            f"Remove it, or choose another directory, and run {build_command(location)}"
-        )
 
 
 def is_vacant(location: Path) -> bool:
     """Return whether an index can be created in this directory."""
-    return location.is_dir() and all(path.name == _TEMPORARY for path in location.iterdir())
+    return not location.exists() or (
+        location.is_dir() and all(path.name == _TEMPORARY for path in location.iterdir())
+    )
+
+
+def next_place(record: Record) -> str:
+    """Return a name that no build of the record has."""
+    taken = {build.place for build in (record.finished, record.building) if build is not None}
+    number = 1
+    while (place := SHARD if number == 1 else f"{SHARD}-{number}") in taken:
+        number += 1
+    return place
+
+
+def drop_others(location: Path, record: Record) -> None:
+    """Remove the places that no build of the record has: what a killed build left behind."""
+    kept = {build.place for build in (record.finished, record.building) if build is not None}
+    for path in location.glob(f"{SHARD}*"):
+        if path.is_dir() and path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def allocated_bytes(directory: Path) -> int:
@@ -244,8 +209,8 @@ class ReaderView:
         self.path, self._lock = path, lock
 
     @classmethod
-    def create(cls, location: Path, record: Record) -> Self:
-        """Return a view of the finished index at `location`.
+    def create(cls, location: Path, build: Build) -> Self:
+        """Return a view of a finished build of the index at `location`.
 
         It lies in LOCATION/readers, where files can be linked; where that cannot be written
         (a read-only mount), in the temporary directory, as a full copy.
@@ -261,8 +226,8 @@ class ReaderView:
         # Only now does it get the name that others clean up by: whoever sees it sees it locked.
         view = cls(unlocked.rename(parent / unlocked.name.removeprefix(".")), lock)
         try:
-            for name in record.files:
-                _link_or_copy(location / SHARD / name, view.path / name)
+            for name in build.files:
+                _link_or_copy(location / build.place / name, view.path / name)
         except OSError:
             view.release()
             raise

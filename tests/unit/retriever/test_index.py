@@ -5,50 +5,26 @@ import os
 import shutil
 import tempfile
 from collections import namedtuple
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 
-from corpus.types import Passage
 from retriever import embeddings as embeddings_module
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import Fingerprint, PassageIndex
-from retriever.scoring import maxsim_ragged
-
-DIM = 16
-Rows = NDArray[np.float32]
-
-
-def unit(rows: Sequence[Sequence[float]] | NDArray[np.float64]) -> Rows:
-    """Return the rows scaled to norm 1, and filled with zeros to the embedding dim."""
-    matrix = np.zeros((len(rows), DIM), dtype=np.float32)
-    matrix[:, : len(rows[0])] = rows
-    norms: Rows = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return matrix / norms
-
-
-def random_embeddings(count: int, seed: int = 0) -> list[Rows]:
-    rng = np.random.default_rng(seed)
-    return [unit(rng.normal(size=(rng.integers(1, 9), DIM))) for _ in range(count)]
-
-
-def make_passages(count: int) -> list[Passage]:
-    return [
-        Passage(f"p{i:03}", f"Title {i}", f"Text {i} — é 猫", source="test") for i in range(count)
-    ]
-
-
-def make_fingerprint(count: int) -> Fingerprint:
-    return Fingerprint(
-        checkpoint="tiny", checkpoint_sha256="c0", corpus="zoo", corpus_sha256="d0",
-        passages=count, dim=DIM,
-    )  # fmt: skip
+from tests.index_cases import (
+    DIM,
+    Rows,
+    exact_scores,
+    ids,
+    make_fingerprint,
+    make_passages,
+    random_embeddings,
+    unit,
+)
 
 
 def build(location: Path, embeddings: list[Rows]) -> Fingerprint:
@@ -66,19 +42,6 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     location = tmp_path_factory.mktemp("three")
     build(location, random_embeddings(3))
     return location
-
-
-def exact_scores(q_QD: Rows, embeddings: list[Rows]) -> NDArray[np.float32]:
-    lengths = torch.tensor([len(rows) for rows in embeddings])
-    rows = torch.from_numpy(np.concatenate(embeddings))
-    scores: NDArray[np.float32] = maxsim_ragged(torch.from_numpy(q_QD)[None], rows, lengths)[
-        0
-    ].numpy()
-    return scores
-
-
-def ids(hits: Sequence[object]) -> list[str]:
-    return [hit.passage.id for hit in hits]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("mode", ["exact", "two-stage"])
@@ -148,16 +111,17 @@ def test_top_k_does_not_change_what_comes_first(tmp_path: Path) -> None:
         assert all(index.search(q_QD, k, candidates=20) == longest[:k] for k in (1, 3, 19))
 
 
-def test_candidates_bound_the_second_stage(tmp_path: Path) -> None:
-    # The mean of p000 points away from the query, though one of its rows is the query.
+def test_candidates_bound_what_is_scored(tmp_path: Path) -> None:
+    # The mean of p000 points away from the query, though one of its rows is the query: eleven
+    # other means are nearer, and one candidate looks at ten.
     hidden = unit([[1, 0], [-1, 3], [-1, 3]])
-    build(tmp_path, [hidden, unit([[1, 1]]), unit([[2, 1]])])
+    build(tmp_path, [hidden] + [unit([[2, 1]])] * 11)
     query = unit([[1, 0]])
 
     with PassageIndex.open(tmp_path) as index:
         assert ids(index.search(query, 1, mode="exact")) == ["p000"]
-        assert ids(index.search(query, 1, candidates=3)) == ["p000"]
-        assert ids(index.search(query, 1, candidates=1)) == ["p002"]
+        assert ids(index.search(query, 1, candidates=2)) == ["p000"]
+        assert ids(index.search(query, 1, candidates=1)) != ["p000"]
 
 
 @pytest.mark.parametrize(
@@ -326,14 +290,14 @@ def test_other_names_for_the_same_content_are_fine(three: Path) -> None:
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     build(tmp_path, random_embeddings(3))
     record = json.loads((tmp_path / "kbvqa-index.json").read_text())
-    record["fingerprint"]["schema_version"] = 99
+    record["finished"]["fingerprint"]["schema_version"] = 99
     (tmp_path / "kbvqa-index.json").write_text(json.dumps(record))
 
     with pytest.raises(IndexNotReady, match="schema_version 99"):
         PassageIndex.open(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"complete": true}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"finished": null}'])
 def test_a_damaged_record_is_reported(tmp_path: Path, content: bytes) -> None:
     build(tmp_path, random_embeddings(3))
     (tmp_path / "kbvqa-index.json").write_bytes(content)
@@ -348,7 +312,8 @@ def test_a_record_cannot_name_files_outside_the_index(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("mine")
     path = tmp_path / "index" / "kbvqa-index.json"
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "files": {"../../outside": 4}}))
+    record["finished"]["files"] = {"../../outside": 4}
+    path.write_text(json.dumps(record))
 
     with pytest.raises(IndexUnavailable, match="is missing"):
         PassageIndex.open(tmp_path / "index")

@@ -1,0 +1,352 @@
+"""Qdrant's engine in this process, on a directory (qdrant-edge). The only file that imports it.
+
+One process writes, any number read a finished build. A finished build never changes: changing an
+index works on a copy, which takes its place when it is finished, so that whoever searches goes on
+searching, and a killed change leaves the index as it was.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+
+from retriever.engines.interface import (
+    KEYWORDS,
+    MEAN,
+    PREFIXED,
+    TOKENS,
+    Conditions,
+    Engine,
+    Point,
+    Scored,
+    Search,
+    Stage,
+)
+from retriever.errors import IndexUnavailable
+from retriever.index_directory import (
+    DirectoryLock,
+    ReaderView,
+    allocated_bytes,
+    build_command,
+    check_files,
+    disk_full,
+    drop_others,
+    is_vacant,
+    lock_for_building,
+    next_place,
+    read_record,
+    require_free,
+    shard_files,
+    write_record,
+)
+from retriever.index_record import Build, Record, Storage
+
+_HNSW_EF = 1024
+# Bytes written for each number of an embedding: 2 as float16, 5 in the write-ahead log.
+_BYTES_PER_ELEMENT = 8
+# What the engine may touch beyond that: its log comes in pieces of 32 MiB.
+_RESERVE_BYTES = 128 * 2**20
+
+# Turbo4 is missing in the engine's type stubs.
+_DATATYPES = {
+    name: getattr(edge.VectorStorageDatatype, name.capitalize())
+    for name in ("float32", "float16", "turbo4")
+}
+
+
+class EmbeddedEngine:
+    """An open shard: the one being built, or a view of a finished one."""
+
+    def __init__(
+        self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None
+    ) -> None:
+        self._location, self._shard, self._storage, self._view = location, shard, storage, view
+        self._open = True
+
+    def count(self, conditions: Conditions | None = None) -> int:
+        """Return the exact number of points."""
+        with engine_errors(self._location):
+            request = edge.CountRequest(exact=True, filter=_filter(conditions))
+            return int(self._shard.count(request))
+
+    def retrieve(self, point_ids: Sequence[str], payload: Sequence[str] | None) -> list[Point]:
+        """Return the points that exist, in any order, without vectors."""
+        with engine_errors(self._location):
+            wanted = True if payload is None else list(payload)
+            return [_point(r) for r in self._shard.retrieve(list(point_ids), wanted, False)]
+
+    def scroll(
+        self, after: str | None, limit: int, payload: Sequence[str] | None, *, vectors: bool
+    ) -> tuple[list[Point], str | None]:
+        """Return a page of points in the order of ids, and where the next one begins."""
+        with engine_errors(self._location):
+            records, following = self._shard.scroll(
+                edge.ScrollRequest(
+                    offset=after,
+                    limit=limit,
+                    with_payload=True if payload is None else list(payload),
+                    with_vector=vectors,
+                )
+            )
+        return [_point(r) for r in records], None if following is None else str(following)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points; what is written when this returns survives."""
+        elements = sum(v.size for point in points for v in point.vectors.values())
+        require_free(self._location, elements * _BYTES_PER_ELEMENT + _RESERVE_BYTES)
+        with engine_errors(self._location):
+            self._shard.update(
+                edge.UpdateOperation.upsert_points(
+                    [
+                        edge.Point(
+                            point.id,
+                            {name: v.tolist() for name, v in point.vectors.items()},
+                            dict(point.payload),
+                        )
+                        for point in points
+                    ]
+                )
+            )
+
+    def delete(self, conditions: Conditions) -> None:
+        """Remove points."""
+        chosen = _filter(conditions)
+        assert chosen is not None, "nobody deletes everything"
+        with engine_errors(self._location):
+            self._shard.update(edge.UpdateOperation.delete_points_by_filter(chosen))
+
+    def query(self, searches: Sequence[Search]) -> list[list[Scored]]:
+        """Return for each search the points with the highest MaxSim."""
+        with engine_errors(self._location):
+            found = self._shard.query_batch(
+                edge.QueryBatchRequest([self._request(search) for search in searches])
+            )
+        return [[Scored(p.payload or {}, p.score) for p in points] for points in found]
+
+    def optimise(self) -> None:
+        """Merge segments and build the graph; the disk holds both versions meanwhile."""
+        with engine_errors(self._location):
+            self._shard.flush()
+            require_free(self._location, allocated_bytes(self._location) + _RESERVE_BYTES)
+            self._shard.optimize()
+            self._shard.flush()
+
+    def close(self) -> None:
+        """End the use; again does nothing."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            with engine_errors(self._location):
+                self._shard.close()
+        finally:
+            if self._view is not None:
+                self._view.release()
+
+    def _request(self, search: Search) -> edge.QueryRequest:
+        chosen = _filter(search.conditions)
+        return edge.QueryRequest(
+            limit=search.limit,
+            query=edge.Query.Nearest(search.q_QD.tolist(), using=TOKENS),
+            prefetches=[self._prefetch(search.before, chosen)] if search.before else None,
+            filter=chosen,
+            with_payload=True,
+            params=self._params(exact=True),
+        )
+
+    def _prefetch(self, stage: Stage, chosen: edge.Filter | None) -> edge.Prefetch:
+        if stage.using == MEAN:
+            params = edge.SearchParams(hnsw_ef=max(_HNSW_EF, stage.limit))
+        else:
+            params = self._params(exact=True, quantized=stage.quantized)
+        return edge.Prefetch(
+            limit=stage.limit,
+            query=edge.Query.Nearest(stage.vector.tolist(), using=stage.using),
+            prefetches=[self._prefetch(stage.before, chosen)] if stage.before else None,
+            filter=chosen,
+            params=params,
+        )
+
+    def _params(self, *, exact: bool, quantized: bool = False) -> edge.SearchParams:
+        quantization = None
+        if self._storage.quantization is not None:
+            quantization = edge.QuantizationSearchParams(ignore=not quantized, rescore=False)
+        return edge.SearchParams(exact=exact, quantization=quantization)
+
+
+class DirectoryStore:
+    """An index directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.location = path, str(path)
+        self._lock: DirectoryLock | None = None
+
+    def advice(self) -> str:
+        """Return the command that builds an index here."""
+        return build_command(self.path)
+
+    def lock(self) -> None:
+        """Become the one process that may change the index; IndexUnavailable if another is."""
+        with engine_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_for_building(self.path)
+
+    def unlock(self) -> None:
+        """End that; again does nothing."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def close(self) -> None:
+        """End the use of the directory."""
+        self.unlock()
+
+    def read(self) -> Record:
+        """Return the record."""
+        return read_record(self.path)
+
+    def vacant(self) -> bool:
+        """Return whether the directory is missing or empty."""
+        return is_vacant(self.path)
+
+    def new_place(self, build: Build, record: Record) -> str:
+        """Return a directory name that no build of the record has."""
+        return next_place(record)
+
+    def begin(self, record: Record, build: Build) -> None:
+        """Record a build as under way."""
+        with engine_errors(self.path):
+            require_free(self.path, _RESERVE_BYTES)
+            write_record(self.path, Record(record.finished, build))
+            drop_others(self.path, Record(record.finished, build))
+
+    def open_for_writing(self, build: Build) -> Engine:
+        """Return the shard that is built. A new one gets its name only when it can be loaded."""
+        with engine_errors(self.path):
+            shard = self.path / build.place
+            if not shard.exists():
+                unnamed = self.path / f"{build.place}.new"
+                shutil.rmtree(unnamed, ignore_errors=True)
+                if build.base:
+                    base = self.path / build.base
+                    if not (base / "wal").is_dir():
+                        raise IndexUnavailable(
+                            f"the index at {self.path} was copied without {build.base}/wal and "
+                            f"cannot be changed: build it anew with {self.advice()[:-1]} --swap`"
+                        )
+                    require_free(self.path, allocated_bytes(base) + _RESERVE_BYTES)
+                    shutil.copytree(base, unnamed)
+                else:
+                    unnamed.mkdir()
+                    _create(unnamed, build)
+                unnamed.rename(shard)
+            return EmbeddedEngine(
+                self.path, edge.EdgeShard.load(str(shard)), build.storage, view=None
+            )
+
+    def open_for_search(self, build: Build) -> Engine:
+        """Return a view of a finished build."""
+        with engine_errors(self.path):
+            check_files(self.path, build)
+            view = ReaderView.create(self.path, build)
+            try:
+                shard = edge.EdgeShard.load(str(view.path))
+            except BaseException:
+                view.release()
+                raise
+            return EmbeddedEngine(self.path, shard, build.storage, view)
+
+    def finish(self, build: Build, engine: Engine) -> Build:
+        """Close the engine, make the build the finished one, and drop what it replaces."""
+        with engine_errors(self.path):
+            engine.close()
+            shard = self.path / build.place
+            done = replace(build, base="", files=shard_files(shard))
+            write_record(self.path, Record(finished=done))
+            # The write-ahead log stays: without its numbers, the engine ignores later changes.
+            drop_others(self.path, Record(finished=done))
+            return done
+
+
+def _create(shard: Path, build: Build) -> None:
+    """Make an empty shard with the schema of a build."""
+    new = edge.EdgeShard.create(str(shard), _schema(build.fingerprint.dim, build.storage))
+    for name in KEYWORDS:
+        new.update(edge.UpdateOperation.create_field_index(name, edge.KeywordIndexParams()))
+    prefixed = edge.KeywordIndexParams(prefix=True)
+    new.update(edge.UpdateOperation.create_field_index(PREFIXED, prefixed))
+    new.close()
+
+
+def _schema(dim: int, storage: Storage) -> edge.EdgeConfig:
+    quantization: Any = None
+    if storage.quantization == "scalar":
+        quantization = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, quantile=0.99)
+    elif storage.quantization == "binary":
+        quantization = edge.BinaryQuantizationConfig()
+    tokens = edge.EdgeVectorParams(
+        size=dim,
+        distance=edge.Distance.Dot,
+        multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim),
+        datatype=_DATATYPES[storage.tokens],
+        quantization_config=quantization,
+        # m=0 is no HNSW: on token vectors it took 48 CPU-seconds for 250 passages.
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10),
+    )
+    # Cosine, as the dot product with means lost recall@10.
+    mean = edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)
+    return edge.EdgeConfig(vectors={TOKENS: tokens, MEAN: mean})
+
+
+def _filter(conditions: Conditions | None) -> edge.Filter | None:
+    if conditions is None:
+        return None
+    must: list[Any] = [
+        edge.FieldCondition(key=name, match=edge.MatchAny(list(values)))
+        for name, values in conditions.any_of.items()
+    ]
+    must += [
+        edge.FieldCondition(key=name, match=edge.MatchPrefix(prefix))
+        for name, prefix in conditions.prefix.items()
+    ]
+    if conditions.point_ids is not None:
+        must.append(edge.HasIdCondition(set(conditions.point_ids)))
+    return edge.Filter(must=must)
+
+
+def _point(record: edge.Record) -> Point:
+    vectors: Any = record.vector or {}
+    return Point(
+        str(record.id),
+        {name: np.asarray(v, dtype=np.float32) for name, v in vectors.items()},
+        record.payload or {},
+    )
+
+
+@contextlib.contextmanager
+def engine_errors(location: Path) -> Iterator[None]:
+    """Raise IndexUnavailable for what the engine, or the disk below it, raises.
+
+    The engine raises bare `Exception`, or pyo3's PanicException, which is no Exception at all.
+    """
+    try:
+        yield
+    except BaseException as exc:
+        panic = type(exc).__name__ == "PanicException"
+        if not (panic or isinstance(exc, OSError) or type(exc) is Exception):
+            raise
+        if "No space left" in str(exc):
+            raise IndexUnavailable(disk_full(location)) from exc
+        advice = (
+            ""
+            if isinstance(exc, OSError)
+            else (f". If it stays so, remove {location} and run {build_command(location)}")
+        )
+        raise IndexUnavailable(
+            f"the index at {location} cannot be used: {'damaged, ' * panic}{exc}{advice}"
+        ) from exc

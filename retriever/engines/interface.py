@@ -1,0 +1,162 @@
+"""The seam between the index and Qdrant: what a store of builds and an engine must do.
+
+    Store    one location: its record, and the places that hold its builds
+    Engine   one open place: points in, points out
+
+`embedded` implements both on a directory, `server` on a Qdrant server. Neither knows passages.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.index_record import Build, Record
+
+TOKENS, MEAN = "tokens", "mean"
+# Payload fields that a filter may name: keyword indexes, `title` also by prefix.
+KEYWORDS = ("source", "language")
+PREFIXED = "title"
+
+Vector = NDArray[np.float32]  # [D], or [P, D] for tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One passage as the engine keeps it. Vectors are empty where they were not asked for."""
+
+    id: str
+    vectors: Mapping[str, Vector]
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A point that a query found."""
+
+    payload: Mapping[str, Any]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a point must fulfil; all of it.
+
+    Attributes:
+        any_of: for a keyword field the values it may have.
+        prefix: for a keyword field how its value must begin.
+        point_ids: the ids it may have; None for any.
+    """
+
+    any_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    prefix: Mapping[str, str] = field(default_factory=dict)
+    point_ids: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step before the last: the `limit` points nearest to `vector`, for the next step.
+
+    Attributes:
+        using: the name of the vectors that are compared.
+        vector: [D], or [Q, D] against tokens.
+        limit: how many points go on.
+        quantized: compare with the quantized copy.
+        before: the step that this one chooses from; None for all points.
+    """
+
+    using: str
+    vector: Vector
+    limit: int
+    quantized: bool = False
+    before: "Stage | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A query: MaxSim of `q_QD` on what `before` leaves, or on every point."""
+
+    q_QD: Vector
+    limit: int
+    before: Stage | None = None
+    conditions: Conditions | None = None
+
+
+class Engine(Protocol):
+    """One open place. Every method raises IndexUnavailable when the engine fails."""
+
+    def count(self, conditions: Conditions | None = None) -> int:
+        """Return the exact number of points."""
+
+    def retrieve(self, point_ids: Sequence[str], payload: Sequence[str] | None) -> list[Point]:
+        """Return the points that exist, in any order, with all (None) or some payload fields."""
+
+    def scroll(
+        self, after: str | None, limit: int, payload: Sequence[str] | None, *, vectors: bool
+    ) -> tuple[list[Point], str | None]:
+        """Return a page of points in the order of ids, and where the next one begins."""
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points; what is written when this returns survives."""
+
+    def delete(self, conditions: Conditions) -> None:
+        """Remove points."""
+
+    def query(self, searches: Sequence[Search]) -> list[list[Scored]]:
+        """Return for each search the points with the highest MaxSim."""
+
+    def optimise(self) -> None:
+        """Bring segments and graphs in order; blocks until it is done."""
+
+    def close(self) -> None:
+        """End the use; again does nothing."""
+
+
+class Store(Protocol):
+    """One location."""
+
+    location: str
+
+    def advice(self) -> str:
+        """Return the command that builds an index here."""
+
+    def lock(self) -> None:
+        """Become the writer.
+
+        Raises:
+            IndexUnavailable: another process is.
+        """
+
+    def unlock(self) -> None:
+        """End that; again does nothing."""
+
+    def close(self) -> None:
+        """End the use of the location, and the lock; again does nothing."""
+
+    def read(self) -> Record:
+        """Return the record.
+
+        Raises:
+            IndexNotReady: there is no index, or one of another schema.
+            IndexUnavailable: it cannot be read.
+        """
+
+    def vacant(self) -> bool:
+        """Return whether a new index can be made here."""
+
+    def begin(self, record: Record, build: Build) -> None:
+        """Record a build as under way, its place named but not made."""
+
+    def open_for_writing(self, build: Build) -> Engine:
+        """Return the engine of the build under way, made new where it is missing."""
+
+    def open_for_search(self, build: Build) -> Engine:
+        """Return the engine of a finished build."""
+
+    def finish(self, build: Build, engine: Engine) -> Build:
+        """Close the engine, make the build the finished one, and drop what it replaces."""
+
+    def new_place(self, build: Build, record: Record) -> str:
+        """Return the name of the place for a new build."""

@@ -1,0 +1,33 @@
+"""Restricting a search, or a deletion, to some passages."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class PassageFilter:
+    """Passages that fulfil every condition that is set.
+
+        PassageFilter(sources=("enwiki",), title_prefix="France")
+
+    Attributes:
+        sources: the `source` is one of these.
+        languages: the `language` is one of these.
+        title_prefix: the title begins so; case matters.
+        ids: the id is one of these; None for any. An empty tuple matches nothing.
+    """
+
+    sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    title_prefix: str = ""
+    ids: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, str) != (f.name == "title_prefix") and value is not None:
+                raise TypeError(f"{f.name} must be {f.type}, got {value!r}")
+
+    @property
+    def empty(self) -> bool:
+        """Whether it restricts nothing."""
+        return self == PassageFilter()

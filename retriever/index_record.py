@@ -1,0 +1,135 @@
+"""What an index says about itself: what it was made from, how it is stored, how far it is.
+
+A directory keeps the record in kbvqa-index.json, a collection on a server in its metadata.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from corpus.types import Passage
+
+SCHEMA_VERSION = 2
+
+# What two fingerprints may differ in and still share embeddings: the corpus and its names.
+_NAMES = frozenset({"checkpoint", "corpus"})
+_CORPUS = frozenset({"corpus_sha256", "passages"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What an index is made from. Two that agree in all but the names are interchangeable.
+
+    Attributes:
+        checkpoint: the name of the checkpoint that embedded the passages, for messages.
+        checkpoint_sha256: the hash of its weights.
+        corpus: the name of the corpus.
+        corpus_sha256: the hash of the passage file.
+        passages: the number of passages in it.
+        dim: the embedding dim.
+        max_passage_tokens: passages are cut to so many tokens before they are embedded.
+        pool_factor: similar tokens of a passage are merged to one in so many; 1 merges none.
+        schema_version: the layout of the index.
+    """
+
+    checkpoint: str
+    checkpoint_sha256: str
+    corpus: str
+    corpus_sha256: str
+    passages: int
+    dim: int = 128
+    max_passage_tokens: int = 512
+    pool_factor: int = 1
+    schema_version: int = SCHEMA_VERSION
+
+    def difference(self, other: "Fingerprint", *, ignore_corpus: bool = False) -> str:
+        """Return how `other` differs, as a sentence naming each field; "" if interchangeable.
+
+        Args:
+            other: what is asked for here.
+            ignore_corpus: only compare what decides the embedding of a passage.
+        """
+        ignored = _NAMES | _CORPUS if ignore_corpus else _NAMES
+        differing = {
+            f.name: (getattr(self, f.name), getattr(other, f.name))
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(other, f.name)
+        }
+        if differing.keys() <= ignored:
+            return ""
+        return ", ".join(
+            f"{name} is {mine!r} in the index and {theirs!r} here"
+            for name, (mine, theirs) in differing.items()
+            if not (ignore_corpus and name in ignored)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How the token embeddings are kept.
+
+    Attributes:
+        tokens: numbers of the token vectors. float16 halves float32 without measurable loss;
+            turbo4 takes an eighth and costs recall (docs/index.md has the figures).
+        quantization: a second, smaller copy that a search looks at between the candidates and
+            the MaxSim on the vectors themselves, so that those can stay on disk. None for none.
+    """
+
+    tokens: Literal["float32", "float16", "turbo4"] = "float16"
+    quantization: Literal["scalar", "binary"] | None = None
+
+
+DEFAULT_STORAGE = Storage()
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build of an index, finished or under way.
+
+    Attributes:
+        fingerprint: what it is made from.
+        storage: how it is kept.
+        place: the directory or the collection that holds it.
+        base: the place it started as a copy of; "" if it started empty.
+        files: of a finished directory, the size in bytes of each file, to notice a copy that
+            was cut short.
+        skipped: passages of the corpus that could not be embedded and are not in it.
+    """
+
+    fingerprint: Fingerprint
+    storage: Storage = DEFAULT_STORAGE
+    place: str = ""
+    base: str = ""
+    files: Mapping[str, int] = field(default_factory=dict)
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The state of an index: the build that is searched, and the one under way."""
+
+    finished: Build | None = None
+    building: Build | None = None
+
+
+_JSON = TypeAdapter(Record)
+
+
+def record_to_json(record: Record) -> str:
+    """Return the record as indented JSON."""
+    return json.dumps(_JSON.dump_python(record), indent=2) + "\n"
+
+
+def record_from_json(text: bytes | str) -> Record:
+    """Return the record in a JSON text; ValueError if it is none."""
+    return _JSON.validate_json(text, strict=True)
+
+
+def content_hash(passage: Passage) -> str:
+    """Return a hash of all fields of a passage: a changed one is embedded and written again."""
+    text = json.dumps(asdict(passage), ensure_ascii=False, sort_keys=True)
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()

@@ -1,0 +1,64 @@
+"""How a Qdrant server is reached, and how a collection is laid out on it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How a new collection is laid out. docs/index.md advises, `kbvqa index plan` computes.
+
+    Attributes:
+        shards: parts of the collection; two a node let the cluster grow. None for one a node.
+        replicas: copies of each part; 2 survive the loss of a node.
+        write_consistency: copies that must have a write before it counts.
+        tokens_memory: where token vectors live. "cold" reads them from disk as they are needed.
+        means_memory: where the means and their graph live.
+    """
+
+    shards: int | None = None
+    replicas: int = 1
+    write_consistency: int = 1
+    tokens_memory: Literal["cold", "cached"] = "cold"
+    means_memory: Literal["cold", "cached", "pinned"] = "cached"
+
+    def __post_init__(self) -> None:
+        numbers = (self.shards or 1, self.replicas, self.write_consistency)
+        if min(numbers) < 1 or self.write_consistency > self.replicas:
+            raise ValueError(
+                f"shards, replicas and write_consistency must be >= 1, the last at most the "
+                f"number of replicas; got {self.shards}, {self.replicas}, {self.write_consistency}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to talk to a Qdrant server; without meaning for a directory.
+
+    Attributes:
+        api_key: sent with every request; None sends none.
+        grpc_port: where vectors are written and read; None for the port of the URL plus one.
+        timeout_seconds: for one request.
+        attempts: how often a request is tried while the server is away or busy.
+        retry_seconds: the first wait between two; each next one is twice as long, give or take.
+        cluster: the layout of collections that are made.
+    """
+
+    api_key: str | None = None
+    grpc_port: int | None = None
+    timeout_seconds: int = 60
+    attempts: int = 5
+    retry_seconds: float = 0.5
+    cluster: Cluster = field(default_factory=Cluster)
+
+    def __repr__(self) -> str:
+        return f"Connection(grpc_port={self.grpc_port}, timeout_seconds={self.timeout_seconds})"
+
+
+DEFAULT_CONNECTION = Connection()
+
+
+def is_url(location: Path | str) -> bool:
+    """Return whether a location is a collection on a server, not a directory."""
+    return str(location).startswith(("http://", "https://"))

@@ -1,0 +1,255 @@
+"""One suite for every home of an index: same calls, same results."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.index import PassageFilter, PassageIndex, Storage
+from retriever.index_record import DEFAULT_STORAGE
+from tests.index_cases import (
+    DIM,
+    Rows,
+    exact_scores,
+    ids,
+    make_fingerprint,
+    make_passages,
+    random_embeddings,
+    unit,
+)
+from tests.integration.conftest import Home
+
+COUNT = 60
+QUERY = unit(np.random.default_rng(9).normal(size=(12, DIM)))
+
+
+def create(home: Home, count: int = COUNT, storage: Storage = DEFAULT_STORAGE) -> PassageIndex:
+    return PassageIndex.create(home.location, make_fingerprint(count), storage, home.connection)
+
+
+def build(home: Home, embeddings: list[Rows], storage: Storage = DEFAULT_STORAGE) -> None:
+    with create(home, len(embeddings), storage) as index:
+        index.upsert(make_passages(len(embeddings)), embeddings)
+        index.finish()
+
+
+def opened(home: Home) -> PassageIndex:
+    return PassageIndex.open(home.location, connection=home.connection)
+
+
+@pytest.fixture
+def index(home: Home) -> Iterator[PassageIndex]:
+    build(home, random_embeddings(COUNT))
+    with opened(home) as finished:
+        yield finished
+
+
+@pytest.mark.parametrize("mode", ["exact", "two-stage"])
+@pytest.mark.parametrize(("tokens", "tolerance"), [("float32", 1e-4), ("float16", 7e-3)])
+def test_scores_are_those_of_maxsim(home: Home, mode: str, tokens: str, tolerance: float) -> None:
+    embeddings = random_embeddings(COUNT)
+    build(home, embeddings, Storage(tokens=tokens))  # type: ignore[arg-type]
+    scores = exact_scores(QUERY, embeddings)
+
+    with opened(home) as index:
+        assert index.storage.tokens == tokens and index.count == COUNT
+        hits = index.search(QUERY, 10, mode=mode)  # type: ignore[arg-type]
+
+    assert ids(hits) == [f"p{i:03}" for i in np.argsort(-scores)[:10]]
+    expected = sorted(scores, reverse=True)[:10]
+    assert [hit.score for hit in hits] == pytest.approx(expected, abs=tolerance)
+    assert hits[0].passage == make_passages(COUNT)[int(scores.argmax())]
+
+
+def test_many_queries_are_answered_as_one_by_one(index: PassageIndex) -> None:
+    queries = random_embeddings(25, seed=3)
+    for mode in ("exact", "two-stage"):
+        together = index.search_many(queries, 7, mode=mode)  # type: ignore[arg-type]
+        assert together == [index.search(q, 7, mode=mode) for q in queries]  # type: ignore[arg-type]
+    assert index.search_many([], 7) == []
+
+
+def test_equal_scores_come_in_the_order_of_their_ids(home: Home) -> None:
+    best, same = unit([[1, 0]]), unit([[1, 1]])
+    build(home, [same] * 20 + [best] + [same] * 20)
+
+    with opened(home) as index:
+        expected = ["p020"] + [f"p{i:03}" for i in range(41) if i != 20]
+        for top_k in (1, 2, 5, 30):
+            for mode in ("exact", "two-stage"):
+                assert ids(index.search(best, top_k, mode=mode)) == expected[:top_k]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["exact", "two-stage"])
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (PassageFilter(sources=("source1",)), [i for i in range(COUNT) if i % 3 == 1]),
+        (PassageFilter(languages=("de",)), [i for i in range(COUNT) if i % 2]),
+        (PassageFilter(sources=("source0", "source2"), languages=("en",)),
+         [i for i in range(COUNT) if i % 3 != 1 and i % 2 == 0]),
+        (PassageFilter(title_prefix="Title 4"), [4, *range(40, 50)]),
+        (PassageFilter(title_prefix="title 4"), []),
+        (PassageFilter(ids=("p003", "p059", "p999")), [3, 59]),
+        (PassageFilter(ids=()), []),
+        (PassageFilter(), list(range(COUNT))),
+    ],
+)  # fmt: skip
+def test_filters(
+    index: PassageIndex, mode: str, chosen: PassageFilter, expected: list[int]
+) -> None:
+    hits = index.search(QUERY, COUNT, filter=chosen, mode=mode)  # type: ignore[arg-type]
+    assert sorted(ids(hits)) == [f"p{i:03}" for i in expected]
+    scores = exact_scores(QUERY, random_embeddings(COUNT))
+    ranked = sorted(expected, key=lambda i: -scores[i])
+    assert ids(hits) == [f"p{i:03}" for i in ranked]
+
+
+def test_passages_come_back_as_written(index: PassageIndex) -> None:
+    passages = make_passages(COUNT)
+    assert index.passage_ids() == {p.id for p in passages}
+    assert index.get(["p002", "p000"]) == [passages[2], passages[0]]
+    assert set(index.content_hashes(["p002", "p999"])) == {"p002"}
+    stored = {passage.id: rows for passage, rows in index.scroll()}
+    assert len(stored) == COUNT
+    for passage, rows in zip(passages, random_embeddings(COUNT), strict=True):
+        np.testing.assert_allclose(stored[passage.id], rows, atol=1e-3)
+    lengths = {passage.id: count for passage, count in index.row_counts()}
+    assert lengths == {id: len(rows) for id, rows in stored.items()}
+
+
+def test_writing_a_passage_again_replaces_it(home: Home) -> None:
+    passage = make_passages(1)[0]
+    with create(home, 1) as index:
+        index.upsert([passage], [unit([[0, 1]])])
+        before = index.content_hashes()
+        index.upsert([replace(passage, text="new")], [unit([[1, 0]])])
+        assert index.content_hashes().keys() == before.keys()
+        assert index.content_hashes() != before
+        index.finish()
+        hits = index.search(unit([[1, 0]]), 5)
+    assert [(hit.passage.text, round(hit.score, 3)) for hit in hits] == [("new", 1.0)]
+
+
+def test_deletion(home: Home) -> None:
+    with create(home) as index:
+        index.upsert(make_passages(COUNT), random_embeddings(COUNT))
+        assert index.delete(["p000", "p001", "p999"]) == 2
+        assert index.delete(["p000"]) == 0
+        assert index.delete(PassageFilter(sources=("source2",))) == 20
+        assert index.count == COUNT - 22
+        with pytest.raises(ValueError, match="every passage"):
+            index.delete(PassageFilter())
+        with pytest.raises(TypeError, match="'p003'"):
+            index.delete("p003")
+        index.optimise()
+        found = ids(index.search(QUERY, COUNT, mode="exact"))
+        assert len(found) == COUNT - 22 and not {"p000", "p001", "p002", "p005"} & set(found)
+
+
+def test_a_finished_index_is_changed_by_an_update(home: Home) -> None:
+    build(home, random_embeddings(COUNT))
+    smaller = replace(make_fingerprint(COUNT - 1), corpus="renamed", corpus_sha256="d1")
+    new = replace(make_passages(1)[0], text="changed")
+
+    with opened(home) as index:
+        for change in (
+            lambda: index.delete(["p001"]),
+            lambda: index.upsert([new], [unit([[1]])]),
+        ):
+            with pytest.raises(ValueError, match=r"finished.*PassageIndex\.update"):
+                change()
+    with PassageIndex.update(home.location, smaller, connection=home.connection) as index:
+        assert not index.complete and index.count == COUNT
+        index.delete(["p001"])
+        with opened(home) as searching:
+            assert searching.fingerprint == make_fingerprint(COUNT), "until it is finished"
+    with PassageIndex.update(home.location, smaller, connection=home.connection) as index:
+        assert index.count == COUNT - 1, "an update goes on where it stopped"
+        index.upsert([new], [unit([[1]])])
+        index.finish()
+
+    with opened(home) as index:
+        # The ids of points hang on the corpus's first name, so that one passage stays one point.
+        assert index.fingerprint == replace(smaller, corpus="zoo")
+        assert index.count == COUNT - 1 and index.get(["p000"]) == [new]
+        assert ids(index.search(unit([[1]]), 1)) == ["p000"]
+        assert len(index.search(QUERY, COUNT)) == COUNT - 1
+
+
+def test_a_swap_replaces_the_index_when_it_is_finished(home: Home) -> None:
+    build(home, random_embeddings(COUNT))
+    other = replace(make_fingerprint(3), checkpoint_sha256="c1", corpus_sha256="d1")
+    storage = Storage(tokens="float32")
+    with pytest.raises(IndexNotReady, match="checkpoint_sha256 is 'c0' in the index and 'c1' here"):
+        PassageIndex.update(home.location, other, connection=home.connection)
+    with pytest.raises(IndexNotReady, match="--swap"):
+        PassageIndex.update(
+            home.location, make_fingerprint(COUNT), storage, connection=home.connection
+        )
+
+    for count in (2, 3):  # stopped half-way, and on again
+        with PassageIndex.update(
+            home.location, other, storage, home.connection, fresh=True
+        ) as index:
+            assert index.count == (0 if count == 2 else 2)
+            index.upsert(make_passages(count), random_embeddings(count, seed=1))
+            with opened(home) as searching:
+                assert searching.count == COUNT
+            if count == 3:
+                index.finish()
+    with opened(home) as index:
+        assert index.fingerprint == other and index.storage == storage and index.count == 3
+        assert len(index.search(QUERY, 10, mode="exact")) == 3
+
+
+def test_a_build_goes_on_where_it_stopped(home: Home) -> None:
+    embeddings, passages = random_embeddings(10), make_passages(10)
+    with create(home, 10) as index:
+        index.upsert(passages[:6], embeddings[:6])
+        with pytest.raises(ValueError, match="holds 6 of 10 passages"):
+            index.finish()
+        index.finish(skipped=4)
+        assert index.complete and index.skipped == 4
+    with pytest.raises(IndexUnavailable, match="is not empty"):
+        create(home)
+
+
+def test_unfinished_missing_and_other_indexes_say_what_to_run(home: Home) -> None:
+    command = f"`kbvqa index build PASSAGES.jsonl --index {home.location}`"
+    with pytest.raises(IndexNotReady) as missing:
+        opened(home)
+    assert str(missing.value) == f"there is no index at {home.location}: run {command}"
+    create(home, 3).close()
+    with pytest.raises(IndexNotReady) as unfinished:
+        opened(home)
+    assert "is not finished" in str(unfinished.value) and command in str(unfinished.value)
+    for field, value in [("checkpoint_sha256", "c1"), ("dim", 128), ("pool_factor", 2)]:
+        other = replace(make_fingerprint(3), **{field: value})  # type: ignore[arg-type]
+        with pytest.raises(IndexNotReady) as refusal:
+            PassageIndex.create_or_resume(home.location, other, connection=home.connection)
+        assert f"{field} is " in str(refusal.value) and command in str(refusal.value)
+
+
+@pytest.mark.parametrize("quantization", ["scalar", "binary"])
+def test_quantized_copies_are_ranked_by_the_vectors_themselves(
+    home: Home, quantization: str
+) -> None:
+    if home.backend == "local":
+        pytest.skip("local mode has no quantization")
+    embeddings = random_embeddings(COUNT)
+    build(home, embeddings, Storage("float32", quantization))  # type: ignore[arg-type]
+    scores = exact_scores(QUERY, embeddings)
+    with opened(home) as index:
+        hits = index.search(QUERY, 5, candidates=COUNT)
+        assert index.search(QUERY, 5, mode="exact") == hits
+    assert [hit.score for hit in hits] == pytest.approx(np.sort(scores)[::-1][:5], abs=1e-4)
+
+
+def test_points_have_stable_ids(home: Home, index: PassageIndex) -> None:
+    corpus = uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "kbvqa:passage"), "zoo")
+    assert index._point_id("p001") == str(uuid.uuid5(corpus, "p001"))
+    assert uuid.UUID(index._point_id("p001")).version == 5
