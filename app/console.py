@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +23,11 @@ out = Console()
 err = Console(stderr=True)
 
 IndexOption = Annotated[
-    Path | None,
-    typer.Option("--index", help="Index directory. Default: KBVQA_INDEX, else the demo's."),
+    str | None,
+    typer.Option(
+        "--index",
+        help="Index: a directory, or http://host:6333/NAME. Default: KBVQA_INDEX, else the demo's.",
+    ),
 ]
 CheckpointOption = Annotated[
     str | None,
@@ -39,7 +41,7 @@ TopKOption = Annotated[
 ]
 
 
-def settings_with(index: Path | None, checkpoint: str | None) -> Settings:
+def settings_with(index: str | None, checkpoint: str | None) -> Settings:
     """Return the environment's settings with the command's options on top."""
     changes: dict[str, Any] = {}
     if index is not None:

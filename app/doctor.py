@@ -50,9 +50,10 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("checkpoint", True, checkpoint.id)
 
         def describe_index() -> str:
-            with open_index(settings.index_location, checkpoint) as index:
+            location, connection = settings.index_location, settings.connection
+            with open_index(location, checkpoint, connection) as index:
                 of = index.fingerprint
-                return f"{of.passages:,} passages of {of.corpus} in {settings.index_location}"
+                return f"{of.passages:,} passages of {of.corpus} in {location}"
 
         yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
     yield _checked("generator", lambda: open_generator(settings, lambda _: None).health())

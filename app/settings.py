@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import InvalidSettings
+from retriever.index_settings import Connection, is_url
 
 PREFIX = "KBVQA_"
 MINI = "kbvqa-mini"
@@ -27,7 +28,12 @@ class Settings(BaseSettings):
         data: where downloaded datasets lie, a folder each; None for "data" under `home`.
         checkpoint: "kbvqa-mini", a checkpoint directory, or a hub repository id.
         revision: the hub revision; None for the newest.
-        index: the index directory; None for the demo's, under `home`.
+        index: an index directory, or http://host:6333/NAME on a Qdrant server; None for the
+            demo's, under `home`.
+        qdrant_api_key: sent to the Qdrant server; None sends none. A read-only key will do for
+            everything but building.
+        qdrant_grpc_port: None for the port of the URL plus one.
+        qdrant_timeout_seconds: for one request.
         generator_url: an OpenAI-compatible server, for example http://127.0.0.1:8000/v1;
             None for the embedded reader.
         generator_model: the name under which the server serves its model.
@@ -49,7 +55,10 @@ class Settings(BaseSettings):
     data: Path | None = None
     checkpoint: str = MINI
     revision: str | None = None
-    index: Path | None = None
+    index: str | None = None
+    qdrant_api_key: SecretStr | None = None
+    qdrant_grpc_port: int | None = Field(default=None, ge=1, le=65535)
+    qdrant_timeout_seconds: int = Field(default=60, ge=1)
     generator_url: str | None = None
     generator_model: str | None = None
     generator_api_key: SecretStr | None = None
@@ -67,9 +76,21 @@ class Settings(BaseSettings):
         return self.data or self.home / "data"
 
     @property
-    def index_location(self) -> Path:
-        """Return the index directory, the demo's unless another is set."""
-        return self.index or self.home / "index" / "demo"
+    def index_location(self) -> Path | str:
+        """Return the index directory or URL, the demo's unless another is set."""
+        if self.index is None:
+            return self.home / "index" / "demo"
+        return self.index if is_url(self.index) else Path(self.index)
+
+    @property
+    def connection(self) -> Connection:
+        """Return how a Qdrant server is reached."""
+        key = self.qdrant_api_key
+        return Connection(
+            api_key=key.get_secret_value() if key else None,
+            grpc_port=self.qdrant_grpc_port,
+            timeout_seconds=self.qdrant_timeout_seconds,
+        )
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -53,7 +53,7 @@ def write_passages(path: Path, passages: Iterable[Passage]) -> int:
             zipped = path.suffix == ".gz"
             file = gzip.GzipFile("", "wb", 9, raw, mtime=0) if zipped else raw
             for passage in passages:
-                file.write(_line(passage))
+                file.write(passage_line(passage))
                 count += 1
             if file is not raw:
                 file.close()
@@ -74,10 +74,11 @@ def passages_sha256(path: Path) -> str:
     """
     digest = hashlib.sha256()
     for passage in read_passages(path):
-        digest.update(_line(passage))
+        digest.update(passage_line(passage))
     return digest.hexdigest()
 
 
-def _line(passage: Passage) -> bytes:
+def passage_line(passage: Passage) -> bytes:
+    """Return the line of a passage file that holds a passage."""
     row = {name: value for name, value in asdict(passage).items() if value}
     return json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n"

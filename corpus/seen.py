@@ -20,12 +20,8 @@ class Seen:
 
     def add(self, text: str) -> bool:
         """Remember a text and return whether it is new."""
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        key = int.from_bytes(digest, "big")
-        if key in self._recent:
-            return False
-        where = int(np.searchsorted(self._sorted, np.uint64(key)))
-        if where < len(self._sorted) and self._sorted[where] == key:
+        key = _key(text)
+        if self._has(key):
             return False
         self._recent.add(key)
         if len(self._recent) >= _RECENT:
@@ -35,5 +31,18 @@ class Seen:
             self._recent.clear()
         return True
 
+    def __contains__(self, text: str) -> bool:
+        return self._has(_key(text))
+
+    def _has(self, key: int) -> bool:
+        where = int(np.searchsorted(self._sorted, np.uint64(key)))
+        found = where < len(self._sorted) and self._sorted[where] == key
+        return key in self._recent or bool(found)
+
     def __len__(self) -> int:
         return len(self._recent) + len(self._sorted)
+
+
+def _key(text: str) -> int:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

@@ -14,14 +14,11 @@ Shapes: Q query tokens · P passage tokens · D embedding dim · K digest rows
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
+from retriever.clusters import cluster_sums
 from retriever.engines.interface import MEAN, TOKENS, Stage, Vector
 
 WIDENING = 10
 DIGEST_ROWS = 8
-_ITERATIONS = 10
 
 
 def passage_vectors(p_PD: Vector) -> Mapping[str, Vector]:
@@ -45,30 +42,6 @@ def digest(q_QD: Vector, rows: int = DIGEST_ROWS) -> Vector:
     """Return at most `rows` rows [K, D], each the sum of similar rows of the query.
 
     Sums, not means: a max is linear in a positive factor, so a row that stands for ten weighs
-    ten. The same query always gives the same digest.
+    ten.
     """
-    if len(q_QD) <= rows:
-        return q_QD
-    centres = _far_apart(q_QD, rows)
-    sums = q_QD[:0]
-    for _ in range(_ITERATIONS):
-        nearest = (q_QD @ centres.T).argmax(axis=1)
-        members = np.eye(rows, dtype=np.float32)[nearest]
-        sums = members.T @ q_QD
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        moved = np.where(norms > 0, sums / np.maximum(norms, 1e-9), centres)
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
-    kept: Vector = sums[np.linalg.norm(sums, axis=1) > 0]
-    return kept
-
-
-def _far_apart(q_QD: Vector, rows: int) -> NDArray[np.float32]:
-    """Return rows of the query, each as unlike those before it as can be."""
-    chosen = [0]
-    closest = q_QD @ q_QD[0]
-    while len(chosen) < rows:
-        chosen.append(int(closest.argmin()))
-        closest = np.maximum(closest, q_QD @ q_QD[chosen[-1]])
-    return q_QD[chosen]
+    return cluster_sums(q_QD, rows)

@@ -11,10 +11,10 @@ import contextlib
 import os
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,7 +52,7 @@ Location = Path | str
 _PAGE = 1_000  # payloads read at once
 _VECTOR_PAGE = 64  # passages read at once with their vectors: 64 x 512 x 128 floats are 16 MB
 _BATCH_ROWS = 4_096  # query rows sent at once
-_CONTENT = "content"
+CONTENT, ROWS = "content", "rows"  # in the payload, beside the fields of the passage
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "kbvqa:passage")
 _FIELDS = tuple(f.name for f in fields(Passage))
 
@@ -224,9 +224,9 @@ class PassageIndex:
         return self._build.storage
 
     @property
-    def skipped(self) -> int:
-        """How many passages of the corpus could not be embedded and are not in it."""
-        return self._build.skipped
+    def build(self) -> Build:
+        """What its record says: storage, skipped passages and so on."""
+        return self._build
 
     @property
     def complete(self) -> bool:
@@ -244,14 +244,14 @@ class PassageIndex:
 
     def content_hashes(self, ids: Sequence[str] | None = None) -> dict[str, str]:
         """Return the content hash of the passages with these ids that are in it; None for all."""
-        wanted = ("id", _CONTENT)
+        wanted = ("id", CONTENT)
         if ids is None:
             return {
-                point.payload["id"]: point.payload[_CONTENT]
+                point.payload["id"]: point.payload[CONTENT]
                 for point in self._points(_PAGE, wanted, vectors=False)
             }
         points = self._engine.retrieve([self._point_id(id) for id in ids], wanted)
-        return {point.payload["id"]: point.payload[_CONTENT] for point in points}
+        return {point.payload["id"]: point.payload[CONTENT] for point in points}
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Return the passages with these ids, in this order.
@@ -261,20 +261,24 @@ class PassageIndex:
         """
         ids = list(ids)
         points = self._engine.retrieve([self._point_id(id) for id in ids], None)
-        found = {passage.id: passage for passage in (_passage(p.payload) for p in points)}
+        found = {passage.id: passage for passage in map(passage_of, points)}
         if missing := [id for id in ids if id not in found]:
             raise ValueError(f"no passage {missing[0]!r} in the index at {self.location}")
         return [found[id] for id in ids]
 
     def scroll(self) -> Iterator[tuple[Passage, Vector]]:
         """Yield every passage with its rows [P, D] as stored, in the order of point ids."""
-        for point in self._points(_VECTOR_PAGE, None, vectors=True):
-            yield _passage(point.payload), point.vectors[TOKENS]
+        for point in self.points():
+            yield passage_of(point), point.vectors[TOKENS]
+
+    def points(self) -> Iterator[Point]:
+        """Yield everything that is stored of every passage, in the order of point ids."""
+        return self._points(_VECTOR_PAGE, None, vectors=True)
 
     def row_counts(self) -> Iterator[tuple[Passage, int]]:
         """Yield every passage with the number of its rows, in the order of `scroll`."""
         for point in self._points(_PAGE, None, vectors=False):
-            yield _passage(point.payload), int(point.payload["rows"])
+            yield passage_of(point), int(point.payload[ROWS])
 
     def upsert(self, passages: Sequence[Passage], embeddings: Sequence[ArrayLike]) -> None:
         """Write passages; one with an id that is there already takes its place.
@@ -345,11 +349,12 @@ class PassageIndex:
         """
         if self.complete:
             return
-        expected = self.fingerprint.passages - skipped + kept
-        if (count := self.count) != expected:
-            raise ValueError(f"the index at {self.location} holds {count} of {expected} passages")
+        build = replace(self._build, skipped=skipped, kept=kept)
+        if (count := self.count) != build.passages:
+            raise ValueError(
+                f"the index at {self.location} holds {count} of {build.passages} passages"
+            )
         self.optimise()
-        build = replace(self._build, skipped=skipped)
         self._build = self._store.finish(build, self._engine)
         self._finalizer.detach()
         self._store.unlock()
@@ -479,7 +484,7 @@ class PassageIndex:
         return str(uuid.uuid5(corpus, passage_id))
 
     def _point(self, passage: Passage, p_PD: Vector) -> Point:
-        payload = asdict(passage) | {_CONTENT: content_hash(passage), "rows": len(p_PD)}
+        payload = asdict(passage) | {CONTENT: content_hash(passage), ROWS: len(p_PD)}
         return Point(self._point_id(passage.id), passage_vectors(p_PD), payload)
 
 
@@ -517,7 +522,7 @@ def _next_build(
 ) -> Build:
     """Return the build that an update writes: the one under way, or a new one."""
     building, finished = record.building, record.finished
-    if building is not None and fresh == (not building.base):
+    if building is not None and (finished is None or fresh == (not building.base)):
         same = not building.fingerprint.difference(wanted, ignore_corpus=True)
         if same and storage in (None, building.storage):
             # The points' ids hang on the name of the corpus: it stays.
@@ -527,7 +532,7 @@ def _next_build(
                 store.begin(record, build)
             return build
     if finished is None or fresh:
-        if building is not None and not fresh:
+        if building is not None and not fresh and finished is None:
             _require_same(store, building, wanted, ignore_corpus=True)
         return _new_build(store, record, wanted, storage or DEFAULT_STORAGE)
     _require_same(store, finished, wanted, ignore_corpus=True)
@@ -560,12 +565,13 @@ def _require_same(
         )
 
 
-def _passage(payload: Mapping[str, Any]) -> Passage:
-    return Passage(**{name: payload.get(name, "") for name in _FIELDS})
+def passage_of(point: Point | Scored) -> Passage:
+    """Return the passage that a point is."""
+    return Passage(**{name: point.payload.get(name, "") for name in _FIELDS})
 
 
 def _ranked(points: Sequence[Scored]) -> list[Hit]:
-    hits = [Hit(_passage(point.payload), point.score) for point in points]
+    hits = [Hit(passage_of(point), point.score) for point in points]
     return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
 
 

@@ -98,6 +98,7 @@ class Build:
         files: of a finished directory, the size in bytes of each file, to notice a copy that
             was cut short.
         skipped: passages of the corpus that could not be embedded and are not in it.
+        kept: passages in it that the corpus has no longer.
     """
 
     fingerprint: Fingerprint
@@ -106,6 +107,12 @@ class Build:
     base: str = ""
     files: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
+    kept: int = 0
+
+    @property
+    def passages(self) -> int:
+        """How many passages it holds when it is finished."""
+        return self.fingerprint.passages - self.skipped + self.kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.components import build_index, open_checkpoint
+from app.components import open_checkpoint
+from app.indexing import build_index
 from app.settings import MINI, Settings
 from corpus.demo import demo_passages_path, example_gallery
 from corpus.passages import read_passages, write_passages

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.components import build_index, open_checkpoint, open_index
+from app.components import open_checkpoint, open_index
+from app.indexing import build_index
 from app.pipeline import Pipeline
 from app.settings import Settings
 from corpus.benchmarks.demo import demo_examples

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.components import build_index, open_index
+from app.components import open_index
+from app.indexing import build_index
 from app.pipeline import Pipeline
 from corpus.passages import write_passages
 from corpus.types import Passage

@@ -42,7 +42,7 @@ def test_every_setting_named_exists() -> None:
     assert known - named == {f"{PREFIX}HOME"}
 
 
-@pytest.mark.parametrize(("name", "least"), [("qdrant", (1, 15, 0)), ("vllm", (0, 14, 1))])
+@pytest.mark.parametrize(("name", "least"), [("qdrant", (1, 19, 0)), ("vllm", (0, 14, 1))])
 def test_images_are_pinned_to_safe_versions(name: str, least: tuple[int, ...]) -> None:
     _, tag = SERVICES[name]["image"].split(":")
     assert re.fullmatch(r"v\d+\.\d+\.\d+", tag)
@@ -55,6 +55,13 @@ def test_no_secret_has_a_literal_value() -> None:
             if re.search("KEY|TOKEN|SECRET|PASSWORD", variable):
                 assert value is None or re.fullmatch(r"\$\{[A-Z_]+:-\}", value), variable
     assert "--api-key" not in str([service.get("command") for service in SERVICES.values()])
+
+
+def test_the_index_server_asks_for_keys() -> None:
+    environment = SERVICES["qdrant"]["environment"]
+    assert environment["QDRANT__SERVICE__API_KEY"] == "${QDRANT_API_KEY:-}"
+    assert environment["QDRANT__SERVICE__READ_ONLY_API_KEY"] == "${QDRANT_READ_ONLY_API_KEY:-}"
+    assert SERVICES["app"]["depends_on"]["qdrant"]["required"] is False
 
 
 def test_services_that_need_more_than_a_cpu_are_asked_for() -> None:

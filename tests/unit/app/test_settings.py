@@ -30,6 +30,15 @@ def test_environment_variables_are_read(monkeypatch) -> None:
     assert settings.index_location == Path("/data/index")
 
 
+def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_INDEX", "http://qdrant:6333/kbvqa")
+    monkeypatch.setenv("KBVQA_QDRANT_API_KEY", "s3cret")
+    settings = load_settings()
+    assert settings.index_location == "http://qdrant:6333/kbvqa"
+    assert settings.connection.api_key == "s3cret"
+    assert "s3cret" not in repr(settings) + repr(settings.connection)
+
+
 def test_an_unknown_variable_is_an_error(monkeypatch) -> None:
     monkeypatch.setenv("KBVQA_PROT", "8080")
     with pytest.raises(InvalidSettings, match=r"KBVQA_PROT.*KBVQA_PORT"):

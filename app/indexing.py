@@ -1,0 +1,164 @@
+"""A corpus on disk into an index: reading, encoding and writing put together."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from corpus.corpora import Corpus, open_corpus
+from corpus.passages import passage_line
+from corpus.seen import Seen
+from corpus.types import Passage
+from retriever.checkpoint import Checkpoint
+from retriever.clusters import Rows, pool_tokens
+from retriever.encoder import Encoder
+from retriever.errors import IndexNotReady
+from retriever.index import Fingerprint, PassageIndex, Storage
+from retriever.index_settings import DEFAULT_CONNECTION, Connection
+from retriever.indexing import (
+    Encode,
+    Report,
+    remove_missing,
+    write_corpus,
+    write_corpus_together,
+)
+from retriever.ranks import DistributedRanks, joined
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An index that was built.
+
+    Attributes:
+        fingerprint: what it is made from.
+        report: what was done to make it so.
+        bad: records of the corpus that could not be read, as messages.
+    """
+
+    fingerprint: Fingerprint
+    report: Report
+    bad: tuple[str, ...] = ()
+
+
+def build_index(
+    corpus: Path,
+    location: Path | str,
+    checkpoint: Checkpoint,
+    advance: Advance,
+    *,
+    storage: Storage | None = None,
+    connection: Connection = DEFAULT_CONNECTION,
+    swap: bool = False,
+    prune: bool = False,
+    skip_bad: bool = False,
+    pool_factor: int = 1,
+) -> Built | None:
+    """Index a corpus, going on where an earlier run stopped; only what is new is encoded.
+
+    Args:
+        corpus: whatever `corpus.corpora.open_corpus` reads.
+        location: a directory, or the URL of a collection.
+        checkpoint: what embeds the passages.
+        advance: told how many passages have been dealt with, and of how many.
+        storage: how embeddings are kept; None for as they are, or float16.
+        connection: for a server.
+        swap: build anew beside the finished index, which it replaces at the end.
+        prune: delete passages that the corpus has no longer.
+        skip_bad: go on behind records that cannot be read.
+        pool_factor: merge similar tokens of a passage, so many to one.
+
+    Returns:
+        What was built; None in the processes of `accelerate launch` that only help.
+    """
+    encode = _encoding(Encoder(checkpoint), pool_factor)
+    with joined() as ranks:
+        if ranks is not None and ranks.rank:
+            write_corpus_together(None, (), encode, ranks)
+            return None
+        source = open_corpus(corpus)
+        made_from, bad = _fingerprint(source, checkpoint, pool_factor, skip_bad=skip_bad)
+        if not swap and _is_finished(location, made_from, connection):
+            if ranks is not None:
+                ranks.scatter([None] * ranks.size)
+            advance(made_from.passages, made_from.passages)
+            return Built(made_from, Report(unchanged=made_from.passages), bad)
+        with PassageIndex.update(location, made_from, storage, connection, fresh=swap) as index:
+            report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
+            index.finish(skipped=len(report.skipped), kept=report.kept)
+        return Built(made_from, report, bad)
+
+
+def _write(
+    index: PassageIndex,
+    source: Corpus,
+    encode: Encode,
+    advance: Advance,
+    ranks: DistributedRanks | None,
+    *,
+    prune: bool,
+    skip_bad: bool,
+) -> Report:
+    ids, total = Seen(), index.fingerprint.passages
+
+    def progress(read: int) -> None:
+        advance(read, total)
+
+    with source.read(skip_bad=skip_bad) as stream:
+        passages = _remembered(ids, stream)
+        if ranks is None:
+            report = write_corpus(index, passages, encode, progress)
+        else:
+            report = write_corpus_together(index, passages, encode, ranks, progress)
+    if index.count != report.written + report.unchanged:
+        remove_missing(index, ids, report, delete=prune)
+    return report
+
+
+def _remembered(ids: Seen, passages: Iterable[Passage]) -> Iterator[Passage]:
+    for passage in passages:
+        ids.add(passage.id)
+        yield passage
+
+
+def _encoding(encoder: Encoder, pool_factor: int) -> Encode:
+    def encode(passages: Iterable[Passage]) -> Iterator[tuple[list[Passage], list[Rows]]]:
+        for batch, embeddings in encoder.encode_passages(passages):
+            yield batch, [pool_tokens(rows, pool_factor) for rows in embeddings]
+
+    return encode
+
+
+def _fingerprint(
+    source: Corpus, checkpoint: Checkpoint, pool_factor: int, *, skip_bad: bool
+) -> tuple[Fingerprint, tuple[str, ...]]:
+    """Return what an index of a corpus is made from, and the records that cannot be read.
+
+    Reads the whole corpus once, so a broken record is found before anything is encoded.
+    """
+    digest, count = hashlib.sha256(), 0
+    with source.read(skip_bad=skip_bad) as stream:
+        for passage in stream:
+            digest.update(passage_line(passage))
+            count += 1
+        bad = tuple(str(error) for error in stream.bad)
+    made_from = Fingerprint(
+        checkpoint=checkpoint.name,
+        checkpoint_sha256=checkpoint.revision,
+        corpus=source.name,
+        corpus_sha256=digest.hexdigest(),
+        passages=count,
+        dim=checkpoint.model.config.dim,
+        max_passage_tokens=checkpoint.passage_tokenizer.max_length,
+        pool_factor=pool_factor,
+    )
+    return made_from, bad
+
+
+def _is_finished(location: Path | str, wanted: Fingerprint, connection: Connection) -> bool:
+    try:
+        with PassageIndex.open(location, wanted, connection):
+            return True
+    except IndexNotReady:
+        return False

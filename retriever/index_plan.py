@@ -1,0 +1,111 @@
+"""What an index of a size takes: bytes, memory, disk, nodes. Arithmetic only.
+
+The factors are the schema's; tests/unit/retriever/test_index_plan.py compares them with a built
+index. Nothing beyond 100 thousand passages has been built here: the rest is extrapolated.
+"""
+
+import math
+from dataclasses import dataclass
+
+from retriever.index_record import DEFAULT_STORAGE, Storage
+
+_BYTES_PER_NUMBER = {"float32": 4.0, "float16": 2.0, "turbo4": 0.56}  # turbo4 with its scales
+_QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
+_GRAPH_BYTES = 160  # HNSW with m=16: 32 links of 4 bytes at the lowest level, and some above
+_ID_BYTES = 80  # the point's UUID in both directions, version, offset of its rows
+_LOG_BYTES = 100 * 2**20  # the write-ahead log, in pieces of 32 MiB
+_OPTIMISE_FACTOR = 2  # an optimised segment is written beside the old one
+_USABLE = 0.75  # of a node's memory and disk
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes in bytes, for all copies of all shards together unless it says otherwise.
+
+    Attributes:
+        tokens: the token vectors, on disk.
+        quantized: their quantized copy, in memory.
+        means: the means, in memory.
+        graph: the graph of the means, in memory.
+        ids: the points' ids, in memory.
+        payload: the passages, on disk.
+        disk: of everything, when nothing is being optimised.
+        disk_peak: what must be free at worst.
+        memory: what must be in memory for searches not to wait for the disk, but for the tokens
+            of the candidates.
+        nodes: how many nodes of the given size hold it.
+        shards: parts to cut the collection in: two a node.
+        candidates: where to begin measuring.
+    """
+
+    tokens: int
+    quantized: int
+    means: int
+    graph: int
+    ids: int
+    payload: int
+    disk: int
+    disk_peak: int
+    memory: int
+    nodes: int
+    shards: int
+    candidates: int
+
+
+def plan_index(
+    passages: int,
+    tokens_per_passage: float,
+    *,
+    dim: int = 128,
+    storage: Storage = DEFAULT_STORAGE,
+    replicas: int = 1,
+    payload_bytes: int = 700,
+    node_memory: int = 64 * 2**30,
+    node_disk: int = 2 * 2**40,
+) -> Plan:
+    """Return what an index takes.
+
+    Args:
+        passages: how many.
+        tokens_per_passage: on average, after punctuation is dropped.
+        dim: of the embeddings.
+        storage: how the tokens are kept.
+        replicas: copies of each shard.
+        payload_bytes: of a passage's text, title and so on, on average.
+        node_memory: of a node of the cluster, in bytes.
+        node_disk: of a node of the cluster, in bytes.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+    numbers = (passages, tokens_per_passage, dim, replicas, node_memory, node_disk)
+    if min(numbers) <= 0 or payload_bytes < 0:
+        raise ValueError(f"sizes and counts must be positive, got {numbers}, {payload_bytes}")
+    rows = passages * tokens_per_passage * dim * replicas
+    points = passages * replicas
+    tokens = rows * _BYTES_PER_NUMBER[storage.tokens]
+    quantized = rows * _QUANTIZED_BYTES[storage.quantization]
+    means, graph, ids = points * dim * 4, points * _GRAPH_BYTES, points * _ID_BYTES
+    payload = points * payload_bytes
+    disk = tokens + quantized + means + graph + ids + payload + _LOG_BYTES * replicas
+    memory = quantized + means + graph + ids
+    nodes = max(
+        math.ceil(memory / (node_memory * _USABLE)),
+        # A server optimises segment by segment: a tenth more, not twice as much.
+        math.ceil(disk * 1.1 / (node_disk * _USABLE)),
+        3 if replicas > 1 else 1,
+    )
+    return Plan(
+        tokens=int(tokens),
+        quantized=int(quantized),
+        means=means,
+        graph=graph,
+        ids=ids,
+        payload=payload,
+        disk=int(disk),
+        disk_peak=int(disk * (_OPTIMISE_FACTOR if nodes == 1 else 1.1)),
+        memory=int(memory),
+        nodes=nodes,
+        shards=1 if nodes == 1 else 2 * nodes,
+        candidates=min(2_000, 200 * max(1, round(math.log10(passages)) - 4)),
+    )

@@ -1,0 +1,151 @@
+"""Looking after finished indexes: copying one to another home, and checking one.
+
+Shapes: P passage tokens · D embedding dim
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from corpus.seen import Seen
+from retriever.embeddings import MAX_ELEMENTS
+from retriever.engines.interface import MEAN, TOKENS, Point, Vector
+from retriever.errors import IndexUnavailable
+from retriever.index import CONTENT, ROWS, PassageIndex, passage_of
+from retriever.index_record import Storage, content_hash
+from retriever.index_settings import DEFAULT_CONNECTION, Connection
+
+# How far a number of a row may be from what was written.
+_TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "turbo4": 0.25}
+_COPIED_AT_ONCE = 256
+_MAX_PROBLEMS = 20
+
+
+def copy_index(
+    source: PassageIndex,
+    target: Path | str,
+    connection: Connection = DEFAULT_CONNECTION,
+    storage: Storage | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Copy a finished index with its vectors, and compare what arrived with what was there.
+
+    Stopped, the same call goes on.
+
+    Args:
+        source: open for searching.
+        target: a free place, or the place of a copy that was stopped.
+        connection: of the target, if it is on a server.
+        storage: how the copy is kept; None for as the source is.
+        advance: told how many passages are copied, and of how many.
+
+    Raises:
+        IndexNotReady: if something else is at the target.
+        IndexUnavailable: if the copy is not the same.
+    """
+    storage = storage or source.storage
+    total = source.count
+    with PassageIndex.create_or_resume(target, source.fingerprint, storage, connection) as copy:
+        if not copy.complete:
+            for done, points in _pages(source):
+                passages = [passage_of(point) for point in points]
+                present = copy.content_hashes([passage.id for passage in passages])
+                missing = [
+                    (passage, _unit(point.vectors[TOKENS]))
+                    for passage, point in zip(passages, points, strict=True)
+                    if present.get(passage.id) != point.payload[CONTENT]
+                ]
+                copy.upsert([p for p, _ in missing], [rows for _, rows in missing])
+                advance(done, total)
+            copy.finish(skipped=source.build.skipped, kept=source.build.kept)
+        _compare(source, copy)
+
+
+def verify_index(
+    index: PassageIndex, advance: Callable[[int, int], None] = lambda done, total: None
+) -> list[str]:
+    """Return what is wrong with an index, at most twenty problems; nothing if all is well.
+
+    Every point is read: its rows must be a matrix of the index's dim with unit norms, its mean
+    theirs, its payload a passage with the hash and the number of rows that it states. Passages
+    must be as many as the record says, each once.
+    """
+    problems: list[str] = []
+    ids, total = Seen(), index.build.passages
+    tolerance = 1e-2 if index.storage.tokens != "turbo4" else 0.2
+    done = 0
+    for done, point in enumerate(index.points(), start=1):
+        passage = passage_of(point)
+        problem = _problem(point, index.fingerprint.dim, tolerance)
+        if not problem and not ids.add(passage.id):
+            problem = "is there twice"
+        if problem:
+            problems.append(f"passage {passage.id!r} (point {point.id}) {problem}")
+        if len(problems) == _MAX_PROBLEMS:
+            return problems
+        if done % 1000 == 0:
+            advance(done, total)
+    if done != total:
+        problems.append(f"it holds {done:,} passages, its record says {total:,}")
+    if index.count != done:
+        problems.append(f"it counts {index.count:,} passages and shows {done:,}")
+    return problems
+
+
+def _problem(point: Point, dim: int, tolerance: float) -> str:
+    """Return what is wrong with a point, or ""."""
+    p_PD, mean = point.vectors.get(TOKENS), point.vectors.get(MEAN)
+    if p_PD is None or p_PD.ndim != 2 or p_PD.shape[1] != dim or p_PD.size >= MAX_ELEMENTS:
+        return f"has rows of shape {None if p_PD is None else p_PD.shape}, expected [P, {dim}]"
+    off = np.abs(np.linalg.norm(p_PD, axis=1) - 1)
+    if not (off <= tolerance).all():
+        return f"has a row of norm {np.linalg.norm(p_PD, axis=1)[off.argmax()]:.3f}, expected 1"
+    if mean is None or mean.shape != (dim,):
+        return "has no mean"
+    expected = p_PD.mean(axis=0)
+    cosine = float(mean @ expected) / float(np.linalg.norm(mean) * np.linalg.norm(expected) + 1e-9)
+    if cosine < 1 - tolerance:
+        return f"has a mean that is not of its rows (cosine {cosine:.3f})"
+    if point.payload.get(ROWS) != len(p_PD):
+        return f"has {len(p_PD)} rows and says {point.payload.get(ROWS)}"
+    if point.payload.get(CONTENT) != content_hash(passage_of(point)):
+        return "has another text than its hash says"
+    return ""
+
+
+def _compare(source: PassageIndex, copy: PassageIndex) -> None:
+    """Raise IndexUnavailable where a copy differs from its source."""
+    tolerance = _TOLERANCE[copy.storage.tokens]
+    for ours, theirs in zip(source.points(), copy.points(), strict=False):
+        same = ours.id == theirs.id and ours.payload == theirs.payload
+        rows, copied = _unit(ours.vectors[TOKENS]), theirs.vectors[TOKENS]
+        if not same or rows.shape != copied.shape or np.abs(rows - copied).max() > tolerance:
+            raise IndexUnavailable(
+                f"the copy at {copy.location} differs at passage {passage_of(ours).id!r}: "
+                "remove it and copy again"
+            )
+    if source.count != copy.count:
+        raise IndexUnavailable(
+            f"the copy at {copy.location} has {copy.count:,} of {source.count:,} passages: "
+            "run the same command again"
+        )
+
+
+def _unit(p_PD: Vector) -> Vector:
+    """Return rows at norm 1 again: the less precise they are stored, the more they are off."""
+    rows: Vector = p_PD / np.linalg.norm(p_PD, axis=1, keepdims=True)
+    return rows
+
+
+def _pages(index: PassageIndex) -> Iterator[tuple[int, list[Point]]]:
+    """Yield points in lists, with the number of points so far."""
+    page: list[Point] = []
+    done = 0
+    for done, point in enumerate(index.points(), start=1):
+        page.append(point)
+        if len(page) == _COPIED_AT_ONCE:
+            yield done, page
+            page = []
+    if page:
+        yield done, page

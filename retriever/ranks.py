@@ -1,0 +1,49 @@
+"""The processes of `accelerate launch` (or torchrun), when several of them index one corpus.
+
+They talk through torch.distributed with gloo: what is passed is text and arrays in main memory.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from corpus.types import Passage
+from retriever.indexing import Batch
+
+# A round encodes a window in each process; on a slow CPU that takes minutes.
+_PATIENCE = timedelta(hours=1)
+
+
+class DistributedRanks:
+    """This process among all."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+
+    def scatter(self, parts: Sequence[list[Passage] | None] | None) -> list[Passage] | None:
+        """Return this process's part of what the first one gives; None at the end."""
+        received: list[list[Passage] | None] = [None]
+        dist.scatter_object_list(received, list(parts) if parts is not None else None, src=0)
+        return received[0]
+
+    def gather(self, batch: Batch) -> list[Batch] | None:
+        """Return, in the first process, what each gives."""
+        received: list[Batch] | None = [([], [])] * self.size if self.rank == 0 else None
+        dist.gather_object(batch, received, dst=0)
+        return received
+
+
+@contextmanager
+def joined() -> Iterator[DistributedRanks | None]:
+    """Yield the processes that were launched together; None if this one is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield None
+        return
+    dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield DistributedRanks()
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,194 @@
+"""A server that is slow, gone, full, locked or restarting: a clear error, and nothing lost."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.index import PassageIndex
+from retriever.index_settings import Connection
+from tests.index_cases import DIM, make_fingerprint, make_passages, random_embeddings, unit
+from tests.integration.qdrant_server import Refusal, StandIn
+
+COUNT = 12
+PASSAGES, EMBEDDINGS = make_passages(COUNT), random_embeddings(COUNT)
+
+
+def connection(server: StandIn, **changes: object) -> Connection:
+    quick = Connection(grpc_port=server.grpc_port, attempts=3, retry_seconds=0.01)
+    return replace(quick, **changes)  # type: ignore[arg-type]
+
+
+def start(server: StandIn, **changes: object) -> PassageIndex:
+    return PassageIndex.create_or_resume(
+        f"{server.url}/zoo", make_fingerprint(COUNT), connection=connection(server, **changes)
+    )
+
+
+def failing(operation: str, times: int, error: Callable[[], Refusal]) -> Callable[[str], None]:
+    """Return a fault that hits an operation so many times."""
+    left = [times]
+
+    def fault(current: str) -> None:
+        if current == operation and left[0] > 0:
+            left[0] -= 1
+            raise error()
+
+    return fault
+
+
+def finish(server: StandIn) -> None:
+    """Go on with the build as a new process would, and look at the result."""
+    with start(server) as index:
+        present = index.passage_ids()
+        missing = [i for i, p in enumerate(PASSAGES) if p.id not in present]
+        index.upsert([PASSAGES[i] for i in missing], [EMBEDDINGS[i] for i in missing])
+        index.finish()
+        assert index.count == COUNT and index.passage_ids() == {p.id for p in PASSAGES}
+        assert index.search(EMBEDDINGS[3], 1, mode="exact")[0].passage == PASSAGES[3]
+
+
+@pytest.mark.parametrize("operation", ["upsert", "info", "query"])
+@pytest.mark.parametrize("status", [503, 0])
+def test_a_passing_failure_is_tried_again(stand_in: StandIn, operation: str, status: int) -> None:
+    with start(stand_in) as index:
+        stand_in.fault = failing(operation, 2, lambda: Refusal(status, "busy"))
+        index.upsert(PASSAGES, EMBEDDINGS)
+        index.finish()
+        assert index.search(EMBEDDINGS[3], 1)[0].passage == PASSAGES[3]
+
+
+def test_a_server_that_stays_away_is_reported_and_the_build_goes_on(stand_in: StandIn) -> None:
+    with start(stand_in) as index:
+        index.upsert(PASSAGES[:5], EMBEDDINGS[:5])
+        stand_in.fault = failing("upsert", 3, lambda: Refusal(503, "starting"))
+        with pytest.raises(IndexUnavailable, match=r"cannot be reached, 3 times: .*is kept"):
+            index.upsert(PASSAGES[5:], EMBEDDINGS[5:])
+    finish(stand_in)
+
+
+def test_a_server_that_is_gone_is_reported(stand_in: StandIn) -> None:
+    with start(stand_in) as index:
+        index.upsert(PASSAGES[:5], EMBEDDINGS[:5])
+        stand_in.stop()
+        for call in (
+            lambda: index.upsert(PASSAGES[5:], EMBEDDINGS[5:]),
+            lambda: index.search(EMBEDDINGS[0], 1),
+            lambda: start(stand_in),
+        ):
+            with pytest.raises(IndexUnavailable, match=r"cannot be reached.*gRPC port open"):
+                call()
+        stand_in.start()
+    finish(stand_in)
+
+
+def test_a_server_that_restarts_is_waited_for(stand_in: StandIn) -> None:
+    import threading
+
+    with start(stand_in, attempts=8, retry_seconds=0.1) as index:
+        index.upsert(PASSAGES[:5], EMBEDDINGS[:5])
+        stand_in.stop()
+        back = threading.Timer(0.3, stand_in.start)
+        back.start()
+        index.upsert(PASSAGES[5:], EMBEDDINGS[5:])
+        back.join()
+        assert index.count == COUNT
+    finish(stand_in)
+
+
+def test_a_slow_server_is_reported(stand_in: StandIn) -> None:
+    with start(stand_in, timeout_seconds=1, attempts=1) as index:
+        index.upsert(PASSAGES[:5], EMBEDDINGS[:5])
+        stand_in.fault = lambda operation: time.sleep(1.5)
+        for call in (
+            lambda: index.upsert(PASSAGES[5:], EMBEDDINGS[5:]),
+            lambda: index.search(EMBEDDINGS[0], 1),
+        ):
+            with pytest.raises(IndexUnavailable, match=r"did not answer within 1 seconds.*TIMEOUT"):
+                call()
+        stand_in.fault = lambda operation: None
+    finish(stand_in)
+
+
+def test_a_full_server_is_reported_at_once(stand_in: StandIn) -> None:
+    text = "Service internal error: No space left on device: WAL buffer size exceeds"
+    with start(stand_in) as index:
+        index.upsert(PASSAGES[:5], EMBEDDINGS[:5])
+        stand_in.fault = failing("upsert", 9, lambda: Refusal(500, text))
+        stand_in.operations.clear()
+        with pytest.raises(IndexUnavailable, match=r"disk of the Qdrant server .* is full.*kept"):
+            index.upsert(PASSAGES[5:], EMBEDDINGS[5:])
+        assert stand_in.operations == ["upsert"], "a full disk does not pass by itself"
+        stand_in.fault = lambda operation: None
+    finish(stand_in)
+
+
+def test_a_wrong_key_is_reported_and_a_right_one_works(tmp_path: Path) -> None:
+    server = StandIn(tmp_path, api_key="right")
+    try:
+        for key in (None, "wrong"):
+            with pytest.raises(IndexUnavailable, match="refuses the key: set KBVQA_QDRANT_API_KEY"):
+                start(server, api_key=key)
+        with start(server, api_key="right") as index:
+            index.upsert(PASSAGES, EMBEDDINGS)
+            server.api_key = "changed"
+            with pytest.raises(IndexUnavailable, match="refuses the key"):  # over gRPC
+                index.upsert(PASSAGES, EMBEDDINGS)
+    finally:
+        server.stop()
+
+
+def test_another_dim_is_refused_before_anything_is_sent(stand_in: StandIn) -> None:
+    with start(stand_in) as index:
+        stand_in.operations.clear()
+        with pytest.raises(ValueError, match=rf"expected rows \[>=1, {DIM}\]"):
+            index.upsert(PASSAGES[:1], [unit([[1]])[:, :8]])
+        assert stand_in.operations == []
+    with pytest.raises(IndexNotReady, match="dim is 16 in the index and 8 here"):
+        PassageIndex.create_or_resume(
+            f"{stand_in.url}/zoo",
+            replace(make_fingerprint(COUNT), dim=8),
+            connection=connection(stand_in),
+        )
+
+
+def test_a_collection_that_vanishes_is_reported(stand_in: StandIn) -> None:
+    with start(stand_in) as index:
+        stand_in.drop("zoo-1")
+        with pytest.raises(IndexNotReady, match="does not know the collection"):
+            index.upsert(PASSAGES, EMBEDDINGS)
+
+
+def test_a_foreign_collection_is_left_alone(stand_in: StandIn) -> None:
+    from qdrant_client import models
+
+    vectors = {"v": models.VectorParams(size=4, distance=models.Distance.DOT)}
+    stand_in.create("zoo", models.CreateCollection(vectors=vectors))
+    with pytest.raises(IndexUnavailable, match="'zoo' is not an index of kbvqa"):
+        start(stand_in)
+    assert set(stand_in.collections) == {"zoo"}
+
+
+def test_a_build_killed_before_the_name_exists_leaves_nothing_behind(stand_in: StandIn) -> None:
+    stand_in.fault = failing("change_aliases", 9, lambda: Refusal(500, "killed here"))
+    with pytest.raises(IndexUnavailable, match="killed here"):
+        start(stand_in)
+    stand_in.fault = lambda operation: None
+    finish(stand_in)
+    assert set(stand_in.collections) == {"zoo-1"}
+
+
+def test_writes_are_bounded_by_bytes(stand_in: StandIn) -> None:
+    rows = unit([[1, 2]]).repeat(30_000, axis=0)  # 480,000 numbers; a write takes 1,048,576
+    with start(stand_in) as index:
+        index.upsert(PASSAGES[:5], [rows] * 5)
+        assert stand_in.operations.count("upsert") == 3 and index.count == 5
+
+
+@pytest.mark.parametrize("url", ["http://host:6333", "http://host:6333/", "http:///zoo"])
+def test_a_url_without_a_collection_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="http://host:6333/NAME"):
+        PassageIndex.open(url)
