@@ -59,8 +59,8 @@ def test_no_secret_has_a_literal_value() -> None:
 
 def test_the_index_server_asks_for_keys() -> None:
     environment = SERVICES["qdrant"]["environment"]
-    assert environment["QDRANT__SERVICE__API_KEY"] == "${QDRANT_API_KEY:-}"
-    assert environment["QDRANT__SERVICE__READ_ONLY_API_KEY"] == "${QDRANT_READ_ONLY_API_KEY:-}"
+    assert {"QDRANT__SERVICE__API_KEY", "QDRANT__SERVICE__READ_ONLY_API_KEY"} <= set(environment)
+    assert environment["QDRANT__SERVICE__ENABLE_SNAPSHOT_URL_RECOVERY"] == "false"
     assert SERVICES["app"]["depends_on"]["qdrant"]["required"] is False
 
 
