@@ -25,3 +25,7 @@ class NotEnoughSpace(KbvqaError):
 
 class DamagedDownload(KbvqaError):
     """A file's hash is not the one its source states."""
+
+
+class UnknownBenchmark(KbvqaError):
+    """There is no benchmark of that name."""

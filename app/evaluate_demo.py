@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from app.benchmarks import Benchmark, own_scores
 from app.evaluate import ROWS_NAME, evaluate
 from app.pipeline import Pipeline
 from corpus.benchmarks.demo import demo_examples
@@ -51,8 +52,15 @@ def evaluate_demo(
     for title, (examples, switches) in parts.items():
         say(title)
         folder = out / title.lower().replace(",", "").replace(" ", "-")
+        benchmark = Benchmark(f"demo: {title}", examples, own_scores)
         results[title] = evaluate(
-            pipeline, examples, demo_dir(), folder, advance=advance, **switches
+            pipeline,
+            benchmark,
+            demo_dir(),
+            folder,
+            retrieval=switches.get("retrieval", True),
+            answer=switches.get("answer", True),
+            advance=advance,
         )
     (out / "report.md").write_text(report(results), encoding="utf-8")
     return results

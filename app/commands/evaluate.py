@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from app.console import CheckpointOption, IndexOption, out, progress, settings_with
 
@@ -13,50 +14,85 @@ app = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
 
 @app.command("run")
 def evaluate_run(
-    examples: Annotated[
-        Path,
-        typer.Argument(help="Rows of {id, image, question, answers, gold_passage_ids}."),
+    benchmark: Annotated[
+        str,
+        typer.Argument(
+            help="okvqa, infoseek, evqa, m2kr-okvqa, m2kr-wit, ..., or a file with rows of "
+            "{id, image, question, answers, gold_passage_ids}."
+        ),
     ],
-    images: Annotated[Path, typer.Option(help="The directory that `image` is relative to.")],
     output: Annotated[Path, typer.Option("--out", help="Where results are written.")],
+    split: Annotated[str, typer.Option(help="train, val, valid or test. Default: test.")] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="Its files. Default: its folder in KBVQA_DATA.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="The directory that pictures are relative to. Default: in KBVQA_DATA."),
+    ] = None,
     no_answer: Annotated[bool, typer.Option("--no-answer", help="Retrieval alone.")] = False,
     no_retrieval: Annotated[
         bool, typer.Option("--no-retrieval", help="The generator alone: the baseline.")
     ] = False,
+    depth: Annotated[
+        int, typer.Option(min=1, max=500, help="Passages to find: recall is given up to here.")
+    ] = 10,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many examples, evenly spread.")
+    ] = None,
+    image_cache: Annotated[
+        Path | None, typer.Option(help="Keep resized pictures here, for later runs.")
+    ] = None,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
-    """Measure recall@k, pseudo_recall@5 and exact_match, with standard errors.
+    """Measure recall, pseudo-recall and the benchmark's own answer scores.
 
     Writes examples.jsonl (one line an example, as it goes) and results.json. Run again
-    with the same --out, it goes on where it stopped.
+    with the same --out, it goes on where it stopped and tries again what failed.
 
     \b
+    kbvqa evaluate run okvqa --index gs112k --out runs/okvqa
+    kbvqa evaluate run m2kr-evqa --index evqa --depth 100 --out runs/m2kr-evqa
     kbvqa evaluate run examples.jsonl --images pictures --out runs/first --no-answer
+
+    Examples that cannot be scored are counted apart, in no mean; missing pictures are
+    listed before the run starts.
     """
     if no_answer and no_retrieval:
         raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to measure")
+    settings = settings_with(index, checkpoint)
+    from app.benchmarks import open_benchmark
+
+    asked, pictures = open_benchmark(
+        benchmark, split, settings.data_directory, data=data, images=images, limit=limit
+    )
+    answer = not no_answer and asked.answer_scores is not None
+    if image_cache is not None and answer:
+        raise typer.BadParameter("--image-cache needs --no-answer: a generator may read pictures")
     from app.components import open_pipeline
     from app.evaluate import evaluate
-    from corpus.examples import read_examples
+    from corpus.image_store import ImageCache
 
-    settings = settings_with(index, checkpoint)
-    rows = read_examples(examples)
     with progress() as (say, advance):
-        pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=not no_answer)
-        say("Evaluating")
+        pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=answer)
+        cache = None
+        if image_cache is not None:
+            processor = pipeline.encoder.checkpoint.image_processor
+            cache = ImageCache(image_cache, repr(processor), processor.prepare)
+        say(f"Evaluating {asked.name}")
         results = evaluate(
             pipeline,
-            rows,
-            images,
+            asked,
+            pictures,
             output,
             retrieval=not no_retrieval,
-            answer=not no_answer,
+            answer=answer,
+            depth=depth,
+            cache=cache,
             advance=advance,
         )
-    for name, value in results.items():
-        if not isinstance(value, dict):
-            out.print(f"{name:<24} {value}", highlight=False)
+    _print_results(results)
     out.print(f"Written to {output}", soft_wrap=True)
 
 
@@ -88,3 +124,30 @@ def evaluate_demo_command(
     (output / "calibration.json").write_text(text, encoding="utf-8")
     out.print((output / "report.md").read_text(encoding="utf-8"), highlight=False, soft_wrap=True)
     out.print(f"Not sure below {calibration['unsure_below']}: {text}", highlight=False)
+
+
+def _print_results(results: dict[str, Any]) -> None:
+    """Print what was measured, on which corpus, and how many examples are in each figure."""
+    corpus = results["corpus"] or "none"
+    out.print(f"[bold]{escape(results['benchmark'])}[/] on the corpus [bold]{escape(corpus)}[/]")
+    names = [name.removesuffix("_n") for name in results if name.endswith("_n")]
+    for name in names:
+        style = "bold" if name == results["headline"] else ""
+        line = f"{name:<28} {results[name]:.4f} ± {results[f'{name}_stderr']:.4f}"
+        out.print(escape(f"{line}  n = {results[f'{name}_n']:,}"), style=style, highlight=False)
+    for name, value in results.get("summary", {}).items():
+        out.print(escape(f"{name:<28} {value}"), highlight=False)
+    out.print(f"{results['n']:,} examples, {results['unscored']:,} unscored", highlight=False)
+    for reason, count in results["unscored_reasons"].items():
+        out.print(f"  {count:,}  {escape(reason)}", highlight=False)
+    if results.get("missing_images"):
+        out.print(f"{results['missing_images']:,} pictures are missing", highlight=False)
+    if results.get("gold_not_in_corpus"):
+        gone = results["gold_not_in_corpus"]
+        out.print(
+            f"[yellow]{gone:,} examples have no gold passage in this corpus[/]: is it the right "
+            "one?",
+            highlight=False,
+        )
+    for note in results["notes"]:
+        out.print(f"[dim]{escape(note)}[/]", highlight=False, soft_wrap=True)

@@ -132,7 +132,7 @@ def test_evaluate_run_writes_results(home: Path, index_location: Path, tmp_path:
     assert run.returncode == 0, run.stderr
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["recall@10"] == 1.0
-    assert {"recall@1", "recall@5", "pseudo_recall@5", "n", "failures"} <= set(results)
+    assert {"recall@1", "recall@5", "pseudo_recall@5", "n", "unscored"} <= set(results)
 
 
 def test_help_teaches_by_example(home: Path) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from app.benchmarks import Benchmark, contains_match, exact_match, own_scores
 from app.errors import InvalidSettings
-from app.evaluate import contains_match, evaluate, exact_match
+from app.evaluate import evaluate
 from app.evaluate_demo import calibrate, report
 from corpus.types import Example
 from tests.golden_cases import golden_image
@@ -22,12 +23,16 @@ def example(name: str, image: str = "a.png", gold: tuple[str, ...] = ("p:paris",
     return Example(name, image, "What is the capital of France?", ("Paris",), gold)
 
 
+def asked(*examples: Example) -> Benchmark:
+    return Benchmark("mine", examples, own_scores)
+
+
 def test_means_are_of_the_rows_they_apply_to(pipeline, images, tmp_path: Path) -> None:
     everything = ("p:paris", "p:tower", "p:church", "p:bird")
     rows = [example("1", gold=everything), example("2", gold=("none",)), example("3", gold=())]
-    results = evaluate(pipeline, rows, images, tmp_path / "out")
+    results = evaluate(pipeline, asked(*rows), images, tmp_path / "out")
     assert results["n"] == 3
-    assert results["failures"] == 0
+    assert results["unscored"] == 0
     assert results["recall@1"] == results["recall@10"] == 0.5
     assert results["recall@1_stderr"] == pytest.approx(0.5)
     assert results["exact_match"] == 1.0
@@ -35,38 +40,39 @@ def test_means_are_of_the_rows_they_apply_to(pipeline, images, tmp_path: Path) -
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
 
 
-def test_a_picture_that_cannot_be_read_is_a_failure_and_counts_as_wrong(
+def test_a_picture_that_cannot_be_read_is_unscored_and_in_no_mean(
     pipeline, images, tmp_path: Path
 ) -> None:
     (images / "broken.png").write_bytes(b"not a picture")
     rows = [example("1"), example("2", image="broken.png")]
-    results = evaluate(pipeline, rows, images, tmp_path / "out")
-    assert (results["n"], results["failures"]) == (2, 1)
-    assert results["exact_match"] == 0.5
+    results = evaluate(pipeline, asked(*rows), images, tmp_path / "out")
+    assert (results["n"], results["unscored"]) == (2, 1)
+    assert (results["exact_match"], results["exact_match_n"]) == (1.0, 1)
+    assert results["unscored_reasons"] == {"InvalidImage": 1}
     lines = (tmp_path / "out" / "examples.jsonl").read_text().splitlines()
     assert "broken.png" in json.loads(lines[1])["failure"]
 
 
 def test_an_interrupted_run_goes_on(pipeline, generator, images, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    evaluate(pipeline, [example("1")], images, out)
+    evaluate(pipeline, asked(example("1")), images, out)
     with (out / "examples.jsonl").open("a") as file:
         file.write('{"id": "2", "half a li')
-    results = evaluate(pipeline, [example("1"), example("2")], images, out)
+    results = evaluate(pipeline, asked(example("1"), example("2")), images, out)
     assert results["n"] == 2
     assert len(generator.asked) == 2
     assert len((out / "examples.jsonl").read_text().splitlines()) == 2
 
 
 def test_another_run_is_not_mixed_in(pipeline, images, tmp_path: Path) -> None:
-    evaluate(pipeline, [example("1")], images, tmp_path / "out")
+    evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
     pipeline.passages_in_prompt = 1
     with pytest.raises(InvalidSettings, match="holds another run"):
-        evaluate(pipeline, [example("1")], images, tmp_path / "out")
+        evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
 
 
 def test_retrieval_alone_has_no_answer_scores(pipeline, images, tmp_path: Path) -> None:
-    results = evaluate(pipeline, [example("1")], images, tmp_path / "out", answer=False)
+    results = evaluate(pipeline, asked(example("1")), images, tmp_path / "out", answer=False)
     assert "exact_match" not in results
     assert "recall@5" in results
 

@@ -1,0 +1,244 @@
+"""The benchmarks by name: how each is read, and how answers to it are scored.
+
+A `Benchmark` is what `app.evaluate` measures. Its `answer_scores` gives official scores for one
+answer; `summary` gives what is official only over the whole benchmark.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from app.errors import UnknownBenchmark
+from corpus.benchmarks import evqa, infoseek, m2kr, okvqa
+from corpus.errors import DatasetNotFound
+from corpus.examples import read_examples
+from corpus.types import Example
+from generator.answers import contains, words
+
+Scores = dict[str, float]
+AnswerScores = Callable[[Any, str], Scores]
+Summary = Callable[[Mapping[str, str], Sequence[Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What is asked, and what counts as right.
+
+    Attributes:
+        name: with the split, for example "m2kr-okvqa/test".
+        examples: in order.
+        answer_scores: of an example and an answer; None where only retrieval is measured.
+        summary: of {id: answer} and the examples; None where means of scores are all there is.
+        notes: what a reader of the figures must know of this data.
+        headline: the score that papers report.
+    """
+
+    name: str
+    examples: Sequence[Example]
+    answer_scores: AnswerScores | None = None
+    summary: Summary | None = None
+    notes: tuple[str, ...] = ()
+    headline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A benchmark that can be named.
+
+    Attributes:
+        folder: its dataset's, under the data directory.
+        images: the folder of its pictures, under the data directory.
+        splits: the first is the default.
+        read: makes the benchmark of its folder and a split.
+    """
+
+    folder: str
+    images: str
+    splits: tuple[str, ...]
+    read: Callable[[Path, str], Benchmark]
+
+
+def own_scores(example: Example, answer: str) -> Scores:
+    """Return exact_match and contains, the scores of example files and the demo."""
+    return {
+        "exact_match": exact_match(answer, example.answers),
+        "contains": contains_match(answer, example.answers) if answer else 0.0,
+    }
+
+
+def exact_match(prediction: str, answers: Sequence[str]) -> float:
+    """Return 1.0 when the prediction has the words of an acceptable answer and no others.
+
+    Case, accents, punctuation and articles do not matter.
+    """
+    given = _without_articles(prediction)
+    return float(any(given == _without_articles(answer) for answer in answers))
+
+
+def contains_match(prediction: str, answers: Sequence[str]) -> float:
+    """Return 1.0 when an answer's words stand in the prediction, or the other way round."""
+    return float(any(contains(prediction, a) or contains(a, prediction) for a in answers))
+
+
+def read_okvqa(folder: Path, split: str) -> Benchmark:
+    """Return OK-VQA, with VQA accuracy in both variants."""
+    examples = okvqa.read_okvqa(folder, split)
+    notes = ["val and test of OK-VQA are the same 5,046 questions"] if split != "train" else []
+    gold = sum(bool(example.gold_passage_ids) for example in examples)
+    notes.append(f"{gold:,} of {len(examples):,} questions have gold passages (retriever_*.json)")
+    return Benchmark(
+        f"okvqa/{split}",
+        examples,
+        lambda example, answer: {
+            "vqa_accuracy": okvqa.vqa_accuracy(answer, example.answers),
+            "vqa_accuracy_lavis": okvqa.vqa_accuracy(answer, example.answers, "lavis"),
+        },
+        notes=tuple(notes),
+        headline="vqa_accuracy",
+    )
+
+
+def read_infoseek(folder: Path, split: str) -> Benchmark:
+    """Return InfoSeek, with the official two-split summary."""
+    return Benchmark(
+        f"infoseek/{split}",
+        infoseek.read_infoseek(folder, split),
+        lambda example, answer: {
+            "infoseek_accuracy": infoseek.score(answer, example.answer_eval, example.question_type)
+        },
+        infoseek.summary,
+        headline="final_score",
+    )
+
+
+def read_evqa(
+    folder: Path,
+    split: str,
+    *,
+    question_types: Sequence[str] = evqa.QUESTION_TYPES,
+    bem: evqa.Bem | None = None,
+) -> Benchmark:
+    """Return Encyclopedic-VQA; without BEM its score is the exact match alone, and named so."""
+    name = "evqa_exact_match" if bem is None else "evqa_accuracy"
+
+    def scores(example: evqa.EvqaExample, answer: str) -> Scores:
+        value = evqa.score(example.question, example.answers, answer, example.question_type, bem)
+        return {name: value, f"{name}[{example.question_type}]": value}
+
+    examples = evqa.read_evqa(_csv(folder, split), question_types)
+    gold = sum(bool(example.gold_passage_ids) for example in examples)
+    notes = [
+        f"{gold:,} of {len(examples):,} questions have gold passages: sections of the knowledge "
+        "base, indexed with --by section"
+    ]
+    if bem is None:
+        notes.append("without BEM: a lower bound of the official score")
+    return Benchmark(f"evqa/{split}", examples, scores, notes=tuple(notes), headline=name)
+
+
+def read_m2kr(name: str, folder: Path, split: str) -> Benchmark:
+    """Return one of M2KR's datasets, which measure retrieval."""
+    dataset = m2kr.DATASETS[name]
+    examples = list(m2kr.read_m2kr(folder, name, split))
+    notes = []
+    if same := m2kr.same_questions_as(folder, name, split):
+        notes.append(f"its {same} split has the same questions")
+    if doubled := sum(example.doubled_instruction for example in examples):
+        notes.append(
+            f"{doubled:,} questions had the instruction in them, as in files from before June "
+            "2024; it was taken off"
+        )
+    if empty := sum(bool(example.empty_answers) for example in examples):
+        notes.append(
+            f"{empty:,} questions have empty answers, which every passage contains; they are left "
+            "out of pseudo_recall"
+        )
+    headline = f"{dataset.metric}@{dataset.k}"
+    return Benchmark(f"m2kr-{name}/{split}", examples, notes=tuple(notes), headline=headline)
+
+
+_M2KR_IMAGES = {
+    "okvqa": "coco",
+    "llava": "coco",
+    "infoseek": "oven",
+    "oven": "oven",
+    "evqa": "evqa-images",
+}
+
+KNOWN = {
+    "okvqa": Known("okvqa", "coco", ("test", "val", "train"), read_okvqa),
+    "infoseek": Known("infoseek", "oven", ("val", "train"), read_infoseek),
+    "evqa": Known("evqa", "evqa-images", ("test", "val", "train"), read_evqa),
+    **{
+        f"m2kr-{name}": Known(
+            "m2kr",
+            _M2KR_IMAGES.get(name, f"m2kr-images/{dataset.config}"),
+            tuple(sorted(dataset.splits)),
+            partial(read_m2kr, name),
+        )
+        for name, dataset in m2kr.DATASETS.items()
+    },
+}
+
+
+def open_benchmark(
+    name: str,
+    split: str,
+    root: Path,
+    *,
+    data: Path | None = None,
+    images: Path | None = None,
+    limit: int | None = None,
+) -> tuple[Benchmark, Path]:
+    """Return a benchmark and the directory of its pictures.
+
+    Args:
+        name: one of KNOWN, or the path of an example file.
+        split: "" for the one that papers report.
+        root: the data directory.
+        data: the folder of its files, if not the one under `root`.
+        images: the directory of its pictures, if not the one under `root`; for an example file
+            that of the file.
+        limit: only so many examples, evenly spread.
+
+    Raises:
+        UnknownBenchmark: there is none of that name, or it has no such split.
+        DatasetNotFound, CorpusError: its files are missing or cannot be used.
+    """
+    path = Path(name)
+    if name not in KNOWN and path.is_file():
+        title = path.name.removesuffix(".gz").removesuffix(".jsonl")
+        benchmark = Benchmark(title, read_examples(path), own_scores)
+        pictures = images or path.parent
+    elif name not in KNOWN:
+        raise UnknownBenchmark(
+            f"{name} is neither a file nor a benchmark; benchmarks are {', '.join(KNOWN)}"
+        )
+    else:
+        found = KNOWN[name]
+        split = split or found.splits[0]
+        if split not in found.splits:
+            known = ", ".join(found.splits)
+            raise UnknownBenchmark(f"{name} has no split {split!r}; it has {known}")
+        benchmark = found.read(data or root / found.folder, split)
+        pictures = images or root / found.images
+    if limit is not None and limit < len(benchmark.examples):
+        step = len(benchmark.examples) / limit
+        chosen = [benchmark.examples[int(i * step)] for i in range(limit)]
+        benchmark = replace(benchmark, name=f"{benchmark.name}[{limit}]", examples=chosen)
+    return benchmark, pictures
+
+
+def _csv(folder: Path, split: str) -> Path:
+    for ending in ("", ".gz", ".zip"):
+        if (path := folder / f"{split}.csv{ending}").is_file():
+            return path
+    raise DatasetNotFound(
+        f"{folder / split}.csv does not exist; `kbvqa data status evqa` says where to get it"
+    )
+
+
+def _without_articles(text: str) -> list[str]:
+    return [word for word in words(text).split() if word not in ("a", "an", "the")]
