@@ -43,7 +43,7 @@ class Built:
 
 
 def build_index(
-    corpus: Path,
+    corpus: Path | Corpus,
     location: Path | str,
     checkpoint: Checkpoint,
     advance: Advance,
@@ -58,7 +58,7 @@ def build_index(
     """Index a corpus, going on where an earlier run stopped; only what is new is encoded.
 
     Args:
-        corpus: whatever `corpus.corpora.open_corpus` reads.
+        corpus: whatever `corpus.corpora.open_corpus` reads, or what it returned.
         location: a directory, or the URL of a collection.
         checkpoint: what embeds the passages.
         advance: told how many passages have been dealt with, and of how many.
@@ -77,7 +77,7 @@ def build_index(
         if ranks is not None and ranks.rank:
             write_corpus_together(None, (), encode, ranks)
             return None
-        source = open_corpus(corpus)
+        source = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
         made_from, bad = _fingerprint(source, checkpoint, pool_factor, skip_bad=skip_bad)
         if not swap and _is_finished(location, made_from, connection):
             if ranks is not None:

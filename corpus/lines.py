@@ -12,7 +12,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class JsonLines:
-    """Reads a .jsonl file of passages: {id, title, text} and what `Passage` may have besides.
+    """Reads a .jsonl file of passages: {id, text}, and what `Passage` has besides.
 
     Subclasses read other objects: they override `page`.
     """
@@ -45,11 +45,10 @@ class JsonLines:
         def field(name: str, required: bool = False) -> str:
             return text_field(self.path, line, record, name, required=required)
 
-        title, section = field("title", True), field("section")
         return Page(
             id=field("id", True),
-            title=title,
-            sections=(Section(section, field("text", True)),),
+            title=field("title", "title" in record),
+            sections=(Section(field("section"), field("text", True)),),
             url=field("url"),
             source=field("source"),
             entity=field("entity"),

@@ -3,7 +3,7 @@
     {"id": "...", "title": "...", "text": "...",
      "url": "...", "source": "...", "section": "...", "entity": "...", "language": "..."}
 
-The first three are required, the others optional; any other key is ignored.
+The id and the text are required, the others optional; any other key is ignored.
 """
 
 import gzip
@@ -28,7 +28,7 @@ def read_passages(path: Path) -> Iterator[Passage]:
     for line, record in read_records(path):
         passage = Passage(
             id=text_field(path, line, record, "id"),
-            title=text_field(path, line, record, "title"),
+            title=text_field(path, line, record, "title", required="title" in record),
             text=text_field(path, line, record, "text"),
             url=text_field(path, line, record, "url", required=False),
             source=text_field(path, line, record, "source", required=False),

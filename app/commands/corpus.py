@@ -30,6 +30,7 @@ def corpus_show(
     overlap: options.OverlapOption = None,
     tokenizer: options.TokenizerOption = None,
     title: options.TitleOption = None,
+    min_characters: options.MinCharactersOption = None,
     skip_bad: options.SkipBadOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -49,6 +50,7 @@ def corpus_show(
         overlap=overlap,
         tokenizer=tokenizer,
         title_prefix=title,
+        min_characters=min_characters,
     )
     from dataclasses import asdict
 

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from app import corpus_options as options
 from app.console import CheckpointOption, IndexOption, err, out, progress, settings_with
 
 app = typer.Typer(help="Build an index of passages, and look after it.", no_args_is_help=True)
@@ -28,14 +29,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 @app.command("build")
 def index_build(
-    corpus: Annotated[
-        Path,
-        typer.Argument(
-            help="Passages: .jsonl, .csv, parquet, a Wikipedia dump, a folder of .md..."
-        ),
-    ],
+    corpus: options.CorpusArgument,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
+    format_name: options.FormatOption = "",
+    split: options.SplitOption = "",
+    gs112k: options.Gs112kOption = False,
+    by: options.ByOption = None,
+    size: options.SizeOption = None,
+    overlap: options.OverlapOption = None,
+    tokenizer: options.TokenizerOption = None,
+    title: options.TitleOption = None,
+    min_characters: options.MinCharactersOption = None,
+    language: options.LanguageOption = None,
+    duplicates: options.DuplicatesOption = None,
+    workers: options.WorkersOption = 0,
     swap: Annotated[
         bool, typer.Option("--swap", help="Build anew beside the index; replace it at the end.")
     ] = False,
@@ -63,6 +71,8 @@ def index_build(
 
     \b
     kbvqa index build passages.jsonl --index my-index
+    kbvqa index build m2kr/OKVQA_passages --split test --index okvqa
+    kbvqa index build enwiki.xml.bz2 --by section --workers 2 --index wiki
     kbvqa index build passages.jsonl --index http://127.0.0.1:6333/passages --swap
     accelerate launch --cpu --num_processes 4 -m app.cli index build enwiki.xml.bz2 --index wiki
     """
@@ -74,12 +84,27 @@ def index_build(
     from retriever.index_settings import Cluster
 
     connection = replace(settings.connection, cluster=Cluster(shards, replicas))
+    source = options.named_corpus(
+        corpus,
+        format_name=format_name,
+        split=split,
+        only_train=gs112k,
+        workers=workers,
+        by=by,
+        size=size,
+        overlap=overlap,
+        tokenizer=tokenizer,
+        title_prefix=title,
+        min_characters=min_characters,
+        language=language,
+        duplicates=duplicates,
+    )
     with progress() as (say, advance):
         say("Loading the checkpoint")
         loaded = open_checkpoint(settings)
-        say(f"Indexing {corpus.name}")
+        say(f"Indexing {source.name}")
         built = build_index(
-            corpus,
+            source,
             settings.index_location,
             loaded,
             advance,
