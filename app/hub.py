@@ -7,9 +7,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    HfHubHTTPError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 from huggingface_hub.hf_api import RepoFile
 
 from app.errors import DamagedDownload, HubUnavailable, NotEnoughSpace
@@ -17,7 +21,8 @@ from corpus.datasets import Dataset, Hub, instructions
 from corpus.files import CHUNK
 
 _SPARE_BYTES = 1_000_000_000
-_HTTP_ERRORS = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled)
+# HTTPError is that of the hub client's own HTTP library: a refused or broken connection.
+_HUB_ERRORS = (HTTPError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled)
 
 Advance = Callable[[int, int], None]
 Say = Callable[[str], None]
@@ -65,7 +70,7 @@ def fetch(wanted: Dataset, root: Path, say: Say, advance: Advance) -> list[Path]
             _check_hash(folder / file.path, file)
             done += file.size
         advance(done, total)
-    except (*_HTTP_ERRORS, httpx.HTTPError) as exc:
+    except _HUB_ERRORS as exc:
         raise HubUnavailable(
             f"the hub cannot be reached, or does not give {wanted.hub.repo}: {_first_line(exc)}\n"
             f"{instructions(wanted, root)}"

@@ -1,0 +1,77 @@
+"""What of the paper's datasets is on disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app as cli
+from app.errors import DamagedDownload, HubUnavailable, NotEnoughSpace
+from app.hub import _check_space, check_stated_hashes, fetch
+from corpus.benchmarks.m2kr import DATASETS
+from corpus.datasets import ALL, dataset, instructions, missing_files
+from corpus.errors import DatasetNotFound
+from tests import benchmark_files as make
+
+
+def test_every_dataset_of_the_paper_is_there() -> None:
+    assert {f"m2kr-{name}" for name in DATASETS} < ALL.keys()
+    assert {"okvqa", "infoseek", "evqa", "evqa-kb", "wiki6m", "google-search"} < ALL.keys()
+    for wanted in ALL.values():
+        assert wanted.source.startswith(("http", "in "))
+        assert wanted.needs
+
+
+def test_missing_files_are_named_until_they_are_there(tmp_path: Path) -> None:
+    okvqa = dataset("okvqa")
+    assert len(missing_files(okvqa, tmp_path)) == 4
+    make.okvqa(tmp_path / "okvqa")
+    assert [pattern.partition("|")[0] for pattern in missing_files(okvqa, tmp_path)] == [
+        "OpenEnded_mscoco_train2014_questions.json",
+        "mscoco_train2014_annotations.json",
+    ]
+    make.okvqa(tmp_path / "okvqa", split="train2014")
+    assert missing_files(okvqa, tmp_path) == []
+    with pytest.raises(DatasetNotFound, match="'okvqb'"):
+        dataset("okvqb")
+
+
+def test_instructions_say_what_where_and_under_which_licence(tmp_path: Path) -> None:
+    text = instructions(dataset("m2kr-infoseek"), tmp_path)
+    assert str(tmp_path / "m2kr") in text
+    assert "Infoseek_data/*.parquet" in text
+    assert "Licence: MIT. Size: 3.5 GB" in text
+
+
+def test_status_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make.okvqa(tmp_path / "okvqa")
+    monkeypatch.setenv("KBVQA_DATA", str(tmp_path))
+    result = CliRunner().invoke(cli, ["data", "status", "--json"])
+    rows = json.loads(result.stdout)
+    assert rows.keys() == ALL.keys()
+    assert rows["okvqa"]["present"] is False
+    assert len(rows["okvqa"]["missing"]) == 2
+    assert rows["okvqa"]["folder"] == str(tmp_path / "okvqa")
+    brief = CliRunner().invoke(cli, ["data", "status"]).stdout
+    assert "2 of 4 files" in brief
+
+
+def test_space_is_checked_before_anything_is_fetched(tmp_path: Path) -> None:
+    _check_space(tmp_path, 1)
+    with pytest.raises(NotEnoughSpace, match=r"1000000\.0 GB .* KBVQA_DATA"):
+        _check_space(tmp_path, 10**15)
+
+
+def test_a_stated_hash_is_checked(tmp_path: Path) -> None:
+    path = tmp_path / "evqa-kb" / "encyclopedic_kb_wiki.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    with pytest.raises(DamagedDownload, match="36af1b67"):
+        check_stated_hashes(dataset("evqa-kb"), tmp_path, lambda done, total: None)
+    assert path.with_name("encyclopedic_kb_wiki.json.damaged").read_text() == "{}"
+
+
+def test_what_is_fetched_by_hand_says_so(tmp_path: Path) -> None:
+    with pytest.raises(HubUnavailable, match=r"the hub has no evqa\. Put these into"):
+        fetch(dataset("evqa"), tmp_path, lambda text: None, lambda done, total: None)
