@@ -67,16 +67,24 @@ class FLMRConfig:
                 f"{directory / CONFIG_NAME}: model_type is {raw.get('model_type')!r}, not 'flmr'. "
                 "Give an FLMR or PreFLMR checkpoint."
             )
+        _require_supported(directory / CONFIG_NAME, raw)
         known = {f.name for f in fields(cls)} - {"mapping_base_config"}
         values = {name: value for name, value in raw.items() if name in known}
         values["query_mask_input_ids_skip_list"] = tuple(
             values.get("query_mask_input_ids_skip_list", ())
         )
+        for name in ("text_config", "vision_config"):
+            values[name] = values.get(name) or {}
         config = cls(**values)
         base = config.transformer_mapping_config_base
         if config.use_transformer_mapping_network and base not in (None, BERT_BASE):
-            mapping = _read_json(directory / str(base) / CONFIG_NAME)
-            config = replace(config, mapping_base_config=mapping)
+            path = directory / str(base) / CONFIG_NAME
+            if not path.exists():
+                raise InvalidCheckpoint(
+                    f"{directory / CONFIG_NAME}: transformer_mapping_config_base is {base!r}, "
+                    f"which is not looked up anywhere. Put that model's config.json at {path}."
+                )
+            config = replace(config, mapping_base_config=_read_json(path))
         return config
 
     def save_pretrained(self, directory: Path) -> None:
@@ -113,6 +121,27 @@ class FLMRConfig:
         if layers is not None:
             base["num_hidden_layers"] = layers
         return BertConfig(**base)
+
+
+def _require_supported(path: Path, raw: dict[str, Any]) -> None:
+    """Refuse what cannot be computed exactly: text towers that are not BERT.
+
+    The bge-m3 variants (PreFLMR_ViT-L_ENCN) are XLM-RoBERTa with tokenizers of their own, and
+    their config.json has never been published in full: not enough to be exact.
+    """
+    text = raw.get("text_config") or {}
+    base = str(text.get("text_encoder_base_model") or BERT_BASE)
+    roberta = any(name in base.lower() for name in ("bge-m3", "xlm-r", "roberta"))
+    if roberta or text.get("model_type") == "xlm-roberta":
+        raise InvalidCheckpoint(
+            f"{path}: text_encoder_base_model {base!r} is not supported: only checkpoints whose "
+            "text encoder is BERT are. Use PreFLMR_ViT-B, -L or -G."
+        )
+    if text.get("projection_dim"):
+        raise InvalidCheckpoint(
+            f"{path}: text_config.projection_dim is {text['projection_dim']}; no released "
+            "checkpoint projects its text encoder's output, and this one is not supported."
+        )
 
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:

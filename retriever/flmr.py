@@ -5,14 +5,16 @@
     score   = maxsim(query, passage)
 
 The state-dict names are the released ones. Where query and passage share a tower,
-it exists once and keeps the `query_` name, as in the released files.
+it exists once and keeps the `query_` name, as in the released files. What is built
+follows from the config alone: nothing is looked up, and no remote code runs.
 
 Shapes: B queries or passages, L text tokens, R regions of interest, H text width,
 N patches, V pooled width, P prefix tokens, Q query tokens, D embedding dim.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from pathlib import Path
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +22,15 @@ from torch.nn import functional as F
 from transformers import BertModel
 
 from retriever.config import EFFICIENTNET, FLMRConfig
+from retriever.hub import resolve
 from retriever.mapping import MappingTransformer, PrefixMLP, all_ones_mask, init_weights
+from retriever.tokenization import PassageTokenizer, QueryTokenizer
 from retriever.vision import (
     CLIPVisionEncoder,
     EfficientNetVisionEncoder,
     VisionFeatures,
 )
+from retriever.weights import load_weights, save_weights, verified_revision
 
 Flags = bool | Sequence[bool]
 
@@ -37,31 +42,40 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.bert_model = BertModel(config.bert_config())
 
-    def forward(self, input_ids_BL: Tensor, attention_mask_BL: Tensor) -> Tensor:
+    def forward(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None) -> Tensor:
         """Return the last hidden states [B, L, H]."""
         output = self.bert_model(input_ids=input_ids_BL, attention_mask=attention_mask_BL)
         return cast(Tensor, output.last_hidden_state)
 
 
 class FLMRModel(nn.Module):
-    """The retriever's model. Build it with `retriever.checkpoint.load_model`.
+    """The retriever's model.
+
+        model = FLMRModel.from_pretrained("LinWeizheDragon/PreFLMR_ViT-L")
 
     Args:
         config: what the checkpoint's config.json says.
-        separator_id: id of the token that ends the instruction, from the query
-            tokenizer's vocabulary; None when the checkpoint masks no instruction.
-        punctuation_ids: ids of passage tokens that are not scored.
+        query_tokenizer: knows the id of the separator that ends the instruction; needed
+            where the config masks instructions.
+        passage_tokenizer: knows the ids of punctuation, which is not scored; needed where
+            the config masks punctuation.
     """
 
     def __init__(
         self,
         config: FLMRConfig,
-        separator_id: int | None = None,
-        punctuation_ids: Sequence[int] = (),
+        query_tokenizer: QueryTokenizer | None = None,
+        passage_tokenizer: PassageTokenizer | None = None,
     ) -> None:
         super().__init__()
-        self.config, self.separator_id = config, separator_id
-        self.punctuation_ids = tuple(sorted(set(punctuation_ids)))
+        self.config = config
+        self._tokenizers = query_tokenizer, passage_tokenizer
+        self.separator_id = None
+        if query_tokenizer is not None and config.mask_instruction_token is not None:
+            self.separator_id = query_tokenizer.separator_id(config.mask_instruction_token)
+        self.punctuation_ids: tuple[int, ...] = ()
+        if passage_tokenizer is not None and config.mask_punctuation:
+            self.punctuation_ids = tuple(sorted(set(passage_tokenizer.punctuation_ids)))
         hidden = config.bert_config().hidden_size
         self.query_text_encoder = TextEncoder(config)
         self.query_text_encoder_linear = nn.Linear(hidden, config.dim, bias=False)
@@ -89,10 +103,65 @@ class FLMRModel(nn.Module):
             self.transformer_mapping_network = MappingTransformer(mapping)
             self.transformer_mapping_output_linear = nn.Linear(mapping.hidden_size, config.dim)
 
+    @classmethod
+    def from_pretrained(cls, location: Path | str, revision: str | None = None) -> Self:
+        """Return the model of a checkpoint, in float32 on the CPU, ready for inference.
+
+        Args:
+            location: a directory as released, or a hub repository id.
+            revision: branch, tag or commit of the repository; None for the newest.
+
+        Raises:
+            InvalidCheckpoint: no such checkpoint, another architecture, a damaged file.
+            CheckpointMismatch: missing or unexpected weights, all of them listed.
+        """
+        directory = resolve(location, revision)
+        verified_revision(directory)
+        return cls.from_directory(directory)
+
+    @classmethod
+    def from_directory(cls, directory: Path) -> Self:
+        """Return the model in a directory whose files have been verified."""
+        config = FLMRConfig.from_pretrained(directory)
+        tokenizers = (
+            QueryTokenizer.from_pretrained(directory),
+            PassageTokenizer.from_pretrained(directory),
+        )
+        with torch.device("meta"):
+            model = cls(config, *tokenizers)
+        load_weights(model, config, directory)
+        return model.eval()
+
+    def save_pretrained(self, directory: Path | str) -> None:
+        """Write config, weights and tokenizers: `from_pretrained` gives the model back.
+
+        The layout and names are the released ones, which the public implementation reads.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.config.save_pretrained(directory)
+        self.query_tokenizer.save_pretrained(directory)
+        self.passage_tokenizer.save_pretrained(directory)
+        save_weights(self, directory)
+
+    @property
+    def query_tokenizer(self) -> QueryTokenizer:
+        """Return the tokenizer of queries."""
+        if self._tokenizers[0] is None:
+            raise ValueError("this model was built without its query tokenizer: give it one")
+        return self._tokenizers[0]
+
+    @property
+    def passage_tokenizer(self) -> PassageTokenizer:
+        """Return the tokenizer of passages."""
+        if self._tokenizers[1] is None:
+            raise ValueError("this model was built without its passage tokenizer: give it one")
+        return self._tokenizers[1]
+
     def encode_query(
         self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_features: Tensor | None = None,
         concat_text: Flags | None = None,
@@ -101,7 +170,8 @@ class FLMRModel(nn.Module):
         """Return query embeddings [B, Q, D]: unit rows, masked rows all zero.
 
         Args:
-            input_ids: [B, L], from `QueryTokenizer`.
+            input_ids: [B, L], from `QueryTokenizer`; None for a picture alone, which only
+                checkpoints without a mapping transformer can embed.
             attention_mask: [B, L].
             pixel_values: [B, 3, H, W], or [B, R, 3, H, W] for several regions.
             image_features: [B, V] or [B, R, V] pooled vectors in place of pixels, for
@@ -115,7 +185,13 @@ class FLMRModel(nn.Module):
         """
         if pixel_values is not None and image_features is not None:
             raise ValueError("give pixel_values or image_features, not both")
-        text_BLH = self.query_text_encoder(input_ids, attention_mask)
+        if (pixel_values is not None or image_features is not None) and (
+            not self.config.use_vision_encoder
+        ):
+            raise ValueError("this checkpoint has no vision encoder: ask without a picture")
+        text_BLH = None
+        if input_ids is not None:
+            text_BLH = self.query_text_encoder(input_ids, attention_mask)
         vision = None
         if pixel_values is not None:
             vision = self._see(self.query_vision_encoder, pixel_values)
@@ -130,8 +206,8 @@ class FLMRModel(nn.Module):
 
     def embed_query(
         self,
-        input_ids_BL: Tensor,
-        text_BLH: Tensor,
+        input_ids_BL: Tensor | None,
+        text_BLH: Tensor | None,
         vision: VisionFeatures | None,
         concat_text: Flags | None = None,
         concat_vision: Flags | None = None,
@@ -141,13 +217,15 @@ class FLMRModel(nn.Module):
         Training on cached features starts here; `encode_query` runs the towers first.
         """
         if concat_text is None:
-            concat_text = self.config.query_concat_output_from_text_encoder
+            concat_text = text_BLH is not None and self.config.query_concat_output_from_text_encoder
         if concat_vision is None:
             concat_vision = (
                 vision is not None and self.config.query_concat_output_from_vision_encoder
             )
         parts = []
         if concat_text is not False:
+            if text_BLH is None or input_ids_BL is None:
+                raise ValueError("concat_text needs a question: give input_ids")
             rows_BLD = self.query_text_encoder_linear(text_BLH)
             rows_BLD = rows_BLD * self.query_mask(input_ids_BL)[..., None]
             parts.append(_switch(rows_BLD, concat_text))
@@ -158,41 +236,69 @@ class FLMRModel(nn.Module):
             parts.append(_switch(rows_BND, concat_vision))
         if not parts:
             raise ValueError("a query needs text rows, visual rows or both")
-        return F.normalize(torch.cat(parts, dim=1), dim=-1)
+        # In float32 whatever the towers' dtype: a half has three digits.
+        return F.normalize(torch.cat(parts, dim=1).float(), dim=-1)
 
     def encode_passage(
         self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_features: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return passage embeddings [B, L, D] (unit rows) and which rows count, bool [B, L].
+        """Return passage embeddings [B, P, D] (unit rows) and which rows count, bool [B, P].
 
-        Passages with pictures put their prefix tokens in front of the text; the mapping
-        transformer is never used for passages.
+        A passage is text, a picture, or both: the picture's prefix tokens stand in front of
+        the text. The mapping transformer is never used for passages.
+
+        Args:
+            input_ids: [B, L], from `PassageTokenizer`; None for pictures alone.
+            attention_mask: [B, L].
+            pixel_values: [B, 3, H, W].
+            image_features: [B, V] pooled vectors in place of pixels.
+
+        Raises:
+            ValueError: inputs that exclude each other, or none at all.
         """
+        if pixel_values is not None and image_features is not None:
+            raise ValueError("give pixel_values or image_features, not both")
+        parts, masks = [], []
+        if pixel_values is not None or image_features is not None:
+            parts.append(self._passage_prefix(pixel_values, image_features))
+            masks.append(parts[0].new_ones(parts[0].shape[:2], dtype=torch.bool))
+        if input_ids is not None:
+            rows_BLD, mask_BL = self._passage_text(input_ids, attention_mask)
+            parts.append(rows_BLD)
+            masks.append(mask_BL)
+        if not parts:
+            raise ValueError("a passage needs input_ids, pixel_values or both")
+        return torch.cat(parts, dim=1), torch.cat(masks, dim=1)
+
+    def _passage_text(
+        self, input_ids: Tensor, attention_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         shared_text = not self.config.separate_query_and_context_text_encoder
         encoder = self.query_text_encoder if shared_text else self.context_text_encoder
-        text_BLH = encoder(input_ids, attention_mask)
-        rows_BLD, mask_BL = self.embed_passage(input_ids, text_BLH)
-        if pixel_values is None and image_features is None:
-            return rows_BLD, mask_BL
-        shared_vision = not self.config.separate_query_and_context_vision_encoder
-        if image_features is None:
-            tower = self.query_vision_encoder if shared_vision else self.context_vision_encoder
-            image_features = self._see(tower, cast(Tensor, pixel_values)).pooled_BV
-        project = self.query_vision_projection if shared_vision else self.context_vision_projection
-        prefix_BPD = F.normalize(_project_regions(project, image_features), dim=-1)
-        prefix_mask = torch.ones(prefix_BPD.shape[:2], dtype=torch.bool, device=mask_BL.device)
-        return torch.cat([prefix_BPD, rows_BLD], 1), torch.cat([prefix_mask, mask_BL], 1)
+        return self.embed_passage(input_ids, encoder(input_ids, attention_mask))
+
+    def _passage_prefix(self, pixels: Tensor | None, pooled: Tensor | None) -> Tensor:
+        """Return a picture's rows in front of a passage, [B, prefix, D]."""
+        if not self.config.use_vision_encoder:
+            raise ValueError("this checkpoint has no vision encoder: give no pictures")
+        shared = not self.config.separate_query_and_context_vision_encoder
+        if pooled is None:
+            tower = self.query_vision_encoder if shared else self.context_vision_encoder
+            pooled = self._see(tower, cast(Tensor, pixels)).pooled_BV
+        project = self.query_vision_projection if shared else self.context_vision_projection
+        return F.normalize(_project_regions(project, pooled).float(), dim=-1)
 
     def embed_passage(self, input_ids_BL: Tensor, text_BLH: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit rows [B, L, D] and mask [B, L] from the text encoder's output."""
         shared = not self.config.separate_query_and_context_text_encoder
         linear = self.query_text_encoder_linear if shared else self.context_text_encoder_linear
         mask_BL = self.passage_mask(input_ids_BL)
-        return F.normalize(linear(text_BLH) * mask_BL[..., None], dim=-1), mask_BL
+        rows_BLD = linear(text_BLH) * mask_BL[..., None]
+        return F.normalize(rows_BLD.float(), dim=-1), mask_BL
 
     def query_mask(self, input_ids_BL: Tensor) -> Tensor:
         """Return which query text rows count, bool [B, L].
@@ -205,8 +311,12 @@ class FLMRModel(nn.Module):
         skip = self.config.query_mask_input_ids_skip_list
         if skip:
             keep_BL &= all_ones_mask(input_ids_BL, skip)
-        if self.separator_id is None:
+        if self.config.mask_instruction_token is None:
             return keep_BL
+        if self.separator_id is None:
+            raise ValueError(
+                "the instruction cannot be masked: this model was built without its query tokenizer"
+            )
         first_B1 = (input_ids_BL == self.separator_id).int().argmax(1, keepdim=True).clamp(min=1)
         position_L = torch.arange(input_ids_BL.shape[1], device=input_ids_BL.device)
         return keep_BL & ((position_L < 2) | (position_L > first_B1))
@@ -216,13 +326,23 @@ class FLMRModel(nn.Module):
         mask_BL = input_ids_BL != 0
         if not self.config.mask_punctuation:
             return mask_BL
+        if not self.punctuation_ids:
+            raise ValueError(
+                "punctuation cannot be masked: this model was built without its passage tokenizer"
+            )
         return mask_BL & all_ones_mask(input_ids_BL, self.punctuation_ids)
 
-    def _map_vision(self, ids_BL: Tensor, text_BLH: Tensor, vision: VisionFeatures) -> Tensor:
+    def _map_vision(
+        self, ids_BL: Tensor | None, text_BLH: Tensor | None, vision: VisionFeatures
+    ) -> Tensor:
         """Return visual rows [B, R P (+ N), D], not yet normalised."""
         prefix_BPD = _project_regions(self.query_vision_projection, vision.pooled_BV)
         if not self.config.use_transformer_mapping_network:
             return prefix_BPD
+        if ids_BL is None or text_BLH is None:
+            raise ValueError(
+                "this checkpoint's patches attend to the question: give input_ids with the picture"
+            )
         if vision.pooled_BV.dim() == 3 and vision.pooled_BV.shape[1] > 1:
             raise ValueError(
                 f"{vision.pooled_BV.shape[1]} regions of interest: the mapping transformer "

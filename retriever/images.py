@@ -43,12 +43,14 @@ class ImageProcessor:
     resample: int = Image.Resampling.BICUBIC
 
     @classmethod
-    def from_pretrained(cls, directory: Path) -> "ImageProcessor":
+    def from_pretrained(cls, directory: Path | str) -> "ImageProcessor":
         """Return the processor that a checkpoint's preprocessor_config.json describes."""
-        path = directory / CONFIG_NAME
+        path = Path(directory) / CONFIG_NAME
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
             size = config["size"]
+            if isinstance(size, int):  # as older repositories write it
+                size = {"shortest_edge": size}
             crop = config.get("crop_size", size)
             if isinstance(crop, int):
                 crop = {"height": crop, "width": crop}
@@ -106,12 +108,9 @@ class ImageProcessor:
         resample = Image.Resampling(self.resample)
         if self.shortest_edge is None:
             return np.asarray(image.resize((width, height), resample))
-        scale = self.shortest_edge / min(image.size)
-        # The longer side is cut to whole pixels, as transformers does.
-        new_width, new_height = (
-            self.shortest_edge if side == min(image.size) else int(side * scale)
-            for side in image.size
-        )
+        # The longer side is cut to whole pixels, as transformers does: multiply, then divide.
+        shortest = min(image.size)
+        new_width, new_height = (int(self.shortest_edge * side / shortest) for side in image.size)
         resized = image.resize((new_width, new_height), resample)
         top, left = (resized.height - height) // 2, (resized.width - width) // 2
         # Pillow pads with black where the crop reaches outside the picture.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BertConfig
+from transformers.activations import ACT2FN
 
 
 class PrefixMLP(nn.Module):
@@ -38,7 +39,7 @@ class Projections(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.heads = config.num_attention_heads
+        self.heads, self.dropout = config.num_attention_heads, config.attention_probs_dropout_prob
         self.query = nn.Linear(config.hidden_size, config.hidden_size)
         self.key = nn.Linear(config.hidden_size, config.hidden_size)
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
@@ -50,7 +51,8 @@ class Projections(nn.Module):
             for t in (self.query(x_BNH), self.key(source_BLH), self.value(source_BLH))
         )
         mask = None if mask_BL is None else mask_BL[:, None, None, :].bool()
-        read_BhNd = F.scaled_dot_product_attention(q_BhNd, k_BhLd, v_BhLd, attn_mask=mask)
+        dropout = self.dropout if self.training else 0.0
+        read_BhNd = F.scaled_dot_product_attention(q_BhNd, k_BhLd, v_BhLd, mask, dropout)
         return read_BhNd.transpose(1, 2).flatten(2)
 
 
@@ -82,15 +84,16 @@ class Attention(nn.Module):
 
 
 class Intermediate(nn.Module):
-    """BERT's `intermediate` block: dense and GELU."""
+    """BERT's `intermediate` block: dense and the base's activation (GELU in BERT-base)."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
 
     def forward(self, x_BNH: Tensor) -> Tensor:
         """Return [B, N, intermediate]."""
-        return F.gelu(self.dense(x_BNH))
+        return cast(Tensor, self.activation(self.dense(x_BNH)))
 
 
 class MappingLayer(nn.Module):

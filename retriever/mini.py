@@ -19,13 +19,14 @@ import torch
 from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
-from retriever.checkpoint import CALIBRATION_NAME, WEIGHTS_NAME
+from retriever.checkpoint import CALIBRATION_NAME
 from retriever.config import EFFICIENTNET, FLMRConfig
 from retriever.efficientnet import convert_published_weights
 from retriever.errors import InvalidCheckpoint
 from retriever.images import ImageProcessor
 from retriever.text_vision import SETTINGS_NAME
 from retriever.tokenization import PassageTokenizer, QueryTokenizer
+from retriever.weights import WEIGHTS_NAME
 
 NAME = "kbvqa-mini"
 TRAINED_DIRECTORY = Path(__file__).parent / "kbvqa_mini"

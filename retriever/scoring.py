@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 # The similarity given to a masked passage token, as in the reference. Rows are unit norm, so no
 # real token is ever below it. It is finite on purpose: a passage without any token left scores
@@ -92,6 +93,57 @@ def maxsim_ragged(q_BQD: Tensor, rows_TD: Tensor, lengths_N: Tensor) -> Tensor:
         scores.append(_sum_tokens(best_nq.view(-1, B, Q)).T)
         start = stop
     return torch.cat(scores, dim=1)
+
+
+def aligned_scores(q_BQD: Tensor, p_NPD: Tensor, mask_NP: Tensor) -> Tensor:
+    """Return the scores [B, n] of each query with its own n = N / B passages.
+
+    Args:
+        q_BQD: query embeddings.
+        p_NPD: for the first query its gold passage and then its negatives, for the second ...
+        mask_NP: True where a passage token is real.
+
+    Raises:
+        ValueError: if N is not a multiple of B.
+    """
+    B, N = len(q_BQD), len(p_NPD)
+    if N == 0 or N % B:
+        raise ValueError(f"{N} passages for {B} queries: give each query as many")
+    n = N // B
+    own = (maxsim(q_BQD[i : i + 1], *_part(p_NPD, mask_NP, i * n, n)) for i in range(B))
+    return torch.cat(list(own))
+
+
+def contrastive_loss(
+    q_BQD: Tensor, p_NPD: Tensor, mask_NP: Tensor, *, in_batch: bool = True
+) -> Tensor:
+    """Return the loss that FLMR trains with, a scalar: cross entropy of MaxSim scores.
+
+    No temperature. In the batch, the passages of all queries compete, other queries' gold
+    passages and negatives alike (a passage that stands twice is not masked, as in the
+    reference); otherwise only a query's own.
+
+    Args:
+        q_BQD: query embeddings.
+        p_NPD: for the first query its gold passage and then its negatives, for the second ...
+        mask_NP: True where a passage token is real.
+        in_batch: whether passages of other queries are negatives too.
+
+    Raises:
+        ValueError: if N is not a multiple of B.
+    """
+    B, N = len(q_BQD), len(p_NPD)
+    if not in_batch:
+        scores_Bn = aligned_scores(q_BQD, p_NPD, mask_NP)
+        return F.cross_entropy(scores_Bn, scores_Bn.new_zeros(B, dtype=torch.long))
+    if N == 0 or N % B:
+        raise ValueError(f"{N} passages for {B} queries: give each query as many")
+    gold_B = torch.arange(0, N, N // B, device=q_BQD.device)
+    return F.cross_entropy(maxsim(q_BQD, p_NPD, mask_NP), gold_B)
+
+
+def _part(p_NPD: Tensor, mask_NP: Tensor, start: int, n: int) -> tuple[Tensor, Tensor]:
+    return p_NPD[start : start + n], mask_NP[start : start + n]
 
 
 def _score_tile(q_BQD: Tensor, p_NPD: Tensor, mask_NP: Tensor) -> Tensor:

@@ -34,7 +34,6 @@ from torch.nn import functional as F
 
 from corpus.demo import demo_images, demo_passages_path, demo_questions
 from corpus.passages import read_passages
-from retriever.checkpoint import build_model
 from retriever.flmr import FLMRModel
 from retriever.mini import (
     PASSAGE_TOKENS,
@@ -148,7 +147,7 @@ def new_model(seed: int) -> FLMRModel:
     """Return the small model with its towers' published weights, frozen."""
     torch.manual_seed(seed)
     vocab = base_vocabulary()
-    model = build_model(
+    model = FLMRModel(
         mini_config(),
         QueryTokenizer(vocab, QUERY_TOKENS),
         PassageTokenizer(vocab, PASSAGE_TOKENS),

@@ -1,0 +1,38 @@
+"""Where a checkpoint's files are: a local directory, or a hub repository fetched once."""
+
+from pathlib import Path
+
+from retriever.errors import InvalidCheckpoint
+
+# What a released repository holds beside its code, which is never run.
+_PATTERNS = ["*.json", "*.safetensors", "*/vocab.txt", "*/*.json"]
+
+
+def resolve(location: Path | str, revision: str | None = None) -> Path:
+    """Return the local directory of a checkpoint, downloading a hub repository if need be.
+
+    Args:
+        location: a directory, or a repository id such as LinWeizheDragon/PreFLMR_ViT-L.
+        revision: branch, tag or commit of the repository; None for the newest.
+
+    Raises:
+        InvalidCheckpoint: no such directory, or the hub did not give the repository.
+    """
+    path = Path(location)
+    if path.is_dir():
+        return path
+    if path.exists() or str(location).count("/") != 1 or str(location).startswith((".", "/")):
+        raise InvalidCheckpoint(
+            f"{location}: not a checkpoint directory. Give a directory with config.json, or a "
+            "hub repository id such as LinWeizheDragon/PreFLMR_ViT-L."
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(location), revision=revision, allow_patterns=_PATTERNS))
+    except Exception as exc:
+        raise InvalidCheckpoint(
+            f"{location}: no such directory, and the hub did not give it ({type(exc).__name__}). "
+            "Check the id and the connection, or download the repository elsewhere and give "
+            "its directory."
+        ) from exc
