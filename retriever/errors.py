@@ -5,6 +5,7 @@ RetrieverError
   CheckpointMismatch   its weights have other names or shapes than the model
   IndexNotReady        there is no finished index for this checkpoint and corpus: build one
   IndexUnavailable     there is one, and it cannot be used now: locked, disk full, damaged
+  CorpusTooLarge       it does not fit into the memory of the device
 """
 
 from collections.abc import Iterable
@@ -45,6 +46,10 @@ class IndexNotReady(RetrieverError):
 
 class IndexUnavailable(RetrieverError):
     """The index cannot be used now: in use by another process, disk full, or damaged."""
+
+
+class CorpusTooLarge(RetrieverError):
+    """The embeddings of the corpus do not fit into the memory of the device."""
 
 
 def _listed(label: str, names: tuple[str, ...]) -> str:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, fields
 
+from corpus.types import Passage
+
 
 @dataclass(frozen=True, slots=True)
 class PassageFilter:
@@ -31,3 +33,12 @@ class PassageFilter:
     def empty(self) -> bool:
         """Whether it restricts nothing."""
         return self == PassageFilter()
+
+    def __call__(self, passage: Passage) -> bool:
+        """Return whether a passage fulfils it."""
+        return (
+            (not self.sources or passage.source in self.sources)
+            and (not self.languages or passage.language in self.languages)
+            and passage.title.startswith(self.title_prefix)
+            and (self.ids is None or passage.id in self.ids)
+        )
