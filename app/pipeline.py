@@ -19,8 +19,8 @@ from generator.prompts import build_messages
 from retriever.encoder import Encoder
 from retriever.index import PassageIndex, SearchMode
 
-# The first stage's means lose 4.7 of 100 gold passages of things at 200 candidates, 1.7 at 1000.
-CANDIDATES = 1000
+# Finds 99.8 of 100 of the exact top ten passages of pictures of things: docs/index.md.
+CANDIDATES = 400
 
 
 @dataclass(frozen=True, slots=True)

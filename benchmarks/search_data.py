@@ -1,0 +1,63 @@
+"""Vectors for the benchmark of the index: real ones of kbvqa-mini, and more made from them.
+
+A folder of vectors holds passages-000000.npz, ... (ids, rows [T, D] float16, lengths) and
+queries.npz (rows, lengths); `python -m benchmarks.search prepare` writes one.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+
+SHARD = 1_024
+# Noise that leaves a cosine of 0.8 between a row and its copy.
+_NOISE = 0.75
+
+
+def real_count(folder: Path) -> int:
+    """Return how many passages were encoded."""
+    return sum(len(np.load(path)["lengths"]) for path in sorted(folder.glob("passages-*.npz")))
+
+
+def passages(folder: Path, count: int) -> Iterator[tuple[str, Rows]]:
+    """Yield ids and rows [P, D], a shard in memory at a time.
+
+    Beyond the real ones come copies of them with noise in every row.
+    """
+    made = 0
+    generation = 0
+    while True:
+        for path in sorted(folder.glob("passages-*.npz")):
+            shard = np.load(path)
+            rows, lengths, ids = shard["rows"].astype(np.float32), shard["lengths"], shard["ids"]
+            if generation:
+                rows = noisy(rows, seed=generation * 1_000_003 + made)
+            starts = np.concatenate([[0], np.cumsum(lengths)])
+            for i, id_ in enumerate(ids):
+                if made == count:
+                    return
+                yield f"{id_}#{generation}", rows[starts[i] : starts[i + 1]]
+                made += 1
+        generation += 1
+
+
+def queries(folder: Path, count: int, tokens: int) -> list[Rows]:
+    """Return queries of so many rows: 56 are real, for others rows are repeated with noise."""
+    stored = np.load(folder / "queries.npz")
+    rows = stored["rows"].reshape(len(stored["lengths"]), -1, stored["rows"].shape[-1])
+    chosen = rows[:: max(1, len(rows) // count)][:count]
+    if tokens == chosen.shape[1]:
+        return list(chosen)
+    wanted = np.arange(tokens) % chosen.shape[1]
+    return [noisy(query[wanted], seed=i) for i, query in enumerate(chosen)]
+
+
+def noisy(rows: Rows, seed: int) -> Rows:
+    """Return unit rows at a cosine of about 0.8 to the given ones."""
+    noise = np.random.default_rng(seed).standard_normal(rows.shape, dtype=np.float32)
+    moved = rows + noise * np.float32(_NOISE / np.sqrt(rows.shape[-1]))
+    result: Rows = moved / np.linalg.norm(moved, axis=-1, keepdims=True)
+    return result
