@@ -11,9 +11,8 @@ import contextlib
 import os
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -32,8 +31,17 @@ from retriever.engines.interface import (
     Store,
     Vector,
 )
-from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.errors import IndexUnavailable
 from retriever.filters import PassageFilter
+from retriever.index_builds import (
+    Location,
+    finished_build,
+    new_build,
+    next_build,
+    require_same,
+    store_at,
+    writing,
+)
 from retriever.index_record import (
     DEFAULT_STORAGE,
     Build,
@@ -42,13 +50,11 @@ from retriever.index_record import (
     Storage,
     content_hash,
 )
-from retriever.index_settings import DEFAULT_CONNECTION, Connection, is_url
+from retriever.index_settings import DEFAULT_CONNECTION, Connection
 
 __all__ = ["Fingerprint", "PassageFilter", "PassageIndex", "SearchMode", "Storage"]
 
 SearchMode = Literal["two-stage", "exact"]
-Location = Path | str
-
 _PAGE = 1_000  # payloads read at once
 _VECTOR_PAGE = 64  # passages read at once with their vectors: 64 x 512 x 128 floats are 16 MB
 _BATCH_ROWS = 4_096  # query rows sent at once
@@ -88,7 +94,7 @@ class PassageIndex:
             IndexUnavailable: if there is something at `location`, the disk is full, or the
                 server cannot be reached.
         """
-        if not _store(location, connection).vacant():
+        if not store_at(location, connection).vacant():
             raise IndexUnavailable(f"{location} is not empty: choose another place")
         return cls.create_or_resume(location, fingerprint, storage, connection)
 
@@ -110,16 +116,18 @@ class PassageIndex:
             IndexUnavailable: if another process is writing it, the place holds something else,
                 the disk is full, or the server cannot be reached.
         """
-        store = _store(location, connection)
-        with _writer(store) as keep:
+        store = store_at(location, connection)
+        with writing(store) as keep:
             if store.vacant():
-                build = _new_build(store, Record(), fingerprint, storage)
+                build = new_build(store, Record(), fingerprint, storage)
                 index = cls(store, build, store.open_for_writing(build), complete=False)
                 keep()
                 return index
             record = store.read()
-            build = record.building if record.building is not None else _finished(store, record)
-            _require_same(store, build, fingerprint)
+            build = (
+                record.building if record.building is not None else finished_build(store, record)
+            )
+            require_same(store, build, fingerprint)
             if record.building is not None:
                 index = cls(store, build, store.open_for_writing(build), complete=False)
                 keep()
@@ -153,10 +161,10 @@ class PassageIndex:
             IndexNotReady: if the index has other embeddings or storage, and `fresh` is not set.
             IndexUnavailable: as for `create_or_resume`.
         """
-        store = _store(location, connection)
-        with _writer(store) as keep:
+        store = store_at(location, connection)
+        with writing(store) as keep:
             record = Record() if store.vacant() else store.read()
-            build = _next_build(store, record, fingerprint, storage, fresh)
+            build = next_build(store, record, fingerprint, storage, fresh)
             index = cls(store, build, store.open_for_writing(build), complete=False)
             keep()
             return index
@@ -180,13 +188,13 @@ class PassageIndex:
             IndexUnavailable: if it is damaged, or the server cannot be used.
         """
         with contextlib.ExitStack() as on_error:
-            store = _store(location, connection)
+            store = store_at(location, connection)
             on_error.callback(store.close)
             record = store.read()
             while True:
-                build = _finished(store, record)
+                build = finished_build(store, record)
                 if expected is not None:
-                    _require_same(store, build, expected)
+                    require_same(store, build, expected)
                 try:
                     index = cls(store, build, store.open_for_search(build), complete=True)
                 except IndexUnavailable:
@@ -486,83 +494,6 @@ class PassageIndex:
     def _point(self, passage: Passage, p_PD: Vector) -> Point:
         payload = asdict(passage) | {CONTENT: content_hash(passage), ROWS: len(p_PD)}
         return Point(self._point_id(passage.id), passage_vectors(p_PD), payload)
-
-
-def _store(location: Location, connection: Connection) -> Store:
-    """Return the store at a location. Qdrant's clients are imported here, and only when used."""
-    if is_url(location):
-        from retriever.engines.server import ServerStore
-
-        return ServerStore(str(location), connection)
-    from retriever.engines.embedded import DirectoryStore
-
-    return DirectoryStore(Path(location))
-
-
-@contextlib.contextmanager
-def _writer(store: Store) -> Iterator[Callable[[], object]]:
-    """Hold the store's lock; give it up at the end, unless the yielded function was called."""
-    store.lock()
-    with contextlib.ExitStack() as on_end:
-        on_end.callback(store.close)
-        yield on_end.pop_all
-
-
-def _new_build(
-    store: Store, record: Record, fingerprint: Fingerprint, storage: Storage, base: str = ""
-) -> Build:
-    build = Build(fingerprint, storage, base=base)
-    build = replace(build, place=store.new_place(build, record))
-    store.begin(record, build)
-    return build
-
-
-def _next_build(
-    store: Store, record: Record, wanted: Fingerprint, storage: Storage | None, fresh: bool
-) -> Build:
-    """Return the build that an update writes: the one under way, or a new one."""
-    building, finished = record.building, record.finished
-    if building is not None and (finished is None or fresh == (not building.base)):
-        same = not building.fingerprint.difference(wanted, ignore_corpus=True)
-        if same and storage in (None, building.storage):
-            # The points' ids hang on the name of the corpus: it stays.
-            corpus = building.fingerprint.corpus
-            build = replace(building, fingerprint=replace(wanted, corpus=corpus))
-            if build != building:
-                store.begin(record, build)
-            return build
-    if finished is None or fresh:
-        if building is not None and not fresh and finished is None:
-            _require_same(store, building, wanted, ignore_corpus=True)
-        return _new_build(store, record, wanted, storage or DEFAULT_STORAGE)
-    _require_same(store, finished, wanted, ignore_corpus=True)
-    if storage not in (None, finished.storage):
-        raise IndexNotReady(
-            f"the index at {store.location} is stored as {finished.storage}, not {storage}: "
-            f"build it anew with {store.advice()[:-1]} --swap`"
-        )
-    wanted = replace(wanted, corpus=finished.fingerprint.corpus)
-    return _new_build(store, record, wanted, finished.storage, base=finished.place)
-
-
-def _finished(store: Store, record: Record) -> Build:
-    if record.finished is None:
-        raise IndexNotReady(
-            f"the index at {store.location} is not finished: run {store.advice()}, "
-            "which goes on where it stopped"
-        )
-    return record.finished
-
-
-def _require_same(
-    store: Store, build: Build, expected: Fingerprint, *, ignore_corpus: bool = False
-) -> None:
-    """Raise IndexNotReady if a build was made from something other than `expected`."""
-    if difference := build.fingerprint.difference(expected, ignore_corpus=ignore_corpus):
-        raise IndexNotReady(
-            f"the index at {store.location} was made from something else: {difference}. "
-            f"Remove it, or choose another place, and run {store.advice()}"
-        )
 
 
 def passage_of(point: Point | Scored) -> Passage:

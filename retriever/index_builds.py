@@ -1,0 +1,95 @@
+"""Which build of an index is opened, gone on with, or begun.
+
+A location has at most one finished build, which is searched, and one under way.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from retriever.engines.interface import Store
+from retriever.errors import IndexNotReady
+from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Record, Storage
+from retriever.index_settings import Connection, is_url
+
+Location = Path | str
+
+
+def store_at(location: Location, connection: Connection) -> Store:
+    """Return the store at a location. Qdrant's clients are imported here, and only when used."""
+    if is_url(location):
+        from retriever.engines.server import ServerStore
+
+        return ServerStore(str(location), connection)
+    from retriever.engines.embedded import DirectoryStore
+
+    return DirectoryStore(Path(location))
+
+
+@contextlib.contextmanager
+def writing(store: Store) -> Iterator[Callable[[], object]]:
+    """Hold the store's lock; give it up at the end, unless the yielded function was called."""
+    store.lock()
+    with contextlib.ExitStack() as on_end:
+        on_end.callback(store.close)
+        yield on_end.pop_all
+
+
+def new_build(
+    store: Store, record: Record, fingerprint: Fingerprint, storage: Storage, base: str = ""
+) -> Build:
+    """Return a build that is recorded as under way."""
+    build = Build(fingerprint, storage, base=base)
+    build = replace(build, place=store.new_place(build, record))
+    store.begin(record, build)
+    return build
+
+
+def next_build(
+    store: Store, record: Record, wanted: Fingerprint, storage: Storage | None, fresh: bool
+) -> Build:
+    """Return the build that an update writes: the one under way, or a new one."""
+    building, finished = record.building, record.finished
+    if building is not None and (finished is None or fresh == (not building.base)):
+        same = not building.fingerprint.difference(wanted, ignore_corpus=True)
+        if same and storage in (None, building.storage):
+            # The points' ids hang on the name of the corpus: it stays.
+            corpus = building.fingerprint.corpus
+            build = replace(building, fingerprint=replace(wanted, corpus=corpus))
+            if build != building:
+                store.begin(record, build)
+            return build
+    if finished is None or fresh:
+        if building is not None and not fresh and finished is None:
+            require_same(store, building, wanted, ignore_corpus=True)
+        return new_build(store, record, wanted, storage or DEFAULT_STORAGE)
+    require_same(store, finished, wanted, ignore_corpus=True)
+    if storage not in (None, finished.storage):
+        raise IndexNotReady(
+            f"the index at {store.location} is stored as {finished.storage}, not {storage}: "
+            f"build it anew with {store.advice()[:-1]} --swap`"
+        )
+    wanted = replace(wanted, corpus=finished.fingerprint.corpus)
+    return new_build(store, record, wanted, finished.storage, base=finished.place)
+
+
+def finished_build(store: Store, record: Record) -> Build:
+    """Return the build that is searched; IndexNotReady if there is none yet."""
+    if record.finished is None:
+        raise IndexNotReady(
+            f"the index at {store.location} is not finished: run {store.advice()}, "
+            "which goes on where it stopped"
+        )
+    return record.finished
+
+
+def require_same(
+    store: Store, build: Build, expected: Fingerprint, *, ignore_corpus: bool = False
+) -> None:
+    """Raise IndexNotReady if a build was made from something other than `expected`."""
+    if difference := build.fingerprint.difference(expected, ignore_corpus=ignore_corpus):
+        raise IndexNotReady(
+            f"the index at {store.location} was made from something else: {difference}. "
+            f"Remove it, or choose another place, and run {store.advice()}"
+        )
