@@ -13,10 +13,14 @@ from generator.interface import Generator
 from generator.reader import EmbeddedReader, prepare_reader
 from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.encoder import Encoder, best_device
-from retriever.errors import IndexNotReady
+from retriever.errors import CorpusTooLarge, IndexNotReady
+from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 from retriever.mini import assemble
+
+# Passages up to which evaluation scores every one: 300,000 of 120 tokens take 9 GB as float16.
+EXACT_UP_TO = 300_000
 
 Say = Callable[[str], None]
 Advance = Callable[[int, int], None]
@@ -66,10 +70,38 @@ def open_index(
     return index
 
 
+def open_exact(index: PassageIndex, say: Say) -> ExactSearcher | None:
+    """Return the corpus in memory, where it is small enough to fit; else None.
+
+    Evaluation searches it: no gold passage is lost to the choice of candidates.
+    """
+    if index.count > EXACT_UP_TO:
+        return None
+    say("Reading the embeddings into memory")
+    try:
+        return ExactSearcher.load(index, best_device())
+    except CorpusTooLarge as exc:
+        say(f"Searching the index: {exc}")
+        return None
+
+
 def open_pipeline(
-    settings: Settings, say: Say, *, retrieval: bool = True, answer: bool = True
+    settings: Settings,
+    say: Say,
+    *,
+    retrieval: bool = True,
+    answer: bool = True,
+    exact: bool = False,
 ) -> Pipeline:
-    """Return the pipeline with the components that are asked for."""
+    """Return the pipeline with the components that are asked for.
+
+    Args:
+        settings: say which.
+        say: told what is being loaded.
+        retrieval: whether passages are found.
+        answer: whether answers are written.
+        exact: search every passage in memory where the corpus fits, as evaluation does.
+    """
     checkpoint = open_checkpoint(settings)
     index = None
     if retrieval:
@@ -80,6 +112,7 @@ def open_pipeline(
         open_generator(settings, say) if answer else None,
         passages_in_prompt=settings.passages_in_prompt,
         max_question_characters=settings.max_question_characters,
+        exact=open_exact(index, say) if exact and index is not None else None,
     )
 
 

@@ -243,6 +243,7 @@ def _run_record(
         "corpus_sha256": index.corpus_sha256 if index else None,
         "passages": index.passages if index else 0,
         "depth": depth,
+        "search": "exact" if pipeline.exact is not None else "two-stage",
         "generator": pipeline.generator.name if pipeline.generator and answer else None,
         "passages_in_prompt": pipeline.passages_in_prompt,
         "kbvqa": version("kbvqa"),

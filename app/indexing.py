@@ -14,6 +14,7 @@ from retriever.clusters import Rows, pool_tokens
 from retriever.encoder import Encoder
 from retriever.errors import IndexNotReady
 from retriever.index import Fingerprint, PassageIndex, Storage
+from retriever.index_record import Build
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 from retriever.indexing import (
     Encode,
@@ -34,11 +35,13 @@ class Built:
     Attributes:
         fingerprint: what it is made from.
         report: what was done to make it so.
+        count: how many passages it holds.
         bad: records of the corpus that could not be read, as messages.
     """
 
     fingerprint: Fingerprint
     report: Report
+    count: int
     bad: tuple[str, ...] = ()
 
 
@@ -79,15 +82,18 @@ def build_index(
             return None
         source = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
         made_from, bad = _fingerprint(source, checkpoint, pool_factor, skip_bad=skip_bad)
-        if not swap and _is_finished(location, made_from, connection):
+        build = None if swap else _finished(location, made_from, connection)
+        if build is not None and not (prune and build.kept):
             if ranks is not None:
                 ranks.scatter([None] * ranks.size)
             advance(made_from.passages, made_from.passages)
-            return Built(made_from, Report(unchanged=made_from.passages), bad)
+            unchanged = made_from.passages - build.skipped
+            report = Report(unchanged=unchanged, kept=build.kept)
+            return Built(made_from, report, build.passages, bad)
         with PassageIndex.update(location, made_from, storage, connection, fresh=swap) as index:
             report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
             index.finish(skipped=len(report.skipped), kept=report.kept)
-        return Built(made_from, report, bad)
+            return Built(made_from, report, index.count, bad)
 
 
 def _write(
@@ -156,9 +162,10 @@ def _fingerprint(
     return made_from, bad
 
 
-def _is_finished(location: Path | str, wanted: Fingerprint, connection: Connection) -> bool:
+def _finished(location: Path | str, wanted: Fingerprint, connection: Connection) -> Build | None:
+    """Return the finished build at a location, if it is made from what is wanted."""
     try:
-        with PassageIndex.open(location, wanted, connection):
-            return True
+        with PassageIndex.open(location, wanted, connection) as index:
+            return index.build
     except IndexNotReady:
-        return False
+        return None

@@ -17,6 +17,7 @@ from generator.answers import parse_answer
 from generator.interface import Generator
 from generator.prompts import build_messages
 from retriever.encoder import Encoder
+from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex, SearchMode
 
 # Finds 99.8 of 100 of the exact top ten passages of pictures of things: docs/index.md.
@@ -70,6 +71,7 @@ class Pipeline:
         generator: writes answers; None when only retrieval is asked for.
         passages_in_prompt: how many of the hits the generator reads.
         max_question_characters: longer questions are refused.
+        exact: the corpus in memory, searched instead of the index; None for the index.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class Pipeline:
         *,
         passages_in_prompt: int = 3,
         max_question_characters: int = 500,
+        exact: ExactSearcher | None = None,
     ) -> None:
         self.encoder, self.index, self.generator = encoder, index, generator
+        self.exact = exact
         self.passages_in_prompt = passages_in_prompt
         self.max_question_characters = max_question_characters
 
@@ -99,7 +103,8 @@ class Pipeline:
         with _timed(timings, "encode"):
             encoded = self.encoder.encode_queries([query])[0]
         with _timed(timings, "search"):
-            hits = self.index.search(encoded.rows_QD, top_k, mode=mode, candidates=CANDIDATES)
+            searcher = self.exact or self.index
+            hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=CANDIDATES)
         threshold = self.encoder.checkpoint.unsure_below
         unsure = threshold is not None and (not hits or hits[0].score < threshold)
         return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings)

@@ -75,7 +75,9 @@ def evaluate_run(
     from corpus.image_store import ImageCache
 
     with progress() as (say, advance):
-        pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=answer)
+        pipeline = open_pipeline(
+            settings, say, retrieval=not no_retrieval, answer=answer, exact=True
+        )
         cache = None
         if image_cache is not None:
             processor = pipeline.encoder.checkpoint.image_processor
@@ -117,7 +119,7 @@ def evaluate_demo_command(
 
     settings = settings_with(None, checkpoint)
     with progress() as (say, advance):
-        pipeline = open_pipeline(settings, say, answer=not no_answer)
+        pipeline = open_pipeline(settings, say, answer=not no_answer, exact=True)
         evaluate_demo(pipeline, output, say, advance, answer=not no_answer)
     calibration = calibrate(output)
     text = json.dumps(calibration, indent=2) + "\n"

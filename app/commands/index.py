@@ -277,9 +277,8 @@ def _storage(tokens: str | None, quantization: str | None) -> Any:
 
 
 def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> None:
-    made, report = built.fingerprint, built.report
-    count = made.passages - len(report.skipped) + report.kept
-    out.print(f"{count:,} passages in {location}, made with {checkpoint}", soft_wrap=True)
+    report = built.report
+    out.print(f"{built.count:,} passages in {location}, made with {checkpoint}", soft_wrap=True)
     out.print(
         f"{report.written:,} encoded and written, {report.unchanged:,} there already, "
         f"{report.deleted:,} deleted",

@@ -4,12 +4,15 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from app import components
+from app.components import open_exact
 from app.errors import InvalidQuestion
 from app.pipeline import Pipeline, Result, Retrieval
 from corpus.types import Query
 from generator.errors import GeneratorUnavailable
 from generator.prompts import Message
 from retriever.encoder import Encoder
+from retriever.errors import CorpusTooLarge
 from tests.golden_cases import golden_image
 
 QUERY = Query("What is the capital of France?", golden_image("img0"))
@@ -102,3 +105,32 @@ def test_two_stage_and_exact_search_agree_when_everything_is_a_candidate(pipelin
     two_stage = pipeline.retrieve(QUERY, 4, mode="two-stage").hits
     exact = pipeline.retrieve(QUERY, 4, mode="exact").hits
     assert [hit.passage.id for hit in two_stage] == [hit.passage.id for hit in exact]
+
+
+def test_evaluation_finds_every_passage_that_the_index_would(pipeline: Pipeline) -> None:
+    assert pipeline.index is not None
+    said: list[str] = []
+    exact = open_exact(pipeline.index, said.append)
+    assert exact is not None and exact.count == pipeline.index.count
+    in_memory = Pipeline(pipeline.encoder, pipeline.index, None, exact=exact)
+    found = in_memory.retrieve(QUERY, 3).hits
+    assert [hit.passage for hit in found] == [
+        hit.passage for hit in pipeline.retrieve(QUERY, 3, mode="exact").hits
+    ]
+
+
+def test_a_corpus_too_large_for_memory_is_searched_in_the_index(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pipeline.index is not None
+    monkeypatch.setattr(components, "EXACT_UP_TO", 2)
+    assert components.open_exact(pipeline.index, lambda message: None) is None
+    monkeypatch.undo()
+
+    def refuse(*args: object) -> None:
+        raise CorpusTooLarge("it takes 9 GB")
+
+    monkeypatch.setattr(components.ExactSearcher, "load", refuse)
+    said: list[str] = []
+    assert components.open_exact(pipeline.index, said.append) is None
+    assert "9 GB" in said[-1]

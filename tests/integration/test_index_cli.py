@@ -1,0 +1,182 @@
+"""`kbvqa index` as a user runs it, on a directory and on a server."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from app.cli import app
+from corpus.errors import KbvqaError
+from corpus.passages import write_passages
+from corpus.types import Passage
+from retriever.index import PassageIndex
+from retriever.index_settings import Connection
+from tests.golden_cases import GOLDEN
+from tests.integration.qdrant_server import StandIn
+
+CHECKPOINT = str(GOLDEN / "B_preflmr")
+PASSAGES = [
+    Passage(f"p{i}", f"Thing {i}", f"Thing {i} is a thing that lives in town {i}.", source="made")
+    for i in range(12)
+]
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("KBVQA_") and not name.startswith("KBVQA_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KBVQA_CHECKPOINT", CHECKPOINT)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def kbvqa(*arguments: object, ok: bool = True) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if ok:
+        assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+def corpus(folder: Path, passages: list[Passage]) -> Path:
+    write_passages(folder / "corpus.jsonl", passages)
+    return folder / "corpus.jsonl"
+
+
+def info(location: object) -> dict[str, object]:
+    shown = kbvqa("index", "info", "--json", "--index", location).stdout
+    facts: dict[str, object] = json.loads(shown)
+    return facts
+
+
+@pytest.fixture(params=["directory", "server"])
+def location(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    if request.param == "directory":
+        return str(tmp_path / "index")
+    server: StandIn = request.getfixturevalue("stand_in")
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(server.grpc_port))
+    return f"{server.url}/things"
+
+
+def test_a_corpus_that_changes(location: str, tmp_path: Path) -> None:
+    built = kbvqa("index", "build", corpus(tmp_path, PASSAGES), "--index", location)
+    assert "12 passages in" in built.stdout and "12 encoded and written, 0 there" in built.stdout
+    facts = info(location)
+    assert (facts["count"], facts["corpus"], facts["tokens"]) == (12, "corpus", "float16")
+    assert "12 passages, nothing wrong" in kbvqa("index", "verify", "--index", location).stdout
+
+    again = kbvqa("index", "build", corpus(tmp_path, PASSAGES), "--index", location)
+    assert "0 encoded and written, 12 there already" in again.stdout
+
+    changed = [replace(PASSAGES[0], text="Thing 0 moved to another town."), *PASSAGES[1:9]]
+    report = tmp_path / "report.json"
+    options = ("--index", location, "--report", report)
+    updated = kbvqa("index", "build", corpus(tmp_path, changed), *options)
+    assert "1 encoded and written, 8 there already" in updated.stdout
+    assert "3 are not in the corpus (any more): --prune deletes them" in updated.stdout
+    written = json.loads(report.read_text())["report"]
+    assert (written["written"], written["unchanged"], written["kept"]) == (1, 8, 3)
+    assert info(location)["count"] == 12
+
+    pruned = kbvqa("index", "build", corpus(tmp_path, changed), "--index", location, "--prune")
+    assert "0 encoded and written, 9 there already, 3 deleted" in pruned.stdout
+    assert info(location)["count"] == 9
+
+    swapped = kbvqa(
+        *("index", "build", corpus(tmp_path, changed), "--index", location),
+        *("--swap", "--tokens", "float32", "--pool", "2"),
+    )
+    assert "9 encoded and written" in swapped.stdout
+    facts = info(location)
+    assert (facts["tokens"], facts["pool_factor"], facts["count"]) == ("float32", 2, 9)
+    refused = kbvqa("index", "build", corpus(tmp_path, changed), "--index", location, ok=False)
+    assert isinstance(refused.exception, KbvqaError)
+    assert "pool_factor is 2 in the index and 1 here" in str(refused.exception)
+
+
+def test_copying_to_a_server_and_a_snapshot(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(stand_in.grpc_port))
+    there = f"{stand_in.url}/things"
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES), "--index", tmp_path / "index")
+    copied = kbvqa("index", "copy", tmp_path / "index", there)
+    assert "12 passages copied to" in copied.stdout
+    kbvqa("index", "verify", "--index", there)
+    kbvqa("index", "copy", there, tmp_path / "back")
+    assert info(tmp_path / "back")["corpus_sha256"] == info(there)["corpus_sha256"]
+    snapshot = kbvqa("index", "snapshot", "--index", there)
+    assert snapshot.stdout.strip() == "things-1/things-1-2026.snapshot"
+    refused = kbvqa("index", "snapshot", "--index", tmp_path / "index", ok=False)
+    assert refused.exit_code == 2 and "a directory has no snapshots" in refused.output
+
+
+def test_verify_fails_where_something_is_wrong(tmp_path: Path) -> None:
+    location = tmp_path / "index"
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES), "--index", location)
+    record = json.loads((location / "kbvqa-index.json").read_text())
+    record["finished"]["fingerprint"]["passages"] = 13
+    (location / "kbvqa-index.json").write_text(json.dumps(record))
+    result = kbvqa("index", "verify", "--index", location, ok=False)
+    assert result.exit_code == 1
+    assert "it holds 12 passages, its record says 13" in result.output
+
+
+def test_bad_records_are_named_or_skipped(tmp_path: Path) -> None:
+    path = corpus(tmp_path, PASSAGES)
+    path.write_text(path.read_text() + '{"id": "bad", "title": "t"}\n')
+    strict = kbvqa("index", "build", path, "--index", tmp_path / "index", ok=False)
+    assert "line 13, field 'text': missing" in str(strict.exception)
+    assert not (tmp_path / "index").exists()
+    lax = kbvqa("index", "build", path, "--index", tmp_path / "index", "--skip-bad")
+    assert "1 left out:" in lax.stdout and "line 13" in lax.stdout
+
+
+def test_plan(tmp_path: Path) -> None:
+    options = ("index", "plan", "--passages", 100_000, "--tokens-per-passage", 120)
+    plan = json.loads(kbvqa(*options, "--json").stdout)
+    assert plan["tokens"] == 100_000 * 120 * 128 * 2 and plan["nodes"] == 1
+    assert "tokens" in kbvqa(*options).stdout and "2.9 GiB" in kbvqa(*options).stdout
+    wrong = kbvqa(*options, "--tokens", "float8", ok=False)
+    assert wrong.exit_code == 2 and "float32, float16 or turbo4" in wrong.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["directory", "server"])
+def test_two_processes_build_one_index(
+    where: str, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [replace(PASSAGES[i % 12], id=f"q{i}", text=f"Number {i} in town.") for i in range(60)]
+    path = corpus(tmp_path, many)
+    location = str(tmp_path / "index") if where == "directory" else f"{stand_in.url}/things"
+    port = str(stand_in.grpc_port)
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"),
+        *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"),
+        *("--main_process_port", "0"),
+        *("-m", "app.cli", "index", "build", str(path), "--index", location),
+    ]
+    environment = {**os.environ, "KBVQA_QDRANT_GRPC_PORT": port, "HF_HUB_OFFLINE": "1"}
+    run = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count("60 encoded and written") == 1, "one process speaks"
+    kbvqa("index", "build", path, "--index", tmp_path / "alone")
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", port)
+    kbvqa("index", "verify", "--index", location)
+    connection = Connection(grpc_port=stand_in.grpc_port)
+    with (
+        PassageIndex.open(location, connection=connection) as ours,
+        PassageIndex.open(tmp_path / "alone") as theirs,
+    ):
+        assert ours.fingerprint == theirs.fingerprint
+        assert ours.content_hashes() == theirs.content_hashes()
