@@ -11,11 +11,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from app.settings import Settings, load_settings
 
@@ -58,6 +61,15 @@ def status() -> Iterator[Callable[[str], None]]:
         yield lambda message: shown.update(escape(message))
 
 
+class _RateColumn(ProgressColumn):
+    """So many a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate; nothing before there is one."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f}/s", style="progress.data.speed")
+
+
 @contextmanager
 def progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
     """Yield `say`, which names the current task, and `advance(done, total)` for its bar."""
@@ -66,6 +78,7 @@ def progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], Non
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=err,
