@@ -101,7 +101,7 @@ class Pipeline:
         query = self._checked(query)
         timings: dict[str, float] = {}
         with _timed(timings, "encode"):
-            encoded = self.encoder.encode_queries([query])[0]
+            encoded = self.encoder.encode_query(query)
         with _timed(timings, "search"):
             searcher = self.exact or self.index
             hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=CANDIDATES)

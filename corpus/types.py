@@ -33,6 +33,9 @@ class Passage:
     language: str = ""
 
 
+Box = tuple[int, int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A question about a picture.
@@ -41,11 +44,14 @@ class Query:
         question: the text, without any instruction.
         image: RGB, or None for a question without one.
         instruction: for checkpoints trained with instructions; "" for the checkpoint's own.
+        boxes: regions of interest that are looked at beside the whole picture, each (left,
+            upper, right, lower) in pixels; only FLMR checkpoints take them.
     """
 
     question: str
     image: Image | None = None
     instruction: str = ""
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,54 +1,85 @@
 """Queries and passages to late-interaction embeddings, in batches.
 
-Shapes: B queries, L text tokens, Q query rows, P passage rows, D embedding dim.
+Shapes: B queries, R pictures of a query, L text tokens, Q query rows, P passage rows,
+D embedding dim.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
 
 from corpus.types import Passage, Query
+from retriever.ahead import ahead
 from retriever.checkpoint import Checkpoint
 from retriever.efficientnet import EfficientNetLite0
+from retriever.images import crop_regions
+from retriever.microbatch import MicroBatcher
 from retriever.text_vision import TextVision
-from retriever.vision import EfficientNetVisionEncoder
+from retriever.tokenization import query_text
+from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
 
 # Passages are sorted by length within a window, so that a batch holds equals and little padding.
 WINDOW = 1024
-TOKENS_PER_BATCH = 4096
+# Tokens in a batch of passages, padding included, by device: what fills it (benchmarks/encode.py).
+TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 65_536}
 
 Embedding = NDArray[np.float32]  # [rows, D], unit rows
+OnCut = Callable[[Passage, int], None]
+
+logger = logging.getLogger(__name__)
 
 
 class EncodedQuery(NamedTuple):
-    """A query's embedding [Q, D], and what text-based vision wrote behind its question."""
+    """A query's embedding.
+
+    Attributes:
+        rows_QD: unit rows [Q, D], without those that are masked out.
+        seen: what text-based vision wrote behind the question; "" for nothing.
+        cut: tokens at the question's end that did not fit into the query; 0 when all did.
+    """
 
     rows_QD: Embedding
     seen: str
+    cut: int
 
 
 def best_device() -> torch.device:
-    """Return the GPU where there is one, else the CPU."""
+    """Return the GPU where there is one (this process's own under `accelerate launch`), or CPU."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        own = int(os.environ.get("LOCAL_RANK", "0"))
+        return torch.device("cuda", own % torch.cuda.device_count())
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
 
 
 class Encoder:
-    """A checkpoint on a device.
+    """A checkpoint on a device. Threads may share one.
 
     Args:
-        checkpoint: what `load_checkpoint` returned.
+        checkpoint: what `load_checkpoint` returned; its model moves to the device.
         device: default `best_device()`.
+        dtype: of weights and activations; default float16 on CUDA, else float32. Rows are
+            normalised in float32 whatever it is.
         instruction: put before every question, with a separator, for checkpoints
             trained with instructions (PreFLMR); None for the checkpoint's habit.
+        regions: pictures of a query that has boxes, the whole one among them: others are
+            left out, and the last is repeated where there are fewer (FLMR was measured
+            with 10). None takes what each query has.
+        compile_model: whether torch compiles the passage encoder first: minutes once, then
+            faster on GPUs.
+
+    Raises:
+        ValueError: the checkpoint masks instructions, and `instruction` is "".
     """
 
     # One of the instructions that PreFLMR was trained with on image-question queries.
@@ -59,90 +90,205 @@ class Encoder:
         checkpoint: Checkpoint,
         device: torch.device | None = None,
         instruction: str | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        regions: int | None = None,
+        compile_model: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self.device = device or best_device()
-        self.model = checkpoint.model.to(self.device)
-        separator = self.model.config.mask_instruction_token
-        if instruction is None and separator is not None:
-            instruction = self.INSTRUCTION
-        self._separator = separator
-        self.prefix = _prefix(instruction, separator) if instruction else ""
+        self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
+        self.model = checkpoint.model.to(self.device, self.dtype)
+        self.regions = regions
+        self._separator = self.model.config.mask_instruction_token
+        if self._separator is not None and instruction is not None and not instruction.strip():
+            raise ValueError(
+                f"this checkpoint masks all up to {self._separator!r}: give an instruction, or "
+                "None for the default one"
+            )
+        default = self.INSTRUCTION if self._separator is not None else ""
+        self._instruction = default if instruction is None else instruction
+        self._encode_passage = (
+            torch.compile(self.model.encode_passage, dynamic=True)
+            if compile_model
+            else self.model.encode_passage
+        )
+        self._batcher = MicroBatcher(self.encode_queries)
+        self._threads = ThreadPoolExecutor(thread_name_prefix="pictures")
 
     @property
     def dim(self) -> int:
         """Return D."""
         return self.model.config.dim
 
+    @property
+    def takes_regions(self) -> bool:
+        """Return whether queries may have boxes: FLMR's may, PreFLMR's may not."""
+        config = self.model.config
+        return config.use_vision_encoder and not config.use_transformer_mapping_network
+
+    def encode_query(self, query: Query) -> EncodedQuery:
+        """Return a query's embedding, made together with those other threads ask for just now.
+
+        Raises:
+            ValueError: as for `encode_queries`.
+        """
+        return self._batcher(query)
+
     @torch.inference_mode()
     def encode_queries(self, queries: Sequence[Query]) -> list[EncodedQuery]:
         """Return the queries' embeddings, without the rows that are masked out.
 
-        Queries with and without a picture may be mixed.
+        Queries with and without a picture, or with several regions of one, may be mixed.
+
+        Raises:
+            ValueError: an instruction leaves no room for the question; boxes that are not
+                in the picture, or that this checkpoint cannot take.
         """
+        pictures = [self._pictures(query) for query in queries]
         results: dict[int, EncodedQuery] = {}
-        for has_image in (True, False):
-            chosen = [i for i, q in enumerate(queries) if (q.image is not None) == has_image]
-            if chosen:
-                rows = self._encode_alike([queries[i] for i in chosen])
-                results.update(zip(chosen, rows, strict=True))
+        for count in sorted({len(p) for p in pictures}):
+            chosen = [i for i, p in enumerate(pictures) if len(p) == count]
+            rows = self._encode_alike([queries[i] for i in chosen], [pictures[i] for i in chosen])
+            results.update(zip(chosen, rows, strict=True))
         return [results[i] for i in range(len(queries))]
 
-    def _encode_alike(self, queries: Sequence[Query]) -> list[EncodedQuery]:
-        """Encode queries that all have a picture, or all have none."""
-        pixels, seen = None, [""] * len(queries)
-        images = [q.image for q in queries if q.image is not None]
-        vision = None
-        if images and self.model.config.use_vision_encoder:
-            pixels = self.checkpoint.image_processor(images).to(self.device)
-            tower = self.model.query_vision_encoder
-            if isinstance(tower, EfficientNetVisionEncoder):
-                maps = tower.vision_model(pixels)
-                vision = tower.neck(tower.grid_features(maps))
-                if self.checkpoint.text_vision is not None:
-                    seen = describe(tower.vision_model, maps[-1], self.checkpoint.text_vision)
-            else:
-                vision = tower(pixels)
-        texts = [self._text(q) + s for q, s in zip(queries, seen, strict=True)]
-        tokens = {k: v.to(self.device) for k, v in self.checkpoint.query_tokenizer(texts).items()}
+    def _pictures(self, query: Query) -> list[Image]:
+        """Return the query's pictures: the whole one, then its regions."""
+        if query.image is None or not self.model.config.use_vision_encoder:
+            return []
+        pictures = [query.image, *crop_regions(query.image, query.boxes)]
+        if query.boxes and self.regions is not None:
+            pictures = pictures[: self.regions]
+            pictures += [pictures[-1]] * (self.regions - len(pictures))
+        if len(pictures) > 1 and not self.takes_regions:
+            raise ValueError(
+                f"{len(query.boxes)} boxes: this checkpoint takes one picture a query. Ask "
+                "without boxes, or use an FLMR checkpoint."
+            )
+        return pictures
+
+    def _encode_alike(
+        self, queries: Sequence[Query], pictures: Sequence[Sequence[Image]]
+    ) -> list[EncodedQuery]:
+        """Encode queries that have the same number of pictures."""
+        vision, seen = self._see(pictures) if pictures[0] else (None, [""] * len(queries))
+        texts = [self._text(q, s) for q, s in zip(queries, seen, strict=True)]
+        rows = self.checkpoint.query_tokenizer.tokenize(texts)
+        cut = [self._overflow(query, row) for query, row in zip(queries, rows, strict=True)]
+        tokens = self._moved(self.checkpoint.query_tokenizer.batch(rows))
         text_BLH = self.model.query_text_encoder(tokens["input_ids"], tokens["attention_mask"])
-        rows_BQD = self.model.embed_query(tokens["input_ids"], text_BLH, vision)
+        rows_BQD = self.model.embed_query(tokens["input_ids"], text_BLH, vision).cpu()
         return [
-            EncodedQuery(_drop_zero_rows(row.float().cpu()), sentence.strip())
-            for row, sentence in zip(rows_BQD, seen, strict=True)
+            EncodedQuery(_drop_zero_rows(row), sentence.strip(), lost)
+            for row, sentence, lost in zip(rows_BQD, seen, cut, strict=True)
         ]
 
-    def _text(self, query: Query) -> str:
+    def _see(self, pictures: Sequence[Sequence[Image]]) -> tuple[VisionFeatures, list[str]]:
+        """Return the features of the pictures [B, (R,) V], and what a classifier names."""
+        flat = [picture for own in pictures for picture in own]
+        pixels = self._to_device(self.checkpoint.image_processor(flat, self._threads)).to(
+            self.dtype
+        )
+        tower, settings = self.model.query_vision_encoder, self.checkpoint.text_vision
+        seen = [""] * len(pictures)
+        if isinstance(tower, EfficientNetVisionEncoder):
+            maps = tower.vision_model(pixels)
+            vision = tower.neck(tower.grid_features(maps))
+            if settings is not None:
+                seen = describe(tower.vision_model, maps[-1], settings)
+        else:
+            vision = tower(pixels)
+        if len(pictures[0]) > 1:
+            shape = len(pictures), len(pictures[0])
+            vision = VisionFeatures(*(f.reshape(*shape, *f.shape[1:]) for f in vision))
+        return vision, seen
+
+    def _text(self, query: Query, seen: str) -> str:
         """Return a query's text: its own instruction counts where the checkpoint masks one."""
-        own = query.instruction and self._separator is not None
-        prefix = _prefix(query.instruction, self._separator) if own else self.prefix
-        return prefix + query.question
+        question = query.question + seen
+        if self._separator is None:
+            return query_text(self._instruction, question) if self._instruction else question
+        return query_text(query.instruction or self._instruction, question, self._separator)
+
+    def _overflow(self, query: Query, ids: list[int]) -> int:
+        """Return how many tokens of a question are cut off, and say so."""
+        tokenizer, separator = self.checkpoint.query_tokenizer, self.model.separator_id
+        limit = tokenizer.max_length
+        if len(ids) <= limit:
+            return 0
+        if separator is not None and separator not in ids[: limit - 2]:
+            raise ValueError(
+                f"the instruction {query.instruction or self._instruction!r} fills all {limit} "
+                "tokens of a query, and the question is lost: give a shorter instruction"
+            )
+        # What a classifier saw stands last, and may be lost in silence.
+        lost = max(len(tokenizer.tokenize([self._text(query, "")])[0]) - limit, 0)
+        if lost:
+            logger.warning(
+                "%d tokens at the end of the question %r were cut: it shares %d with the "
+                "instruction and markers. Ask shorter, or give a shorter instruction.",
+                *(lost, query.question, limit),
+            )
+        return lost
 
     def encode_passages(
-        self, passages: Iterable[Passage]
+        self, passages: Iterable[Passage], on_cut: OnCut | None = None
     ) -> Iterator[tuple[list[Passage], list[Embedding]]]:
         """Yield passages with their embeddings [P, D], batch by batch.
 
         Within a window of reading order, short ones come first. Masked rows (padding,
-        punctuation) are removed. A text longer than the tokenizer's limit is cut there.
+        punctuation) are removed. The next window is read and tokenised meanwhile.
+
+        Args:
+            passages: any number; a window of them is in memory.
+            on_cut: told of each text that is longer than the tokenizer's limit and cut
+                there, with its number of tokens. Default: a warning.
         """
-        source = iter(passages)
+        for window, batches in ahead(self._tokenized(iter(passages), on_cut or _warn)):
+            for positions, tokens in batches:
+                yield [window[i] for i in positions], self._encode_batch(tokens)
+
+    def _tokenized(
+        self, source: Iterator[Passage], on_cut: OnCut
+    ) -> Iterator[tuple[list[Passage], list[tuple[list[int], dict[str, Tensor]]]]]:
+        """Yield windows of passages with the batches they are encoded in."""
+        tokenizer = self.checkpoint.passage_tokenizer
+        budget = TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
         while window := list(islice(source, WINDOW)):
-            rows = self.checkpoint.passage_tokenizer.encode([p.text for p in window])
-            order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-            for batch in batches_by_length(order, [len(row) for row in rows]):
-                embeddings = self._encode_rows([rows[i] for i in batch])
-                yield [window[i] for i in batch], embeddings
+            rows = tokenizer.tokenize([p.text for p in window])
+            for passage, row in zip(window, rows, strict=True):
+                if len(row) > tokenizer.max_length:
+                    on_cut(passage, len(row))
+            rows = [tokenizer.cut(row) for row in rows]
+            lengths = [len(row) for row in rows]
+            order = sorted(range(len(rows)), key=lengths.__getitem__)
+            yield (
+                window,
+                [
+                    (positions, tokenizer.pad([rows[i] for i in positions]))
+                    for positions in batches_by_length(order, lengths, budget)
+                ],
+            )
 
     @torch.inference_mode()
-    def _encode_rows(self, rows: Sequence[list[int]]) -> list[Embedding]:
-        tokens = self.checkpoint.passage_tokenizer.pad(rows)
-        ids, attention = tokens["input_ids"], tokens["attention_mask"]
-        rows_BPD, mask_BP = self.model.encode_passage(
-            ids.to(self.device), attention.to(self.device)
-        )
-        pairs = zip(rows_BPD.float().cpu(), mask_BP.cpu(), strict=True)
+    def _encode_batch(self, tokens: dict[str, Tensor]) -> list[Embedding]:
+        rows_BPD, mask_BP = self._encode_passage(**self._moved(tokens))
+        pairs = zip(rows_BPD.cpu(), mask_BP.cpu(), strict=True)
         return [row[mask].numpy() for row, mask in pairs]
+
+    def _moved(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: self._to_device(tensor) for name, tensor in tokens.items()}
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        """Return the tensor on the device; from pinned memory the copy does not stop the host."""
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def _warn(passage: Passage, tokens: int) -> None:
+    logger.warning("passage %r has %d tokens: the last ones are not read", passage.id, tokens)
 
 
 def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[str]:
@@ -154,21 +300,18 @@ def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> li
     ]
 
 
-def _prefix(instruction: str, separator: str | None) -> str:
-    """Return an instruction with the separator that ends it, as the released evaluator does."""
-    return f"{instruction.strip().rstrip(':')}{separator or ':'} "
-
-
 def _drop_zero_rows(rows_QD: Tensor) -> Embedding:
     kept: Embedding = rows_QD[rows_QD.abs().sum(-1) > 0].numpy()
     return kept
 
 
-def batches_by_length(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Split indices, sorted by length, into batches of at most TOKENS_PER_BATCH with padding."""
+def batches_by_length(
+    order: Sequence[int], lengths: Sequence[int], tokens: int
+) -> Iterator[list[int]]:
+    """Split indices, sorted by length, into batches of at most `tokens` with padding."""
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) + 1) * lengths[i] > TOKENS_PER_BATCH:
+        if batch and (len(batch) + 1) * lengths[i] > tokens:
             yield batch
             batch = []
         batch.append(i)

@@ -8,6 +8,7 @@ Hugging Face repositories carry.
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from corpus.types import Box
 from retriever.errors import InvalidCheckpoint
 
 CONFIG_NAME = "preprocessor_config.json"
@@ -89,13 +91,19 @@ class ImageProcessor:
         path = directory / CONFIG_NAME
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
-    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return pixel values [B, 3, H, W] in float32 for B pictures."""
+    def __call__(self, images: Sequence[Image.Image], threads: Executor | None = None) -> Tensor:
+        """Return pixel values [B, 3, H, W] in float32 for B pictures.
+
+        Args:
+            images: the pictures, in any mode; what is not decoded yet is decoded here.
+            threads: decode and resize pictures in parallel (Pillow releases the interpreter).
+        """
         if not images:
             raise ValueError("no pictures were given")
         mean = np.asarray(self.mean, dtype=np.float32)
         std = np.asarray(self.std, dtype=np.float32)
-        pixels = np.stack([self._crop(image.convert("RGB")) for image in images])
+        each = threads.map if threads is not None and len(images) > 1 else map
+        pixels = np.stack(list(each(lambda image: self._crop(image.convert("RGB")), images)))
         normalised = (pixels.astype(np.float32) / 255 - mean) / std
         return torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))
 
@@ -115,6 +123,21 @@ class ImageProcessor:
         top, left = (resized.height - height) // 2, (resized.width - width) // 2
         # Pillow pads with black where the crop reaches outside the picture.
         return np.asarray(resized.crop((left, top, left + width, top + height)))
+
+
+def crop_regions(image: Image.Image, boxes: Sequence[Box]) -> list[Image.Image]:
+    """Return what the boxes (left, upper, right, lower), in pixels, cut out of a picture.
+
+    Raises:
+        ValueError: a box is empty or reaches outside the picture.
+    """
+    for left, upper, right, lower in boxes:
+        if not (0 <= left < right <= image.width and 0 <= upper < lower <= image.height):
+            raise ValueError(
+                f"box {(left, upper, right, lower)} is empty or not inside the picture of "
+                f"{image.width} x {image.height} pixels: give left, upper, right, lower"
+            )
+    return [image.crop(box) for box in boxes]
 
 
 def _height_width(size: dict[str, int]) -> tuple[int, int]:

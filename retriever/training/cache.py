@@ -27,7 +27,7 @@ from corpus.demo import DemoImage, demo_dir
 from corpus.images import load_image
 from corpus.types import Passage
 from retriever.efficientnet import FEATURE_CHANNELS
-from retriever.encoder import batches_by_length
+from retriever.encoder import TOKENS_PER_BATCH, batches_by_length
 from retriever.flmr import TextEncoder
 from retriever.mini import (
     IMAGE_PROCESSOR,
@@ -164,7 +164,7 @@ def encode_passages(passages: Sequence[Passage], path: Path, advance: Advance) -
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     hidden: list[Tensor] = [torch.empty(0)] * len(rows)
     done = 0
-    for batch in batches_by_length(order, [len(row) for row in rows]):
+    for batch in batches_by_length(order, [len(row) for row in rows], TOKENS_PER_BATCH["cpu"]):
         tokens = tokenizer.pad([rows[i] for i in batch])
         with torch.inference_mode():
             states = tower(tokens["input_ids"], tokens["attention_mask"]).half()
