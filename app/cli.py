@@ -99,6 +99,10 @@ def ask(
     no_retrieval: Annotated[
         bool, typer.Option("--no-retrieval", help="Only ask the generator: the baseline.")
     ] = False,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="ra-vqa, critic, concat or no-retrieval. Default: KBVQA_STRATEGY."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
@@ -113,7 +117,7 @@ def ask(
     from corpus.images import load_image
     from corpus.types import Query
 
-    settings = settings_with(index, checkpoint)
+    settings = settings_with(index, checkpoint, strategy)
     query = Query(question, load_image(image))
     from app.components import open_pipeline
 
@@ -127,8 +131,10 @@ def ask(
 
     if as_json:
         print(json.dumps(result_as_json(result), ensure_ascii=False))
-        return
-    _print_result(result)
+    else:
+        _print_result(result)
+    if result.failure is not None:
+        raise KbvqaError(f"no answer, the passages alone: {result.failure}") from result.failure
 
 
 @app.command()
@@ -191,15 +197,8 @@ def doctor() -> None:
 def _print_result(result: Any) -> None:
     """Print an answer and its passages for people."""
     answer, retrieval = result.answer, result.retrieval
-    if answer is not None:
-        numbers = "".join(f" [{citation.number}]" for citation in answer.citations)
-        out.print(Panel(escape(answer.text + numbers), title="Answer", border_style="green"))
-    if retrieval.unsure:
-        best = retrieval.hits[0].score if retrieval.hits else 0.0
-        out.print(
-            f"[yellow]Not sure:[/] the best score is {best:.1f}, under the threshold of "
-            f"{retrieval.threshold:.1f} that was calibrated on pictures it had not seen."
-        )
+    if result.outcome is not None:
+        _print_outcome(result.outcome)
     cited = {citation.passage_id for citation in answer.citations} if answer else set()
     for number, hit in enumerate(retrieval.hits, start=1):
         passage = hit.passage
@@ -214,6 +213,24 @@ def _print_result(result: Any) -> None:
         out.print(f"[dim]The classifier: {escape(retrieval.seen)}[/]", highlight=False)
     times = ", ".join(f"{step} {ms:.0f} ms" for step, ms in result.timings_ms.items())
     out.print(f"[dim]{times} · {result.checkpoint} {result.generator}[/]", highlight=False)
+
+
+def _print_outcome(outcome: Any) -> None:
+    """Print an answer, how far to trust it, and how it came about."""
+    answer, confidence, reply = outcome.answer, outcome.confidence, outcome.reply
+    numbers = "".join(f" [{citation.number}]" for citation in answer.citations)
+    style = "green" if confidence.verdict == "given" else "yellow"
+    out.print(Panel(escape(answer.text + numbers), title="Answer", border_style=style))
+    if confidence.verdict != "given":
+        title = "Not sure" if confidence.verdict == "unsure" else "Withheld"
+        out.print(f"[yellow]{title}:[/] {escape('; '.join(confidence.reasons))}.", highlight=False)
+    trust = (
+        "confidence not calibrated for these models"
+        if confidence.value is None
+        else f"confidence {100 * confidence.value:.0f} %"
+    )
+    seen = "" if reply.saw_picture else " · the generator saw no picture"
+    out.print(f"[dim]{reply.strategy} · {trust}{seen}[/]", highlight=False)
 
 
 def _unexpected(exc: BaseException) -> str:

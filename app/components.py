@@ -4,13 +4,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from app.answering import Answering
 from app.indexing import build_index
 from app.pipeline import Pipeline
 from app.settings import MINI, Settings
 from corpus.demo import demo_passages_path
 from generator.client import OpenAIGenerator
+from generator.confidence import PACKAGED, read_calibration
 from generator.interface import Generator
-from generator.reader import EmbeddedReader, prepare_reader
+from generator.reader import EmbeddedReader
+from generator.strategies import Plan
+from generator.weights import prepare_reader
 from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.encoder import Encoder, best_device
 from retriever.errors import CorpusTooLarge, IndexNotReady
@@ -46,7 +50,28 @@ def open_generator(settings: Settings, say: Say) -> Generator:
         api_key=key.get_secret_value() if key else None,
         api=settings.generator_api,
         timeout_s=settings.generator_timeout_seconds,
+        retries=settings.generator_retries,
+        concurrency=settings.generator_concurrency,
+        image_pixels=settings.generator_image_pixels,
     )
+
+
+def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Generator) -> Answering:
+    """Return how questions are answered: the strategy, and what was calibrated for it.
+
+    Raises:
+        InvalidCalibration: the file that the settings name is not one.
+    """
+    calibration = read_calibration(settings.calibration or PACKAGED, checkpoint.id)
+    plan = Plan(
+        strategy=settings.strategy,
+        style=settings.style,
+        passages=settings.passages_in_prompt,
+        passage_tokens=settings.passage_tokens,
+        temperature=calibration.temperature,
+        relevant_from=calibration.critic(generator.name, settings.style),
+    )
+    return Answering(generator, plan, calibration, settings.unsure_below, settings.withhold_below)
 
 
 def open_index(
@@ -106,11 +131,13 @@ def open_pipeline(
     index = None
     if retrieval:
         index = open_index(settings.index_location, checkpoint, settings.connection)
+    answering = None
+    if answer:
+        answering = open_answering(settings, checkpoint, open_generator(settings, say))
     return Pipeline(
         Encoder(checkpoint),
         index,
-        open_generator(settings, say) if answer else None,
-        passages_in_prompt=settings.passages_in_prompt,
+        answering,
         max_question_characters=settings.max_question_characters,
         exact=open_exact(index, say) if exact and index is not None else None,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from app.settings import Settings, load_settings
+from app.settings import Settings, Strategy, load_settings
 
 out = Console()
 err = Console(stderr=True)
@@ -44,13 +44,19 @@ TopKOption = Annotated[
 ]
 
 
-def settings_with(index: str | None, checkpoint: str | None) -> Settings:
+def settings_with(
+    index: str | None, checkpoint: str | None, strategy: str | None = None
+) -> Settings:
     """Return the environment's settings with the command's options on top."""
     changes: dict[str, Any] = {}
     if index is not None:
         changes["index"] = index
     if checkpoint is not None:
         changes["checkpoint"] = checkpoint
+    if strategy is not None:
+        if strategy not in (known := get_args(Strategy)):
+            raise typer.BadParameter(f"{strategy!r} is no strategy; choose from {', '.join(known)}")
+        changes["strategy"] = strategy
     return load_settings().model_copy(update=changes)
 
 

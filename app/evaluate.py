@@ -10,6 +10,7 @@ import platform
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,8 @@ class _Measure:
             result = self._pipeline.ask(
                 query, self._depth, retrieval=self._retrieval, answer=self._answer
             )
+            if result.failure is not None:
+                raise result.failure
             outcome = result_as_json(result)
             outcome["hits"] = [[hit["passage_id"], hit["score"]] for hit in outcome["hits"]]
             if self._retrieval:
@@ -245,7 +248,7 @@ def _run_record(
         "depth": depth,
         "search": "exact" if pipeline.exact is not None else "two-stage",
         "generator": pipeline.generator.name if pipeline.generator and answer else None,
-        "passages_in_prompt": pipeline.passages_in_prompt,
+        "answering": asdict(pipeline.answering.plan) if pipeline.answering and answer else None,
         "kbvqa": version("kbvqa"),
         "git": _git_revision(),
         "python": platform.python_version(),

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import urlsplit
 
+from app.answering import Outcome
 from app.pipeline import Result, Retrieval
 from app.settings import MINI, Settings
 from corpus.types import Answer, Hit
+from generator.strategies import Strategy
 
 HEADER = """
 <header class="kb-header">
@@ -60,23 +62,64 @@ def streaming(retrieval: Retrieval, completion: str) -> str:
     )
 
 
-def answered(retrieval: Retrieval, answer: Answer) -> str:
-    """Return the answer area with the finished answer and a chip for each citation."""
+def answered(outcome: Outcome) -> str:
+    """Return the answer area with the finished answer, its citations and how far to trust it."""
+    answer, reply = outcome.answer, outcome.reply
     chips = "".join(
         f'<a class="kb-chip kb-{_text(c.origin)}" href="#passage-{c.number}" '
         f'title="{_CHIP_TITLES.get(c.origin, "")}">[{c.number}]</a>'
         for c in answer.citations
     )
-    proof = "" if chips else '<p class="kb-hint">No passage is cited for this answer.</p>'
+    uncited = (
+        "No passage was read for this answer."
+        if reply.strategy == "no-retrieval"
+        else "No passage is cited for this answer."
+    )
+    withheld = outcome.confidence.verdict == "withheld"
+    proof = "" if chips or withheld else f'<p class="kb-hint">{uncited}</p>'
     return (
-        f'<div class="kb-answer">{_unsure(retrieval)}'
-        f'<p class="kb-text">{_text(answer.text)} {chips}</p>{proof}</div>'
+        f'<div class="kb-answer">{_trust(outcome)}'
+        f'<p class="kb-text">{_text(answer.text)} {chips}</p>{proof}{_how(outcome)}</div>'
     )
 
 
+def _trust(outcome: Outcome) -> str:
+    """Return the banner over an answer that is not simply given."""
+    confidence = outcome.confidence
+    if confidence.verdict == "given":
+        return ""
+    title = "Not sure" if confidence.verdict == "unsure" else "Withheld"
+    why = "; ".join(confidence.reasons)
+    return (
+        f'<div class="kb-unsure" role="status"><strong>{title}</strong> '
+        f"{_text(why[:1].upper() + why[1:])}.</div>"
+    )
+
+
+def _how(outcome: Outcome) -> str:
+    """Return the line on confidence, strategy, and what the generator was given."""
+    confidence, reply = outcome.confidence, outcome.reply
+    trust = (
+        "confidence not calibrated for these models"
+        if confidence.value is None
+        else f"confidence {100 * confidence.value:.0f} %"
+    )
+    seen = "" if reply.saw_picture else " · the generator saw no picture, only "
+    if seen:
+        seen += "the question" if reply.strategy == "no-retrieval" else "the passages found with it"
+    return f'<p class="kb-hint kb-how">{_text(f"{STRATEGIES[reply.strategy]} · {trust}{seen}")}</p>'
+
+
+STRATEGIES: dict[Strategy, str] = {
+    "ra-vqa": "passages read one by one",
+    "critic": "irrelevant passages left out",
+    "concat": "passages read together",
+    "no-retrieval": "no passages read",
+}
 _CHIP_TITLES = {
     "generator": "Cited with the answer",
     "match": "The answer stands word for word in this passage",
+    "selection": "The answer was read from this passage",
 }
 
 
@@ -152,6 +195,7 @@ def about(settings: Settings) -> str:
 <dt><code>KBVQA_CHECKPOINT</code></dt><dd>a PreFLMR checkpoint, as a directory or a hub id</dd>
 <dt><code>KBVQA_GENERATOR_URL</code></dt><dd>an OpenAI-compatible server such as vLLM, for example <code>http://127.0.0.1:8000/v1</code></dd>
 <dt><code>KBVQA_GENERATOR_MODEL</code></dt><dd>the name under which it serves its model</dd>
+<dt><code>KBVQA_STRATEGY</code></dt><dd>how it answers: ra-vqa, critic, concat or no-retrieval</dd>
 </dl></div>"""
 
 

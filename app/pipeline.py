@@ -1,27 +1,31 @@
 """The one place where retrieval and generation meet.
 
-Query -> Encoder -> PassageIndex.search -> [Hit] -> build_messages -> Generator -> Answer
+Query -> Encoder -> PassageIndex.search -> [Hit] -> strategies.respond -> Reply -> Answer
 
 The command line, the page and the evaluation call `Pipeline` and re-implement no step.
 """
 
+import logging
 import time
 from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
+from app.answering import Answering, Outcome
 from app.errors import InvalidQuestion
 from corpus.types import Answer, Hit, Query
-from generator.answers import parse_answer
+from generator.errors import GeneratorError
 from generator.interface import Generator
-from generator.prompts import build_messages
+from generator.strategies import Strategy
 from retriever.encoder import Encoder
 from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex, SearchMode
 
 # Finds 99.8 of 100 of the exact top ten passages of pictures of things: docs/index.md.
 CANDIDATES = 400
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +49,28 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A query's outcome.
+    """What came of a query.
 
     Attributes:
-        answer: None when only retrieval was asked for.
-        retrieval: what was found.
+        outcome: the answer; None when only retrieval was asked for, or the generator failed.
+        failure: why there is no answer though one was asked for; else None.
+        retrieval: what was found; it is there whether or not the generator failed.
         timings_ms: milliseconds of wall time by step, "total" among them.
         checkpoint: name and revision of the retriever.
         generator: the generator's name; "" when only retrieval was asked for.
     """
 
-    answer: Answer | None
+    outcome: Outcome | None
+    failure: GeneratorError | None
     retrieval: Retrieval
     timings_ms: dict[str, float]
     checkpoint: str
     generator: str
+
+    @property
+    def answer(self) -> Answer | None:
+        """Return the answer that is shown."""
+        return self.outcome.answer if self.outcome else None
 
 
 class Pipeline:
@@ -68,8 +79,7 @@ class Pipeline:
     Args:
         encoder: turns queries into embeddings.
         index: holds the passages; None when retrieval is never asked for.
-        generator: writes answers; None when only retrieval is asked for.
-        passages_in_prompt: how many of the hits the generator reads.
+        answering: writes answers; None when only retrieval is asked for.
         max_question_characters: longer questions are refused.
         exact: the corpus in memory, searched instead of the index; None for the index.
     """
@@ -78,16 +88,19 @@ class Pipeline:
         self,
         encoder: Encoder,
         index: PassageIndex | None,
-        generator: Generator | None,
+        answering: Answering | None,
         *,
-        passages_in_prompt: int = 3,
         max_question_characters: int = 500,
         exact: ExactSearcher | None = None,
     ) -> None:
-        self.encoder, self.index, self.generator = encoder, index, generator
+        self.encoder, self.index, self.answering = encoder, index, answering
         self.exact = exact
-        self.passages_in_prompt = passages_in_prompt
         self.max_question_characters = max_question_characters
+
+    @property
+    def generator(self) -> Generator | None:
+        """Return the generator, None when only retrieval is asked for."""
+        return self.answering.generator if self.answering else None
 
     def retrieve(self, query: Query, top_k: int, mode: SearchMode = "two-stage") -> Retrieval:
         """Return the `top_k` best passages for a query.
@@ -110,45 +123,69 @@ class Pipeline:
         return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings)
 
     def stream(
-        self, query: Query, top_k: int, *, retrieval: bool = True, answer: bool = True
+        self,
+        query: Query,
+        top_k: int,
+        *,
+        retrieval: bool = True,
+        answer: bool = True,
+        strategy: Strategy | None = None,
     ) -> GeneratorOf[Retrieval | str | Result, None, None]:
-        """Yield the retrieval, then pieces of the completion, then the result.
+        """Yield the retrieval, then pieces of the answer ("" at times), then the result.
+
+        A generator that fails ends in a result with the passages and the reason.
 
         Args:
             query: the question and its picture.
             top_k: passages to find; the generator reads the first of them.
             retrieval: False asks the generator alone.
             answer: False stops after retrieval.
+            strategy: another than the one that is set.
 
         Raises:
             InvalidQuestion: the question is empty or too long.
-            GeneratorError: the generator fails; the retrieval was yielded before.
         """
         started = time.perf_counter()
         query = self._checked(query)
         found = self.retrieve(query, top_k) if retrieval else Retrieval((), False, None, "", {})
         yield found
         timings = dict(found.timings_ms)
-        parsed, name = None, ""
+        outcome: Outcome | None = None
+        failure: GeneratorError | None = None
+        name = ""
         if answer:
-            if self.generator is None:
+            if self.answering is None:
                 raise ValueError("this pipeline has no generator: it was built for retrieval")
-            name = self.generator.name
-            read = found.hits[: self.passages_in_prompt]
-            pieces: list[str] = []
-            with _timed(timings, "generate"):
-                for piece in self.generator.stream(build_messages(query, read)):
-                    pieces.append(piece)
-                    yield piece
-                parsed = parse_answer("".join(pieces), read)
+            name = self.answering.generator.name
+            steps = self.answering.answer(
+                query, found.hits, strategy=strategy, caption=found.seen, doubts=_doubts(found)
+            )
+            try:
+                with _timed(timings, "generate"), closing(steps):
+                    for step in steps:
+                        if isinstance(step, Outcome):
+                            outcome = step
+                        else:
+                            yield step
+            except GeneratorError as exc:
+                log.warning("the generator failed: %s", exc)
+                failure = exc
         timings["total"] = _milliseconds_since(started)
-        yield Result(parsed, found, timings, self.encoder.checkpoint.id, name)
+        yield Result(outcome, failure, found, timings, self.encoder.checkpoint.id, name)
 
     def ask(
-        self, query: Query, top_k: int, *, retrieval: bool = True, answer: bool = True
+        self,
+        query: Query,
+        top_k: int,
+        *,
+        retrieval: bool = True,
+        answer: bool = True,
+        strategy: Strategy | None = None,
     ) -> Result:
         """Return the result of a query; arguments and errors as for `stream`."""
-        *_, result = self.stream(query, top_k, retrieval=retrieval, answer=answer)
+        *_, result = self.stream(
+            query, top_k, retrieval=retrieval, answer=answer, strategy=strategy
+        )
         assert isinstance(result, Result)
         return result
 
@@ -163,6 +200,14 @@ class Pipeline:
                 f"{self.max_question_characters:,} are read. Ask a shorter one."
             )
         return replace(query, question=question)
+
+
+def _doubts(found: Retrieval) -> tuple[str, ...]:
+    """Return why the retriever doubts what it found, as reasons."""
+    if not found.unsure or found.threshold is None:
+        return ()
+    best = f"scores {found.hits[0].score:.1f}" if found.hits else "was not found"
+    return (f"the best passage {best}; this checkpoint trusts scores from {found.threshold:.1f}",)
 
 
 @contextmanager

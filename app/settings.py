@@ -14,6 +14,9 @@ from retriever.index_settings import Connection, is_url
 PREFIX = "KBVQA_"
 MINI = "kbvqa-mini"
 
+# As in generator.strategies, which is not imported: --help is instant.
+Strategy = Literal["concat", "ra-vqa", "critic", "no-retrieval"]
+
 
 def _default_home() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -40,10 +43,22 @@ class Settings(BaseSettings):
         generator_api_key: sent to the server; None sends none.
         generator_api: "chat" sends messages and the picture, "completions" plain text.
         generator_timeout_seconds: for one whole answer.
+        generator_retries: further tries when the server is busy or not reached.
+        generator_concurrency: requests to the server at once.
+        generator_image_pixels: a larger picture is scaled down to this before it is sent.
+        strategy: how passages become an answer: "ra-vqa" reads them one by one and chooses,
+            "critic" first leaves out the irrelevant, "concat" reads them together,
+            "no-retrieval" reads none.
+        prompt_style: "few-shot" for small and base models, "instruct" for chat models; None
+            takes "instruct" for a chat server, "few-shot" otherwise.
+        calibration: a file of fitted confidences; None for the one that comes along.
+        unsure_below: answers less probable than this are marked as unsure.
+        withhold_below: answers less probable than this are not shown.
         host: the address the page is served on.
         port: its port.
         top_k: passages shown.
         passages_in_prompt: passages the generator reads, the best first.
+        passage_tokens: for all passages of a prompt; longer ones are cut.
         max_question_characters: longer questions are refused.
     """
 
@@ -64,16 +79,31 @@ class Settings(BaseSettings):
     generator_api_key: SecretStr | None = None
     generator_api: Literal["chat", "completions"] = "chat"
     generator_timeout_seconds: float = Field(default=60.0, gt=0)
+    generator_retries: int = Field(default=2, ge=0, le=10)
+    generator_concurrency: int = Field(default=8, ge=1)
+    generator_image_pixels: int = Field(default=802_816, ge=1)
+    strategy: Strategy = "ra-vqa"
+    prompt_style: Literal["few-shot", "instruct"] | None = None
+    calibration: Path | None = None
+    unsure_below: float = Field(default=0.5, ge=0, le=1)
+    withhold_below: float = Field(default=0.2, ge=0, le=1)
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=1, le=65535)
     top_k: int = Field(default=5, ge=1, le=100)
     passages_in_prompt: int = Field(default=3, ge=1, le=20)
+    passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
 
     @property
     def data_directory(self) -> Path:
         """Return where datasets lie."""
         return self.data or self.home / "data"
+
+    @property
+    def style(self) -> Literal["few-shot", "instruct"]:
+        """Return how prompts are written."""
+        chat = self.generator_url is not None and self.generator_api == "chat"
+        return self.prompt_style or ("instruct" if chat else "few-shot")
 
     @property
     def index_location(self) -> Path | str:

@@ -12,7 +12,7 @@ from app.errors import InvalidQuestion
 from app.pipeline import Pipeline, Result, Retrieval
 from corpus.errors import KbvqaError
 from corpus.types import Query
-from generator.errors import GeneratorError
+from generator.strategies import Strategy
 
 MAX_TOP_K = 20
 SOMETHING_WENT_WRONG = "Something went wrong; the log has the details."
@@ -29,7 +29,11 @@ class View:
 
 
 def views(
-    pipeline: Pipeline, read_picture: Callable[[], Image], question: str, top_k: int
+    pipeline: Pipeline,
+    read_picture: Callable[[], Image],
+    question: str,
+    top_k: int,
+    strategy: Strategy | None = None,
 ) -> Generator[View, None, None]:
     """Yield what the page shows, step by step, for one question.
 
@@ -41,6 +45,7 @@ def views(
         read_picture: returns the picture; called inside, so that its errors become messages.
         question: as typed.
         top_k: passages to show.
+        strategy: how to answer, when not as it is set.
     """
     view = View(markup.waiting("Looking at the picture"), "")
     found: Retrieval | None = None
@@ -48,7 +53,7 @@ def views(
     try:
         yield view
         query = Query(question, read_picture())
-        for step in steps(pipeline, query, top_k):
+        for step in steps(pipeline, query, top_k, strategy):
             if isinstance(step, Retrieval):
                 found = step
                 view = View(markup.streaming(found, ""), markup.passages(found))
@@ -58,10 +63,6 @@ def views(
                 completion += step
                 view = View(markup.streaming(found, completion), view.passages)
             yield view
-    except GeneratorError as exc:
-        log.warning("the generator failed: %s", exc)
-        message = markup.no_answer(found, str(exc)) if found else markup.problem(str(exc))
-        yield View(message, view.passages)
     except KbvqaError as exc:
         yield View(markup.problem(str(exc)), view.passages)
     except Exception:
@@ -69,7 +70,9 @@ def views(
         yield View(markup.problem(SOMETHING_WENT_WRONG), view.passages)
 
 
-def steps(pipeline: Pipeline, query: Query, top_k: int) -> Iterator[Retrieval | str | Result]:
+def steps(
+    pipeline: Pipeline, query: Query, top_k: int, strategy: Strategy | None = None
+) -> Iterator[Retrieval | str | Result]:
     """Yield what `pipeline.stream` yields, and close that with this iterator.
 
     Raises:
@@ -77,14 +80,18 @@ def steps(pipeline: Pipeline, query: Query, top_k: int) -> Iterator[Retrieval | 
     """
     if not 1 <= top_k <= MAX_TOP_K:
         raise InvalidQuestion(f"{top_k} passages were asked for; ask for 1 to {MAX_TOP_K}.")
-    with closing(pipeline.stream(query, int(top_k))) as stream:
+    with closing(pipeline.stream(query, int(top_k), strategy=strategy)) as stream:
         yield from stream
 
 
 def _outcome(result: Result) -> View:
-    assert result.answer is not None
-    found = result.retrieval
+    found, outcome = result.retrieval, result.outcome
+    if outcome is None:
+        return View(
+            markup.no_answer(found, str(result.failure or SOMETHING_WENT_WRONG)),
+            markup.passages(found),
+        )
     return View(
-        markup.answered(found, result.answer),
-        markup.passages(found, result.answer) + markup.figures(result),
+        markup.answered(outcome),
+        markup.passages(found, outcome.answer) + markup.figures(result),
     )

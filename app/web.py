@@ -34,6 +34,7 @@ from corpus.demo import demo_dir, example_gallery, example_image_path
 from corpus.errors import InvalidImage, KbvqaError
 from corpus.images import MAX_IMAGE_BYTES, load_image
 from corpus.types import Example, Query
+from generator.strategies import Strategy
 
 # Two at once keep a CPU busy; the others wait in line, and a longer line is refused.
 CONCURRENT_QUESTIONS = 2
@@ -77,14 +78,16 @@ def _read_picture(picture: Any) -> Image:
         raise InvalidImage(str(exc).replace(str(path), name)) from exc
 
 
-def ask(pipeline: Pipeline, picture: Any, question: str, top_k: int) -> dict[str, Any]:
+def ask(
+    pipeline: Pipeline, picture: Any, question: str, top_k: int, strategy: Strategy
+) -> dict[str, Any]:
     """Return the outcome of one question as plain data: what the endpoint /ask answers.
 
     Raises:
         gr.Error: it failed; the message is for the caller.
     """
     try:
-        *_, result = steps(pipeline, Query(question, _read_picture(picture)), top_k)
+        *_, result = steps(pipeline, Query(question, _read_picture(picture)), top_k, strategy)
         assert isinstance(result, Result)
         return result_as_json(result)
     except KbvqaError as exc:
@@ -132,13 +135,14 @@ class _Inputs:
     picture: gr.Image
     question: gr.Textbox
     top_k: gr.Slider
+    strategy: gr.Dropdown
     ask: gr.Button
     stop: gr.Button
 
     @property
     def asked(self) -> list[Any]:
         """Return the components that make a question."""
-        return [self.picture, self.question, self.top_k]
+        return [self.picture, self.question, self.top_k, self.strategy]
 
 
 def _place_inputs(settings: Settings) -> _Inputs:
@@ -166,7 +170,14 @@ def _place_inputs(settings: Settings) -> _Inputs:
         top_k = gr.Slider(
             1, MAX_TOP_K, value=min(settings.top_k, MAX_TOP_K), step=1, label="Passages shown"
         )
-    return _Inputs(picture, question, top_k, ask_button, stop)
+        strategy = gr.Dropdown(
+            [(text.capitalize(), name) for name, text in markup.STRATEGIES.items()],
+            value=settings.strategy,
+            label="How it answers",
+            filterable=False,
+            elem_id="strategy",
+        )
+    return _Inputs(picture, question, top_k, strategy, ask_button, stop)
 
 
 def _place_examples() -> list[tuple[Example, gr.Button]]:
@@ -212,12 +223,12 @@ def _connect_question(
     pipeline: Pipeline, runs: _Runs, inputs: _Inputs, answer: gr.HTML, passages: gr.HTML
 ) -> None:
     def run(
-        picture: Any, question: str, top_k: int, request: gr.Request
+        picture: Any, question: str, top_k: int, strategy: Strategy, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
         read_picture = partial(_read_picture, picture)
         with runs.started(request) as stop:
             yield {inputs.stop: gr.Button(interactive=True)}
-            with closing(views(pipeline, read_picture, question, top_k)) as steps:
+            with closing(views(pipeline, read_picture, question, top_k, strategy)) as steps:
                 for view in steps:
                     if stop.is_set():
                         yield {answer: markup.stopped()}

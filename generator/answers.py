@@ -29,17 +29,37 @@ def parse_answer(completion: str, hits: Sequence[Hit]) -> Answer:
         BadCompletion: there is no text beside the citations.
     """
     line = completion.strip().partition("\n")[0]
-    text = _tidy(_UNFINISHED_CITATION.sub("", _CITATION.sub("", line)))
-    if not text:
-        raise BadCompletion(
-            f"The generator wrote no answer: {completion[:80]!r}. Ask again or rephrase."
-        )
+    text = answer_text(completion)
     numbers = [int(n) for group in _CITATION.findall(line) for n in re.findall(r"\d+", group)]
     cited = [n for n in dict.fromkeys(numbers) if 1 <= n <= len(hits)]
     origin = "generator" if cited else "match"
     if not cited:
         cited = [n for n, hit in enumerate(hits, start=1) if contains(hit.passage.text, text)]
     return Answer(text, tuple(Citation(hits[n - 1].passage.id, n, origin) for n in cited))
+
+
+def answer_text(completion: str) -> str:
+    """Return the answer in `completion` without citations.
+
+    Raises:
+        BadCompletion: there is no text beside the citations.
+    """
+    line = completion.strip().partition("\n")[0]
+    text = _tidy(_UNFINISHED_CITATION.sub("", _CITATION.sub("", line)))
+    if not text:
+        raise BadCompletion(
+            f"The generator wrote no answer: {completion[:80]!r}. Ask again or rephrase."
+        )
+    return text
+
+
+def same_answer(first: str, second: str) -> bool:
+    """Return whether two answers have the same words, articles aside.
+
+    >>> same_answer("The Nile.", "nile")
+    True
+    """
+    return _telling(first) == _telling(second)
 
 
 def contains(text: str, phrase: str) -> bool:
@@ -57,6 +77,10 @@ def words(text: str) -> str:
     """Return the words of `text`, lower case, without accents, one space between."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return _NOT_WORD.sub(" ", plain.casefold()).strip()
+
+
+def _telling(text: str) -> list[str]:
+    return [word for word in words(text).split() if word not in ("a", "an", "the")]
 
 
 def _tidy(text: str) -> str:

@@ -1,29 +1,40 @@
-"""An OpenAI-compatible server as the generator, over HTTP. The one place that knows httpx.
+"""An OpenAI-compatible server as the generator. The one place that knows `openai` and httpx.
 
-Completions are streamed as server-sent events. Every failure of the transport and of
-the protocol leaves here as one of generator.errors; no message contains the API key.
+Requests run on an event loop in a thread of their own, so that several go out at once and each
+can be called off; callers see plain functions. Every failure of the transport and of the
+protocol leaves here as one of generator.errors; no message contains the API key.
 """
 
-import base64
-import io
+import asyncio
 import json
-import random
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+import queue
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Generator as GeneratorOf
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import asynccontextmanager
+from typing import Any, Literal, TypeVar, cast
 
 import httpx
-from PIL.Image import Image, Resampling
+import openai
+from PIL import Image
 
-from generator.errors import BadCompletion, GeneratorError, GeneratorTimeout, GeneratorUnavailable
-from generator.interface import MAX_TOKENS
-from generator.prompts import Message, one_line, render_text
+from generator.errors import GeneratorError, GeneratorUnavailable
+from generator.faults import Faults, checked_key, checked_url
+from generator.interface import MAX_TOKENS, Capabilities, Completion, Verdict, wait
+from generator.pictures import PIXEL_BUDGET, image_data_uri
+from generator.prompts import Prompt
+from generator.protocol import Growing, NotACompletion, chat_messages, read_verdict
 
-MAX_IMAGE_SIDE = 1024
-# One event of a stream is far shorter; what is longer does not come from a generator.
-MAX_EVENT_BYTES = 1_000_000
-RETRY_STATUSES = frozenset({502, 503})
+# A short answer is far smaller; what is larger does not come from a generator.
+MAX_RESPONSE_BYTES = 1_000_000
+TOP_LOGPROBS = 20
+HEARTBEAT_S = 0.2
+# What no model says unless it is held to it.
+_UNASKED = "zyzzyva"
+
+_T = TypeVar("_T")
 
 
 class OpenAIGenerator:
@@ -33,12 +44,13 @@ class OpenAIGenerator:
         base_url: with the version, for example "http://127.0.0.1:8000/v1".
         model: the name under which the server serves it.
         api_key: sent as a bearer token; None sends none.
-        api: "chat" sends the messages and the picture; "completions" sends plain text
-            without the picture, for a base model.
-        timeout_s: for the whole completion, retries included.
-        connect_timeout_s: for reaching the server, and for `health`.
-        attempts: tries in all when the server is not reached or answers 502 or 503.
-        backoff_s: mean wait before the second try; it doubles before each further one.
+        api: "chat" sends messages, and the picture where the model sees; "completions" sends
+            plain text, for a base model.
+        timeout_s: for a whole call, retries and waiting for a turn included.
+        connect_timeout_s: for reaching the server.
+        retries: further tries when it is not reached or busy (408, 409, 429, 5xx).
+        concurrency: requests on their way at once; others wait for their turn.
+        image_pixels: larger pictures are scaled down to this many pixels.
 
     Raises:
         GeneratorUnavailable: `base_url` or `api_key` cannot be used at all.
@@ -53,290 +65,427 @@ class OpenAIGenerator:
         api: Literal["chat", "completions"] = "chat",
         timeout_s: float = 60.0,
         connect_timeout_s: float = 5.0,
-        attempts: int = 3,
-        backoff_s: float = 0.5,
+        retries: int = 2,
+        concurrency: int = 8,
+        image_pixels: int = PIXEL_BUDGET,
     ) -> None:
         if api not in ("chat", "completions"):
             raise ValueError(f"api must be 'chat' or 'completions', not {api!r}")
         self.name = model
         self._api = api
-        self._url, self._shown_url = _checked_url(base_url)
-        self._key = _checked_key(api_key)
+        url, shown = checked_url(base_url)
+        key = checked_key(api_key)
+        self._faults = Faults(model, api, shown, key, timeout_s, connect_timeout_s)
         self._timeout_s = timeout_s
-        self._connect_timeout_s = connect_timeout_s
-        self._attempts = attempts
-        self._backoff_s = backoff_s
-        self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
-            timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
-            # A kept connection that the server has just dropped looks like a failure, and
-            # opening one costs nothing next to a completion.
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
+        self._concurrency = concurrency
+        self._image_pixels = image_pixels
+        self._options: dict[str, Any] = {
+            "base_url": url,
+            # openai wants a key even where the server wants none.
+            "api_key": key or "none",
+            "max_retries": retries,
+            "timeout": httpx.Timeout(timeout_s, connect=connect_timeout_s),
+        }
+        self._keyless = key is None
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: openai.AsyncOpenAI
+        self._turns: asyncio.Semaphore
+        self._capabilities: Capabilities | None = None
 
     def close(self) -> None:
-        """Drop the connections."""
-        self._http.close()
+        """Drop the connections and end the thread."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(self._client.close(), loop).result(timeout=5)
+            loop.call_soon_threadsafe(loop.stop)
 
-    def stream(self, messages: Sequence[Message], *, max_tokens: int = MAX_TOKENS) -> Iterator[str]:
-        """Yield the first line of the completion in pieces; closing it ends the request.
+    def capabilities(self) -> Capabilities:
+        """Return what the model can do, asked once with requests for one token each.
+
+        Raises:
+            GeneratorUnavailable: not reached, wrong key or model, or a server error.
+            GeneratorTimeout: no answer in time.
+        """
+        if self._capabilities is None:
+            self._capabilities = self._run(self._probe())
+        return self._capabilities
+
+    def health(self) -> str:
+        """Return one line on what answers and what it can do.
+
+        Raises:
+            GeneratorError: it would not answer now.
+        """
+        if self.name not in (served := self._run(self._served())):
+            raise self._faults.wrong_model(served)
+        can = self.capabilities()
+        says = [
+            "sees pictures" if can.images else "text only: the picture speaks through retrieval",
+            "gives log-probabilities" if can.logprobs else "gives no log-probabilities",
+            "can be held to choices" if can.choices else "cannot be held to choices",
+        ]
+        if can.context_tokens:
+            says.append(f"{can.context_tokens:,} tokens of context")
+        return f"{self._faults.where} ({self._api}; {'; '.join(says)})"
+
+    def stream(
+        self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS
+    ) -> GeneratorOf[str | Completion, None, None]:
+        """Yield the first line of the completion in pieces, then the whole completion.
+
+        Closing the iterator ends the request, on the server too.
 
         Raises:
             GeneratorUnavailable: not reached, wrong key or model, or a server error.
             GeneratorTimeout: not complete after `timeout_s`.
             BadCompletion: refused as too long, cut short, empty, or not the protocol.
         """
-        deadline = time.monotonic() + self._timeout_s
-        path, payload = self._request(messages, max_tokens)
-        with self._open(path, payload, deadline) as response:
-            started = False
-            for piece in self._pieces(response, deadline):
-                # Chat models may begin with an empty line.
-                text = piece if started else piece.lstrip()
-                line, newline, _ = text.partition("\n")
-                if line:
-                    started = True
-                    yield line
-                if newline:
-                    return
-            if not started:
-                raise BadCompletion(f"{self._where} wrote nothing. Ask again or rephrase.")
+        can = self.capabilities()
+        arrived: queue.SimpleQueue[str | Completion | BaseException] = queue.SimpleQueue()
 
-    def health(self) -> str:
-        """Return one line on what answers, after checking that it serves the model.
+        async def pump() -> None:
+            try:
+                async with self._turn():
+                    growing = Growing(prompt)
+                    async for piece in self._pieces(prompt, growing, max_tokens, can):
+                        arrived.put(piece)
+                    arrived.put(self._finished(growing))
+            except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread
+                arrived.put(exc)
+
+        task = asyncio.run_coroutine_threadsafe(pump(), self._running_loop())
+        try:
+            item: str | Completion | BaseException = ""
+            while not isinstance(item, Completion):
+                try:
+                    item = arrived.get(timeout=HEARTBEAT_S)
+                except queue.Empty:
+                    item = ""
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            task.cancel()
+
+    def complete(
+        self, prompts: Sequence[Prompt], *, max_tokens: int = MAX_TOKENS
+    ) -> GeneratorOf[list[Completion] | None, None, None]:
+        """Yield None at times, then the completions of several prompts, asked for at once.
 
         Raises:
-            GeneratorError: it would not answer now.
+            GeneratorError: as for `stream`; the other requests are then called off.
         """
-        if self.name not in (served := self._served_models()):
-            raise GeneratorUnavailable(_wrong_model(self._shown_url, self.name, served))
-        return f"{self._where} ({self._api})"
+        can = self.capabilities()
 
-    @property
-    def _where(self) -> str:
-        return f"{self.name} at {self._shown_url}"
+        async def one(prompt: Prompt) -> Completion:
+            async with self._turn():
+                growing = Growing(prompt)
+                async for _ in self._pieces(prompt, growing, max_tokens, can):
+                    pass
+                return self._finished(growing)
 
-    def _request(self, messages: Sequence[Message], max_tokens: int) -> tuple[str, dict[str, Any]]:
-        payload = {"model": self.name, "max_tokens": max_tokens, "temperature": 0, "stream": True}
-        if self._api == "completions":
-            return "/completions", {**payload, "prompt": render_text(messages), "stop": ["\n"]}
-        return "/chat/completions", {**payload, "messages": [_chat_message(m) for m in messages]}
+        yield from self._while_waiting(_together([one(prompt) for prompt in prompts]))
 
-    @contextmanager
-    def _open(self, path: str, payload: Any, deadline: float) -> Iterator[httpx.Response]:
-        """Send the request and give the response, which is an event stream."""
-        request = self._http.build_request("POST", self._url + path, json=payload)
-        response = self._send(request, deadline)
+    def choose(
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> GeneratorOf[list[Verdict] | None, None, None]:
+        """Yield None at times, then for each prompt the probabilities of the choices.
+
+        Raises:
+            GeneratorError: as for `stream`; BadCompletion for a reply that is no choice.
+        """
+        can = self.capabilities()
+
+        async def one(prompt: Prompt) -> Verdict:
+            async with self._turn():
+                return await self._choice(prompt, choices, can)
+
+        yield from self._while_waiting(_together([one(prompt) for prompt in prompts]))
+
+    # On the event loop
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a turn; bounds the time of everything inside, and names what goes wrong."""
         try:
-            if not response.is_success:
-                raise self._status_error(response)
-            kind = response.headers.get("content-type", "nothing")
-            if not kind.startswith("text/event-stream"):
-                raise GeneratorUnavailable(
-                    f"{self._shown_url} answered with {kind[:80]} where an event stream was "
-                    "expected. Check that the URL is an OpenAI-compatible server's; it usually "
-                    "ends in /v1."
-                )
-            yield response
-        finally:
-            response.close()
-
-    def _send(self, request: httpx.Request, deadline: float) -> httpx.Response:
-        for attempt in range(1, self._attempts + 1):
-            pause_s = self._backoff_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
-            last = attempt == self._attempts or time.monotonic() + pause_s >= deadline
-            try:
-                response = self._http.send(request, stream=True)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                if last:
-                    raise self._transport_error(exc) from exc
-            except httpx.HTTPError as exc:
-                raise self._transport_error(exc) from exc
-            else:
-                if last or response.status_code not in RETRY_STATUSES:
-                    return response
-                response.close()
-            time.sleep(pause_s)
-        raise ValueError(f"attempts must be 1 or more, not {self._attempts}")
-
-    def _pieces(self, response: httpx.Response, deadline: float) -> Iterator[str]:
-        """Yield the pieces of text in the events of `response`."""
-        for data in self._events(response, deadline):
-            if data == "[DONE]":
-                return
-            try:
-                piece, finished = _read_event(json.loads(data))
-            except (ValueError, KeyError, TypeError, AttributeError) as exc:
-                raise BadCompletion(
-                    f"{self._where} sent an event that is not a completion: "
-                    f"{self._clean(_error_text(data))}. Ask again, or look at the server's log."
-                ) from exc
-            yield piece
-            if finished:
-                return
-        raise BadCompletion(f"{self._where} broke off in the middle of its answer. Ask again.")
-
-    def _events(self, response: httpx.Response, deadline: float) -> Iterator[str]:
-        """Yield the data of each server-sent event. Bounds its time and its size."""
-        buffer = b""
-        try:
-            for chunk in response.iter_bytes():
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                if time.monotonic() > deadline:
-                    raise self._timeout()
-                if len(buffer) > MAX_EVENT_BYTES:
-                    raise BadCompletion(f"{self._where} sent an event without end. Ask again.")
-                for line in lines:
-                    field, _, value = line.decode().partition(":")
-                    if field == "data":
-                        yield value.strip()
+            async with asyncio.timeout(self._timeout_s), self._turns:
+                yield
+        except openai.NotFoundError as exc:
+            raise self._faults.not_found(await self._models_if_any()) from exc
+        except openai.APIStatusError as exc:
+            location = exc.response.headers.get("location", "")
+            raise self._faults.status(exc.status_code, _body(exc), location) from exc
+        except (openai.APITimeoutError, httpx.TimeoutException, TimeoutError) as exc:
+            if isinstance(exc.__cause__, httpx.ConnectTimeout):
+                raise self._faults.connect_timeout() from exc
+            raise self._faults.timeout() from exc
+        except (openai.APIConnectionError, httpx.HTTPError) as exc:
+            raise self._faults.not_reached(str(exc.__cause__ or exc) or repr(exc)) from exc
         except UnicodeDecodeError as exc:
-            raise BadCompletion(f"{self._where} sent text that is not UTF-8. Ask again.") from exc
-        except httpx.TimeoutException as exc:
-            raise self._timeout() from exc
-        except httpx.HTTPError as exc:
-            raise BadCompletion(
-                f"{self._where} broke off in the middle of its answer ({exc}). Ask again."
-            ) from exc
+            raise self._faults.not_utf8() from exc
+        except ResponseTooLong as exc:
+            raise self._faults.endless(str(exc)) from exc
+        except json.JSONDecodeError as exc:
+            raise self._faults.not_a_completion(exc.doc) from exc
+        except (NotACompletion, openai.OpenAIError, ValueError, TypeError, AttributeError) as exc:
+            raise self._faults.not_a_completion(str(exc)) from exc
 
-    def _served_models(self) -> list[str]:
+    async def _pieces(
+        self, prompt: Prompt, growing: Growing, max_tokens: int, can: Capabilities
+    ) -> AsyncIterator[str]:
+        """Yield the pieces of the first line as they arrive."""
+        options: dict[str, Any] = {
+            "model": self.name,
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if prompt.stop:
+            options["stop"] = list(prompt.stop)
+        if self._api == "completions":
+            create: Any = self._client.completions.with_raw_response.create
+            options |= {"prompt": prompt.text} | ({"logprobs": 1} if can.logprobs else {})
+        else:
+            create = self._client.chat.completions.with_raw_response.create
+            options |= {"messages": self._messages(prompt, can)}
+            options |= {"logprobs": True} if can.logprobs else {}
+        raw = await create(**options)
+        kind = raw.headers.get("content-type", "nothing")
+        if not kind.startswith("text/event-stream"):
+            await raw.http_response.aclose()
+            raise self._faults.not_events(kind)
         try:
-            response = self._http.get(f"{self._url}/models", timeout=self._connect_timeout_s)
-        except httpx.HTTPError as exc:
-            raise self._transport_error(exc) from exc
-        if not response.is_success:
-            raise self._status_error(response)
-        try:
-            return [str(entry["id"]) for entry in response.json()["data"]]
-        except (ValueError, KeyError, TypeError) as exc:
-            raise GeneratorUnavailable(
-                f"{self._shown_url}/models is not a list of models. Check that the URL is an "
-                "OpenAI-compatible server's; it usually ends in /v1."
-            ) from exc
+            async with raw.parse() as chunks:
+                async for chunk in chunks:
+                    if piece := growing.add(chunk, self._api):
+                        yield piece
+                    if growing.pieces > 2 * max_tokens + 16:
+                        raise self._faults.endless(f"{max_tokens} tokens were asked for")
+        except openai.APITimeoutError:
+            raise
+        except openai.APIConnectionError as exc:
+            raise self._faults.broke_off(str(exc.__cause__ or exc)) from exc
+        if not growing.ended:
+            raise self._faults.broke_off()
 
-    def _status_error(self, response: httpx.Response) -> GeneratorError:
-        """Return the error for a response that is no success, with the server's reason."""
-        status = response.status_code
-        try:
-            response.read()
-            reason = self._clean(_error_text(response.text)) or response.reason_phrase
-        except httpx.HTTPError:
-            reason = response.reason_phrase
-        said = f"{self._shown_url} answered {status}: {reason}."
-        if status in (401, 403):
-            sent = "refused the API key" if self._key else "wants an API key"
-            return GeneratorUnavailable(f"{said} It {sent}; check the key that is set.")
-        if status == 404 and not response.url.path.endswith("/models"):
-            return self._not_found()
-        if response.is_redirect:
-            target = self._clean(response.headers.get("location", ""))
-            return GeneratorUnavailable(f"{said} It redirects to {target!r}; set that URL.")
-        if status in (400, 413, 422):
-            return BadCompletion(f"{said} If the prompt is too long, use fewer passages.")
-        if status in (408, 504):
-            return GeneratorTimeout(f"{said} Ask again, or look at the server's load.")
-        if status == 429:
-            return GeneratorUnavailable(f"{said} It is busy or a quota is used up; wait.")
-        return GeneratorUnavailable(f"{said} Look at the server's log.")
+    async def _choice(self, prompt: Prompt, choices: Sequence[str], can: Capabilities) -> Verdict:
+        options: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        # The space that a few-shot prompt leaves to the answer.
+        lead = "" if prompt.text.endswith((" ", "\n")) or not prompt.stop else " "
+        held = {"structured_outputs": {"choice": [f"{lead}{choice}" for choice in choices]}}
+        reply = await self._client.chat.completions.create(
+            model=self.name,
+            messages=cast(Any, self._messages(prompt, can)),
+            max_tokens=1,
+            temperature=0,
+            **(options if can.logprobs else {}),
+            extra_body=held if can.choices else None,
+        )
+        return read_verdict(reply, prompt, choices)
 
-    def _not_found(self) -> GeneratorError:
-        try:
-            served = self._served_models()
-        except GeneratorError:
-            served = []
-        if not served or self.name in served:
-            return GeneratorUnavailable(
-                f"{self._shown_url} has no {self._api} API for {self.name!r} (404). "
-                "Check the URL; it usually ends in /v1."
-            )
-        return GeneratorUnavailable(_wrong_model(self._shown_url, self.name, served))
+    def _messages(self, prompt: Prompt, can: Capabilities) -> list[dict[str, Any]]:
+        image = prompt.messages[-1].image
+        seen = image is not None and can.images
+        picture = image_data_uri(image, self._image_pixels) if image and seen else None
+        return chat_messages(prompt, picture)
 
-    def _transport_error(self, exc: httpx.HTTPError) -> GeneratorError:
-        if isinstance(exc, httpx.ConnectTimeout):
-            return GeneratorTimeout(
-                f"{self._shown_url} was not reached in {self._connect_timeout_s:g} s. "
-                "Check the URL and the network."
-            )
-        if isinstance(exc, httpx.TimeoutException):
-            return self._timeout()
-        return GeneratorUnavailable(
-            f"{self._shown_url} is not reached: {self._clean(str(exc))}. "
-            "Check the URL, and that the server runs."
+    def _finished(self, growing: Growing) -> Completion:
+        if not growing.text.strip():
+            raise self._faults.empty()
+        return growing.completion()
+
+    async def _probe(self) -> Capabilities:
+        """Find out by asking: a model's card does not say what its server lets through."""
+        async with self._turn():
+            context = await self._context_tokens()
+        if self._api == "completions":
+            return Capabilities(False, await self._accepts_text(), False, context)
+        blank = image_data_uri(_blank())
+        image = {"type": "image_url", "image_url": {"url": blank}}
+        text = {"type": "text", "text": "Say yes."}
+        images, logprobs, choices = await _together(
+            [
+                self._accepts([image, text]),
+                self._accepts([text], logprobs=True, top_logprobs=TOP_LOGPROBS),
+                self._accepts([text], extra_body={"structured_outputs": {"choice": [_UNASKED]}}),
+            ]
+        )
+        can_choose = bool(said := _said(choices)) and _UNASKED.startswith(said)
+        return Capabilities(
+            images is not None, logprobs is not None and _gave(logprobs), can_choose, context
         )
 
-    def _timeout(self) -> GeneratorTimeout:
-        return GeneratorTimeout(
-            f"{self._where} did not finish within {self._timeout_s:g} s. "
-            "Ask again, or allow it more time."
+    async def _accepts(self, content: list[Any], **options: Any) -> Any:
+        """Return the reply to a request for one token, or None where it was refused."""
+        async with self._turn():
+            try:
+                return await self._client.chat.completions.create(
+                    model=self.name,
+                    messages=cast(Any, [{"role": "user", "content": content}]),
+                    max_tokens=1,
+                    temperature=0,
+                    **options,
+                )
+            except (openai.BadRequestError, openai.UnprocessableEntityError):
+                return None
+            except openai.InternalServerError as exc:
+                # vLLM and others answer 500 to a picture that a text model cannot take.
+                if exc.status_code not in (500, 501):
+                    raise
+                return None
+
+    async def _accepts_text(self) -> bool:
+        async with self._turn():
+            try:
+                reply = await self._client.completions.create(
+                    model=self.name, prompt="1 2 3", max_tokens=1, logprobs=1
+                )
+            except (openai.BadRequestError, openai.UnprocessableEntityError):
+                return False
+            logprobs = getattr(reply.choices[0], "logprobs", None) if reply.choices else None
+            return bool(logprobs and logprobs.token_logprobs)
+
+    async def _context_tokens(self) -> int | None:
+        for model in await self._models():
+            if model.id == self.name:
+                return getattr(model, "max_model_len", None)
+        return None
+
+    async def _served(self) -> list[str]:
+        async with self._turn():
+            return [model.id for model in await self._models()]
+
+    async def _models(self) -> list[Any]:
+        page = await self._client.models.list()
+        models = getattr(page, "data", None)
+        if not isinstance(models, list) or not all(hasattr(model, "id") for model in models):
+            raise self._faults.no_models()
+        return models
+
+    async def _models_if_any(self) -> list[str]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return [model.id for model in await self._models()]
+        except (GeneratorError, openai.OpenAIError, TimeoutError, ValueError):
+            return []
+
+    # Between the caller's thread and the event loop
+
+    def _while_waiting(self, work: Coroutine[Any, Any, _T]) -> GeneratorOf[_T | None, None, None]:
+        """Yield None every now and then, and the result in the end; closing calls it off."""
+        future = asyncio.run_coroutine_threadsafe(work, self._running_loop())
+        try:
+            while True:
+                try:
+                    result = future.result(HEARTBEAT_S)
+                except FutureTimeout:
+                    if future.done():
+                        raise
+                    yield None
+                except CancelledError as exc:
+                    raise GeneratorUnavailable(f"{self._faults.where} was closed.") from exc
+                else:
+                    yield result
+                    return
+        finally:
+            future.cancel()
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return wait(self._while_waiting(work))
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=_serve, args=(loop,), daemon=True).start()
+                asyncio.run_coroutine_threadsafe(self._open(), loop).result()
+                self._loop = loop
+            return self._loop
+
+    async def _open(self) -> None:
+        self._turns = asyncio.Semaphore(self._concurrency)
+        http = httpx.AsyncClient(
+            transport=_Bounded(
+                # A kept connection that the server has just dropped looks like a failure, and
+                # opening one costs nothing next to a completion.
+                limits=httpx.Limits(max_keepalive_connections=0),
+            ),
+            timeout=self._options["timeout"],
+            event_hooks={"request": [self._drop_key]} if self._keyless else {},
         )
+        self._client = openai.AsyncOpenAI(http_client=cast(Any, http), **self._options)
 
-    def _clean(self, text: str) -> str:
-        """Return what a server said on one line, short, and without the key if it echoes it."""
-        text = text.replace(self._key, "***") if self._key else text
-        return one_line(text)[:300].rstrip(" .")
-
-
-def _read_event(event: Any) -> tuple[str, bool]:
-    """Return the text in one event of a stream, and whether it is the last."""
-    if not event["choices"]:
-        return "", False
-    choice = event["choices"][0]
-    # Chat has a delta; its content is null in the event that opens the turn.
-    text = (choice["delta"].get("content") if "delta" in choice else choice["text"]) or ""
-    if not isinstance(text, str):
-        raise TypeError(f"the text is {text!r}")
-    return text, bool(choice.get("finish_reason"))
+    @staticmethod
+    async def _drop_key(request: httpx.Request) -> None:
+        request.headers.pop("Authorization", None)
 
 
-def image_data_uri(image: Image) -> str:
-    """Return `image` as a JPEG data URI, its longest side at most MAX_IMAGE_SIDE pixels."""
-    small = image.convert("RGB")
-    small.thumbnail((MAX_IMAGE_SIDE, MAX_IMAGE_SIDE), Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+class _Bounded(httpx.AsyncHTTPTransport):
+    """Connections whose responses end: one that goes on beyond the limit is an error."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        response.stream = _BoundedStream(cast(httpx.AsyncByteStream, response.stream))
+        return response
 
 
-def _chat_message(message: Message) -> dict[str, Any]:
-    if message.image is None:
-        return {"role": message.role, "content": message.text}
-    picture = {"type": "image_url", "image_url": {"url": image_data_uri(message.image)}}
-    return {"role": message.role, "content": [picture, {"type": "text", "text": message.text}]}
+class _BoundedStream(httpx.AsyncByteStream):
+    def __init__(self, inner: httpx.AsyncByteStream) -> None:
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._inner:
+            size += len(chunk)
+            if size > MAX_RESPONSE_BYTES:
+                raise ResponseTooLong(f"more than {MAX_RESPONSE_BYTES:,} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
-def _checked_url(base_url: str) -> tuple[str, str]:
-    """Return `base_url` to use and to show: the shown one has no user and password."""
+class ResponseTooLong(ValueError):
+    """A response went on beyond MAX_RESPONSE_BYTES."""
+
+
+async def _together(works: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Return the results of the works in their order; the first failure ends the others."""
     try:
-        url = httpx.URL(base_url.strip().rstrip("/"))
-    except httpx.InvalidURL as exc:
-        raise GeneratorUnavailable(f"The generator URL {base_url!r} is not a URL: {exc}.") from exc
-    if url.scheme not in ("http", "https") or not url.host:
-        raise GeneratorUnavailable(
-            f"The generator URL {base_url!r} must begin with http:// or https:// and a host, "
-            "such as http://127.0.0.1:8000/v1."
-        )
-    return str(url), str(url.copy_with(userinfo=b""))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except ExceptionGroup as exc:
+        raise exc.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
-def _checked_key(api_key: str | None) -> str | None:
-    key = (api_key or "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise GeneratorUnavailable(
-            "The generator's API key has characters that a header cannot carry. Set it again."
-        )
-    return key or None
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    loop.close()
 
 
-def _wrong_model(url: str, model: str, served: Sequence[str]) -> str:
-    names = ", ".join(one_line(name)[:80] for name in served[:8]) or "none"
-    return f"{url} does not serve the model {model!r}. Set one that it serves: {names}."
-
-
-def _error_text(body: str) -> str:
-    """Return the message in an error body, or the body itself when it is not JSON."""
+def _body(exc: openai.APIStatusError) -> str:
     try:
-        error = json.loads(body)
-        error = error.get("error", error.get("detail", error))
-        return str(error.get("message", error) if isinstance(error, dict) else error)
-    except (ValueError, AttributeError):
-        return body
+        return exc.response.text
+    except httpx.StreamError:
+        return exc.message
+
+
+def _blank() -> Image.Image:
+    return Image.new("RGB", (56, 56), "white")
+
+
+def _said(reply: Any) -> str:
+    choices = getattr(reply, "choices", None)
+    return (choices[0].message.content or "").strip() if choices else ""
+
+
+def _gave(reply: Any) -> bool:
+    """Return whether a reply has the alternatives of its token."""
+    choices = getattr(reply, "choices", None)
+    logprobs = getattr(choices[0], "logprobs", None) if choices else None
+    return bool(logprobs and logprobs.content and logprobs.content[0].top_logprobs)

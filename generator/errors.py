@@ -4,6 +4,7 @@ KbvqaError
   GeneratorError
     GeneratorUnavailable   not reachable, refused the key or the model, or broken
     GeneratorTimeout       not reached or not finished in the time it is given
+    InvalidCalibration     the file that says how far to trust it cannot be read
     BadCompletion          it replied, but not with a completion that can be used
 """
 
@@ -24,3 +25,7 @@ class GeneratorTimeout(GeneratorError):
 
 class BadCompletion(GeneratorError):
     """The generator replied, but with nothing that can be read as an answer."""
+
+
+class InvalidCalibration(GeneratorError):
+    """The file of fitted confidences is missing or not one."""

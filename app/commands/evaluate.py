@@ -128,6 +128,45 @@ def evaluate_demo_command(
     out.print(f"Not sure below {calibration['unsure_below']}: {text}", highlight=False)
 
 
+@app.command("answers")
+def evaluate_answers_command(
+    output: Annotated[Path, typer.Option("--out", help="Where results are written.")] = Path(
+        "runs/evaluate-answers"
+    ),
+    calibrating: Annotated[int, typer.Option(min=10, help="Questions to calibrate on.")] = 120,
+    tested: Annotated[int, typer.Option(min=1, help="Questions to test on.")] = 121,
+    hard: Annotated[
+        int, typer.Option(min=1, help="Questions without answer, and twice as many attacks.")
+    ] = 60,
+    index: IndexOption = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Compare the strategies on mini: answers, confidence, unanswerable questions, attacks.
+
+    \b
+    kbvqa evaluate answers --out runs/answers
+    kbvqa evaluate answers --out runs/answers-short --calibrating 40 --tested 60 --hard 30
+
+    Writes report.md, and calibration.json to set as KBVQA_CALIBRATION. Interrupted, the same
+    command goes on where it stopped.
+    """
+    from app.answer_sets import Sizes
+    from app.components import open_answering, open_checkpoint, open_generator, open_index
+    from app.evaluate_answers import compare
+    from app.pipeline import Pipeline
+    from retriever.encoder import Encoder
+
+    settings = settings_with(index, checkpoint)
+    with progress() as (say, advance):
+        loaded = open_checkpoint(settings)
+        answering = open_answering(settings, loaded, open_generator(settings, say))
+        with open_index(settings.index_location, loaded) as opened:
+            pipeline = Pipeline(Encoder(loaded), opened, answering)
+            sizes = Sizes(calibrating, tested, hard, hard)
+            text = compare(pipeline, output, sizes, say, advance)
+    out.print(text, highlight=False, soft_wrap=True)
+
+
 def _print_results(results: dict[str, Any]) -> None:
     """Print what was measured, on which corpus, and how many examples are in each figure."""
     corpus = results["corpus"] or "none"

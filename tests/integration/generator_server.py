@@ -19,6 +19,16 @@ class Server:
     url: str = ""
     answer: Callable[["Handler"], None] = lambda handler: handler.events(" Paris", " [1]", "\nQ")
     requests: list[dict] = field(default_factory=list)
+    # What it can do, found out by requests for one token, which are not in `requests`.
+    images: bool = True
+    logprobs: bool = True
+    choices: bool = True
+    models: Callable[["Handler"], None] = lambda handler: handler.list_models()
+    judge: Callable[["Handler", dict], None] = lambda handler, body: handler.one_token(body)
+    probes: list[dict] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -31,18 +41,54 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self.authorized():
             return
-        self.reply(200, json.dumps({"data": [{"id": MODEL}]}))
+        self.state.models(self)
+
+    def list_models(self) -> None:
+        self.reply(200, json.dumps({"data": [{"id": MODEL, "max_model_len": 2048}]}))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.state.requests.append({"path": self.path, **body})
+        seen = self.state.requests if body.get("stream") else self.state.probes
+        seen.append({"path": self.path, **body})
         if not self.authorized():
             return
         if body["model"] != MODEL:
             self.error(404, f"The model `{body['model']}` does not exist.")
             return
         self.chat = self.path.endswith("/chat/completions")
-        self.state.answer(self)
+        if not body.get("stream"):
+            self.state.judge(self, body)
+            return
+        with self.state.lock:
+            self.state.at_once += 1
+            self.state.most_at_once = max(self.state.most_at_once, self.state.at_once)
+        try:
+            self.state.answer(self)
+        finally:
+            with self.state.lock:
+                self.state.at_once -= 1
+
+    def one_token(self, body: dict) -> None:
+        """Answer a request for one token by what the server can do."""
+        if not self.chat:
+            choice = {"text": " 4", "logprobs": {"token_logprobs": [-0.1]}}
+            self.reply(200, json.dumps({"choices": [choice]}))
+            return
+        content = body["messages"][-1]["content"]
+        if not self.state.images and not isinstance(content, str) and len(content) > 1:
+            self.error(400, "this model takes no image")
+            return
+        held = body.get("structured_outputs", {}).get("choice")
+        if held and not self.state.choices:
+            held = None
+        text = held[0][:3] if held else "yes"
+        choice: dict = {"index": 0, "finish_reason": "length", "message": {"content": text}}
+        if body.get("logprobs") and self.state.logprobs:
+            top = [{"token": t, "logprob": p} for t, p in ((" yes", -0.5), ("No", -1.5), ("x", -3))]
+            entry = {"token": "yes", "logprob": -0.5, "top_logprobs": top}
+            choice["logprobs"] = {"content": [entry]}
+        usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
+        self.reply(200, json.dumps({"choices": [choice], "usage": usage}))
 
     def authorized(self) -> bool:
         sent = self.headers.get("Authorization")
@@ -70,7 +116,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_piece(self, text: str | None, finish: str | None = None) -> None:
-        body = {"delta": {"content": text}} if self.chat else {"text": text}
+        body: dict = {"delta": {"content": text}} if self.chat else {"text": text}
+        if text and self.state.logprobs:
+            entries = [{"token": text, "logprob": -0.25}]
+            body["logprobs"] = {"content": entries} if self.chat else {"token_logprobs": [-0.25]}
         event = {"choices": [{"index": 0, "finish_reason": finish, **body}]}
         self.send_chunk(f"data: {json.dumps(event)}\n\n".encode())
 
@@ -83,6 +132,8 @@ class Handler(BaseHTTPRequestHandler):
         for piece in pieces:
             self.send_piece(piece)
         self.send_piece("", "stop")
+        usage = {"prompt_tokens": 500, "completion_tokens": len(pieces), "total_tokens": 500}
+        self.send_chunk(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())
         self.send_chunk(b"data: [DONE]\n\n")
         self.send_chunk(b"")
 

@@ -4,20 +4,24 @@ import base64
 import io
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from PIL import Image
 
-from corpus.types import Hit, Passage, Query
-from generator.client import MAX_IMAGE_SIDE, OpenAIGenerator
+from corpus.types import Passage, Query
+from generator.client import OpenAIGenerator
 from generator.errors import BadCompletion, GeneratorError, GeneratorTimeout, GeneratorUnavailable
-from generator.prompts import Message, build_messages, render_text
+from generator.interface import Capabilities, Completion, Usage, wait
+from generator.prompts import CHOICES, Message, Prompt, numbered, relevance, single
 from tests.integration.generator_server import KEY, MODEL, Handler, Server, serve
 
-HITS = [Hit(Passage("p1", "France", "France. Its capital is Paris."), 1.0)]
-MESSAGES = build_messages(Query("What is the capital?", Image.new("RGB", (2000, 10), "red")), HITS)
+PARIS = Passage("p1", "France", "France. Its capital is Paris.")
+QUERY = Query("What is the capital?", Image.new("RGB", (2000, 1000), "red"))
+PROMPT = numbered(QUERY, [PARIS], "few-shot")
+INSTRUCT = numbered(QUERY, [PARIS], "instruct")
 
 
 @pytest.fixture
@@ -27,50 +31,181 @@ def server() -> Iterator[Server]:
 
 
 def generator(server: Server, **options) -> OpenAIGenerator:
-    options = {"api_key": KEY, "timeout_s": 5.0, "backoff_s": 0.01, **options}
+    options = {"api_key": KEY, "timeout_s": 5.0, "retries": 0, **options}
     return OpenAIGenerator(server.url, options.pop("model", MODEL), **options)
 
 
+def streamed(client: OpenAIGenerator, prompt: Prompt = PROMPT) -> tuple[list[str], Completion]:
+    *pieces, completion = client.stream(prompt)
+    assert isinstance(completion, Completion)
+    return [piece for piece in pieces if isinstance(piece, str) and piece], completion
+
+
 def complete(client: OpenAIGenerator) -> str:
-    return "".join(client.stream(MESSAGES))
+    pieces, completion = streamed(client)
+    assert "".join(pieces) == completion.text
+    return completion.text
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
 def test_the_first_line_is_streamed_in_pieces(server: Server, api: str) -> None:
-    assert list(generator(server, api=api).stream(MESSAGES)) == ["Paris", " [1]"]
+    pieces, completion = streamed(generator(server, api=api))
+    assert pieces == [" Paris", " [1]"]
+    assert completion.token_logprobs == (-0.25, -0.25, -0.25)  # that of the newline too
+    assert completion.usage == Usage(500, 3)
 
 
 def test_chat_sends_every_message_and_the_picture_as_a_data_uri(server: Server) -> None:
-    complete(generator(server))
+    complete(generator(server, image_pixels=50_000))
     [request] = server.requests
     assert request["path"] == "/v1/chat/completions"
     assert (request["model"], request["temperature"], request["stream"]) == (MODEL, 0, True)
-    assert [m["role"] for m in request["messages"]] == [m.role for m in MESSAGES]
-    assert request["messages"][0]["content"] == MESSAGES[0].text
+    assert (request["logprobs"], request["stop"]) == (True, ["\n"])
+    assert [m["role"] for m in request["messages"]] == [m.role for m in PROMPT.messages]
+    assert request["messages"][0]["content"] == PROMPT.messages[0].text
     picture, text = request["messages"][-1]["content"]
-    assert text == {"type": "text", "text": MESSAGES[-1].text}
+    assert text == {"type": "text", "text": PROMPT.messages[-1].text}
     head, _, data = picture["image_url"]["url"].partition(",")
     assert head == "data:image/jpeg;base64"
-    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (MAX_IMAGE_SIDE, 5)
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (316, 158)
+
+
+def test_a_text_only_model_is_sent_no_picture_and_says_so(server: Server) -> None:
+    server.images = False
+    client = generator(server)
+    assert not client.capabilities().images
+    assert "text only: the picture speaks through retrieval" in client.health()
+    assert complete(client)
+    assert isinstance(server.requests[0]["messages"][-1]["content"], str)
 
 
 def test_completions_sends_the_plain_text_and_stops_at_a_newline(server: Server) -> None:
     complete(generator(server, api="completions"))
     [request] = server.requests
     assert request["path"] == "/v1/completions"
-    assert request["prompt"] == render_text(MESSAGES)
+    assert request["prompt"] == PROMPT.text
     assert request["stop"] == ["\n"]
 
 
 def test_a_leading_empty_line_and_null_content_are_skipped(server: Server) -> None:
     server.answer = lambda handler: handler.events(None, "\n\n", "Par", "is\nignored")
-    assert complete(generator(server)) == "Paris"
+    assert streamed(generator(server), INSTRUCT)[1].text == "Paris"
+
+
+# What it can do
+
+
+def test_capabilities_are_asked_once_and_shown(server: Server) -> None:
+    client = generator(server)
+    assert client.capabilities() == Capabilities(True, True, True, 2048)
+    probes = len(server.probes)
+    assert client.health() == (
+        f"{MODEL} at {server.url} (chat; sees pictures; gives log-probabilities; can be held to "
+        "choices; 2,048 tokens of context)"
+    )
+    complete(client)
+    assert len(server.probes) == probes == 3
+
+
+def test_a_server_that_can_do_little_still_answers(server: Server) -> None:
+    server.images = server.logprobs = server.choices = False
+    client = generator(server)
+    assert client.capabilities() == Capabilities(False, False, False, 2048)
+    _, completion = streamed(client)
+    assert (completion.text, completion.token_logprobs) == (" Paris [1]", None)
+    assert "logprobs" not in server.requests[0]
+    [verdict] = wait(client.choose([relevance(QUERY, PARIS, "instruct")], CHOICES))
+    assert verdict.probabilities == (1.0, 0.0)
+
+
+def test_choices_come_with_their_probabilities(server: Server) -> None:
+    prompts = [relevance(QUERY, PARIS, style) for style in ("few-shot", "instruct")]
+    verdicts = wait(generator(server).choose(prompts, CHOICES))
+    # e^-0.5 against e^-1.5, " yes" and "No" being spellings of the choices.
+    assert verdicts[0].probabilities == pytest.approx((0.7311, 0.2689), abs=1e-4)
+    assert verdicts[0].usage == Usage(9, 1)
+    held = [p["structured_outputs"]["choice"] for p in server.probes[-2:]]
+    assert sorted(held) == [[" yes", " no"], ["yes", "no"]]
+
+
+def test_a_reply_that_is_no_choice_is_a_bad_completion(server: Server) -> None:
+    client = generator(server)
+    client.capabilities()
+
+    def babble(handler: Handler, body: dict) -> None:
+        handler.reply(200, json.dumps({"choices": [{"message": {"content": "Perhaps"}}]}))
+
+    server.judge = babble
+    with pytest.raises(BadCompletion, match="'perhaps' where one of yes, no"):
+        wait(client.choose([relevance(QUERY, PARIS, "instruct")], CHOICES))
+
+
+# Several at once
+
+
+def test_several_prompts_go_out_together_up_to_the_limit(server: Server) -> None:
+    def slow(handler: Handler) -> None:
+        time.sleep(0.1)
+        handler.events(" Paris")
+
+    server.answer = slow
+    client = generator(server, concurrency=2)
+    completions = wait(client.complete([single(QUERY, PARIS, "few-shot")] * 5))
+    assert [completion.text for completion in completions] == [" Paris"] * 5
+    assert server.most_at_once == 2
+
+
+def test_one_that_fails_calls_off_the_others(server: Server) -> None:
+    def first_fails(handler: Handler) -> None:
+        if len(server.requests) == 1:
+            handler.error(500, "engine died")
+        else:
+            handler.endless("x")
+
+    server.answer = first_fails
+    start = time.monotonic()
+    with pytest.raises(GeneratorUnavailable, match="engine died"):
+        wait(generator(server).complete([PROMPT] * 3))
+    assert time.monotonic() - start < 3
+
+
+def test_leaving_ends_the_requests_on_the_server(server: Server) -> None:
+    gone = threading.Event()
+
+    def until_gone(handler: Handler) -> None:
+        try:
+            handler.endless("x")
+        except OSError:
+            gone.set()
+            raise
+
+    server.answer = until_gone
+    client = generator(server)
+    stream = client.stream(INSTRUCT, max_tokens=10**6)
+    assert next(stream) in ("", "x")
+    stream.close()
+    assert gone.wait(5)
+    gone.clear()
+    work = client.complete([INSTRUCT], max_tokens=10**6)
+    assert next(work) is None
+    work.close()
+    assert gone.wait(5)
+
+
+def test_a_closed_client_opens_again(server: Server) -> None:
+    client = generator(server)
+    assert complete(client)
+    client.close()
+    assert complete(client)
 
 
 def test_a_character_split_over_two_chunks_is_whole(server: Server) -> None:
     def split(handler: Handler) -> None:
         handler.start_events()
-        event = json.dumps({"choices": [{"delta": {"content": "São Tomé"}}]}, ensure_ascii=False)
+        event = json.dumps(
+            {"choices": [{"delta": {"content": "São Tomé"}, "finish_reason": "stop"}]},
+            ensure_ascii=False,
+        )
         data = f"data: {event}\r\n\r\ndata: [DONE]\n\n".encode()
         cut = data.index("ã".encode()) + 1
         handler.send_chunk(data[:cut])
@@ -79,17 +214,6 @@ def test_a_character_split_over_two_chunks_is_whole(server: Server) -> None:
 
     server.answer = split
     assert complete(generator(server)) == "São Tomé"
-
-
-def test_closing_the_stream_ends_the_request(server: Server) -> None:
-    server.answer = lambda handler: handler.endless("x")
-    stream = generator(server).stream(MESSAGES)
-    assert next(stream) == "x"
-    stream.close()
-
-
-def test_health_names_the_model_and_the_server(server: Server) -> None:
-    assert generator(server).health() == f"{MODEL} at {server.url} (chat)"
 
 
 def test_health_lists_the_served_models(server: Server) -> None:
@@ -179,7 +303,7 @@ def test_each_fault_has_its_error(server: Server, answer, error, message) -> Non
 def test_an_endless_completion_ends(server: Server, answer) -> None:
     server.answer = answer
     start = time.monotonic()
-    with pytest.raises(GeneratorTimeout, match=r"within 0\.3 s"):
+    with pytest.raises(GeneratorTimeout, match=r"within 0\.3 s|without end"):
         complete(generator(server, timeout_s=0.3))
     assert time.monotonic() - start < 3
 
@@ -222,43 +346,43 @@ def test_a_busy_server_is_tried_again_before_the_first_token(server: Server) -> 
             handler.events("Paris")
 
     server.answer = busy_twice
-    assert complete(generator(server)) == "Paris"
+    assert complete(generator(server, retries=2)) == "Paris"
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize(("status", "tries"), [(500, 1), (503, 2)])
+@pytest.mark.parametrize(("status", "tries"), [(400, 1), (429, 2), (503, 2)])
 def test_tries_are_bounded(server: Server, status: int, tries: int) -> None:
     server.answer = lambda handler: handler.error(status, "no")
-    with pytest.raises(GeneratorUnavailable):
-        complete(generator(server, attempts=2))
+    with pytest.raises(GeneratorError, match=str(status)):
+        complete(generator(server, retries=1))
     assert len(server.requests) == tries
 
 
 def test_a_broken_stream_is_not_tried_again(server: Server) -> None:
     server.answer = cut_in_a_chunk
     with pytest.raises(BadCompletion):
-        complete(generator(server))
+        complete(generator(server, retries=2))
     assert len(server.requests) == 1
 
 
 def test_nothing_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    client = OpenAIGenerator(f"http://127.0.0.1:{port}/v1", MODEL, backoff_s=0.01)
+    client = OpenAIGenerator(f"http://127.0.0.1:{port}/v1", MODEL, retries=0)
     for call in (complete, OpenAIGenerator.health):
         with pytest.raises(GeneratorUnavailable, match=f"127.0.0.1:{port}.*server runs"):
             call(client)
 
 
 def test_a_host_that_does_not_exist() -> None:
-    client = OpenAIGenerator("http://no-such-host.invalid/v1", MODEL, backoff_s=0.01)
+    client = OpenAIGenerator("http://no-such-host.invalid/v1", MODEL, retries=0)
     with pytest.raises(GeneratorUnavailable, match=r"no-such-host\.invalid"):
         complete(client)
 
 
 def test_a_password_in_the_url_is_not_shown(server: Server) -> None:
     url = server.url.replace("http://", "http://someone:hunter2@")
-    client = OpenAIGenerator(url, MODEL)
+    client = OpenAIGenerator(url, MODEL, retries=0)
     with pytest.raises(GeneratorError) as caught:
         complete(client)
     assert "hunter2" not in str(caught.value)
@@ -273,5 +397,5 @@ def test_control_tokens_in_a_server_message_stay_on_one_line(server: Server) -> 
 
 
 def test_a_message_without_a_picture_is_plain_text(server: Server) -> None:
-    list(generator(server).stream([Message("user", "hello")]))
+    list(generator(server).stream(Prompt("greeting", (Message("user", "hello"),))))
     assert server.requests[0]["messages"] == [{"role": "user", "content": "hello"}]

@@ -1,19 +1,22 @@
 """A tiny real retriever: the golden PreFLMR, an index it made, and a scripted generator."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.answering import Answering
 from app.components import open_index
 from app.indexing import build_index
 from app.pipeline import Pipeline
 from corpus.passages import write_passages
 from corpus.types import Passage
-from generator.prompts import Message
+from generator.confidence import Calibration
+from generator.strategies import Plan
 from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.encoder import Encoder
 from tests.golden_cases import GOLDEN
+from tests.scripted import ScriptedGenerator
 
 PASSAGES = (
     Passage("p:paris", "Paris", "Paris is the capital of France, a city on a river."),
@@ -21,24 +24,6 @@ PASSAGES = (
     Passage("p:church", "Church", "The old church is in the city. It was built of stone."),
     Passage("p:bird", "Bird", "This bird is a native species of Asia. It is yellow."),
 )
-
-
-class ScriptedGenerator:
-    """Answers with the same text; remembers what it was asked."""
-
-    name = "scripted"
-
-    def __init__(self, completion: str) -> None:
-        self.completion = completion
-        self.asked: list[Sequence[Message]] = []
-
-    def stream(self, messages: Sequence[Message], *, max_tokens: int = 48) -> Iterator[str]:
-        self.asked.append(messages)
-        for word in self.completion.split(" "):
-            yield f" {word}"
-
-    def health(self) -> str:
-        return "scripted"
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +49,7 @@ def index_location(
 
 @pytest.fixture
 def generator() -> ScriptedGenerator:
-    return ScriptedGenerator("Paris [1]")
+    return ScriptedGenerator(lambda prompt: ("Paris [1]", -0.1))
 
 
 @pytest.fixture
@@ -72,4 +57,5 @@ def pipeline(
     checkpoint: Checkpoint, index_location: Path, generator: ScriptedGenerator
 ) -> Iterator[Pipeline]:
     with open_index(index_location, checkpoint) as index:
-        yield Pipeline(Encoder(checkpoint), index, generator, passages_in_prompt=2)
+        answering = Answering(generator, Plan("concat", passages=2), Calibration())
+        yield Pipeline(Encoder(checkpoint), index, answering)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from app.answering import Answering
 from app.benchmarks import KNOWN, open_benchmark, read_evqa
 from app.cli import app as cli
 from app.components import build_index, open_index
@@ -19,12 +20,14 @@ from corpus.errors import DatasetNotFound
 from corpus.image_store import ImageCache
 from corpus.passages import write_passages
 from corpus.policy import PassagePolicy
+from generator.confidence import Calibration
+from generator.strategies import Plan
 from retriever.checkpoint import Checkpoint
 from retriever.encoder import Encoder
 from tests import benchmark_files as make
 from tests import corpus_files
 from tests.golden_cases import GOLDEN, golden_image
-from tests.unit.app.conftest import ScriptedGenerator
+from tests.scripted import ScriptedGenerator
 
 
 def pipeline_over(
@@ -35,7 +38,8 @@ def pipeline_over(
     write_passages(passages, made.read())
     build_index(passages, folder / "index", checkpoint, lambda done, total: None)
     with open_index(folder / "index", checkpoint) as index:
-        yield Pipeline(Encoder(checkpoint), index, generator, passages_in_prompt=2)
+        answering = Answering(generator, Plan("concat", passages=2), Calibration())
+        yield Pipeline(Encoder(checkpoint), index, answering)
 
 
 @pytest.fixture
@@ -118,7 +122,7 @@ def test_okvqa_scores_in_both_variants(pipeline, tmp_path: Path) -> None:
     folder = tmp_path / "coco" / "val2014"
     folder.mkdir(parents=True)
     golden_image("img0").save(folder / "COCO_val2014_000000297147.jpg")
-    pipeline.generator.completion = "race [1]"
+    pipeline.generator.write = lambda prompt: ("race [1]", -0.1)
     benchmark, images = open_benchmark("okvqa", "", tmp_path)
     results = evaluate(pipeline, benchmark, images, tmp_path / "out")
 
@@ -153,7 +157,7 @@ def test_infoseek_has_its_official_summary(pipeline, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("00000002", "00000003"):
         golden_image("img0").save(folder / f"oven_{name}.jpg")
-    pipeline.generator.completion = "1889"
+    pipeline.generator.write = lambda prompt: ("1889", -0.1)
     benchmark, images = open_benchmark("infoseek", "", tmp_path)
     results = evaluate(pipeline, benchmark, images, tmp_path / "out")
 
@@ -173,7 +177,7 @@ def test_evqa_names_its_score_by_whether_bem_was_asked(tmp_path, checkpoint, gen
     golden_image("img0").save(inat / "val" / "b" / "x.png")
     kb = corpus_files.evqa_kb(tmp_path / "kb.json")
     benchmark, images = open_benchmark("evqa", "", tmp_path)
-    generator.completion = "three"
+    generator.write = lambda prompt: ("three", -0.1)
     for pipeline in pipeline_over(kb, tmp_path, checkpoint, generator, by="section"):
         results = evaluate(pipeline, benchmark, images, tmp_path / "out")
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def test_an_interrupted_run_goes_on(pipeline, generator, images, tmp_path: Path)
 
 def test_another_run_is_not_mixed_in(pipeline, images, tmp_path: Path) -> None:
     evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
-    pipeline.passages_in_prompt = 1
+    plan = replace(pipeline.answering.plan, passages=1)
+    pipeline.answering = replace(pipeline.answering, plan=plan)
     with pytest.raises(InvalidSettings, match="holds another run"):
         evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
 

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,9 +8,11 @@ from app import components
 from app.components import open_exact
 from app.errors import InvalidQuestion
 from app.pipeline import Pipeline, Result, Retrieval
+from app.report import result_as_json
 from corpus.types import Query
+from generator.confidence import Calibration, Fit
 from generator.errors import GeneratorUnavailable
-from generator.prompts import Message
+from generator.prompts import Prompt
 from retriever.encoder import Encoder
 from retriever.errors import CorpusTooLarge
 from tests.golden_cases import golden_image
@@ -32,14 +34,14 @@ def test_a_query_becomes_an_answer_with_citations(pipeline: Pipeline) -> None:
 
 def test_the_generator_reads_the_best_passages_and_no_others(pipeline, generator) -> None:
     hits = pipeline.ask(QUERY, 4).retrieval.hits
-    prompt = generator.asked[0][-1].text
+    prompt = generator.asked[0].messages[-1].text
     assert hits[0].passage.text in prompt
     assert hits[1].passage.text in prompt
     assert hits[2].passage.text not in prompt
 
 
 def test_a_citation_of_a_passage_outside_the_prompt_is_dropped(pipeline, generator) -> None:
-    generator.completion = "green cheese [3]"
+    generator.write = lambda prompt: ("green cheese [3]", -0.1)
     result = pipeline.ask(QUERY, 4)
     assert result.answer.text == "green cheese"
     assert result.answer.citations == ()
@@ -63,23 +65,57 @@ def test_retrieval_alone_asks_no_generator(pipeline, generator) -> None:
 def test_the_generator_alone_sees_no_passage(pipeline, generator) -> None:
     result = pipeline.ask(QUERY, 2, retrieval=False)
     assert result.retrieval.hits == ()
-    assert "Passage 1" not in "".join(message.text for message in generator.asked[0])
+    assert "Passage 1" not in generator.asked[0].text
 
 
-def test_passages_survive_a_generator_that_fails(pipeline: Pipeline) -> None:
-    class Down:
-        name = "down"
+def test_passages_survive_a_generator_that_fails(pipeline: Pipeline, generator) -> None:
+    def down(prompt: Prompt) -> tuple[str, float]:
+        raise GeneratorUnavailable("no server at http://127.0.0.1:9")
 
-        def stream(self, messages: Sequence[Message], *, max_tokens: int = 48) -> Iterator[str]:
-            raise GeneratorUnavailable("no server at http://127.0.0.1:9")
+    generator.write = down
+    result = pipeline.ask(QUERY, 2)
+    assert result.answer is None
+    assert str(result.failure) == "no server at http://127.0.0.1:9"
+    assert len(result.retrieval.hits) == 2
+    assert "generate" in result.timings_ms
 
-        def health(self) -> str:
-            raise GeneratorUnavailable("no server")
 
-    events = Pipeline(pipeline.encoder, pipeline.index, Down()).stream(QUERY, 2)
-    assert isinstance(next(events), Retrieval)
-    with pytest.raises(GeneratorUnavailable, match="no server"):
-        next(events)
+def test_the_strategy_can_be_chosen_for_one_question(pipeline: Pipeline, generator) -> None:
+    outcome = pipeline.ask(QUERY, 4, strategy="ra-vqa").outcome
+    assert outcome is not None
+    assert outcome.reply.strategy == "ra-vqa"
+    assert len(generator.asked) == 2
+    assert pipeline.ask(QUERY, 4).outcome.reply.strategy == "concat"
+
+
+def test_an_improbable_answer_is_withheld_with_its_reasons(pipeline: Pipeline, generator) -> None:
+    feature = {"answer_logprob": 1.0}
+    fit = Fit(0.0, {"answer_logprob": 4.0}, {"answer_logprob": -1.0}, feature, 50)
+    pipeline.answering = replace(
+        pipeline.answering, calibration=Calibration("c", 1.0, {}, {"scripted/few-shot/concat": fit})
+    )
+    for logprob, verdict, shown in (
+        (-0.1, "given", "Paris"),
+        (-1.1, "unsure", "Paris"),
+        (-3.0, "withheld", "I do not know"),
+    ):
+        generator.write = lambda prompt, logprob=logprob: ("Paris [1]", logprob)
+        outcome = pipeline.ask(QUERY, 2).outcome
+        assert (outcome.confidence.verdict, outcome.answer.text) == (verdict, shown)
+        assert outcome.reply.answer.text == "Paris"
+        assert bool(outcome.confidence.reasons) == (verdict != "given")
+        assert bool(outcome.answer.citations) == (verdict != "withheld")
+
+
+def test_a_result_as_json_says_how_it_came_about(pipeline: Pipeline, generator) -> None:
+    data = json.loads(json.dumps(result_as_json(pipeline.ask(QUERY, 2))))
+    assert (data["strategy"], data["verdict"], data["confidence"]) == ("concat", "given", None)
+    [prompt] = data["prompts"]
+    assert (prompt["name"], prompt["sha256"]) == ("few-shot-v2", generator.asked[0].sha256)
+    assert len(prompt["passage_ids"]) == 2
+    assert data["usage"] == {"prompt_tokens": 10, "completion_tokens": 2, "estimated": False}
+    assert data["saw_picture"] is False
+    assert data["failure"] == ""
 
 
 def test_a_low_best_score_is_not_sure(pipeline: Pipeline) -> None:

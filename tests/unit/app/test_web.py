@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from app import markup
+from app.answering import Outcome
 from app.errors import InvalidQuestion, InvalidSettings, PortInUse
 from app.pipeline import Retrieval
 from app.settings import Settings
@@ -17,7 +18,10 @@ from app.views import SOMETHING_WENT_WRONG, View, views
 from app.web import _read_picture, build_page, check_port
 from corpus.errors import InvalidImage
 from corpus.types import Answer, Citation, Hit, Passage
+from generator.confidence import Confidence
 from generator.errors import GeneratorUnavailable
+from generator.interface import Usage
+from generator.strategies import Evidence, Reply
 
 EVIL = Passage(
     id="x",
@@ -34,13 +38,20 @@ def retrieval(*passages: Passage, seen: str = "", unsure: bool = False) -> Retri
     return Retrieval(hits, unsure, 21.5, seen, {})
 
 
+def outcome(
+    answer: Answer, *, strategy="ra-vqa", saw_picture: bool = True, confidence=None
+) -> Outcome:
+    reply = Reply(answer, strategy, (), Evidence(), Usage(), saw_picture)
+    return Outcome(answer, confidence or Confidence(0.9, "given"), reply)
+
+
 # What is shown
 
 
 def test_text_from_outside_never_becomes_markup() -> None:
     found = retrieval(EVIL, seen=" It shows <u>paris</u>.")
     answer = Answer("<i>Paris</i>", (Citation("x", 1, "match"),))
-    html = markup.passages(found, answer) + markup.answered(found, answer)
+    html = markup.passages(found, answer) + markup.answered(outcome(answer))
     for tag in ("<script", "<img", "<b>", "<u>", "<i>", "javascript:"):
         assert tag not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
@@ -96,18 +107,45 @@ def test_a_citation_leads_to_its_card() -> None:
     first, second = replace(EVIL, title="One"), replace(EVIL, title="Two")
     answer = Answer("Paris", (Citation("x", 2, "generator"),))
     found = retrieval(first, second)
-    assert 'href="#passage-2"' in markup.answered(found, answer)
+    assert 'href="#passage-2"' in markup.answered(outcome(answer))
     cards = markup.passages(found, answer)
     assert 'class="kb-card kb-cited" id="passage-2"' in cards
     assert 'class="kb-card" id="passage-1"' in cards
 
 
-def test_an_unsure_answer_says_the_score_and_the_threshold() -> None:
-    html = markup.answered(retrieval(EVIL, unsure=True), Answer("Paris"))
-    assert "Not sure" in html
-    assert "20.00" in html
-    assert "21.50" in html
-    assert "Not sure" not in markup.answered(retrieval(EVIL), Answer("Paris"))
+def test_an_unsure_answer_says_why() -> None:
+    doubt = Confidence(0.31, "unsure", ("the passages <b>do not</b> agree on it", "more"))
+    html = markup.answered(outcome(Answer("Paris"), confidence=doubt))
+    assert (
+        "<strong>Not sure</strong> The passages &lt;b&gt;do not&lt;/b&gt; agree on it; more."
+        in html
+    )
+    assert "confidence 31 %" in html
+    assert "Not sure" not in markup.answered(outcome(Answer("Paris")))
+
+
+def test_a_withheld_answer_is_not_shown() -> None:
+    kept = Outcome(
+        Answer("I do not know"),
+        Confidence(0.05, "withheld", ("the passages do not agree on it",)),
+        Reply(Answer("Paris"), "ra-vqa", (), Evidence(), Usage(), True),
+    )
+    html = markup.answered(kept)
+    assert "I do not know" in html
+    assert "Withheld" in html
+    assert "Paris" not in html
+
+
+def test_the_page_says_what_was_read_and_whether_the_picture_was_seen() -> None:
+    blind = markup.answered(outcome(Answer("Paris"), saw_picture=False))
+    assert "passages read one by one" in blind
+    assert "the generator saw no picture, only the passages found with it" in blind
+    assert "saw no picture" not in markup.answered(outcome(Answer("Paris")))
+    alone = markup.answered(outcome(Answer("Paris"), strategy="no-retrieval", saw_picture=False))
+    assert "No passage was read for this answer" in alone
+    assert "only the question" in alone
+    unknown = markup.answered(outcome(Answer("Paris"), confidence=Confidence(None, "given")))
+    assert "confidence not calibrated for these models" in unknown
 
 
 @pytest.mark.parametrize("completion", [" Paris", " Paris [", " Paris [1", " Paris [1]"])
@@ -138,14 +176,10 @@ def last_view(steps: Iterator[View]) -> View:
 
 
 def test_the_passages_stay_when_the_generator_fails(pipeline) -> None:
-    class Broken:
-        name = "broken"
+    def broken(prompt) -> tuple[str, float]:
+        raise GeneratorUnavailable("The server at <here> is down.")
 
-        def stream(self, messages, *, max_tokens=48) -> Iterator[str]:
-            yield " Par"
-            raise GeneratorUnavailable("The server at <here> is down.")
-
-    pipeline.generator = Broken()
+    pipeline.generator.write = broken
     view = last_view(views(pipeline, picture, "Which city?", 2))
     assert "The server at &lt;here&gt; is down." in view.answer
     assert view.passages.count("kb-card") == 2
@@ -176,26 +210,14 @@ def test_a_question_that_cannot_be_asked_says_why(pipeline, question, top_k, mes
 
 
 def test_closing_the_views_closes_the_generator(pipeline) -> None:
-    closed = []
-
-    class Endless:
-        name = "endless"
-
-        def stream(self, messages, *, max_tokens=48) -> Iterator[str]:
-            try:
-                while True:
-                    yield " word"
-            finally:
-                closed.append(True)
-
-    pipeline.generator = Endless()
+    pipeline.generator.write = lambda prompt: ("word " * 50, -0.1)
     steps = views(pipeline, picture, "Which city?", 2)
     for view in steps:
         if "word word" in view.answer:
             break
-    assert not closed
+    assert pipeline.generator.closed == 0
     steps.close()
-    assert closed
+    assert pipeline.generator.closed == 1
 
 
 # The upload

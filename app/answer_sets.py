@@ -1,0 +1,213 @@
+"""The questions on which strategies are compared: mini's short answers, and three hard sets.
+
+    answerable      the demo benchmark's short questions about flags of the validation vendor
+    unanswerable    the same with the gold passages, and every passage that has an answer, removed
+    instruction     the same with an instruction written into a passage that is read
+    false-statement the same with a false statement aimed at the question
+
+Retrieval is done once and kept, so that every strategy reads the same passages. Every second
+question calibrates; the others are the test.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.pipeline import Pipeline
+from corpus.benchmarks.demo import demo_examples
+from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
+from corpus.demo import demo_dir
+from corpus.images import load_image
+from corpus.types import Example, Hit, Passage, Query
+from generator.answers import contains
+
+ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement")
+SETS = ("answerable", "unanswerable", "instruction", "false-statement")
+FOUND = 20
+HITS_NAME = "hits.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An example with what was retrieved for it.
+
+    Attributes:
+        example: the question.
+        hits: best first.
+        seen: what text-based vision wrote.
+        calibrates: whether it is for fitting; else it is for the test.
+    """
+
+    example: Example
+    hits: tuple[Hit, ...]
+    seen: str
+    calibrates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question to a strategy.
+
+    Attributes:
+        key: unique: the set and the example.
+        question: the question.
+        image: path of the picture.
+        hits: what the strategy is given.
+        seen: what text-based vision wrote.
+        answers: that are right; none of them can be read in the unanswerable set.
+        gold: ids of the gold passages.
+        target: what an attack wants to be answered; "" without an attack.
+        calibrates: whether it is for fitting.
+    """
+
+    key: str
+    question: str
+    image: Path
+    hits: tuple[Hit, ...]
+    seen: str
+    answers: tuple[str, ...]
+    gold: tuple[str, ...]
+    target: str
+    calibrates: bool
+
+    @property
+    def set(self) -> str:
+        """Return the name of the set."""
+        return self.key.partition("|")[0]
+
+
+def retrieve(pipeline: Pipeline, out: Path, advance: Callable[[int, int], None]) -> list[Found]:
+    """Return every example with its hits, retrieving those that `out` does not have yet."""
+    examples = demo_examples("flag", per_picture=1, seed=1, short=True)
+    path = out / HITS_NAME
+    rows: dict[str, dict[str, object]] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                row = json.loads(line)
+                rows[row["id"]] = row
+    with path.open("a", encoding="utf-8") as file:
+        for example in examples:
+            if example.id not in rows:
+                image = load_image(demo_dir() / example.image)
+                found = pipeline.retrieve(Query(example.question, image), FOUND)
+                rows[example.id] = row = _row(example.id, found.hits, found.seen)
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.flush()
+            advance(len(rows), len(examples))
+    return [_found(example, rows[example.id], i % 2 == 1) for i, example in enumerate(examples)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many questions of each kind are asked; the demo benchmark has 120 to calibrate on,
+    and 121 to test.
+    """
+
+    calibrating: int = 120
+    tested: int = 121
+    unanswerable: int = 121
+    attacked: int = 60
+
+
+def cases(found: Sequence[Found], read: int, sizes: Sizes) -> Iterator[Case]:
+    """Yield the cases of every set, those of a smaller run spread over the benchmark.
+
+    Args:
+        found: all examples with their hits.
+        read: how many passages a strategy reads; attacks go into those.
+        sizes: how many of each.
+    """
+    others: dict[str, list[str]] = defaultdict(list)
+    for f in found:
+        others[_field(f.example)].append(f.example.answers[-1])
+    tested = [f for f in found if not f.calibrates]
+    for f in _spread([f for f in found if f.calibrates], sizes.calibrating):
+        yield _case("answerable", f, f.hits)
+        yield _case("unanswerable", f, _without_answer(f))
+    for f in _spread(tested, sizes.tested):
+        yield _case("answerable", f, f.hits)
+    for f in _spread(tested, sizes.unanswerable):
+        yield _case("unanswerable", f, _without_answer(f))
+    for n, f in enumerate(_spread(tested, sizes.attacked)):
+        for attack in ATTACKS:
+            target = wrong_answer(f.example.answers, others[_field(f.example)], 7 * n + 1)
+            hits = _attacked(f, attack, n, target, read)
+            yield replace(_case(attack, f, hits), target=target)
+
+
+def _spread(found: Sequence[Found], n: int) -> list[Found]:
+    return [found[i * len(found) // n] for i in range(min(n, len(found)))]
+
+
+def _attacked(found: Found, attack: Attack, n: int, target: str, read: int) -> tuple[Hit, ...]:
+    """Return the hits with one passage tampered with: by turns a gold one and another."""
+    gold = set(found.example.gold_passage_ids)
+    of_gold = [i for i, hit in enumerate(found.hits[:read]) if hit.passage.id in gold]
+    of_others = [i for i, hit in enumerate(found.hits[:read]) if hit.passage.id not in gold]
+    wanted, rest = (of_gold, of_others) if n % 2 == 0 else (of_others, of_gold)
+    i = (wanted or rest)[0]
+    passage = tampered(
+        found.hits[i].passage,
+        attack,
+        n // 2,
+        question=found.example.question,
+        field=_field(found.example),
+        target=target,
+    )
+    return (*found.hits[:i], Hit(passage, found.hits[i].score), *found.hits[i + 1 :])
+
+
+def _without_answer(found: Found) -> tuple[Hit, ...]:
+    gold, answers = set(found.example.gold_passage_ids), found.example.answers
+    return tuple(
+        hit
+        for hit in found.hits
+        if hit.passage.id not in gold
+        and not any(contains(hit.passage.text, answer) for answer in answers)
+    )
+
+
+def _case(name: str, found: Found, hits: tuple[Hit, ...]) -> Case:
+    example = found.example
+    return Case(
+        key=f"{name}|{example.id}",
+        question=example.question,
+        image=demo_dir() / example.image,
+        hits=hits,
+        seen=found.seen,
+        answers=example.answers,
+        gold=example.gold_passage_ids,
+        target="",
+        calibrates=found.calibrates,
+    )
+
+
+def _field(example: Example) -> str:
+    return example.id.rpartition(":")[2]
+
+
+def _row(id_: str, hits: Sequence[Hit], seen: str) -> dict[str, object]:
+    listed = [
+        {
+            "id": hit.passage.id,
+            "title": hit.passage.title,
+            "section": hit.passage.section,
+            "text": hit.passage.text,
+            "score": hit.score,
+        }
+        for hit in hits
+    ]
+    return {"id": id_, "seen": seen, "hits": listed}
+
+
+def _found(example: Example, row: dict[str, object], calibrates: bool) -> Found:
+    listed = row["hits"]
+    assert isinstance(listed, list)
+    hits = tuple(
+        Hit(Passage(h["id"], h["title"], h["text"], section=h["section"]), h["score"])
+        for h in listed
+    )
+    return Found(example, hits, str(row["seen"]), calibrates)

@@ -1,0 +1,85 @@
+"""From what was found to an answer that says how far it can be trusted.
+
+`Pipeline` and the evaluation of strategies call `Answering.answer`, and re-implement no step.
+"""
+
+from collections.abc import Generator as GeneratorOf
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from corpus.types import Answer, Hit, Query
+from generator.confidence import UNKNOWN, Calibration, Confidence, judge
+from generator.interface import Generator
+from generator.strategies import Plan as Plan
+from generator.strategies import Reply, Strategy, respond
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer as the user gets it.
+
+    Attributes:
+        answer: what is shown: "I do not know", without citations, where it is withheld.
+        confidence: how far to trust it, and why not further.
+        reply: what the strategy made, withheld or not.
+    """
+
+    answer: Answer
+    confidence: Confidence
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """A generator with the way it is asked.
+
+    Attributes:
+        generator: continues prompts.
+        plan: the strategy and its parameters.
+        calibration: what was fitted for the checkpoint.
+        unsure_below: answers less probable than this are marked as unsure.
+        withhold_below: answers less probable than this are withheld.
+    """
+
+    generator: Generator
+    plan: Plan
+    calibration: Calibration
+    unsure_below: float = 0.5
+    withhold_below: float = 0.2
+
+    def answer(
+        self,
+        query: Query,
+        hits: tuple[Hit, ...],
+        *,
+        strategy: Strategy | None = None,
+        caption: str = "",
+        doubts: tuple[str, ...] = (),
+    ) -> GeneratorOf[str | Outcome, None, None]:
+        """Yield pieces of the answer as it grows ("" while it is worked on), then the outcome.
+
+        Args:
+            query: with its picture.
+            hits: what was found, the best first.
+            strategy: another than the plan's.
+            caption: what is known of the picture in words.
+            doubts: reasons to doubt the answer from elsewhere, such as the retriever.
+
+        Raises:
+            GeneratorError: the generator fails; see generator.errors.
+        """
+        plan = replace(self.plan, strategy=strategy or self.plan.strategy)
+        with closing(respond(self.generator, query, hits, plan, caption=caption)) as steps:
+            for step in steps:
+                if isinstance(step, str):
+                    yield step
+                    continue
+                confidence = judge(
+                    step.evidence,
+                    self.calibration.fit(self.generator.name, plan.style, step.strategy),
+                    unsure_below=self.unsure_below,
+                    withhold_below=self.withhold_below,
+                    doubts=doubts,
+                )
+                withheld = confidence.verdict == "withheld"
+                yield Outcome(Answer(UNKNOWN) if withheld else step.answer, confidence, step)

@@ -1,0 +1,233 @@
+"""How far an answer can be trusted, and what is said when it cannot. Pure functions.
+
+The confidence is a logistic function of what speaks for the answer (`strategies.Evidence`),
+fitted on held-out questions for one checkpoint, generator and strategy: about that share of the
+answers with a confidence p are right. Without such a fit there is no confidence, and the
+only doubt is the retriever's own threshold.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from generator.errors import InvalidCalibration
+from generator.strategies import Evidence
+
+FEATURES = ("top_score", "prior", "answer_logprob", "agreement", "relevance")
+UNKNOWN = "I do not know"
+Verdict = Literal["given", "unsure", "withheld"]
+PACKAGED = Path(__file__).with_name("calibration.json")
+
+_REASONS = {
+    "top_score": "the passages found fit the question badly",
+    "prior": "the passage it is taken from is not the one that fits the question best",
+    "answer_logprob": "the words were read with little certainty",
+    "agreement": "the passages do not agree on it",
+    "relevance": "the passage was judged not to answer the question",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fitted confidence: log-odds = bias + sum of weight x (value - mean) / deviation.
+
+    Attributes:
+        bias: the log-odds of an average answer.
+        weights: by feature; features that are not there have no say.
+        means: by feature.
+        deviations: by feature.
+        n: answers it was fitted on.
+    """
+
+    bias: float
+    weights: Mapping[str, float]
+    means: Mapping[str, float]
+    deviations: Mapping[str, float]
+    n: int
+
+    def contributions(self, evidence: Evidence) -> dict[str, float]:
+        """Return what each feature adds to the log-odds.
+
+        Raises:
+            ValueError: a feature it was fitted with is not known of this answer.
+        """
+        parts = {}
+        for name, weight in self.weights.items():
+            value = getattr(evidence, name)
+            if value is None:
+                raise ValueError(f"{name} is not known, and the fit needs it")
+            parts[name] = weight * (value - self.means[name]) / self.deviations[name]
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How far to trust an answer.
+
+    Attributes:
+        value: the probability that it is right; None where nothing was calibrated.
+        verdict: "given", "unsure" (shown with a warning) or "withheld" (not shown).
+        reasons: why it is not simply given, the weightiest first.
+    """
+
+    value: float | None
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+
+
+def judge(
+    evidence: Evidence,
+    fit: Fit | None,
+    *,
+    unsure_below: float,
+    withhold_below: float,
+    doubts: Sequence[str] = (),
+) -> Confidence:
+    """Return the confidence in an answer.
+
+    Args:
+        evidence: what speaks for it.
+        fit: for this checkpoint, generator and strategy; None where there is none.
+        unsure_below: answers under this probability are unsure.
+        withhold_below: answers under this one are withheld.
+        doubts: reasons that others have to doubt it, such as the retriever: unsure at least.
+    """
+    known = fit is not None and all(getattr(evidence, name) is not None for name in fit.weights)
+    if fit is None or not known:
+        return Confidence(None, "unsure" if doubts else "given", tuple(doubts))
+    parts = fit.contributions(evidence)
+    value = 1 / (1 + math.exp(-max(-50.0, min(50.0, fit.bias + sum(parts.values())))))
+    against = sorted((part, name) for name, part in parts.items() if part < 0)
+    reasons = (*doubts, *(_REASONS[name] for _, name in against[:2]))
+    if value < withhold_below:
+        return Confidence(value, "withheld", reasons or ("such answers are rarely right",))
+    if value < unsure_below or doubts:
+        return Confidence(value, "unsure", reasons or ("such answers are often wrong",))
+    return Confidence(value, "given")
+
+
+def fit_confidence(
+    evidence: Sequence[Evidence], right: Sequence[bool], *, ridge: float = 1.0
+) -> Fit:
+    """Return the logistic regression of `right` on the features that are always known.
+
+    Newton's method on standardised features, with a ridge penalty on the weights.
+
+    Raises:
+        ValueError: no answers, or all right or all wrong: nothing can be learnt from those.
+    """
+    y_N = np.array(right, dtype=float)
+    if len(evidence) != len(y_N) or not 0 < y_N.sum() < len(y_N):
+        raise ValueError(f"{int(y_N.sum())} of {len(y_N)} answers are right: no fit is possible")
+    columns = {}
+    for name in FEATURES:
+        values = [getattr(e, name) for e in evidence]
+        if all(value is not None for value in values) and np.std(values) > 1e-9:
+            columns[name] = np.array(values, dtype=float)
+    means = {name: float(column.mean()) for name, column in columns.items()}
+    deviations = {name: float(column.std()) for name, column in columns.items()}
+    x_NF = np.ones((len(y_N), 1 + len(columns)))
+    for f, (name, column) in enumerate(columns.items(), start=1):
+        x_NF[:, f] = (column - means[name]) / deviations[name]
+    penalty_F = np.full(x_NF.shape[1], ridge)
+    penalty_F[0] = 1e-6
+    w_F = np.zeros(x_NF.shape[1])
+    for _ in range(50):
+        p_N = 1 / (1 + np.exp(-np.clip(x_NF @ w_F, -50, 50)))
+        gradient_F = x_NF.T @ (y_N - p_N) - penalty_F * w_F
+        hessian_FF = (x_NF * (p_N * (1 - p_N))[:, None]).T @ x_NF + np.diag(penalty_F)
+        step_F = np.linalg.solve(hessian_FF, gradient_F)
+        w_F += step_F
+        if np.abs(step_F).max() < 1e-9:
+            break
+    weights = dict(zip(columns, w_F[1:].tolist(), strict=True))
+    return Fit(float(w_F[0]), weights, means, deviations, len(y_N))
+
+
+def fit_temperature(scores: Sequence[Sequence[float]], gold: Sequence[int]) -> float:
+    """Return the temperature at which the gold hits are likeliest.
+
+    Args:
+        scores: of the hits of each query.
+        gold: the position of the gold passage among them.
+    """
+
+    def loss(temperature: float) -> float:
+        total = 0.0
+        for row, g in zip(scores, gold, strict=True):
+            scaled = np.array(row) / temperature
+            total -= scaled[g] - scaled.max() - np.log(np.exp(scaled - scaled.max()).sum())
+        return total
+
+    grid = np.geomspace(0.05, 100, 400)
+    return float(min(grid, key=loss))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was fitted for one checkpoint.
+
+    Attributes:
+        checkpoint: its id; "" when nothing was fitted.
+        temperature: of its scores; 1 when nothing was fitted.
+        relevant_from: by generator: from which probability its critic is believed.
+        fits: by "generator/style/strategy".
+    """
+
+    checkpoint: str = ""
+    temperature: float = 1.0
+    relevant_from: Mapping[str, float] | None = None
+    fits: Mapping[str, Fit] | None = None
+
+    def fit(self, generator: str, style: str, strategy: str) -> Fit | None:
+        """Return the fit for a generator and a strategy, or None."""
+        return (self.fits or {}).get(f"{generator}/{style}/{strategy}")
+
+    def critic(self, generator: str, style: str) -> float:
+        """Return from which probability the critic is believed: 0.5 where not fitted."""
+        return (self.relevant_from or {}).get(f"{generator}/{style}", 0.5)
+
+
+def read_calibration(path: Path, checkpoint: str) -> Calibration:
+    """Return what a file holds for a checkpoint; an empty calibration where it holds nothing.
+
+    Raises:
+        InvalidCalibration: the file cannot be read, or is none.
+    """
+    try:
+        for entry in json.loads(path.read_text(encoding="utf-8")):
+            if entry["checkpoint"] == checkpoint:
+                fits = {name: Fit(**fit) for name, fit in entry["fits"].items()}
+                return Calibration(
+                    checkpoint, float(entry["temperature"]), entry["relevant_from"], fits
+                )
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InvalidCalibration(
+            f"{path} is not a calibration ({exc}). Make one with `kbvqa evaluate answers`, or "
+            "unset KBVQA_CALIBRATION."
+        ) from exc
+    return Calibration()
+
+
+def calibration_json(calibration: Calibration) -> dict[str, Any]:
+    """Return a calibration as an entry of the file."""
+    return {
+        "checkpoint": calibration.checkpoint,
+        "temperature": calibration.temperature,
+        "relevant_from": dict(calibration.relevant_from or {}),
+        "fits": {
+            name: {
+                "bias": fit.bias,
+                "weights": dict(fit.weights),
+                "means": dict(fit.means),
+                "deviations": dict(fit.deviations),
+                "n": fit.n,
+            }
+            for name, fit in (calibration.fits or {}).items()
+        },
+    }

@@ -1,0 +1,143 @@
+"""What an OpenAI-compatible server sends, read into plain values. Pure functions.
+
+A reply that does not have the protocol's shape raises `NotACompletion`, which never leaves the
+client: it names the server and raises a generator error.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from generator.interface import Completion, Usage, Verdict
+from generator.passages import estimate_tokens
+from generator.prompts import Message, Prompt
+
+
+class NotACompletion(Exception):
+    """The reply has another shape than the protocol says."""
+
+
+@dataclass
+class Growing:
+    """A completion as its pieces arrive, cut at the end of its first line.
+
+    Attributes:
+        text: what is written so far; blank lines before it are skipped.
+        ended: whether the line is complete.
+    """
+
+    prompt: Prompt
+    text: str = ""
+    ended: bool = False
+    _logprobs: list[float] = field(default_factory=list)
+    _all_known: bool = True
+    _usage: Usage | None = None
+    pieces: int = 0
+
+    def add(self, chunk: Any, api: str) -> str:
+        """Take one chunk of a stream, or a whole reply; return the new text of the line.
+
+        Raises:
+            NotACompletion: it is none.
+        """
+        if usage := getattr(chunk, "usage", None):
+            self._usage = _usage(usage)
+        choices = getattr(chunk, "choices", None)
+        if not isinstance(choices, list):
+            raise NotACompletion(f"no choices in {str(chunk)[:200]}")
+        if not choices or self.ended:
+            return ""
+        piece, logprobs, finished = _choice(choices[0], api)
+        self.pieces += 1
+        if logprobs:
+            self._logprobs += logprobs
+        elif piece:
+            self._all_known = False
+        text = piece if self.text else piece.lstrip("\n")
+        line, newline, _ = text.partition("\n")
+        self.text += line
+        self.ended = bool(newline and self.text.strip()) or finished
+        return line
+
+    def completion(self) -> Completion:
+        """Return what was written."""
+        known = self._all_known and self._logprobs
+        usage = self._usage or Usage(
+            estimate_tokens(self.prompt.text), estimate_tokens(self.text), estimated=True
+        )
+        return Completion(self.text, tuple(self._logprobs) if known else None, usage)
+
+
+def chat_messages(prompt: Prompt, picture: str | None) -> list[dict[str, Any]]:
+    """Return the prompt as chat messages; the picture, a data URI, goes into the last."""
+    *fixed, last = prompt.messages
+    messages = [_message(message) for message in fixed]
+    if picture is None:
+        return [*messages, _message(last)]
+    parts = [
+        {"type": "image_url", "image_url": {"url": picture}},
+        {"type": "text", "text": last.text},
+    ]
+    return [*messages, {"role": last.role, "content": parts}]
+
+
+def read_verdict(reply: Any, prompt: Prompt, choices: Sequence[str]) -> Verdict:
+    """Return the probabilities of the choices in a chat reply of one token.
+
+    From its top log-probabilities where it has any, a choice that is not among them
+    counting 0; else 1 for the choice that it wrote.
+
+    Raises:
+        NotACompletion: it is no reply, or none of the choices.
+    """
+    try:
+        choice = reply.choices[0]
+        written = (choice.message.content or "").strip().casefold()
+        content = choice.logprobs.content if choice.logprobs else None
+        top = {} if not content else _best(content[0].top_logprobs, choices)
+    except (AttributeError, IndexError, TypeError) as exc:
+        raise NotACompletion(f"no choice in {str(reply)[:200]}") from exc
+    counted = getattr(reply, "usage", None)
+    usage = _usage(counted) if counted else Usage(estimate_tokens(prompt.text), 1, estimated=True)
+    if top:
+        total = sum(top.values())
+        return Verdict(tuple(top.get(choice, 0.0) / total for choice in choices), usage)
+    if written not in choices:
+        raise NotACompletion(f"{written[:40]!r} where one of {', '.join(choices)} was asked for")
+    return Verdict(tuple(float(choice == written) for choice in choices), usage)
+
+
+def _best(entries: Any, choices: Sequence[str]) -> dict[str, float]:
+    """Return the probability of each choice, its spellings (" Yes", "yes") added up."""
+    found: dict[str, float] = {}
+    for entry in entries or ():
+        token = str(entry.token).strip().casefold()
+        if token in choices and entry.logprob > -100:
+            found[token] = found.get(token, 0.0) + math.exp(entry.logprob)
+    return found
+
+
+def _choice(choice: Any, api: str) -> tuple[str, list[float], bool]:
+    """Return a choice's text, its tokens' log-probabilities, and whether it is the last."""
+    if api == "completions":
+        piece = choice.text
+        logprobs = list(getattr(choice.logprobs, "token_logprobs", None) or [])
+    else:
+        delta = getattr(choice, "delta", None) or getattr(choice, "message", None)
+        if delta is None:
+            raise NotACompletion(f"no text in {str(choice)[:200]}")
+        piece = delta.content
+        content = getattr(getattr(choice, "logprobs", None), "content", None) or []
+        logprobs = [entry.logprob for entry in content]
+    if piece is not None and not isinstance(piece, str):
+        raise NotACompletion(f"{piece!r} where text was expected")
+    return piece or "", [float(value) for value in logprobs], choice.finish_reason is not None
+
+
+def _usage(usage: Any) -> Usage:
+    return Usage(int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0))
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {"role": message.role, "content": message.text}

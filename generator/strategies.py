@@ -1,0 +1,280 @@
+"""How passages become an answer: four strategies behind one function.
+
+concat          the passages in one prompt, cited by number
+ra-vqa          each passage read by itself; the joint choice of generator.selection
+critic          passages that the model judges irrelevant are left out, then as ra-vqa
+no-retrieval    the question alone: the baseline
+
+    for step in respond(generator, query, hits, plan):
+        ...     # pieces of the answer as it grows, then a Reply
+
+Nothing here makes up a citation: it is a number written by the generator and checked, the
+passage whose reading won, or a passage that has the answer word for word.
+"""
+
+import math
+from collections.abc import Generator as GeneratorOf
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from corpus.types import Answer, Citation, Hit, Passage, Query
+from generator.answers import answer_text, contains, parse_answer
+from generator.errors import BadCompletion
+from generator.interface import Completion, Generator, Usage, Verdict
+from generator.prompts import (
+    CHOICES,
+    PASSAGE_TOKENS,
+    Prompt,
+    Style,
+    closed,
+    numbered,
+    relevance,
+    single,
+)
+from generator.selection import Candidate, choose, log_prior
+
+Strategy = Literal["concat", "ra-vqa", "critic", "no-retrieval"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a question is to be answered.
+
+    Attributes:
+        strategy: see the module.
+        style: how prompts are written; see generator.prompts.
+        passages: how many of the hits are read, the best first.
+        passage_tokens: for all passages of a prompt, by `passages.estimate_tokens`.
+        temperature: of the retrieval scores.
+        relevant_from: the critic keeps passages with at least this probability of "yes".
+        delimit: False puts passages into prompts as they are, to measure what that prevents.
+    """
+
+    strategy: Strategy = "ra-vqa"
+    style: Style = "few-shot"
+    passages: int = 3
+    passage_tokens: int = PASSAGE_TOKENS
+    temperature: float = 1.0
+    relevant_from: float = 0.5
+    delimit: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt that was used: the name of its template, the hash of its text, its passages."""
+
+    name: str
+    sha256: str
+    passage_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for an answer; None where it is not known.
+
+    Attributes:
+        top_score: of the best hit.
+        prior: log p(passage | query) of the passage that the answer is from.
+        answer_logprob: mean log-probability of the answer's tokens.
+        agreement: the answer's part of all candidates' probability; for one prompt with all
+            passages, 1 when a cited passage has the answer word for word, else 0.
+        relevance: the critic's probability that the passage answers the question.
+    """
+
+    top_score: float | None = None
+    prior: float | None = None
+    answer_logprob: float | None = None
+    agreement: float | None = None
+    relevance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer and how it came about.
+
+    Attributes:
+        answer: with its citations.
+        strategy: that was followed.
+        asked: the prompts.
+        evidence: what speaks for it.
+        usage: tokens of all prompts.
+        saw_picture: whether the generator was given the picture.
+        candidates: what each passage made of the question, where they were read one by one.
+    """
+
+    answer: Answer
+    strategy: Strategy
+    asked: tuple[Asked, ...]
+    evidence: Evidence
+    usage: Usage
+    saw_picture: bool
+    candidates: tuple[Candidate, ...] = ()
+
+
+def respond(
+    generator: Generator, query: Query, hits: Sequence[Hit], plan: Plan, *, caption: str = ""
+) -> GeneratorOf[str | Reply, None, None]:
+    """Yield pieces of the answer as it grows ("" while it is worked on), then the reply.
+
+    Args:
+        generator: continues the prompts.
+        query: with its picture.
+        hits: what was found, the best first; the first of them are read.
+        plan: how.
+        caption: what is known of the picture in words, for RA-VQA's prompt.
+
+    Raises:
+        GeneratorError: the generator fails, or writes nothing.
+    """
+    read = list(hits[: plan.passages])
+    saw = query.image is not None and generator.capabilities().images
+    if plan.strategy == "no-retrieval" or not read:
+        yield from _closed(generator, query, plan, saw)
+    elif plan.strategy == "concat":
+        yield from _concat(generator, query, read, plan, saw)
+    else:
+        yield from _one_by_one(generator, query, read, plan, saw, caption)
+
+
+def _closed(
+    generator: Generator, query: Query, plan: Plan, saw: bool
+) -> GeneratorOf[str | Reply, None, None]:
+    prompt = closed(query, plan.style)
+    completion = yield from _written(generator.stream(prompt))
+    yield Reply(
+        Answer(answer_text(completion.text)),
+        "no-retrieval",
+        (_asked(prompt, ()),),
+        Evidence(answer_logprob=completion.mean_logprob),
+        completion.usage,
+        saw,
+    )
+
+
+def _concat(
+    generator: Generator, query: Query, read: list[Hit], plan: Plan, saw: bool
+) -> GeneratorOf[str | Reply, None, None]:
+    passages = [hit.passage for hit in read]
+    prompt = numbered(query, passages, **_how(plan))
+    completion = yield from _written(generator.stream(prompt))
+    answer = parse_answer(completion.text, read)
+    priors = log_prior([hit.score for hit in read], plan.temperature)
+    proved = any(contains(read[c.number - 1].passage.text, answer.text) for c in answer.citations)
+    yield Reply(
+        answer,
+        "concat",
+        (_asked(prompt, passages),),
+        Evidence(
+            top_score=read[0].score,
+            prior=max((priors[c.number - 1] for c in answer.citations), default=min(priors)),
+            answer_logprob=completion.mean_logprob,
+            agreement=float(proved),
+        ),
+        completion.usage,
+        saw,
+    )
+
+
+def _one_by_one(
+    generator: Generator, query: Query, read: list[Hit], plan: Plan, saw: bool, caption: str
+) -> GeneratorOf[str | Reply, None, None]:
+    priors = log_prior([hit.score for hit in read], plan.temperature)
+    asked: list[Asked] = []
+    usage = Usage()
+    judged: dict[int, float] = {}
+    chosen = list(range(len(read)))
+    if plan.strategy == "critic":
+        verdicts = yield from _judged(generator, query, read, plan, asked)
+        usage = sum((verdict.usage for verdict in verdicts), usage)
+        judged = {i: verdict.probabilities[0] for i, verdict in enumerate(verdicts)}
+        # Where all are judged irrelevant the likeliest is read all the same; what the critic
+        # thinks of it then counts against the answer.
+        best = max(judged, key=lambda i: judged[i])
+        chosen = [i for i in chosen if judged[i] >= plan.relevant_from] or [best]
+    prompts = [single(query, read[i].passage, caption=caption, **_how(plan)) for i in chosen]
+    asked += [_asked(p, [read[i].passage]) for p, i in zip(prompts, chosen, strict=True)]
+    completions = yield from _waited(generator.complete(prompts))
+    usage = sum((completion.usage for completion in completions), usage)
+    candidates = list(_candidates(chosen, completions, priors, judged))
+    if not candidates:
+        raise BadCompletion(f"{generator.name} wrote no answer to any passage. Ask again.")
+    choice = choose(candidates)
+    winner = choice.winner
+    known = all(completion.token_logprobs for completion in completions)
+    yield winner.text
+    yield Reply(
+        Answer(winner.text, (_citation(read, winner.number),)),
+        plan.strategy,
+        tuple(asked),
+        Evidence(
+            top_score=read[0].score,
+            prior=priors[winner.number - 1],
+            answer_logprob=winner.logprob if known else None,
+            agreement=choice.share,
+            relevance=judged.get(winner.number - 1),
+        ),
+        usage,
+        saw,
+        tuple(candidates),
+    )
+
+
+def _judged(
+    generator: Generator, query: Query, read: list[Hit], plan: Plan, asked: list[Asked]
+) -> GeneratorOf[str, None, list[Verdict]]:
+    """Return the critic's verdict on each passage; its prompts are added to `asked`."""
+    prompts = [relevance(query, hit.passage, **_how(plan)) for hit in read]
+    asked += [_asked(p, [hit.passage]) for p, hit in zip(prompts, read, strict=True)]
+    return (yield from _waited(generator.choose(prompts, CHOICES)))
+
+
+def _candidates(
+    chosen: Sequence[int],
+    completions: Sequence[Completion],
+    priors: Sequence[float],
+    judged: dict[int, float],
+) -> Iterator[Candidate]:
+    for i, completion in zip(chosen, completions, strict=True):
+        relevant = math.log(max(judged.get(i, 1.0), 1e-6))
+        # A passage to which nothing was written has no say.
+        with suppress(BadCompletion):
+            text = answer_text(completion.text)
+            yield Candidate(i + 1, text, priors[i] + relevant, completion.mean_logprob or 0.0)
+
+
+def _how(plan: Plan) -> dict[str, Any]:
+    return {"style": plan.style, "budget": plan.passage_tokens, "delimit": plan.delimit}
+
+
+def _citation(read: Sequence[Hit], number: int) -> Citation:
+    return Citation(read[number - 1].passage.id, number, "selection")
+
+
+def _asked(prompt: Prompt, passages: Sequence[Passage]) -> Asked:
+    return Asked(prompt.name, prompt.sha256, tuple(passage.id for passage in passages))
+
+
+def _written(
+    pieces: GeneratorOf[str | Completion, None, None],
+) -> GeneratorOf[str, None, Completion]:
+    """Yield the pieces and return the completion."""
+    with closing(pieces):
+        for piece in pieces:
+            if isinstance(piece, Completion):
+                return piece
+            yield piece
+    raise BadCompletion("The generator ended without a completion. Ask again.")
+
+
+def _waited(work: GeneratorOf[_T | None, None, None]) -> GeneratorOf[str, None, _T]:
+    """Yield "" while the work goes on and return its result."""
+    with closing(work):
+        for result in work:
+            if result is not None:
+                return result
+            yield ""
+    raise BadCompletion("The generator ended without a result. Ask again.")

@@ -1,0 +1,65 @@
+"""A generator that does as it is told: for testing what stands around a generator."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+from generator.interface import Capabilities, Completion, Usage, Verdict
+from generator.prompts import Prompt
+
+
+@dataclass
+class ScriptedGenerator:
+    """Answers by function of the prompt; remembers what it was asked.
+
+    Attributes:
+        write: gives the completion of a prompt, and its mean log-probability or None.
+        judge: gives the probability of the first choice.
+        images: whether it says that it sees.
+    """
+
+    write: Callable[[Prompt], tuple[str, float | None]]
+    judge: Callable[[Prompt], float] = lambda prompt: 0.9
+    images: bool = False
+    name: str = "scripted"
+    asked: list[Prompt] = field(default_factory=list)
+    closed: int = 0
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(images=self.images, logprobs=True, choices=True)
+
+    def stream(self, prompt: Prompt, *, max_tokens: int = 48) -> Generator[str | Completion]:
+        completion = self._complete(prompt)
+        try:
+            for word in completion.text.split(" "):
+                yield f" {word}"
+            yield completion
+        finally:
+            self.closed += 1
+
+    def complete(
+        self, prompts: Sequence[Prompt], *, max_tokens: int = 48
+    ) -> Generator[list[Completion] | None]:
+        try:
+            yield None
+            yield [self._complete(prompt) for prompt in prompts]
+        finally:
+            self.closed += 1
+
+    def choose(
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> Generator[list[Verdict] | None]:
+        self.asked += prompts
+        yield None
+        yield [Verdict((p := self.judge(prompt), 1 - p), Usage(5, 1)) for prompt in prompts]
+
+    def health(self) -> str:
+        return "scripted"
+
+    def close(self) -> None:
+        pass
+
+    def _complete(self, prompt: Prompt) -> Completion:
+        self.asked.append(prompt)
+        text, logprob = self.write(prompt)
+        logprobs = None if logprob is None else (logprob, logprob)
+        return Completion(text, logprobs, Usage(10, 2))

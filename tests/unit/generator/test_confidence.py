@@ -1,0 +1,113 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from generator.confidence import (
+    PACKAGED,
+    Calibration,
+    Fit,
+    calibration_json,
+    fit_confidence,
+    fit_temperature,
+    judge,
+    read_calibration,
+)
+from generator.errors import InvalidCalibration
+from generator.strategies import Evidence
+
+FIT = Fit(
+    bias=0.5,
+    weights={"answer_logprob": 1.0, "agreement": 0.5},
+    means={"answer_logprob": -1.0, "agreement": 0.8},
+    deviations={"answer_logprob": 1.0, "agreement": 0.2},
+    n=40,
+)
+
+
+def confidence(logprob: float, agreement: float = 0.8, **options):
+    evidence = Evidence(answer_logprob=logprob, agreement=agreement)
+    return judge(evidence, FIT, **{"unsure_below": 0.5, "withhold_below": 0.2, **options})
+
+
+def test_the_confidence_is_the_logistic_of_the_weighted_evidence() -> None:
+    assert confidence(-1.0).value == pytest.approx(1 / (1 + math.exp(-0.5)))
+    assert confidence(-1.0, 1.0).value == pytest.approx(1 / (1 + math.exp(-1.0)))
+
+
+def test_the_verdict_follows_the_thresholds_and_names_the_weightiest_reason() -> None:
+    assert confidence(-1.0).verdict == "given"
+    assert confidence(-1.0).reasons == ()
+    unsure = confidence(-2.0)
+    assert unsure.verdict == "unsure"
+    assert unsure.reasons == ("the words were read with little certainty",)
+    withheld = confidence(-4.0, 0.4)
+    assert withheld.verdict == "withheld"
+    assert withheld.reasons[0] == "the words were read with little certainty"
+    assert withheld.reasons[1] == "the passages do not agree on it"
+
+
+def test_a_doubt_of_the_retriever_makes_any_answer_unsure() -> None:
+    assert confidence(3.0, doubts=("the best passage scores 3",)).verdict == "unsure"
+    judged = judge(Evidence(), None, unsure_below=0.5, withhold_below=0.2, doubts=("low",))
+    assert (judged.value, judged.verdict, judged.reasons) == (None, "unsure", ("low",))
+
+
+def test_without_a_fit_or_its_features_there_is_no_confidence() -> None:
+    judged = judge(Evidence(agreement=1.0), FIT, unsure_below=0.5, withhold_below=0.2)
+    assert (judged.value, judged.verdict) == (None, "given")
+
+
+def test_the_fit_recovers_what_made_the_answers_right() -> None:
+    draw = np.random.default_rng(0)
+    logprobs = draw.normal(-1, 1, 4000)
+    right = draw.random(4000) < 1 / (1 + np.exp(-(0.7 + 2.0 * (logprobs + 1))))
+    evidence = [Evidence(answer_logprob=float(v), agreement=1.0) for v in logprobs]
+    fit = fit_confidence(evidence, right.tolist(), ridge=1e-3)
+    assert list(fit.weights) == ["answer_logprob"]  # agreement never changes: it says nothing
+    assert fit.weights["answer_logprob"] / fit.deviations["answer_logprob"] == pytest.approx(
+        2.0, abs=0.2
+    )
+    said = [judge(e, fit, unsure_below=0, withhold_below=0).value for e in evidence]
+    assert np.mean(said) == pytest.approx(np.mean(right), abs=1e-3)
+    assert fit.n == 4000
+
+
+@pytest.mark.parametrize("right", [[], [True, True], [False, False]])
+def test_nothing_is_learnt_from_answers_that_are_all_alike(right: list[bool]) -> None:
+    with pytest.raises(ValueError, match="no fit is possible"):
+        fit_confidence([Evidence(agreement=0.5)] * len(right), right)
+
+
+def test_the_temperature_is_the_one_that_made_the_gold() -> None:
+    draw = np.random.default_rng(0)
+    scores = draw.normal(0, 5, (3000, 3))
+    p = np.exp(scores / 2.5)
+    p /= p.sum(1, keepdims=True)
+    gold = [int(draw.choice(3, p=row)) for row in p]
+    assert fit_temperature(scores.tolist(), gold) == pytest.approx(2.5, rel=0.1)
+
+
+def test_a_calibration_is_written_and_read_for_its_checkpoint(tmp_path: Path) -> None:
+    made = Calibration("mini@1", 0.7, {"m/few-shot": 0.4}, {"m/few-shot/ra-vqa": FIT})
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps([calibration_json(made)]))
+    assert read_calibration(path, "mini@1") == made
+    assert made.fit("m", "few-shot", "ra-vqa") is FIT
+    assert made.fit("m", "few-shot", "concat") is None
+    assert (made.critic("m", "few-shot"), made.critic("m", "instruct")) == (0.4, 0.5)
+    assert read_calibration(path, "mini@2") == Calibration()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '[{"checkpoint": "c"}]'])
+def test_a_file_that_is_no_calibration_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(text)
+    with pytest.raises(InvalidCalibration, match="is not a calibration"):
+        read_calibration(path, "c")
+
+
+def test_the_calibration_that_comes_along_can_be_read() -> None:
+    assert read_calibration(PACKAGED, "no such checkpoint") == Calibration()
