@@ -160,7 +160,7 @@ def evaluate_answers_command(
     with progress() as (say, advance):
         loaded = open_checkpoint(settings)
         answering = open_answering(settings, loaded, open_generator(settings, say))
-        with open_index(settings.index_location, loaded) as opened:
+        with open_index(settings.index_location, loaded, settings.connection) as opened:
             pipeline = Pipeline(Encoder(loaded), opened, answering)
             sizes = Sizes(calibrating, tested, hard, hard)
             text = compare(pipeline, output, sizes, say, advance)
