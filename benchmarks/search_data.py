@@ -48,7 +48,8 @@ def queries(folder: Path, count: int, tokens: int) -> list[Rows]:
     """Return queries of so many rows: 56 are real, for others rows are repeated with noise."""
     stored = np.load(folder / "queries.npz")
     rows = stored["rows"].reshape(len(stored["lengths"]), -1, stored["rows"].shape[-1])
-    chosen = rows[:: max(1, len(rows) // count)][:count]
+    # A fixed shuffle: fewer queries are the first of more.
+    chosen = rows[np.random.default_rng(0).permutation(len(rows))[:count]]
     if tokens == chosen.shape[1]:
         return list(chosen)
     wanted = np.arange(tokens) % chosen.shape[1]

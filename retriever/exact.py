@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from corpus.types import Hit, Passage
-from retriever.embeddings import unit_rows
 from retriever.errors import CorpusTooLarge
 from retriever.filters import PassageFilter
 from retriever.index import Fingerprint, PassageIndex, SearchMode
+from retriever.index_search import query_rows
 
 Precision = Literal["float32", "float16", "int8"]
 
@@ -133,7 +133,7 @@ class ExactSearcher:
         """Return what `search` returns, for each of many queries, in fewer passes."""
         if top_k < 1:
             raise ValueError(f"top_k must be >= 1, got {top_k}")
-        rows = [self._query_rows(q_QD) for q_QD in queries]
+        rows = [torch.from_numpy(query_rows(q, self.fingerprint.dim)) for q in queries]
         allowed = None if filter is None else [i for i, p in enumerate(self.passages) if filter(p)]
         hits: list[list[Hit]] = []
         start = 0
@@ -170,12 +170,6 @@ class ExactSearcher:
                     tile_TD.view(m, run.length, D), q_CD, Q
                 )
         return scores_NB.T
-
-    def _query_rows(self, q_QD: ArrayLike) -> Tensor:
-        q = np.asarray(q_QD, dtype=np.float32)
-        if q.ndim == 2:
-            q = q[(q != 0).any(axis=1)]
-        return torch.from_numpy(unit_rows(q, self.fingerprint.dim, "the query"))
 
     def _best(self, scores_N: Tensor, top_k: int, allowed: list[int] | None) -> list[Hit]:
         chosen = torch.arange(self.count) if allowed is None else torch.tensor(allowed)

@@ -13,13 +13,12 @@ import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
-from typing import Literal, Self
+from typing import Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from corpus.types import Hit, Passage
-from retriever.candidates import candidate_stages, passage_vectors
+from retriever.candidates import passage_vectors
 from retriever.embeddings import batches, unit_rows
 from retriever.engines.interface import (
     TOKENS,
@@ -27,7 +26,6 @@ from retriever.engines.interface import (
     Engine,
     Point,
     Scored,
-    Search,
     Store,
     Vector,
 )
@@ -50,14 +48,13 @@ from retriever.index_record import (
     Storage,
     content_hash,
 )
+from retriever.index_search import SearchMode, search_engine
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 
 __all__ = ["Fingerprint", "PassageFilter", "PassageIndex", "SearchMode", "Storage"]
 
-SearchMode = Literal["two-stage", "exact"]
 _PAGE = 1_000  # payloads read at once
 _VECTOR_PAGE = 64  # passages read at once with their vectors: 64 x 512 x 128 floats are 16 MB
-_BATCH_ROWS = 4_096  # query rows sent at once
 CONTENT, ROWS = "content", "rows"  # in the payload, beside the fields of the passage
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "kbvqa:passage")
 _FIELDS = tuple(f.name for f in fields(Passage))
@@ -404,49 +401,19 @@ class PassageIndex:
         candidates: int = 200,
     ) -> list[list[Hit]]:
         """Return what `search` returns, for each of many queries, in fewer calls."""
-        if mode not in ("two-stage", "exact"):
-            raise ValueError(f"mode must be 'two-stage' or 'exact', got {mode!r}")
-        if top_k < 1 or candidates < 1:
-            raise ValueError(f"top_k and candidates must be >= 1, got {top_k} and {candidates}")
-        rows = [self._query_rows(q_QD) for q_QD in queries]
         if filter is not None and filter.ids == ():
-            return [[] for _ in rows]
-        conditions = self._conditions(filter) if filter is not None else None
-        quantized = self.storage.quantization is not None
-        searches = [Search(q_QD, top_k + 1, None, conditions) for q_QD in rows]
-        if mode == "two-stage":
-            wide = max(candidates, top_k)
-            searches = [
-                replace(s, before=candidate_stages(s.q_QD, wide, quantized=quantized))
-                for s in searches
-            ]
-        return [_ranked(found)[:top_k] for found in self._ask(searches, top_k)]
-
-    def _ask(self, searches: list[Search], top_k: int) -> list[Sequence[Scored]]:
-        """Return what each search finds, with every point whose score equals that of the last."""
-        answers: list[Sequence[Scored]] = [()] * len(searches)
-        waiting = list(range(len(searches)))
-        while waiting:
-            unsettled = []
-            for batch in _in_batches(waiting, [len(s.q_QD) for s in searches]):
-                found = self._engine.query([searches[i] for i in batch])
-                for i, points in zip(batch, found, strict=True):
-                    answers[i] = points
-                    # Equal scores at the cut come in any order: ask for more of them.
-                    if (
-                        len(points) == searches[i].limit
-                        and points[-1].score == points[top_k - 1].score
-                    ):
-                        searches[i] = replace(searches[i], limit=2 * searches[i].limit)
-                        unsettled.append(i)
-            waiting = unsettled
-        return answers
-
-    def _query_rows(self, q_QD: ArrayLike) -> Vector:
-        q = np.asarray(q_QD, dtype=np.float32)
-        if q.ndim == 2:
-            q = q[(q != 0).any(axis=1)]
-        return unit_rows(q, self.fingerprint.dim, "the query")
+            return [[] for _ in queries]
+        found = search_engine(
+            self._engine,
+            queries,
+            top_k,
+            dim=self.fingerprint.dim,
+            conditions=None if filter is None else self._conditions(filter),
+            mode=mode,
+            candidates=candidates,
+            quantized=self.storage.quantization is not None,
+        )
+        return [_ranked(points)[:top_k] for points in found]
 
     def _conditions(self, chosen: PassageFilter) -> Conditions | None:
         if chosen.empty:
@@ -504,18 +471,6 @@ def passage_of(point: Point | Scored) -> Passage:
 def _ranked(points: Sequence[Scored]) -> list[Hit]:
     hits = [Hit(passage_of(point), point.score) for point in points]
     return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
-
-
-def _in_batches(positions: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Yield runs of positions whose sizes add up to at most _BATCH_ROWS, or single ones."""
-    batch: list[int] = []
-    for position in positions:
-        if batch and sum(sizes[i] for i in batch) + sizes[position] > _BATCH_ROWS:
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch
 
 
 def _release(engine: Engine, store: Store, owner: int) -> None:

@@ -1,0 +1,184 @@
+"""The index beside its peers, on the same vectors: recall, time, size, memory.
+
+python -m benchmarks.search prepare PASSAGES.jsonl.gz --vectors VECTORS   encode once (minutes)
+python -m benchmarks.search run --vectors VECTORS --out OUT [--peer-python PATH]
+python -m benchmarks.search report --out OUT
+
+`run` takes one engine and size after another, each in a process of its own, and goes on where it
+stopped; `report` writes table.md, recall.png and cost.png. The peer is PLAID as PyLate has it, in
+an environment of its own with `pip install pylate`. Plots need `pip install -e '.[bench]'`.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from benchmarks.search_data import SHARD, real_count
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
+
+SIZES = (1_000, 5_000)
+SYNTHETIC = 100_000
+PEER = "plaid"
+_ROOT = Path(__file__).parents[1]
+
+Run = dict[str, Any]
+
+
+@app.command()
+def prepare(
+    passages: Path, vectors: Annotated[Path, typer.Option()], checkpoint: str = "kbvqa-mini"
+) -> None:
+    """Encode passages, and the demo benchmark's queries about things, going on where it stopped."""
+    from app.components import open_checkpoint
+    from app.settings import load_settings
+    from corpus.benchmarks.demo import demo_examples
+    from corpus.demo import demo_dir
+    from corpus.images import load_image
+    from corpus.passages import read_passages
+    from corpus.types import Query
+    from retriever.encoder import Encoder
+    from retriever.indexing import windows
+
+    vectors.mkdir(parents=True, exist_ok=True)
+    loaded = open_checkpoint(load_settings().model_copy(update={"checkpoint": checkpoint}))
+    encoder = Encoder(loaded)
+    for number, window in enumerate(windows(read_passages(passages), SHARD)):
+        path = vectors / f"passages-{number * SHARD:06d}.npz"
+        if path.exists():
+            continue
+        ids, rows = [], []
+        for batch, embeddings in encoder.encode_passages(window):
+            ids += [passage.id for passage in batch]
+            rows += [np.asarray(e, np.float16) for e in embeddings]
+        _save(path, rows, ids=np.array(ids))
+        typer.echo(f"{path.name}: {len(ids)} passages", err=True)
+    examples = demo_examples("flag", per_picture=1) + demo_examples("emoji", per_picture=1)
+    asked = [Query(e.question, load_image(demo_dir() / e.image)) for e in examples]
+    found = [encoder.encode_queries([query])[0].rows_QD for query in asked]
+    _save(vectors / "queries.npz", found)
+
+
+@app.command()
+def run(
+    vectors: Annotated[Path, typer.Option()],
+    out: Annotated[Path, typer.Option()],
+    peer_python: Path | None = None,
+    synthetic: bool = True,
+) -> None:
+    """Measure what has not been measured yet."""
+    results, work = out / "results", out / "work"
+    results.mkdir(parents=True, exist_ok=True)
+    work.mkdir(exist_ok=True)
+    real = real_count(vectors)
+    sizes = (*SIZES, real)
+    plan = [(engine, size) for size in sizes for engine in ("kbvqa", "mirror", PEER, "local")]
+    plan += [(f"kbvqa-{kind}", real) for kind in ("float32", "turbo4", "scalar", "binary")]
+    if synthetic:
+        plan += [("kbvqa", SYNTHETIC), ("mirror", SYNTHETIC)]
+    for engine, size in plan:
+        path = results / f"{engine}-{size}.json"
+        if path.exists() or (engine == PEER and peer_python is None):
+            continue
+        command = [sys.executable, "-m", "benchmarks.search_engines", engine]
+        if engine == PEER:
+            command = [str(peer_python), "benchmarks/search_peer.py"]
+        command += [str(vectors.resolve()), str(size), str(work.resolve())]
+        typer.echo(f"{engine}, {size:,} passages", err=True)
+        done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        path.write_text(done.stdout.strip().splitlines()[-1] + "\n")
+
+
+@app.command()
+def report(out: Annotated[Path, typer.Option()]) -> None:
+    """Write the table and the plots of what has been measured."""
+    runs = {path.stem: json.loads(path.read_text()) for path in (out / "results").glob("*.json")}
+    rows = list(_rows(runs))
+    (out / "table.md").write_text(_table(rows) + "\n" + _builds(runs) + "\n")
+    (out / "rows.json").write_text(json.dumps(rows, indent=1) + "\n")
+    from benchmarks.search_plots import plot_cost, plot_recall
+
+    plot_recall(rows, out / "recall.png")
+    plot_cost(rows, out / "cost.png")
+    typer.echo((out / "table.md").read_text())
+
+
+def _save(path: Path, rows: list[Any], **more: Any) -> None:
+    """Write rows and lengths; the file gets its name when it is complete."""
+    temporary = path.with_suffix(".tmp.npz")
+    lengths = np.array([len(r) for r in rows])
+    np.savez(temporary, rows=np.concatenate(rows), lengths=lengths, **more)
+    temporary.replace(path)
+
+
+def _rows(runs: dict[str, Run]) -> Iterator[Run]:
+    """Yield one row for each search, with its recall against the exact one."""
+    for name, result in runs.items():
+        engine, _, size = name.rpartition("-")
+        truth = {
+            search["tokens"]: search["found"]
+            for search in runs.get(f"mirror-{size}", {"searches": []})["searches"]
+            if search["name"] == "mirror float32"
+        }
+        for search in result["searches"]:
+            row = {k: v for k, v in search.items() if k != "found"}
+            row |= {"engine": engine, "size": result["size"]}
+            # Fewer queries are the first of more.
+            pairs = list(zip(truth.get(search["tokens"], []), search["found"], strict=False))
+            for k in (5, 10):
+                shares = [len(set(t[:k]) & set(f[:k])) / k for t, f in pairs]
+                if shares:
+                    row[f"recall@{k}"] = float(np.mean(shares))
+                    row[f"recall@{k}_stderr"] = float(np.std(shares) / np.sqrt(len(shares)))
+            yield row
+
+
+def _table(rows: list[Run]) -> str:
+    lines = [
+        "| passages | tokens | search | candidates | recall@5 | recall@10 | CPU ms | wall ms | n |",
+        "|---:|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in sorted(rows, key=lambda r: (r["size"], r["tokens"], r["engine"], r["cpu_ms"])):
+        recall = [
+            f"{row[f'recall@{k}']:.3f} ± {row[f'recall@{k}_stderr']:.3f}"
+            if f"recall@{k}" in row
+            else ""
+            for k in (5, 10)
+        ]
+        kind = row["engine"].partition("-")[2]
+        name = row["name"] + (f", {kind}" if kind else "")
+        if "cells" in row:
+            name += f", {row['cells']} cells"
+        lines.append(
+            f"| {row['size']:,} | {row['tokens']} | {name} | {row.get('candidates', '')} "
+            f"| {recall[0]} | {recall[1]} | {row['cpu_ms']:.1f} ± {row['cpu_ms_stderr']:.1f} "
+            f"| {row['wall_ms']:.1f} | {row['queries']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _builds(runs: dict[str, Run]) -> str:
+    lines = [
+        "| engine | passages | passages/s | CPU s | disk MB | anonymous MB | peak MB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, r in sorted(runs.items(), key=lambda item: (item[1]["size"], item[0])):
+        megabytes = [
+            f"{r[key] / 1e6:,.0f}" if key in r else ""
+            for key in ("disk", "build_memory", "peak_memory")
+        ]
+        lines.append(
+            f"| {name.rpartition('-')[0]} | {r['size']:,} | {r['size'] / r['build_seconds']:,.0f} "
+            f"| {r['build_cpu_seconds']:.1f} | {' | '.join(megabytes)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    app()

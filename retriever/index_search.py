@@ -1,0 +1,98 @@
+"""Searching an engine: what is asked of it, and asked again where scores are equal.
+
+Shapes: Q query tokens · D embedding dim
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from retriever.candidates import candidate_stages
+from retriever.embeddings import unit_rows
+from retriever.engines.interface import Conditions, Engine, Scored, Search, Vector
+
+SearchMode = Literal["two-stage", "exact"]
+
+_BATCH_ROWS = 4_096  # query rows sent at once
+
+
+def search_engine(
+    engine: Engine,
+    queries: Sequence[ArrayLike],
+    top_k: int,
+    *,
+    dim: int,
+    conditions: Conditions | None,
+    mode: SearchMode,
+    candidates: int,
+    quantized: bool,
+) -> list[Sequence[Scored]]:
+    """Return for each query at least its `top_k` best points, and all that equal the last of them.
+
+    Args:
+        engine: what is searched.
+        queries: rows [Q, D] each; all-zero rows are dropped.
+        top_k: how many are wanted.
+        dim: of the embeddings.
+        conditions: what a point must fulfil; None for nothing.
+        mode: "two-stage" or "exact".
+        candidates: how many passages MaxSim is computed for in the first, at least `top_k`.
+        quantized: whether there is a smaller copy of the tokens to look at first.
+
+    Raises:
+        ValueError: if a query is not a matrix of finite unit-norm rows, a number is not positive,
+            or there is no such mode.
+    """
+    if mode not in ("two-stage", "exact"):
+        raise ValueError(f"mode must be 'two-stage' or 'exact', got {mode!r}")
+    if top_k < 1 or candidates < 1:
+        raise ValueError(f"top_k and candidates must be >= 1, got {top_k} and {candidates}")
+    rows = [query_rows(q_QD, dim) for q_QD in queries]
+    searches = [Search(q_QD, top_k + 1, None, conditions) for q_QD in rows]
+    if mode == "two-stage":
+        wide = max(candidates, top_k)
+        searches = [
+            replace(s, before=candidate_stages(s.q_QD, wide, quantized=quantized)) for s in searches
+        ]
+    return _ask(engine, searches, top_k)
+
+
+def query_rows(q_QD: ArrayLike, dim: int) -> Vector:
+    """Return a query's rows without those that are all zero; ValueError if it is no query."""
+    q = np.asarray(q_QD, dtype=np.float32)
+    if q.ndim == 2:
+        q = q[(q != 0).any(axis=1)]
+    return unit_rows(q, dim, "the query")
+
+
+def _ask(engine: Engine, searches: list[Search], top_k: int) -> list[Sequence[Scored]]:
+    answers: list[Sequence[Scored]] = [()] * len(searches)
+    waiting = list(range(len(searches)))
+    while waiting:
+        unsettled = []
+        for batch in _in_batches(waiting, [len(s.q_QD) for s in searches]):
+            found = engine.query([searches[i] for i in batch])
+            for i, points in zip(batch, found, strict=True):
+                answers[i] = points
+                full = len(points) == searches[i].limit
+                # Equal scores at the cut come in any order: ask for more of them.
+                if full and points[-1].score == points[top_k - 1].score:
+                    searches[i] = replace(searches[i], limit=2 * searches[i].limit)
+                    unsettled.append(i)
+        waiting = unsettled
+    return answers
+
+
+def _in_batches(positions: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Yield runs of positions whose sizes add up to at most _BATCH_ROWS, or single ones."""
+    batch: list[int] = []
+    for position in positions:
+        if batch and sum(sizes[i] for i in batch) + sizes[position] > _BATCH_ROWS:
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch
