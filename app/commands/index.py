@@ -61,6 +61,9 @@ def index_build(
     quantization: QuantizationOption = None,
     shards: Annotated[int | None, typer.Option(min=1, help="On a server: parts.")] = None,
     replicas: Annotated[int, typer.Option(min=1, help="On a server: copies of each.")] = 1,
+    write_consistency: Annotated[
+        int, typer.Option(min=1, help="On a server: copies that must have a write.")
+    ] = 1,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write what was done and skipped, as JSON.")
     ] = None,
@@ -83,7 +86,10 @@ def index_build(
     from app.indexing import build_index
     from retriever.index_settings import Cluster
 
-    connection = replace(settings.connection, cluster=Cluster(shards, replicas))
+    if write_consistency > replicas:
+        raise typer.BadParameter("--write-consistency is at most --replicas")
+    cluster = Cluster(shards, replicas, write_consistency)
+    connection = replace(settings.connection, cluster=cluster)
     source = options.named_corpus(
         corpus,
         format_name=format_name,

@@ -299,6 +299,14 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
         PassageIndex.open(tmp_path)
 
 
+def test_an_index_of_the_first_schema_is_refused(tmp_path: Path) -> None:
+    old = {"fingerprint": {"checkpoint": "tiny", "schema_version": 1}, "complete": True}
+    (tmp_path / "kbvqa-index.json").write_text(json.dumps(old))
+    for use in (PassageIndex.open, PassageIndex.create_or_resume, PassageIndex.update):
+        with pytest.raises(IndexNotReady, match=r"schema_version 1, .*remove it and run"):
+            use(tmp_path, make_fingerprint(3))
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"finished": null}'])
 def test_a_damaged_record_is_reported(tmp_path: Path, content: bytes) -> None:
     build(tmp_path, random_embeddings(3))
