@@ -37,12 +37,15 @@ class Built:
         report: what was done to make it so.
         count: how many passages it holds.
         bad: records of the corpus that could not be read, as messages.
+        cut: id and number of tokens of passages that are longer than the checkpoint reads; of
+            several processes those that the first one encoded.
     """
 
     fingerprint: Fingerprint
     report: Report
     count: int
     bad: tuple[str, ...] = ()
+    cut: tuple[tuple[str, int], ...] = ()
 
 
 def build_index(
@@ -75,7 +78,8 @@ def build_index(
     Returns:
         What was built; None in the processes of `accelerate launch` that only help.
     """
-    encode = _encoding(Encoder(checkpoint), pool_factor)
+    cut: list[tuple[str, int]] = []
+    encode = _encoding(Encoder(checkpoint), pool_factor, cut)
     with joined() as ranks:
         if ranks is not None and ranks.rank:
             write_corpus_together(None, (), encode, ranks)
@@ -83,7 +87,8 @@ def build_index(
         source = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
         made_from, bad = _fingerprint(source, checkpoint, pool_factor, skip_bad=skip_bad)
         build = None if swap else _finished(location, made_from, connection)
-        if build is not None and not (prune and build.kept):
+        kept_as_asked = build is not None and storage in (None, build.storage)
+        if build is not None and kept_as_asked and not (prune and build.kept):
             if ranks is not None:
                 ranks.scatter([None] * ranks.size)
             advance(made_from.passages, made_from.passages)
@@ -93,7 +98,7 @@ def build_index(
         with PassageIndex.update(location, made_from, storage, connection, fresh=swap) as index:
             report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
             index.finish(skipped=len(report.skipped), kept=report.kept)
-            return Built(made_from, report, index.count, bad)
+            return Built(made_from, report, index.count, bad, tuple(cut))
 
 
 def _write(
@@ -128,9 +133,14 @@ def _remembered(ids: Seen, passages: Iterable[Passage]) -> Iterator[Passage]:
         yield passage
 
 
-def _encoding(encoder: Encoder, pool_factor: int) -> Encode:
+def _encoding(encoder: Encoder, pool_factor: int, cut: list[tuple[str, int]]) -> Encode:
+    """Return what encodes and pools, and notes the passages that are cut."""
+
+    def note(passage: Passage, tokens: int) -> None:
+        cut.append((passage.id, tokens))
+
     def encode(passages: Iterable[Passage]) -> Iterator[tuple[list[Passage], list[Rows]]]:
-        for batch, embeddings in encoder.encode_passages(passages):
+        for batch, embeddings in encoder.encode_passages(passages, note):
             yield batch, [pool_tokens(rows, pool_factor) for rows in embeddings]
 
     return encode

@@ -145,7 +145,7 @@ def kbvqa(measured: Measured, work: Path, storage: Storage = DEFAULT_STORAGE) ->
         measured.search("exact", exact, REAL_TOKENS, few(size, REAL_TOKENS))
         if size == real_count(measured.folder):
             for tokens in TOKENS:
-                measured.search("two-stage", two_stage(200), tokens, 50, candidates=200)
+                measured.search("two-stage", two_stage(200), tokens, 20, candidates=200)
                 measured.search("exact", exact, tokens, few(size, tokens))
 
 
@@ -168,7 +168,7 @@ def mirror(measured: Measured, work: Path) -> None:
 
     for tokens in (REAL_TOKENS, *(TOKENS if real else ())):
         # These are the truth that recall is measured against.
-        measured.search("mirror float32", search, tokens, 100 if tokens == REAL_TOKENS else 50)
+        measured.search("mirror float32", search, tokens, 100 if tokens == REAL_TOKENS else 20)
     rows, ids = searcher._rows_TD, [passage.id for passage in searcher.passages]
     lengths = torch.tensor([run.length for run in searcher._runs for _ in range(run.size)])
 

@@ -292,6 +292,8 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> Non
     )
     if report.kept:
         out.print(f"{report.kept:,} are not in the corpus (any more): --prune deletes them")
+    if built.cut:
+        out.print(f"{len(built.cut):,} are longer than the checkpoint reads, and were cut there")
     left_out = [f"{id}: {reason}" for id, reason in report.skipped] + list(built.bad)
     if left_out:
         out.print(f"[yellow]{len(left_out):,} left out:[/]")

@@ -90,6 +90,9 @@ def test_a_corpus_that_changes(location: str, tmp_path: Path) -> None:
     assert "0 encoded and written, 9 there already, 3 deleted" in pruned.stdout
     assert info(location)["count"] == 9
 
+    options = ("--index", location, "--tokens", "float32")
+    refused = kbvqa("index", "build", corpus(tmp_path, changed), *options, ok=False)
+    assert "--swap" in str(refused.exception)
     swapped = kbvqa(
         *("index", "build", corpus(tmp_path, changed), "--index", location),
         *("--swap", "--tokens", "float32", "--pool", "2"),
@@ -138,6 +141,12 @@ def test_bad_records_are_named_or_skipped(tmp_path: Path) -> None:
     assert not (tmp_path / "index").exists()
     lax = kbvqa("index", "build", path, "--index", tmp_path / "index", "--skip-bad")
     assert "1 left out:" in lax.stdout and "line 13" in lax.stdout
+
+
+def test_passages_that_are_cut_are_counted(tmp_path: Path) -> None:
+    long = replace(PASSAGES[0], text="town " * 600)
+    built = kbvqa("index", "build", corpus(tmp_path, [long]), "--index", tmp_path / "index")
+    assert "1 are longer than the checkpoint reads, and were cut there" in built.stdout
 
 
 def test_plan(tmp_path: Path) -> None:
