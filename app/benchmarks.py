@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from app.bem import load_bem
 from app.errors import UnknownBenchmark
 from corpus.benchmarks import evqa, infoseek, m2kr, okvqa
 from corpus.errors import DatasetNotFound
@@ -191,6 +192,7 @@ def open_benchmark(
     data: Path | None = None,
     images: Path | None = None,
     limit: int | None = None,
+    bem: Path | None = None,
 ) -> tuple[Benchmark, Path]:
     """Return a benchmark and the directory of its pictures.
 
@@ -202,9 +204,11 @@ def open_benchmark(
         images: the directory of its pictures, if not the one under `root`; for an example file
             that of the file.
         limit: only so many examples, evenly spread.
+        bem: for "evqa", the directory of BEM; see app.bem.
 
     Raises:
         UnknownBenchmark: there is none of that name, or it has no such split.
+        BemUnavailable: BEM cannot be loaded.
         DatasetNotFound, CorpusError: its files are missing or cannot be used.
     """
     path = Path(name)
@@ -222,7 +226,11 @@ def open_benchmark(
         if split not in found.splits:
             known = ", ".join(found.splits)
             raise UnknownBenchmark(f"{name} has no split {split!r}; it has {known}")
-        benchmark = found.read(data or root / found.folder, split)
+        folder = data or root / found.folder
+        if name == "evqa" and bem is not None:
+            benchmark = read_evqa(folder, split, bem=load_bem(bem))
+        else:
+            benchmark = found.read(folder, split)
         pictures = images or root / found.images
     if limit is not None and limit < len(benchmark.examples):
         step = len(benchmark.examples) / limit

@@ -29,3 +29,7 @@ class DamagedDownload(KbvqaError):
 
 class UnknownBenchmark(KbvqaError):
     """There is no benchmark of that name."""
+
+
+class BemUnavailable(KbvqaError):
+    """The optional answer-equivalence model cannot be loaded."""

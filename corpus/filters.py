@@ -3,8 +3,6 @@
 import re
 
 import numpy as np
-import py3langid
-from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 
 from corpus.policy import PassagePolicy
@@ -64,6 +62,8 @@ class NearDuplicates:
     """
 
     def __init__(self, similarity: float) -> None:
+        from datasketch import MinHashLSH  # takes half a second: only where it is asked for
+
         self._similarity = similarity
         # Candidates somewhat below the threshold are looked at: LSH itself misses some.
         self._index = MinHashLSH(threshold=max(0.1, similarity - 0.1), num_perm=PERMUTATIONS)
@@ -71,6 +71,8 @@ class NearDuplicates:
 
     def add(self, text: str) -> bool:
         """Return whether no text like this was there before, and remember it if so."""
+        from datasketch import MinHash
+
         sketch = MinHash(num_perm=PERMUTATIONS)
         sketch.update_batch([shingle.encode("utf-8") for shingle in shingles(text)])
         for candidate in self._index.query(sketch):
@@ -99,4 +101,6 @@ def language_of(text: str) -> str:
     >>> language_of("Das Haus steht auf einem Berg.")
     'de'
     """
+    import py3langid  # loads its model: only where it is asked for
+
     return str(py3langid.classify(text)[0])

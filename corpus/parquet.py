@@ -64,7 +64,7 @@ class ParquetRows:
         row = 0
         try:
             batches = self._file.iter_batches(
-                ROWS_AT_ONCE, row_groups=[group], columns=self.columns
+                ROWS_AT_ONCE, row_groups=[group], columns=self.columns, use_threads=False
             )
             for batch in batches:
                 if row + batch.num_rows > skip:

@@ -61,6 +61,11 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _BASE = re.compile(rb"<base>(https?://[^/<]+)")
 _DUMP_LANGUAGE = re.compile(rb'<mediawiki[^>]* xml:lang="([\w-]+)"')
 _HEADER_LINES = 200
+# References and comments never show. They are half of the markup, and going before the parser
+# sees them they cost no time there.
+_NOTES = re.compile(
+    r"<!--.*?-->|<ref\b[^<>]*/>|<ref\b[^<>]*(?<!/)>.*?</ref\s*>", re.DOTALL | re.IGNORECASE
+)
 _REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\s*\n\s*\n\s*")
 _BOLD = re.compile(r"'{2,5}")
@@ -203,6 +208,7 @@ def parse_page(xml: bytes, site: Site) -> Page | None:
 def parse_wikitext(text: str) -> Iterator[Section]:
     """Yield the sections of an article with their plain text; empty ones are left out."""
     heading, parts = "", list[str]()
+    text = _NOTES.sub("", text)
     for node in [*mwparserfromhell.parse(text, skip_style_tags=True).nodes, None]:
         if node is not None and not isinstance(node, Heading):
             parts.append(_plain(node))

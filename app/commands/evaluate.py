@@ -43,6 +43,10 @@ def evaluate_run(
     image_cache: Annotated[
         Path | None, typer.Option(help="Keep resized pictures here, for later runs.")
     ] = None,
+    bem: Annotated[
+        Path | None,
+        typer.Option(help="evqa: the directory of BEM, the official answer-equivalence model."),
+    ] = None,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
@@ -65,7 +69,7 @@ def evaluate_run(
     from app.benchmarks import open_benchmark
 
     asked, pictures = open_benchmark(
-        benchmark, split, settings.data_directory, data=data, images=images, limit=limit
+        benchmark, split, settings.data_directory, data=data, images=images, limit=limit, bem=bem
     )
     answer = not no_answer and asked.answer_scores is not None
     if image_cache is not None and answer:

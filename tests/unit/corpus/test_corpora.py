@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -352,3 +354,14 @@ def test_offsets_are_text() -> None:
     assert offset > Offset.parse("3:1000:20:7:0") > BEGINNING
     with pytest.raises(ValueError, match="'3:x'"):
         Offset.parse("3:x")
+
+
+def test_reading_data_loads_no_model_library_and_nothing_of_the_network() -> None:
+    code = (
+        "import sys, corpus.corpora, corpus.datasets, corpus.image_store\n"
+        "import corpus.benchmarks.m2kr, corpus.benchmarks.evqa, corpus.benchmarks.infoseek\n"
+        "unwanted = {'torch', 'transformers', 'huggingface_hub', 'httpx', 'requests', 'urllib3'}\n"
+        "print(sorted(unwanted & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
