@@ -40,6 +40,8 @@ from retriever.metrics import mean_and_stderr
 Row = dict[str, Any]
 STRATEGIES: tuple[Strategy, ...] = ("ra-vqa", "concat", "critic", "no-retrieval")
 ROWS_NAME = "rows.jsonl"
+# What confidences are fitted on, and so what they are calibrated for.
+BOTH = "answerable and unanswerable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +218,12 @@ def summarise(
     rows: Sequence[Row], calibration: Calibration, answering: Answering
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of every variant and set, on the half that tests."""
+    tested = [row for row in rows if not row["calibrates"]]
     results: dict[str, dict[str, Any]] = {}
-    for variant in dict.fromkeys(row["variant"] for row in rows):
-        for name in SETS:
-            mine = [
-                row
-                for row in rows
-                if row["variant"] == variant and row["set"] == name and not row["calibrates"]
-            ]
-            if mine:
+    for variant in dict.fromkeys(row["variant"] for row in tested):
+        for name, sets in {**{name: (name,) for name in SETS}, BOTH: SETS[:2]}.items():
+            mine = [row for row in tested if row["variant"] == variant and row["set"] in sets]
+            if len({row["set"] for row in mine}) == len(sets):
                 results[f"{variant}|{name}"] = _figures(mine, calibration, answering)
     return results
 
@@ -359,7 +358,7 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for key, r in results.items():
         variant, name = key.split("|")
-        if name in ("answerable", "unanswerable") and "aurc" in r:
+        if name in (*SETS[:2], BOTH) and "aurc" in r:
             lines.append(
                 f"| {variant} | {name} | {_percent(r, 'given')} | {_percent(r, 'unsure')} "
                 f"| {_percent(r, 'withheld')} | {r['aurc']:.3f} | {r['ece']:.3f} | {r['n']} |"

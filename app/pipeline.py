@@ -5,7 +5,6 @@ Query -> Encoder -> PassageIndex.search -> [Hit] -> strategies.respond -> Reply 
 The command line, the page and the evaluation call `Pipeline` and re-implement no step.
 """
 
-import logging
 import time
 from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterator
@@ -24,8 +23,6 @@ from retriever.index import PassageIndex, SearchMode
 
 # Finds 99.8 of 100 of the exact top ten passages of pictures of things: docs/index.md.
 CANDIDATES = 400
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +165,6 @@ class Pipeline:
                         else:
                             yield step
             except GeneratorError as exc:
-                log.warning("the generator failed: %s", exc)
                 failure = exc
         timings["total"] = _milliseconds_since(started)
         yield Result(outcome, failure, found, timings, self.encoder.checkpoint.id, name)
