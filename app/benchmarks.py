@@ -166,6 +166,7 @@ _M2KR_IMAGES = {
     "infoseek": "oven",
     "oven": "oven",
     "evqa": "evqa-images",
+    "cc": "m2kr-images/CC3M",
 }
 
 KNOWN = {

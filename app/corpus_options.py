@@ -1,5 +1,6 @@
 """Options of every command that reads a corpus, and the corpus they name."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,8 @@ from rich.markup import escape
 
 from app.console import err
 from app.errors import InvalidSettings
+
+_LARGE_BYTES = 20_000_000  # smaller dumps are read before the processes have started
 
 if TYPE_CHECKING:
     from corpus.corpora import Corpus, PassageStream
@@ -49,7 +52,8 @@ DuplicatesOption = Annotated[
     str | None, typer.Option("--duplicates", help="keep, or leave out exact or near ones.")
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes that parse wikitext. 0: none beside.")
+    int | None,
+    typer.Option("--workers", min=0, help="Processes that parse wikitext. Default: one a core."),
 ]
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Go on behind bad records, and list them at the end.")
@@ -65,7 +69,7 @@ def named_corpus(
     format_name: str = "",
     split: str = "",
     only_train: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     **policy: Any,
 ) -> "Corpus":
     """Return the corpus that a command's options name.
@@ -75,7 +79,7 @@ def named_corpus(
         format_name: "" to recognise it.
         split: "" where there is only one.
         only_train: of the Google-search corpus, GS112K alone.
-        workers: processes that parse wikitext.
+        workers: processes that parse wikitext; None for one a core where a dump is large.
         policy: fields of PassagePolicy; None leaves one as it is for the format.
 
     Raises:
@@ -91,8 +95,10 @@ def named_corpus(
         if policy.get(name) is not None and policy[name] not in known:
             raise InvalidSettings(f"--{name} must be {' or '.join(known)}, not {policy[name]!r}")
     corpus = open_corpus(
-        path, format_name=format_name, split=split, only_train=only_train, workers=workers
+        path, format_name=format_name, split=split, only_train=only_train, workers=workers or 0
     )
+    if workers is None and corpus.bytes_total > _LARGE_BYTES:
+        corpus = replace(corpus, workers=os.cpu_count() or 1)
     changes = {name: value for name, value in policy.items() if value is not None}
     if changes.get("by") in ("record", "section") and "overlap" not in changes:
         changes["overlap"] = 0

@@ -19,6 +19,8 @@ import zstandard
 from corpus.errors import CorpusError, DatasetNotFound
 
 CHUNK = 1 << 18
+# Compressed bytes read at once: the most that can be unpacked at once is about a thousand times it.
+_PACKED_CHUNK = 1 << 16
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -187,7 +189,7 @@ class Source:
         member, skip = self.start
         file.seek(member)
         pending = b""
-        while pending := pending or file.read(CHUNK):
+        while pending := pending or file.read(_PACKED_CHUNK):
             if not pending.strip(b"\0"):  # padding behind the last member
                 pending = b""
                 continue
@@ -203,7 +205,7 @@ class Source:
                 inside += len(data)
                 if decoder.eof:
                     break
-                pending = file.read(CHUNK)
+                pending = file.read(_PACKED_CHUNK)
                 if not pending:
                     raise DamagedFile(self._damage("it ends in the middle"))
             member, skip = self.bytes_read, 0

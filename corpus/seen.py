@@ -25,9 +25,9 @@ class Seen:
             return False
         self._recent.add(key)
         if len(self._recent) >= _RECENT:
-            recent = np.fromiter(self._recent, np.uint64, len(self._recent))
-            self._sorted = np.concatenate([self._sorted, recent])
-            self._sorted.sort(kind="stable")
+            recent = np.sort(np.fromiter(self._recent, np.uint64, len(self._recent)))
+            places = np.searchsorted(self._sorted, recent)
+            self._sorted = np.insert(self._sorted, places, recent)
             self._recent.clear()
         return True
 

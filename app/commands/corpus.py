@@ -88,7 +88,7 @@ def corpus_stats(
     min_characters: options.MinCharactersOption = None,
     language: options.LanguageOption = None,
     duplicates: options.DuplicatesOption = None,
-    workers: options.WorkersOption = 0,
+    workers: options.WorkersOption = None,
     skip_bad: options.SkipBadOption = False,
     limit: options.LimitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -97,7 +97,7 @@ def corpus_stats(
 
     \b
     kbvqa corpus stats data/demo/passages.jsonl.gz --picture lengths.svg
-    kbvqa corpus stats enwiki.xml.bz2 --by tokens --size 128 --overlap 16 --workers 2
+    kbvqa corpus stats enwiki.xml.bz2 --by tokens --size 128 --overlap 16
     """
     from app.corpus_stats import count_passages, draw
 
@@ -148,7 +148,7 @@ def corpus_make(
     min_characters: options.MinCharactersOption = None,
     language: options.LanguageOption = None,
     duplicates: options.DuplicatesOption = None,
-    workers: options.WorkersOption = 0,
+    workers: options.WorkersOption = None,
     skip_bad: options.SkipBadOption = False,
     limit: options.LimitOption = None,
 ) -> None:

@@ -43,7 +43,7 @@ def index_build(
     min_characters: options.MinCharactersOption = None,
     language: options.LanguageOption = None,
     duplicates: options.DuplicatesOption = None,
-    workers: options.WorkersOption = 0,
+    workers: options.WorkersOption = None,
     swap: Annotated[
         bool, typer.Option("--swap", help="Build anew beside the index; replace it at the end.")
     ] = False,
@@ -75,7 +75,7 @@ def index_build(
     \b
     kbvqa index build passages.jsonl --index my-index
     kbvqa index build m2kr/OKVQA_passages --split test --index okvqa
-    kbvqa index build enwiki.xml.bz2 --by section --workers 2 --index wiki
+    kbvqa index build enwiki.xml.bz2 --by section --index wiki
     kbvqa index build passages.jsonl --index http://127.0.0.1:6333/passages --swap
     accelerate launch --cpu --num_processes 4 -m app.cli index build enwiki.xml.bz2 --index wiki
     """

@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -354,6 +355,26 @@ def test_offsets_are_text() -> None:
     assert offset > Offset.parse("3:1000:20:7:0") > BEGINNING
     with pytest.raises(ValueError, match="'3:x'"):
         Offset.parse("3:x")
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    def peak(count: int) -> int:
+        path = tmp_path / f"{count}.jsonl.gz"
+        with gzip.open(path, "wt", compresslevel=1) as file:
+            for n in range(count):
+                row = {"id": f"p{n}", "title": "T", "text": f"{n} {n * n} " * 20}
+                file.write(json.dumps(row) + "\n")
+        corpus = open_corpus(path)
+        tracemalloc.start()
+        assert sum(1 for _ in corpus.read()) == count
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    small, large = peak(3_000), peak(24_000)  # 1 and 8 MB of content
+    # The hashes of the ids take up to six megabytes before they are packed; holding the passages
+    # would take more than twenty.
+    assert large < small + 6_000_000
 
 
 def test_reading_data_loads_no_model_library_and_nothing_of_the_network() -> None:
