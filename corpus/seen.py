@@ -1,5 +1,7 @@
 """A set of texts that takes about eight bytes for each: what has been read before?"""
 
+from array import array
+from bisect import bisect_left
 from hashlib import blake2b
 
 import numpy as np
@@ -16,33 +18,30 @@ class Seen:
 
     def __init__(self) -> None:
         self._recent: set[int] = set()
-        self._sorted = np.empty(0, np.uint64)
+        self._sorted = array("Q")
 
     def add(self, text: str) -> bool:
         """Remember a text and return whether it is new."""
-        key = _key(text)
-        if self._has(key):
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        key = int.from_bytes(digest, "big")
+        if key in self._recent:
+            return False
+        where = bisect_left(self._sorted, key)
+        if where < len(self._sorted) and self._sorted[where] == key:
             return False
         self._recent.add(key)
         if len(self._recent) >= _RECENT:
-            recent = np.sort(np.fromiter(self._recent, np.uint64, len(self._recent)))
-            places = np.searchsorted(self._sorted, recent)
-            self._sorted = np.insert(self._sorted, places, recent)
-            self._recent.clear()
+            self._pack()
         return True
-
-    def __contains__(self, text: str) -> bool:
-        return self._has(_key(text))
-
-    def _has(self, key: int) -> bool:
-        where = int(np.searchsorted(self._sorted, np.uint64(key)))
-        found = where < len(self._sorted) and self._sorted[where] == key
-        return key in self._recent or bool(found)
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._sorted)
 
-
-def _key(text: str) -> int:
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+    def _pack(self) -> None:
+        """Merge the recent hashes into the sorted ones."""
+        recent = np.sort(np.fromiter(self._recent, np.uint64, len(self._recent)))
+        known = np.frombuffer(self._sorted.tobytes(), np.uint64)
+        merged = np.insert(known, np.searchsorted(known, recent), recent)
+        self._sorted = array("Q")
+        self._sorted.frombytes(merged.tobytes())
+        self._recent.clear()

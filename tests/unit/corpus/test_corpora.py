@@ -371,9 +371,9 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
         tracemalloc.stop()
         return found
 
-    small, large = peak(3_000), peak(24_000)  # 1 and 8 MB of content
+    small, large = peak(12_000), peak(36_000)  # 4 and 12 MB of content
     # The hashes of the ids take up to six megabytes before they are packed; holding the passages
-    # would take more than twenty.
+    # would take more than ten more.
     assert large < small + 6_000_000
 
 
