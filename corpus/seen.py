@@ -22,20 +22,25 @@ class Seen:
 
     def add(self, text: str) -> bool:
         """Remember a text and return whether it is new."""
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        key = int.from_bytes(digest, "big")
-        if key in self._recent:
-            return False
-        where = bisect_left(self._sorted, key)
-        if where < len(self._sorted) and self._sorted[where] == key:
+        key = _key(text)
+        if self._has(key):
             return False
         self._recent.add(key)
         if len(self._recent) >= _RECENT:
             self._pack()
         return True
 
+    def __contains__(self, text: str) -> bool:
+        return self._has(_key(text))
+
     def __len__(self) -> int:
         return len(self._recent) + len(self._sorted)
+
+    def _has(self, key: int) -> bool:
+        if key in self._recent:
+            return True
+        where = bisect_left(self._sorted, key)
+        return where < len(self._sorted) and self._sorted[where] == key
 
     def _pack(self) -> None:
         """Merge the recent hashes into the sorted ones."""
@@ -45,3 +50,8 @@ class Seen:
         self._sorted = array("Q")
         self._sorted.frombytes(merged.tobytes())
         self._recent.clear()
+
+
+def _key(text: str) -> int:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

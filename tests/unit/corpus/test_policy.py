@@ -171,6 +171,9 @@ def test_seen_remembers_across_its_two_parts() -> None:
     assert all(seen.add(str(n)) for n in range(70_000))
     assert not any(seen.add(str(n)) for n in range(0, 70_000, 7))
     assert len(seen) == 70_000
+    assert "0" in seen
+    assert "69999" in seen
+    assert "70000" not in seen
 
 
 def test_going_on_knows_the_duplicates_that_came_before(tmp_path: Path) -> None:
