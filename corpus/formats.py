@@ -129,7 +129,8 @@ def _data_suffix(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+    last = suffixes[-1] if suffixes else ""
+    return ".xml" if last.startswith(".xml-p") else last  # a dump in parts: .xml-p1p41242
 
 
 def _head(path: Path) -> bytes:

@@ -82,6 +82,19 @@ def test_a_multistream_dump_goes_on_in_the_right_stream(tmp_path: Path) -> None:
         assert list(corpus.read(offset)) == whole[number:]
 
 
+def test_a_dump_in_parts_is_one_corpus(tmp_path: Path) -> None:
+    folder = tmp_path / "enwiki"
+    folder.mkdir()
+    for part, title in (("1.xml-p1p41242", "A"), ("2.xml-p41243p151573", "B")):
+        xml = make.dump([(title, "text")]).replace(b"<id>1<", f"<id>{title}<".encode())
+        (folder / f"enwiki-pages-articles{part}.bz2").write_bytes(bz2.compress(xml))
+    (folder / "enwiki-pages-articles-multistream-index.txt.bz2").write_bytes(bz2.compress(b"1:2"))
+    corpus = open_corpus(folder, policy=PassagePolicy(by="section"))
+
+    assert corpus.name == "enwiki"
+    assert [passage.title for passage in corpus.read()] == ["A", "B"]
+
+
 def test_pages_that_are_no_articles_are_left_out() -> None:
     site = Site("https://en.wikipedia.org", "en")
 
