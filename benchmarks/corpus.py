@@ -5,8 +5,9 @@
 
 The Wikipedia dump is the real, shortened one of tests/data, its pages repeated under new ids; the
 other files are generated in the true formats, with that dump's text. Each measurement is a process
-of its own, run three times; the table has the best time, and the peak memory of the process and of
-its workers at each size. --compare names a Python that has gensim and wikiextractor installed.
+of its own, run three times; the table has the best time and its CPU time, which other work on the
+machine changes less, and the peak memory of the process and of its workers at each size. --compare
+names a Python that has gensim and wikiextractor installed.
 """
 
 import argparse
@@ -187,15 +188,29 @@ def measure(path: Path, workers: int) -> dict[str, float]:
     from corpus.corpora import open_corpus
 
     corpus = open_corpus(path, workers=workers)
+    before = cpu_seconds(resource.RUSAGE_SELF)
     started = time.perf_counter()
     with corpus.read() as stream:
         passages = sum(1 for _ in stream)
     seconds = time.perf_counter() - started
+    cpu = cpu_seconds(resource.RUSAGE_SELF) + cpu_seconds(resource.RUSAGE_CHILDREN) - before
     usage = [
         resource.getrusage(who).ru_maxrss
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     ]
-    return {"seconds": seconds, "passages": passages, "self_kb": usage[0], "child_kb": usage[1]}
+    return {
+        "seconds": seconds,
+        "cpu": cpu,
+        "passages": passages,
+        "self_kb": usage[0],
+        "child_kb": usage[1],
+    }
+
+
+def cpu_seconds(whose: int) -> float:
+    """Return the CPU time of this process, or of its children that have ended."""
+    usage = resource.getrusage(whose)
+    return usage.ru_utime + usage.ru_stime
 
 
 def content_bytes(path: Path) -> int:
@@ -226,30 +241,32 @@ def in_a_process(path: Path, workers: int) -> dict[str, float]:
     return min(runs, key=lambda run: run["seconds"])
 
 
-def compare(python: str, path: Path, folder: Path) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, seconds, pages) of public extractors on the dump."""
+def compare(python: str, path: Path, folder: Path) -> Iterator[tuple[str, float, float, int]]:
+    """Yield (name, seconds, CPU seconds, pages) of public extractors on the dump."""
     extractor = ["-m", "wikiextractor.WikiExtractor", str(path), "--json", "--no-templates", "-q"]
     for name, arguments in (
         ("gensim 4.4.0: extract_pages, filter_wiki", ["-c", GENSIM, str(path)]),
         ("wikiextractor 3.1.0, 1 process", [*extractor, "--processes", "1"]),
         ("wikiextractor 3.1.0, 2 processes", [*extractor, "--processes", "2"]),
     ):
-        best, pages = float("inf"), 0
+        best, cpu, pages = float("inf"), float("inf"), 0
         for _ in range(RUNS):
             with tempfile.TemporaryDirectory(dir=folder) as out:
                 extra = ["-o", out] if "wikiextractor" in name else []
                 started = time.perf_counter()
+                before = cpu_seconds(resource.RUSAGE_CHILDREN)
                 done = subprocess.run(
                     [python, *arguments, *extra], capture_output=True, text=True, check=True
                 )
                 best = min(best, time.perf_counter() - started)
+                cpu = min(cpu, cpu_seconds(resource.RUSAGE_CHILDREN) - before)
                 found = Path(out).rglob("wiki_*")
                 pages = (
                     sum(len(file.read_text("utf-8").splitlines()) for file in found)
                     if extra
                     else int(done.stdout)
                 )
-        yield name, best, pages
+        yield name, best, cpu, pages
 
 
 def main() -> None:
@@ -270,10 +287,10 @@ def main() -> None:
         f"Python {platform.python_version()}, {os.cpu_count()} cores; best of {RUNS} runs on "
         f"{sizes[-1]} MB of content, unpacked.",
         "",
-        "| reader | MB/s | passages/s | "
+        "| reader | MB/s | MB per CPU second | passages/s | "
         + " | ".join(f"peak memory, {size} MB" for size in sizes)
         + " |",
-        "|---|---|---|" + "---|" * len(sizes),
+        "|---|---|---|---|" + "---|" * len(sizes),
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -289,17 +306,21 @@ def main() -> None:
                 memory.append(f"{result['self_kb'] / 1e3:.0f}{workers_kb} MB")
             seconds = result["seconds"]
             lines.append(
-                f"| {case} | {megabytes / seconds:.1f} | {result['passages'] / seconds:,.0f} | "
-                + " | ".join(memory)
-                + " |"
+                f"| {case} | {megabytes / seconds:.1f} | {megabytes / result['cpu']:.1f} | "
+                f"{result['passages'] / seconds:,.0f} | " + " | ".join(memory) + " |"
             )
             print(lines[-1], file=sys.stderr)
         if args.compare:
             path = folder / str(sizes[-1]) / "wiki.xml.bz2"
             megabytes = content_bytes(path) / 1e6
-            lines += ["", "| the same dump | MB/s | pages |", "|---|---|---|"]
-            for case, seconds, pages in compare(args.compare, path, folder):
-                lines.append(f"| {case} | {megabytes / seconds:.1f} | {pages:,} |")
+            lines += [
+                "",
+                "| the same dump | MB/s | MB per CPU second | pages |",
+                "|---|---|---|---|",
+            ]
+            for case, seconds, cpu, pages in compare(args.compare, path, folder):
+                rates = f"{megabytes / seconds:.1f} | {megabytes / cpu:.1f}"
+                lines.append(f"| {case} | {rates} | {pages:,} |")
                 print(lines[-1], file=sys.stderr)
     text = "\n".join(lines) + "\n"
     if args.out:

@@ -22,7 +22,9 @@ def evaluate_run(
         ),
     ],
     output: Annotated[Path, typer.Option("--out", help="Where results are written.")],
-    split: Annotated[str, typer.Option(help="train, val, valid or test. Default: test.")] = "",
+    split: Annotated[
+        str, typer.Option(help="train, val, valid or test. Default: the one papers report.")
+    ] = "",
     data: Annotated[
         Path | None, typer.Option(help="Its files. Default: its folder in KBVQA_DATA.")
     ] = None,
