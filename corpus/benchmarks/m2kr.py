@@ -128,20 +128,6 @@ def same_questions_as(root: Path, name: str, split: str) -> str:
     return ""
 
 
-def query_text(instruction: str, question: str) -> str:
-    """Return what the released evaluator gives the query tokenizer.
-
-    The instruction ends in ":", which is where its tokens are told from the question's.
-
-    >>> query_text("Identify the document. ", "")
-    'Identify the document.:   '
-    """
-    instruction = instruction.strip()
-    if not instruction.endswith(":"):
-        instruction += ":"
-    return f"{instruction}  {question} "
-
-
 class InvalidField(ValueError):
     """A field of a row that cannot be used."""
 

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from corpus.benchmarks import evqa, m2kr, okvqa
+from corpus.benchmarks import evqa, okvqa
 from corpus.benchmarks.evqa import read_evqa
 from corpus.benchmarks.infoseek import InfoSeekExample, read_infoseek
-from corpus.benchmarks.m2kr import query_text, read_m2kr, same_questions_as
+from corpus.benchmarks.m2kr import read_m2kr, same_questions_as
 from corpus.benchmarks.okvqa import gold_answer, read_okvqa
 from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
 from corpus.types import Example
 from tests import benchmark_files as make
-from tests.golden_cases import golden_json
 
 
-@pytest.mark.parametrize("module", [okvqa, evqa, m2kr])
+@pytest.mark.parametrize("module", [okvqa, evqa])
 def test_the_examples_in_the_docstrings(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
@@ -214,10 +213,3 @@ def test_m2kr_folders_and_splits(tmp_path: Path) -> None:
         list(read_m2kr(tmp_path, "infoseek", "valid"))
     with pytest.raises(DatasetNotFound, match="'vqav2'"):
         list(read_m2kr(tmp_path, "vqav2"))
-
-
-@pytest.mark.parametrize(
-    "case", golden_json("retrieval_metrics.json")["query_text"], ids=lambda c: c["text_sequence"]
-)
-def test_query_texts_of_the_released_evaluator(case: dict[str, str]) -> None:
-    assert query_text(case["instruction"], case["question"]) == case["text_sequence"]
