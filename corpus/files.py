@@ -103,12 +103,10 @@ class Source:
     def __init__(self, path: Path, start: Position = START) -> None:
         self.path, self.start, self.bytes_read = path, start, start.member
         self.kind = compression(path)
-        if self.kind in ("xz", "parquet"):
-            raise CorpusError(
-                f"{path} is {self.kind}, which cannot be read as text; unpack it first"
-                if self.kind == "xz"
-                else f"{path} is a parquet file; name it .parquet and give its directory or itself"
-            )
+        if self.kind == "xz":
+            raise CorpusError(f"{path} is xz-compressed, which is not read; unpack it first")
+        if self.kind == "parquet":
+            raise CorpusError(f"{path} is a parquet file where lines of text are expected")
 
     def chunks(self) -> Iterator[tuple[Position, bytes]]:
         """Yield pieces of content with the position of their first byte, in order.

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +19,7 @@ from xml.etree import ElementTree
 
 import mwparserfromhell
 from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Template, Text, Wikilink
+from mwparserfromhell.parser import ParserError
 
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.files import DamagedFile, Source
@@ -112,35 +114,47 @@ class WikipediaDump:
             yield from self._finished(*waiting.popleft())
 
     def _finished(self, future: "Future[list[Parsed]]", batch: "list[_Raw]") -> Iterator[Entry]:
-        for page, raw in zip(future.result(), batch, strict=True):
+        try:
+            pages = future.result()
+        except BrokenProcessPool as exc:
+            raise CorpusError(
+                f"{self.path}: a process that parses pages ended, maybe for want of memory, near "
+                f"page {batch[0].after.records:,}; go on with fewer --workers"
+            ) from exc
+        for page, raw in zip(pages, batch, strict=True):
             self.bytes_read = raw.bytes_read
             yield Entry(page, raw.after)
 
     def _raw_pages(self) -> "Iterator[_Raw]":
         """Yield each <page> element, or why it cannot be had."""
-        number, source = self.start.records, self._source
+        after, source = self.start, self._source
         lines: list[bytes] = []
+
+        def error(problem: str) -> _Raw:
+            found = InvalidRecord(self.path, after.records + 1, "", problem, unit="page")
+            return _Raw(found, after, source.bytes_read)
+
         try:
             for line, behind in source.lines():
                 bare = line.strip()
                 if bare == _PAGE_START:
+                    if lines:
+                        yield error("it has no </page> before the next begins")
                     lines = [line]
                 elif lines:
                     lines.append(line)
                 if bare == _PAGE_END and lines:
-                    number += 1
-                    yield _Raw(b"\n".join(lines), Mark(behind, number), source.bytes_read)
+                    after = Mark(behind, after.records + 1)
+                    yield _Raw(b"\n".join(lines), after, source.bytes_read)
                     lines = []
         except DamagedFile as exc:
-            yield _Raw(exc, self.start, source.bytes_read)
+            yield _Raw(exc, after, source.bytes_read)
             return
         if lines:
-            problem = "the file ends within this page: it is cut short; fetch it again"
-            error = InvalidRecord(self.path, number + 1, "", problem, unit="page")
-            yield _Raw(error, self.start, source.bytes_read)
-        elif number == 0:
+            yield error("the file ends within this page: it is cut short; fetch it again")
+        elif after.records == 0:
             problem = "there is no <page> in it, so it is no pages-articles dump"
-            yield _Raw(CorpusError(f"{self.path}: {problem}"), self.start, source.bytes_read)
+            yield _Raw(CorpusError(f"{self.path}: {problem}"), after, source.bytes_read)
 
 
 class Site(NamedTuple):
@@ -181,7 +195,7 @@ def parse_page(xml: bytes, site: Site) -> Page | None:
         site: the wiki.
 
     Raises:
-        InvalidPage: it is not XML, or lacks a field.
+        InvalidPage: it is not XML, lacks a field, or its wikitext cannot be parsed.
     """
     try:
         page = ElementTree.fromstring(xml)
@@ -195,10 +209,14 @@ def parse_page(xml: bytes, site: Site) -> Page | None:
         raise InvalidPage("revision/text", "missing; is this a pages-articles dump?")
     if _REDIRECT.match(text) or _DISAMBIGUATION.search(text) or "(disambiguation)" in title:
         return None
+    try:
+        sections = tuple(parse_wikitext(text))
+    except (ParserError, RecursionError) as exc:
+        raise InvalidPage("revision/text", f"wikitext that cannot be parsed ({exc!r:.80})") from exc
     return Page(
         id=number,
         title=title,
-        sections=tuple(parse_wikitext(text)),
+        sections=sections,
         url=f"{site.address}/wiki/{quote(title.replace(' ', '_'), safe='/:,()!*')}",
         source="Wikipedia",
         language=site.language,

@@ -267,6 +267,11 @@ BAD = {
         make.dump([("A", "x")]) + b"  <page>\n    <ns>0</ns><id>2</id>\n  </page>\n",
         r"page 2, field 'title'",
     ),
+    "dump with a page left open": (
+        "w.xml",
+        make.dump([("A", "x")]).replace(b"  </page>\n", b"") + make.dump_page(2, "B", "y"),
+        r"page 1: it has no </page>",
+    ),
     "dump cut short": (
         "w.xml",
         make.dump([("A", "x"), ("B", "y")])[:-20],
