@@ -70,4 +70,4 @@ evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: doc
 	cp runs/evaluate-demo/report.md docs/kbvqa-mini-figures.md
 
 clean:  ## remove the environment and what tests left; nothing that was built is lost
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

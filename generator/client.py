@@ -8,11 +8,8 @@ protocol leaves here as one of generator.errors; no message contains the API key
 import asyncio
 import json
 import queue
-import threading
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from collections.abc import Generator as GeneratorOf
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, cast
 
@@ -20,7 +17,8 @@ import httpx
 import openai
 from PIL import Image
 
-from generator.errors import GeneratorError, GeneratorUnavailable
+from generator.background import HEARTBEAT_S, Background, together
+from generator.errors import GeneratorError
 from generator.faults import Faults, checked_key, checked_url
 from generator.interface import MAX_TOKENS, Capabilities, Completion, Verdict, wait
 from generator.pictures import PIXEL_BUDGET, image_data_uri
@@ -30,7 +28,6 @@ from generator.protocol import Growing, NotACompletion, chat_messages, read_verd
 # A short answer is far smaller; what is larger does not come from a generator.
 MAX_RESPONSE_BYTES = 1_000_000
 TOP_LOGPROBS = 20
-HEARTBEAT_S = 0.2
 # What no model says unless it is held to it.
 _UNASKED = "zyzzyva"
 
@@ -87,19 +84,14 @@ class OpenAIGenerator:
             "timeout": httpx.Timeout(timeout_s, connect=connect_timeout_s),
         }
         self._keyless = key is None
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._background = Background(self._open, self._shut)
         self._client: openai.AsyncOpenAI
         self._turns: asyncio.Semaphore
         self._capabilities: Capabilities | None = None
 
     def close(self) -> None:
         """Drop the connections and end the thread."""
-        with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            asyncio.run_coroutine_threadsafe(self._client.close(), loop).result(timeout=5)
-            loop.call_soon_threadsafe(loop.stop)
+        self._background.close()
 
     def capabilities(self) -> Capabilities:
         """Return what the model can do, asked once with requests for one token each.
@@ -155,7 +147,7 @@ class OpenAIGenerator:
             except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread
                 arrived.put(exc)
 
-        task = asyncio.run_coroutine_threadsafe(pump(), self._running_loop())
+        task = self._background.submit(pump())
         try:
             item: str | Completion | BaseException = ""
             while not isinstance(item, Completion):
@@ -186,7 +178,7 @@ class OpenAIGenerator:
                     pass
                 return self._finished(growing)
 
-        yield from self._while_waiting(_together([one(prompt) for prompt in prompts]))
+        yield from self._background.while_waiting(together([one(prompt) for prompt in prompts]))
 
     def choose(
         self, prompts: Sequence[Prompt], choices: Sequence[str]
@@ -202,7 +194,7 @@ class OpenAIGenerator:
             async with self._turn():
                 return await self._choice(prompt, choices, can)
 
-        yield from self._while_waiting(_together([one(prompt) for prompt in prompts]))
+        yield from self._background.while_waiting(together([one(prompt) for prompt in prompts]))
 
     # On the event loop
 
@@ -306,7 +298,7 @@ class OpenAIGenerator:
         blank = image_data_uri(_blank())
         image = {"type": "image_url", "image_url": {"url": blank}}
         text = {"type": "text", "text": "Say yes."}
-        images, logprobs, choices = await _together(
+        images, logprobs, choices = await together(
             [
                 self._accepts([image, text]),
                 self._accepts([text], logprobs=True, top_logprobs=TOP_LOGPROBS),
@@ -372,38 +364,8 @@ class OpenAIGenerator:
         except (GeneratorError, openai.OpenAIError, TimeoutError, ValueError):
             return []
 
-    # Between the caller's thread and the event loop
-
-    def _while_waiting(self, work: Coroutine[Any, Any, _T]) -> GeneratorOf[_T | None, None, None]:
-        """Yield None every now and then, and the result in the end; closing calls it off."""
-        future = asyncio.run_coroutine_threadsafe(work, self._running_loop())
-        try:
-            while True:
-                try:
-                    result = future.result(HEARTBEAT_S)
-                except FutureTimeout:
-                    if future.done():
-                        raise
-                    yield None
-                except CancelledError as exc:
-                    raise GeneratorUnavailable(f"{self._faults.where} was closed.") from exc
-                else:
-                    yield result
-                    return
-        finally:
-            future.cancel()
-
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        return wait(self._while_waiting(work))
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(loop,), daemon=True).start()
-                asyncio.run_coroutine_threadsafe(self._open(), loop).result()
-                self._loop = loop
-            return self._loop
+        return wait(self._background.while_waiting(work))
 
     async def _open(self) -> None:
         self._turns = asyncio.Semaphore(self._concurrency)
@@ -417,6 +379,9 @@ class OpenAIGenerator:
             event_hooks={"request": [self._drop_key]} if self._keyless else {},
         )
         self._client = openai.AsyncOpenAI(http_client=cast(Any, http), **self._options)
+
+    async def _shut(self) -> None:
+        await self._client.close()
 
     @staticmethod
     async def _drop_key(request: httpx.Request) -> None:
@@ -450,22 +415,6 @@ class _BoundedStream(httpx.AsyncByteStream):
 
 class ResponseTooLong(ValueError):
     """A response went on beyond MAX_RESPONSE_BYTES."""
-
-
-async def _together(works: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """Return the results of the works in their order; the first failure ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-    except ExceptionGroup as exc:
-        raise exc.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
-    loop.close()
 
 
 def _body(exc: openai.APIStatusError) -> str:

@@ -116,7 +116,8 @@ def fit_confidence(
 ) -> Fit:
     """Return the logistic regression of `right` on the features that are always known.
 
-    Newton's method on standardised features, with a ridge penalty on the weights.
+    Newton's method on standardised features, with a ridge penalty on the weights, none of
+    which is negative.
 
     Raises:
         ValueError: no answers, or all right or all wrong: nothing can be learnt from those.
@@ -129,6 +130,14 @@ def fit_confidence(
         values = [getattr(e, name) for e in evidence]
         if all(value is not None for value in values) and np.std(values) > 1e-9:
             columns[name] = np.array(values, dtype=float)
+    # More of any of them speaks for an answer. One that seems to speak against it is noise,
+    # and would give false reasons.
+    while (worst := min((fit := _newton(columns, y_N, ridge)).weights.values(), default=0)) < 0:
+        columns = {name: c for name, c in columns.items() if fit.weights[name] > worst}
+    return fit
+
+
+def _newton(columns: Mapping[str, np.ndarray], y_N: np.ndarray, ridge: float) -> Fit:
     means = {name: float(column.mean()) for name, column in columns.items()}
     deviations = {name: float(column.std()) for name, column in columns.items()}
     x_NF = np.ones((len(y_N), 1 + len(columns)))

@@ -75,6 +75,17 @@ def test_the_fit_recovers_what_made_the_answers_right() -> None:
     assert fit.n == 4000
 
 
+def test_evidence_that_seems_to_speak_against_an_answer_has_no_say() -> None:
+    draw = np.random.default_rng(1)
+    logprobs, noise = draw.normal(-1, 1, (2, 500))
+    right = draw.random(500) < 1 / (1 + np.exp(-2 * (logprobs + 1) + 0.5 * noise))
+    evidence = [
+        Evidence(answer_logprob=float(a), agreement=float(b))
+        for a, b in zip(logprobs, noise, strict=True)
+    ]
+    assert list(fit_confidence(evidence, right.tolist()).weights) == ["answer_logprob"]
+
+
 @pytest.mark.parametrize("right", [[], [True, True], [False, False]])
 def test_nothing_is_learnt_from_answers_that_are_all_alike(right: list[bool]) -> None:
     with pytest.raises(ValueError, match="no fit is possible"):
