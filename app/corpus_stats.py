@@ -14,6 +14,7 @@ from corpus.seen import Seen
 
 # Telling the language of each passage would take most of the time.
 _LANGUAGE_OF_EVERY = 50
+_NAME_LENGTH = 44  # what fits over the histogram
 QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 
 
@@ -108,5 +109,6 @@ def count_passages(
 def draw(stats: Stats, name: str) -> str:
     """Return the histogram of passage lengths as SVG."""
     marks = {"median": quantile(stats.tokens, 0.5), "95 %": quantile(stats.tokens, 0.95)}
-    title = f"{name}: {stats.passages:,} passages"
+    short = name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+    title = f"{short}: {stats.passages:,} passages"
     return histogram_svg(stats.tokens, title, "tokens (words and marks)", marks=marks)
