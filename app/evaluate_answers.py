@@ -41,7 +41,7 @@ Row = dict[str, Any]
 STRATEGIES: tuple[Strategy, ...] = ("ra-vqa", "concat", "critic", "no-retrieval")
 ROWS_NAME = "rows.jsonl"
 # What confidences are fitted on, and so what they are calibrated for.
-BOTH = "answerable and unanswerable"
+MIXED = "mixed 4:1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def calibrated(rows: Iterable[Row], answering: Answering) -> Calibration:
     fits = {}
     held = [row for row in rows if row["calibrates"] and not row["failure"]]
     for strategy in STRATEGIES:
-        mine = [row for row in held if row["variant"] == strategy]
+        mine = _mixed([row for row in held if row["variant"] == strategy])
         right = [row["exact_match"] == 1 for row in mine]
         if 0 < sum(right) < len(right):
             evidence = [Evidence(**row["evidence"]) for row in mine]
@@ -221,11 +221,22 @@ def summarise(
     tested = [row for row in rows if not row["calibrates"]]
     results: dict[str, dict[str, Any]] = {}
     for variant in dict.fromkeys(row["variant"] for row in tested):
-        for name, sets in {**{name: (name,) for name in SETS}, BOTH: SETS[:2]}.items():
-            mine = [row for row in tested if row["variant"] == variant and row["set"] in sets]
-            if len({row["set"] for row in mine}) == len(sets):
+        every = [row for row in tested if row["variant"] == variant]
+        for name in SETS:
+            if mine := [row for row in every if row["set"] == name]:
                 results[f"{variant}|{name}"] = _figures(mine, calibration, answering)
+        if f"{variant}|unanswerable" in results:
+            results[f"{variant}|{MIXED}"] = _figures(_mixed(every), calibration, answering)
     return results
+
+
+def _mixed(rows: Sequence[Row]) -> list[Row]:
+    """Return the answerable rows, and one unanswerable to four of them."""
+    answerable = [row for row in rows if row["set"] == "answerable"]
+    unanswerable = [row for row in rows if row["set"] == "unanswerable"]
+    wanted = min(len(answerable) // 4, len(unanswerable))
+    spread = [unanswerable[i * len(unanswerable) // wanted] for i in range(wanted)]
+    return answerable + spread
 
 
 def _figures(rows: list[Row], calibration: Calibration, answering: Answering) -> dict[str, Any]:
@@ -358,7 +369,7 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for key, r in results.items():
         variant, name = key.split("|")
-        if name in (*SETS[:2], BOTH) and "aurc" in r:
+        if name in (*SETS[:2], MIXED) and "aurc" in r:
             lines.append(
                 f"| {variant} | {name} | {_percent(r, 'given')} | {_percent(r, 'unsure')} "
                 f"| {_percent(r, 'withheld')} | {r['aurc']:.3f} | {r['ece']:.3f} | {r['n']} |"

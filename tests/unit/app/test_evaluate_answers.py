@@ -124,7 +124,7 @@ def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
     rows = run(answering, CASES, variants, tmp_path, lambda done, total: None)
     fitted = calibrated(rows, answering)
     fit = fitted.fit("scripted", "few-shot", "ra-vqa")
-    assert fit is not None and fit.n == 40
+    assert fit is not None and fit.n == 25
     results = summarise(rows, fitted, answering)
     plain = results["ra-vqa|answerable"]
     assert (plain["n"], plain["exact_match"], plain["failures"]) == (20, 1.0, 0)
@@ -133,6 +133,8 @@ def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
     assert nothing["exact_match"] == 0.0
     assert nothing["withheld"] + nothing["unsure"] == 1.0
     assert nothing["aurc"] == 1.0
+    assert results["ra-vqa|mixed 4:1"]["n"] == 25
+    assert results["ra-vqa|mixed 4:1"]["exact_match"] == 0.8
     attacked = results["ra-vqa|instruction"]
     assert attacked["followed"] > 0
     assert attacked["followed"] >= attacked["followed_and_shown"] >= attacked["followed_and_sure"]
