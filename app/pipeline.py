@@ -21,7 +21,7 @@ from retriever.encoder import Encoder
 from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex, SearchMode
 
-# Finds 99.8 of 100 of the exact top ten passages of pictures of things: docs/index.md.
+# Finds 99.9 of 100 of the exact top ten passages for pictures of things: docs/index.md.
 CANDIDATES = 400
 
 
