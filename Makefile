@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-vllm lint data train evaluate clean
+.PHONY: help install demo test test-slow test-vllm lint data train evaluate measure-index clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,6 +68,12 @@ evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: doc
 	$(BIN)/kbvqa setup
 	$(BIN)/kbvqa evaluate demo --out runs/evaluate-demo
 	cp runs/evaluate-demo/report.md docs/kbvqa-mini-figures.md
+
+measure-index: $(VENV)/installed-dev  ## measure the index beside its peers, into runs/search (an hour)
+	$(PIP) install -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.search prepare data/demo/passages.jsonl.gz --vectors runs/search/vectors
+	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search
+	$(BIN)/python -m benchmarks.search report --out runs/search
 
 clean:  ## remove the environment and what tests left; nothing that was built is lost
 	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

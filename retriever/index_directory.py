@@ -33,6 +33,7 @@ SHARD = "shard"
 
 _TEMPORARY = f"{RECORD}.tmp"
 _READERS = "readers"
+_BLOCK = 4_096
 _VIEW = "kbvqa-reader-"
 _LINKED = ("*.mmap", "*.bin", "matrix.dat", "page_*.dat")
 
@@ -139,6 +140,17 @@ def drop_others(location: Path, record: Record) -> None:
     for path in location.glob(f"{SHARD}*"):
         if path.is_dir() and path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def copy_sparse(source: str, target: str) -> None:
+    """Copy a file without its holes: the engine's files are mostly room for later."""
+    with Path(source).open("rb") as read, Path(target).open("wb") as write:
+        while block := read.read(_BLOCK):
+            if block.count(0) == len(block):
+                write.seek(len(block), os.SEEK_CUR)
+            else:
+                write.write(block)
+        write.truncate()
 
 
 def allocated_bytes(directory: Path) -> int:

@@ -86,6 +86,7 @@ def verify_index(
             return problems
         if done % 1000 == 0:
             advance(done, total)
+    advance(done, total)
     if done != total:
         problems.append(f"it holds {done:,} passages, its record says {total:,}")
     if index.count != done:

@@ -34,6 +34,7 @@ from retriever.index_directory import (
     allocated_bytes,
     build_command,
     check_files,
+    copy_sparse,
     disk_full,
     drop_others,
     is_vacant,
@@ -240,7 +241,7 @@ class DirectoryStore:
                             f"cannot be changed: build it anew with {self.advice()[:-1]} --swap`"
                         )
                     require_free(self.path, allocated_bytes(base) + _RESERVE_BYTES)
-                    shutil.copytree(base, unnamed)
+                    shutil.copytree(base, unnamed, copy_function=copy_sparse)
                 else:
                     unnamed.mkdir()
                     _create(unnamed, build)

@@ -16,6 +16,7 @@ from retriever import candidates
 from retriever import embeddings as embeddings_module
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import Fingerprint, PassageIndex
+from retriever.index_directory import allocated_bytes
 from tests.index_cases import (
     DIM,
     Rows,
@@ -349,6 +350,18 @@ def test_damage_that_only_the_engine_sees_is_reported(tmp_path: Path) -> None:
     with pytest.raises(IndexUnavailable, match=r"cannot be used: .*remove .* and run"):
         PassageIndex.open(tmp_path)
     assert list((tmp_path / "readers").iterdir()) == []
+
+
+def test_a_change_does_not_fill_the_holes_of_files(tmp_path: Path) -> None:
+    build(tmp_path, random_embeddings(3))
+    before = allocated_bytes(tmp_path)
+    with PassageIndex.update(tmp_path, make_fingerprint(2)) as index:
+        index.delete(["p001"])
+        index.finish()
+    assert not (tmp_path / "shard").exists()
+    assert allocated_bytes(tmp_path) < 1.5 * before
+    with PassageIndex.open(tmp_path) as index:
+        assert index.passage_ids() == {"p000", "p002"}
 
 
 def test_a_panic_of_the_engine_is_reported(tmp_path: Path) -> None:
