@@ -169,6 +169,8 @@ def _builds(runs: dict[str, Run]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, r in sorted(runs.items(), key=lambda item: (item[1]["size"], item[0])):
+        if "build_seconds" not in r:
+            continue
         megabytes = [
             f"{r[key] / 1e6:,.0f}" if key in r else ""
             for key in ("disk", "build_memory", "peak_memory")
