@@ -244,7 +244,7 @@ def test_the_real_reader_answers_three_passages_within_five_seconds_on_one_core(
         Passage("n", "France", f"France - Name. Capital: Paris. Time: UTC+1.{padding}"),
         Passage("m", "France", f"France - Currency. Currency: euros (EUR).{padding}"),
     ]
-    hits = [Hit(passage, 20.0) for passage in passages]
+    hits = [Hit(p, score) for p, score in zip(passages, (18.9, 20.0, 17.6), strict=True)]
     query = Query("What is the capital of the country with this flag?")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
