@@ -23,6 +23,7 @@ from retriever.checkpoint import Checkpoint
 from retriever.efficientnet import EfficientNetLite0
 from retriever.images import crop_regions
 from retriever.microbatch import MicroBatcher
+from retriever.onednn import use_onednn
 from retriever.text_vision import TextVision
 from retriever.tokenization import query_text
 from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
@@ -30,7 +31,7 @@ from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
 # Passages are sorted by length within a window, so that a batch holds equals and little padding.
 WINDOW = 1024
 # Tokens in a batch of passages, padding included, by device: what fills it (benchmarks/encode.py).
-TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 65_536}
+TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 65_536}
 
 Embedding = NDArray[np.float32]  # [rows, D], unit rows
 OnCut = Callable[[Passage, int], None]
@@ -99,6 +100,8 @@ class Encoder:
         self.device = device or best_device()
         self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
         self.model = checkpoint.model.to(self.device, self.dtype)
+        if self.device.type == "cpu":
+            use_onednn(self.model)
         self.regions = regions
         self._separator = self.model.config.mask_instruction_token
         if self._separator is not None and instruction is not None and not instruction.strip():
