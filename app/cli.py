@@ -103,6 +103,14 @@ def ask(
         str | None,
         typer.Option(help="ra-vqa, critic, concat or no-retrieval. Default: KBVQA_STRATEGY."),
     ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L,U,R,D",
+            help="Look at this part of the picture too: left,upper,right,lower in pixels. May be "
+            "given several times; for FLMR checkpoints.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
@@ -111,6 +119,7 @@ def ask(
 
     \b
     kbvqa ask flag.png "Which currency is used in this country?" --top-k 3
+    kbvqa ask photo.jpg "Who made it?" --box 10,20,200,240 --checkpoint LinWeizheDragon/FLMR
     """
     if no_answer and no_retrieval:
         raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to do")
@@ -118,11 +127,16 @@ def ask(
     from corpus.types import Query
 
     settings = settings_with(index, checkpoint, strategy)
-    query = Query(question, load_image(image))
+    query = Query(question, load_image(image), boxes=tuple(map(_box, box or ())))
     from app.components import open_pipeline
 
     with status() as say:
         pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=not no_answer)
+        if query.boxes and not pipeline.encoder.takes_regions:
+            raise typer.BadParameter(
+                f"{settings.checkpoint} takes one picture a query: leave --box out, or give an "
+                "FLMR checkpoint"
+            )
         say("Answering" if not no_answer else "Searching")
         result = pipeline.ask(
             query, top_k or settings.top_k, retrieval=not no_retrieval, answer=not no_answer
@@ -194,6 +208,15 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def _box(text: str) -> tuple[int, int, int, int]:
+    """Return the four numbers of a --box."""
+    try:
+        left, upper, right, lower = (int(part) for part in text.split(","))
+    except ValueError as exc:
+        raise typer.BadParameter(f"--box {text!r}: give left,upper,right,lower in pixels") from exc
+    return left, upper, right, lower
+
+
 def _print_result(result: Any) -> None:
     """Print an answer and its passages for people."""
     answer, retrieval = result.answer, result.retrieval
@@ -209,6 +232,8 @@ def _print_result(result: Any) -> None:
         out.print(f"    {escape(passage.text[:300])}", highlight=False)
         if passage.url:
             out.print(f"    [dim]{escape(passage.url)}[/]", highlight=False, soft_wrap=True)
+    if retrieval.cut:
+        out.print(f"[yellow]The last {retrieval.cut} tokens of the question did not fit.[/]")
     if retrieval.seen:
         out.print(f"[dim]The classifier: {escape(retrieval.seen)}[/]", highlight=False)
     times = ", ".join(f"{step} {ms:.0f} ms" for step, ms in result.timings_ms.items())

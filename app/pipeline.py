@@ -35,6 +35,7 @@ class Retrieval:
         threshold: that threshold; None where the checkpoint has none.
         seen: what text-based vision wrote behind the question; "" when nothing.
         timings_ms: milliseconds of wall time by step.
+        cut: tokens at the question's end that the checkpoint has no room for; 0 when all fit.
     """
 
     hits: tuple[Hit, ...]
@@ -42,6 +43,7 @@ class Retrieval:
     threshold: float | None
     seen: str
     timings_ms: dict[str, float]
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Pipeline:
             hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=CANDIDATES)
         threshold = self.encoder.checkpoint.unsure_below
         unsure = threshold is not None and (not hits or hits[0].score < threshold)
-        return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings)
+        return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings, encoded.cut)
 
     def stream(
         self,

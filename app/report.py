@@ -30,6 +30,7 @@ def result_as_json(result: Result) -> dict[str, Any]:
             for hit in retrieval.hits
         ],
         "seen": retrieval.seen,
+        "question_tokens_cut": retrieval.cut,
         "timings_ms": result.timings_ms,
         "checkpoint": result.checkpoint,
         "generator": result.generator,

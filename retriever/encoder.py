@@ -21,6 +21,7 @@ from corpus.types import Passage, Query
 from retriever.ahead import ahead
 from retriever.checkpoint import Checkpoint
 from retriever.efficientnet import EfficientNetLite0
+from retriever.errors import InvalidQuery
 from retriever.images import crop_regions
 from retriever.microbatch import MicroBatcher
 from retriever.onednn import use_onednn
@@ -134,7 +135,7 @@ class Encoder:
         """Return a query's embedding, made together with those other threads ask for just now.
 
         Raises:
-            ValueError: as for `encode_queries`.
+            InvalidQuery: as for `encode_queries`.
         """
         return self._batcher(query)
 
@@ -145,7 +146,7 @@ class Encoder:
         Queries with and without a picture, or with several regions of one, may be mixed.
 
         Raises:
-            ValueError: an instruction leaves no room for the question; boxes that are not
+            InvalidQuery: an instruction leaves no room for the question; boxes that are not
                 in the picture, or that this checkpoint cannot take.
         """
         pictures = [self._pictures(query) for query in queries]
@@ -165,7 +166,7 @@ class Encoder:
             pictures = pictures[: self.regions]
             pictures += [pictures[-1]] * (self.regions - len(pictures))
         if len(pictures) > 1 and not self.takes_regions:
-            raise ValueError(
+            raise InvalidQuery(
                 f"{len(query.boxes)} boxes: this checkpoint takes one picture a query. Ask "
                 "without boxes, or use an FLMR checkpoint."
             )
@@ -221,7 +222,7 @@ class Encoder:
         if len(ids) <= limit:
             return 0
         if separator is not None and separator not in ids[: limit - 2]:
-            raise ValueError(
+            raise InvalidQuery(
                 f"the instruction {query.instruction or self._instruction!r} fills all {limit} "
                 "tokens of a query, and the question is lost: give a shorter instruction"
             )

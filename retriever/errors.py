@@ -3,6 +3,7 @@
 RetrieverError
   InvalidCheckpoint    not a checkpoint, or not one of this architecture
   CheckpointMismatch   its weights have other names or shapes than the model
+  InvalidQuery         a query that cannot be encoded: a box outside the picture, a long instruction
   IndexNotReady        there is no finished index for this checkpoint and corpus: build one
   IndexUnavailable     there is one, and it cannot be used now: locked, disk full, damaged
   CorpusTooLarge       it does not fit into the memory of the device
@@ -38,6 +39,10 @@ class CheckpointMismatch(RetrieverError):
             f"{_listed('missing', self.missing)}; {_listed('unexpected', self.unexpected)}. "
             "Is config.json the one saved with these weights?"
         )
+
+
+class InvalidQuery(RetrieverError, ValueError):
+    """The checkpoint cannot encode this query. The message says what to change."""
 
 
 class IndexNotReady(RetrieverError):

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from corpus.types import Box
-from retriever.errors import InvalidCheckpoint
+from retriever.errors import InvalidCheckpoint, InvalidQuery
 
 CONFIG_NAME = "preprocessor_config.json"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -129,11 +129,11 @@ def crop_regions(image: Image.Image, boxes: Sequence[Box]) -> list[Image.Image]:
     """Return what the boxes (left, upper, right, lower), in pixels, cut out of a picture.
 
     Raises:
-        ValueError: a box is empty or reaches outside the picture.
+        InvalidQuery: a box is empty or reaches outside the picture.
     """
     for left, upper, right, lower in boxes:
         if not (0 <= left < right <= image.width and 0 <= upper < lower <= image.height):
-            raise ValueError(
+            raise InvalidQuery(
                 f"box {(left, upper, right, lower)} is empty or not inside the picture of "
                 f"{image.width} x {image.height} pixels: give left, upper, right, lower"
             )

@@ -54,6 +54,16 @@ def test_ask_prints_one_json_object(home: Path, index_location: Path) -> None:
     assert result["checkpoint"].startswith("B_preflmr@")
 
 
+def test_boxes_are_for_checkpoints_that_take_them(home: Path, index_location: Path) -> None:
+    arguments = (
+        "ask", PICTURE, "What is this bird?", "--no-answer", "--index", str(index_location),
+        "--checkpoint", CHECKPOINT,
+    )  # fmt: skip
+    run = kbvqa(*arguments, "--box", "0,0,8,8", home=home)
+    assert_clear(run, "takes one picture a query")
+    assert_clear(kbvqa(*arguments, "--box", "0,0", home=home), "left,upper,right,lower")
+
+
 def test_index_build_then_ask(home: Path, passages_path: Path, tmp_path: Path) -> None:
     location = str(tmp_path / "my-index")
     options = ("--index", location, "--checkpoint", CHECKPOINT)
@@ -85,6 +95,23 @@ def test_bad_pictures_and_questions(home: Path, index_location: Path, tmp_path: 
     assert_clear(kbvqa("ask", str(broken), "What?", *options, home=home), "broken.jpg")
     assert_clear(kbvqa("ask", PICTURE, " ", *options, home=home), "question is empty")
     assert_clear(kbvqa("ask", PICTURE, "x" * 10_000, *options, home=home), "10,000 characters")
+
+
+def test_an_flmr_looks_at_boxes_too(home: Path, passages_path: Path, tmp_path: Path) -> None:
+    options = ("--index", str(tmp_path / "index"), "--checkpoint", str(GOLDEN / "A_flmr"))
+    assert kbvqa("index", "build", str(passages_path), *options, home=home).returncode == 0
+    scores = []
+    for boxes in ((), ("--box", "0,0,8,8", "--box", "2,2,12,12")):
+        run = kbvqa(
+            "ask", PICTURE, "What bird?", "--no-answer", "--json", *boxes, *options, home=home
+        )
+        assert run.returncode == 0, run.stderr
+        scores.append(json.loads(run.stdout)["hits"][0]["score"])
+    assert scores[0] != scores[1]
+    outside = kbvqa(
+        "ask", PICTURE, "What?", "--no-answer", "--box", "0,0,9,999", *options, home=home
+    )
+    assert_clear(outside, "not inside the picture")
 
 
 def test_a_missing_index_says_how_to_make_one(home: Path) -> None:
