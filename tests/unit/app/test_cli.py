@@ -97,6 +97,7 @@ def test_bad_pictures_and_questions(home: Path, index_location: Path, tmp_path: 
     assert_clear(kbvqa("ask", PICTURE, "x" * 10_000, *options, home=home), "10,000 characters")
 
 
+@pytest.mark.slow
 def test_an_flmr_looks_at_boxes_too(home: Path, passages_path: Path, tmp_path: Path) -> None:
     options = ("--index", str(tmp_path / "index"), "--checkpoint", str(GOLDEN / "A_flmr"))
     assert kbvqa("index", "build", str(passages_path), *options, home=home).returncode == 0
