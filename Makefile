@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-vllm lint data train evaluate measure-index clean
+.PHONY: help install demo test test-slow test-vllm lint data train evaluate measure-encode measure-index clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,6 +68,10 @@ evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: doc
 	$(BIN)/kbvqa setup
 	$(BIN)/kbvqa evaluate demo --out runs/evaluate-demo
 	cp runs/evaluate-demo/report.md docs/kbvqa-mini-figures.md
+
+measure-encode: $(VENV)/installed-dev  ## measure the encoder beside the public way, into runs/encode (half an hour)
+	$(PIP) install -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.encode run --out runs/encode
 
 measure-index: $(VENV)/installed-dev  ## measure the index beside its peers, into runs/search (an hour)
 	$(PIP) install -c constraints.txt -e '.[bench]'

@@ -12,6 +12,7 @@ Shapes: B queries or passages, L text tokens, R regions of interest, H text widt
 N patches, V pooled width, P prefix tokens, Q query tokens, D embedding dim.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self, cast
@@ -33,6 +34,8 @@ from retriever.vision import (
 from retriever.weights import load_weights, save_weights, verified_revision
 
 Flags = bool | Sequence[bool]
+
+logger = logging.getLogger(__name__)
 
 
 class TextEncoder(nn.Module):
@@ -305,7 +308,7 @@ class FLMRModel(nn.Module):
 
         [CLS], the marker, the question and the [MASK] padding count; the instruction
         does not: positions 2 up to and including the first separator. A query without
-        a separator keeps everything, as in the reference.
+        a separator keeps everything, as in the reference, and is warned of.
         """
         keep_BL = input_ids_BL != 0
         skip = self.config.query_mask_input_ids_skip_list
@@ -316,6 +319,13 @@ class FLMRModel(nn.Module):
         if self.separator_id is None:
             raise ValueError(
                 "the instruction cannot be masked: this model was built without its query tokenizer"
+            )
+        lacking = int((~(input_ids_BL == self.separator_id).any(1)).sum())
+        if lacking:
+            logger.warning(
+                "%d of %d queries hold no separator %r, so that no instruction is masked: begin "
+                "them with an instruction (retriever.tokenization.query_text)",
+                *(lacking, len(input_ids_BL), self.config.mask_instruction_token),
             )
         first_B1 = (input_ids_BL == self.separator_id).int().argmax(1, keepdim=True).clamp(min=1)
         position_L = torch.arange(input_ids_BL.shape[1], device=input_ids_BL.device)

@@ -168,6 +168,15 @@ def test_contradicting_inputs_are_refused(checkpoints: Any) -> None:
         checkpoint.model.encode_query(**tokens, pixel_values=two)
 
 
+def test_a_question_without_separator_is_warned_of(checkpoints: Any, caplog: Any) -> None:
+    checkpoint = checkpoints["B_preflmr"]
+    checkpoint.model.encode_query(**checkpoint.query_tokenizer("describe: what is this bird"))
+    assert not caplog.text
+    texts = ["describe: what is this bird", "what is this bird"]
+    checkpoint.model.encode_query(**checkpoint.query_tokenizer(texts))
+    assert "1 of 2 queries hold no separator ':'" in caplog.text
+
+
 def test_without_an_instruction_token_every_row_counts() -> None:
     vocab = {t: i for i, t in enumerate((GOLDEN / "vocab.txt").read_text().splitlines())}
     config = FLMRConfig(
