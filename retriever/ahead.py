@@ -1,10 +1,12 @@
-"""Work done ahead of its use, in a thread."""
+"""Work done ahead of its use, in threads."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 
 def ahead(source: Iterator[Item]) -> Iterator[Item]:
@@ -18,6 +20,19 @@ def ahead(source: Iterator[Item]) -> Iterator[Item]:
         while found := following.result():
             following = pool.submit(_take, source)
             yield found[0]
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[Item], Value], items: Iterable[Item], depth: int
+) -> Iterator[Value]:
+    """Yield the function's values in the order of the items, with `depth` calls under way."""
+    pending: deque[Future[Value]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > depth:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 def _take(source: Iterator[Item]) -> tuple[Item] | None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from corpus.types import Passage, Query
 from retriever import encoder as encoder_module
+from retriever.ahead import map_ahead
 from retriever.checkpoint import load_checkpoint
 from retriever.encoder import Encoder, batches_by_length
 from retriever.microbatch import MicroBatcher
@@ -87,6 +88,30 @@ def test_windows_come_whole_and_in_batches_of_their_own(encoder: Encoder, monkey
     for id_, rows in encoded(encoder).items():
         np.testing.assert_allclose(rows, together.pop(id_), atol=1e-5)
     assert not together
+
+
+def test_threads_of_the_caller_stay_as_they_were(encoder: Encoder) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        encoded(encoder)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_batches_come_in_order_with_few_under_way() -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        return -item
+
+    with ThreadPoolExecutor(3) as pool:
+        values = map_ahead(pool, work, range(20), depth=4)
+        assert next(values) == 0
+        assert len(started) <= 5
+        assert list(values) == [-i for i in range(1, 20)]
 
 
 def test_an_error_in_the_corpus_reaches_the_caller(encoder: Encoder) -> None:
