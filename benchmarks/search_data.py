@@ -4,6 +4,7 @@ A folder of vectors holds passages-000000.npz, ... (ids, rows [T, D] float16, le
 queries.npz (rows, lengths); `python -m benchmarks.search prepare` writes one.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,20 +29,19 @@ def passages(folder: Path, count: int) -> Iterator[tuple[str, Rows]]:
     Beyond the real ones come copies of them with noise in every row.
     """
     made = 0
-    generation = 0
-    while True:
-        for path in sorted(folder.glob("passages-*.npz")):
+    files = sorted(folder.glob("passages-*.npz"))
+    for generation in itertools.count():
+        for path in files:
+            if made == count:
+                return
             shard = np.load(path)
             rows, lengths, ids = shard["rows"].astype(np.float32), shard["lengths"], shard["ids"]
             if generation:
                 rows = noisy(rows, seed=generation * 1_000_003 + made)
             starts = np.concatenate([[0], np.cumsum(lengths)])
-            for i, id_ in enumerate(ids):
-                if made == count:
-                    return
+            for i, id_ in enumerate(ids[: count - made]):
                 yield f"{id_}#{generation}", rows[starts[i] : starts[i + 1]]
                 made += 1
-        generation += 1
 
 
 def queries(folder: Path, count: int, tokens: int) -> list[Rows]:

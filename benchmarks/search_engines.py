@@ -35,7 +35,7 @@ class Measured:
     def __init__(self, folder: Path, size: int) -> None:
         self.folder, self.size = folder, size
         self.result: dict[str, Any] = {"size": size, "searches": []}
-        self._anonymous = _peak_anonymous()
+        self._anonymous = peak_anonymous()
 
     def build(self, build: Callable[[], None]) -> None:
         """Time the building."""
@@ -240,24 +240,27 @@ ENGINES: dict[str, Callable[[Measured, Path], None]] = {
 }
 
 
-def _peak_anonymous() -> Callable[[], int]:
+def peak_anonymous() -> Callable[[], int]:
     """Return a function that gives the most memory, but for mapped files, since now."""
-    peak = [0]
+    peak = [_anonymous()]
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.05):
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("RssAnon"):
-                    peak[0] = max(peak[0], 1024 * int(line.split()[1]))
+            peak[0] = max(peak[0], _anonymous())
 
     threading.Thread(target=watch, daemon=True).start()
 
     def result() -> int:
         stop.set()
-        return peak[0]
+        return max(peak[0], _anonymous())
 
     return result
+
+
+def _anonymous() -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
 
 
 def main() -> None:
