@@ -136,10 +136,25 @@ def next_place(record: Record) -> str:
 
 def drop_others(location: Path, record: Record) -> None:
     """Remove the places that no build of the record has: what a killed build left behind."""
+    for path in _others(location, record):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def tidy(location: Path) -> None:
+    """Remove what a killed build left behind, unless a process is building."""
+    if not _others(location, read_record(location)):
+        return
+    lock = DirectoryLock.acquire(location)
+    if lock is not None:
+        try:
+            drop_others(location, read_record(location))
+        finally:
+            lock.release()
+
+
+def _others(location: Path, record: Record) -> list[Path]:
     kept = {build.place for build in (record.finished, record.building) if build is not None}
-    for path in location.glob(f"{SHARD}*"):
-        if path.is_dir() and path.name not in kept:
-            shutil.rmtree(path, ignore_errors=True)
+    return [p for p in location.glob(f"{SHARD}*") if p.is_dir() and p.name not in kept]
 
 
 def copy_sparse(source: str, target: str) -> None:

@@ -43,6 +43,7 @@ from retriever.index_directory import (
     read_record,
     require_free,
     shard_files,
+    tidy,
     write_record,
 )
 from retriever.index_record import Build, Record, Storage
@@ -228,9 +229,13 @@ class DirectoryStore:
         return next_place(record)
 
     def begin(self, record: Record, build: Build) -> None:
-        """Record a build as under way."""
+        """Record a build as under way.
+
+        Its place is empty or its own: what a killed build left there would pass for its beginning.
+        """
         with engine_errors(self.path):
             require_free(self.path, _RESERVE_BYTES)
+            drop_others(self.path, record)
             write_record(self.path, Record(record.finished, build))
             drop_others(self.path, Record(record.finished, build))
 
@@ -259,8 +264,14 @@ class DirectoryStore:
             )
 
     def open_for_search(self, build: Build) -> Engine:
-        """Return a view of a finished build."""
+        """Return a view of a finished build.
+
+        A build killed when it was all but finished leaves the one it replaces, and nothing to do
+        for the next: so whoever opens the index removes that. Others that search it have views.
+        """
         with engine_errors(self.path):
+            if self._lock is None:
+                tidy(self.path)
             check_files(self.path, build)
             view = ReaderView.create(self.path, build)
             try:

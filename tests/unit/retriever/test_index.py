@@ -14,6 +14,7 @@ import pytest
 
 from retriever import candidates
 from retriever import embeddings as embeddings_module
+from retriever.engines import embedded
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import Fingerprint, PassageIndex
 from retriever.index_directory import allocated_bytes
@@ -458,3 +459,54 @@ def test_a_removed_index_serves_those_who_have_it_open(tmp_path: Path) -> None:
     with PassageIndex.open(tmp_path / "index") as index:
         shutil.rmtree(tmp_path / "index")
         assert len(index.search(unit([[1]]), top_k=3)) == 3
+
+
+def finish_and_be_killed(location: Path, monkeypatch: pytest.MonkeyPatch) -> Fingerprint:
+    """Update a finished index to one passage less, killed before the old build is removed."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    smaller = replace(make_fingerprint(2), corpus_sha256="d1")
+    with PassageIndex.update(location, smaller) as index, monkeypatch.context() as patch:
+        index.delete(["p001"])
+        patch.setattr(embedded, "drop_others", killed)
+        with pytest.raises(KeyboardInterrupt):
+            index.finish()
+    assert {"shard", "shard-2"} <= {path.name for path in location.iterdir()}
+    return smaller
+
+
+def test_what_a_kill_at_the_very_end_leaves_goes_with_the_next_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path, random_embeddings(3))
+    with PassageIndex.open(tmp_path) as before:
+        smaller = finish_and_be_killed(tmp_path, monkeypatch)
+        with PassageIndex.open(tmp_path, smaller) as after:
+            assert not (tmp_path / "shard").exists()
+            assert after.passage_ids() == {"p000", "p002"}
+        # Who has had the old build open goes on with it.
+        assert ids(before.search(unit([[1]]), 5)) and before.count == 3
+
+
+def test_what_a_killed_build_left_is_not_taken_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path, random_embeddings(3))
+    smaller = finish_and_be_killed(tmp_path, monkeypatch)
+    other = replace(smaller, checkpoint_sha256="c1")
+    with PassageIndex.update(tmp_path, other, fresh=True) as index:
+        assert index.build.place == "shard" and index.count == 0
+
+
+def test_nothing_is_tidied_while_a_process_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path, random_embeddings(3))
+    with PassageIndex.update(tmp_path, make_fingerprint(3)):
+        (tmp_path / "shard-3.new").mkdir()
+        PassageIndex.open(tmp_path).close()
+        assert (tmp_path / "shard-3.new").exists()
+    PassageIndex.open(tmp_path).close()
+    assert {path.name for path in tmp_path.glob("shard*")} == {"shard", "shard-2"}
