@@ -49,13 +49,19 @@ class Caller:
         self._location, self._connection = location, connection
         self._failures, self._classify = failures, classify
 
-    def __call__(self, function: Callable[[], _T]) -> _T:
+    def __call__(self, function: Callable[[], _T], *, repeat: bool = True) -> _T:
         """Return what the function returns.
+
+        Args:
+            function: makes one request.
+            repeat: whether it may be made again. A request that was not answered may still have
+                been fulfilled.
 
         Raises:
             IndexUnavailable: the server is away, slow, full, or refuses the key or the request.
             IndexNotReady: the collection is gone.
         """
+        attempts = self._connection.attempts if repeat else 1
         attempt = 1
         while True:
             try:
@@ -63,8 +69,8 @@ class Caller:
             except self._failures as exc:
                 failure = self._classify(exc)
                 passing = failure.kind in ("away", "slow")
-                if not passing or attempt == self._connection.attempts:
-                    raise self._explained(failure) from exc
+                if not passing or attempt == attempts:
+                    raise self._explained(failure, attempt) from exc
                 time.sleep(self._wait(attempt, failure))
             attempt += 1
 
@@ -76,19 +82,19 @@ class Caller:
             wait = self._connection.retry_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
         return min(wait, _LONGEST_WAIT_SECONDS)
 
-    def _explained(self, failure: Failure) -> RetrieverError:
+    def _explained(self, failure: Failure, attempts: int) -> RetrieverError:
         server = f"the Qdrant server of {self._location}"
-        text, attempts = failure.text, self._connection.attempts
+        text, tried = failure.text, f", {attempts} times" if attempts > 1 else ""
         if failure.kind == "missing":
             return IndexNotReady(f"{server} does not know the collection (any more): {text}")
         message = {
             "full": f"the disk of {server} is full: {text}. Make room and run the same command "
             "again: what is written so far is kept",
             "key": f"{server} refuses the key: set KBVQA_QDRANT_API_KEY to one that may do this",
-            "slow": f"{server} did not answer within {self._connection.timeout_seconds} seconds, "
-            f"{attempts} times: it is overloaded, or KBVQA_QDRANT_TIMEOUT_SECONDS is too short. "
+            "slow": f"{server} did not answer within {self._connection.timeout_seconds} seconds"
+            f"{tried}: it is overloaded, or KBVQA_QDRANT_TIMEOUT_SECONDS is too short. "
             "What is written so far is kept",
-            "away": f"{server} cannot be reached, {attempts} times: {text}. Is it running, with "
+            "away": f"{server} cannot be reached{tried}: {text}. Is it running, with "
             "its REST and its gRPC port open? What is written so far is kept",
             "refused": f"{server} refused a request: {text}",
         }

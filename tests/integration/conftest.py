@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from qdrant_client import QdrantClient
 
-from retriever.engines import server
+from retriever.engines import client as qdrant
 from retriever.index_settings import Connection
 from tests.integration.qdrant_server import StandIn
 
@@ -45,7 +45,7 @@ def home(
         yield Home("embedded", str(tmp_path / "index"), Connection())
     elif request.param == "local":
         client = QdrantClient(":memory:")
-        monkeypatch.setattr(server, "connect", lambda base, connection: (client, client))
+        monkeypatch.setattr(qdrant, "connect", lambda base, connection: (client, client))
         with monkeypatch.context() as patch:
             patch.setattr(client, "close", lambda: None)  # each index closes its own
             yield Home("local", "http://local/zoo", Connection())
@@ -65,7 +65,7 @@ def _real_home() -> Iterator[Home]:
     )
     name = f"kbvqa-test-{uuid.uuid4().hex[:12]}"
     yield Home("server", f"{REAL}/{name}", connection)
-    rest, _ = server.connect(str(REAL), connection)
+    rest, _ = qdrant.connect(str(REAL), connection)
     for collection in rest.get_collections().collections:
         if collection.name.startswith(name):
             rest.delete_collection(collection.name)

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from retriever.engines.server import ServerStore
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import PassageIndex
 from retriever.index_settings import Connection
@@ -179,6 +181,52 @@ def test_a_build_killed_before_the_name_exists_leaves_nothing_behind(stand_in: S
     stand_in.fault = lambda operation: None
     finish(stand_in)
     assert set(stand_in.collections) == {"zoo-1"}
+
+
+def test_a_collection_that_a_killed_swap_left_goes_with_the_next(stand_in: StandIn) -> None:
+    finish(stand_in)
+    place, other = f"{stand_in.url}/zoo", replace(make_fingerprint(1), checkpoint_sha256="c1")
+    for expected in ({"zoo-1", "zoo-2"}, {"zoo-1"}):
+        with PassageIndex.update(
+            place, other, connection=connection(stand_in), fresh=True
+        ) as index:
+            assert index.count == 0
+            index.upsert(PASSAGES[:1], EMBEDDINGS[:1])
+            if len(expected) == 2:
+                stand_in.fault = failing("drop", 1, lambda: Refusal(500, "killed here"))
+                with pytest.raises(IndexUnavailable, match="killed here"):
+                    index.finish()
+            else:
+                index.finish()
+        assert set(stand_in.collections) == expected
+    with PassageIndex.open(place, other, connection(stand_in)) as index:
+        assert index.count == 1
+
+
+def test_a_collection_is_made_once_though_the_answer_was_lost(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, lost = stand_in.create, iter([True])
+
+    def creates_and_fails(name: str, request: Any) -> bool:
+        create(name, request)
+        if next(lost, False):
+            raise Refusal(503, "the answer was lost")
+        return True
+
+    monkeypatch.setattr(stand_in, "create", creates_and_fails)
+    finish(stand_in)
+    assert stand_in.operations.count("create") == 1
+
+
+def test_a_snapshot_is_asked_for_once(stand_in: StandIn) -> None:
+    finish(stand_in)
+    store = ServerStore(f"{stand_in.url}/zoo", connection(stand_in, timeout_seconds=1))
+    stand_in.fault = lambda operation: time.sleep(1.5 * (operation == "snapshot"))
+    with pytest.raises(IndexUnavailable, match="did not answer within 1 seconds: it is"):
+        store.snapshot()
+    store.close()
+    assert stand_in.operations.count("snapshot") == 1
 
 
 def test_writes_are_bounded_by_bytes(stand_in: StandIn) -> None:
