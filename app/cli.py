@@ -235,7 +235,8 @@ def _print_result(result: Any) -> None:
     if retrieval.cut:
         out.print(f"[yellow]The last {retrieval.cut} tokens of the question did not fit.[/]")
     if retrieval.seen:
-        out.print(f"[dim]The classifier: {escape(retrieval.seen)}[/]", highlight=False)
+        seen = escape(retrieval.seen.strip())
+        out.print(f"[dim]An image classifier added to the question: {seen}[/]", highlight=False)
     times = ", ".join(f"{step} {ms:.0f} ms" for step, ms in result.timings_ms.items())
     out.print(f"[dim]{times} · {result.checkpoint} {result.generator}[/]", highlight=False)
 

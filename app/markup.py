@@ -153,7 +153,8 @@ def passages(retrieval: Retrieval, answer: Answer | None = None) -> str:
         for number, hit in enumerate(retrieval.hits, start=1)
     )
     seen = (
-        f'<p class="kb-seen"><span>The classifier says</span>{_text(retrieval.seen.strip())}</p>'
+        '<p class="kb-seen"><span>An image classifier added to the question</span>'
+        f"{_text(retrieval.seen.strip())}</p>"
         if retrieval.seen.strip()
         else ""
     )
