@@ -9,55 +9,40 @@ Shapes: Q query tokens · P passage tokens · D embedding dim
 
 import contextlib
 import os
-import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from typing import Self
 
 from numpy.typing import ArrayLike
 
 from corpus.types import Hit, Passage
-from retriever.candidates import passage_vectors
 from retriever.embeddings import batches, unit_rows
-from retriever.engines.interface import (
-    TOKENS,
-    Conditions,
-    Engine,
-    Point,
-    Scored,
-    Store,
-    Vector,
-)
+from retriever.engines.interface import TOKENS, Engine, Point, Store, Vector
 from retriever.errors import IndexUnavailable
 from retriever.filters import PassageFilter
 from retriever.index_builds import (
     Location,
-    finished_build,
-    new_build,
     next_build,
-    require_same,
+    opened_build,
+    resumed_build,
     store_at,
     writing,
 )
-from retriever.index_record import (
-    DEFAULT_STORAGE,
-    Build,
-    Fingerprint,
-    Record,
-    Storage,
-    content_hash,
+from retriever.index_points import (
+    CONTENT,
+    ROWS,
+    all_points,
+    conditions_of,
+    passage_of,
+    point_id,
+    point_of,
 )
+from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Storage
 from retriever.index_search import SearchMode, search_engine
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 
 __all__ = ["Fingerprint", "PassageFilter", "PassageIndex", "SearchMode", "Storage"]
-
-_PAGE = 1_000  # payloads read at once
-_VECTOR_PAGE = 64  # passages read at once with their vectors: 64 x 512 x 128 floats are 16 MB
-CONTENT, ROWS = "content", "rows"  # in the payload, beside the fields of the passage
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "kbvqa:passage")
-_FIELDS = tuple(f.name for f in fields(Passage))
 
 
 class PassageIndex:
@@ -115,17 +100,8 @@ class PassageIndex:
         """
         store = store_at(location, connection)
         with writing(store) as keep:
-            if store.vacant():
-                build = new_build(store, Record(), fingerprint, storage)
-                index = cls(store, build, store.open_for_writing(build), complete=False)
-                keep()
-                return index
-            record = store.read()
-            build = (
-                record.building if record.building is not None else finished_build(store, record)
-            )
-            require_same(store, build, fingerprint)
-            if record.building is not None:
+            build = resumed_build(store, fingerprint, storage)
+            if build is not None:
                 index = cls(store, build, store.open_for_writing(build), complete=False)
                 keep()
                 return index
@@ -160,8 +136,7 @@ class PassageIndex:
         """
         store = store_at(location, connection)
         with writing(store) as keep:
-            record = Record() if store.vacant() else store.read()
-            build = next_build(store, record, fingerprint, storage, fresh)
+            build = next_build(store, fingerprint, storage, fresh)
             index = cls(store, build, store.open_for_writing(build), complete=False)
             keep()
             return index
@@ -184,24 +159,12 @@ class PassageIndex:
             IndexNotReady: if it is missing, unfinished, or made from something else.
             IndexUnavailable: if it is damaged, or the server cannot be used.
         """
+        store = store_at(location, connection)
         with contextlib.ExitStack() as on_error:
-            store = store_at(location, connection)
             on_error.callback(store.close)
-            record = store.read()
-            while True:
-                build = finished_build(store, record)
-                if expected is not None:
-                    require_same(store, build, expected)
-                try:
-                    index = cls(store, build, store.open_for_search(build), complete=True)
-                except IndexUnavailable:
-                    # A writer may have replaced the build while it was being opened.
-                    earlier, record = record, store.read()
-                    if record.finished == earlier.finished:
-                        raise
-                else:
-                    on_error.pop_all()
-                    return index
+            build, engine = opened_build(store, expected)
+            on_error.pop_all()
+        return cls(store, build, engine, complete=True)
 
     def close(self) -> None:
         """End the use of the index; again does nothing."""
@@ -251,11 +214,9 @@ class PassageIndex:
         """Return the content hash of the passages with these ids that are in it; None for all."""
         wanted = ("id", CONTENT)
         if ids is None:
-            return {
-                point.payload["id"]: point.payload[CONTENT]
-                for point in self._points(_PAGE, wanted, vectors=False)
-            }
-        points = self._engine.retrieve([self._point_id(id) for id in ids], wanted)
+            points: Iterable[Point] = all_points(self._engine, wanted, vectors=False)
+        else:
+            points = self._engine.retrieve(self._point_ids(ids), wanted)
         return {point.payload["id"]: point.payload[CONTENT] for point in points}
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
@@ -265,7 +226,7 @@ class PassageIndex:
             ValueError: if one is not in the index.
         """
         ids = list(ids)
-        points = self._engine.retrieve([self._point_id(id) for id in ids], None)
+        points = self._engine.retrieve(self._point_ids(ids), None)
         found = {passage.id: passage for passage in map(passage_of, points)}
         if missing := [id for id in ids if id not in found]:
             raise ValueError(f"no passage {missing[0]!r} in the index at {self.location}")
@@ -278,11 +239,11 @@ class PassageIndex:
 
     def points(self) -> Iterator[Point]:
         """Yield everything that is stored of every passage, in the order of point ids."""
-        return self._points(_VECTOR_PAGE, None, vectors=True)
+        return all_points(self._engine, vectors=True)
 
     def row_counts(self) -> Iterator[tuple[Passage, int]]:
         """Yield every passage with the number of its rows, in the order of `scroll`."""
-        for point in self._points(_PAGE, None, vectors=False):
+        for point in all_points(self._engine, vectors=False):
             yield passage_of(point), int(point.payload[ROWS])
 
     def upsert(self, passages: Sequence[Passage], embeddings: Sequence[ArrayLike]) -> None:
@@ -306,8 +267,9 @@ class PassageIndex:
             unit_rows(embedding, self.fingerprint.dim, f"passage {passage.id!r}")
             for passage, embedding in zip(passages, embeddings, strict=True)
         ]
+        corpus = self.fingerprint.corpus
         for batch in batches(rows):
-            self._engine.upsert([self._point(passages[i], rows[i]) for i in batch])
+            self._engine.upsert([point_of(corpus, passages[i], rows[i]) for i in batch])
 
     def delete(self, chosen: Iterable[str] | PassageFilter) -> int:
         """Remove passages and return how many.
@@ -324,7 +286,7 @@ class PassageIndex:
             raise TypeError(f"a filter or an iterable of ids is expected, got the text {chosen!r}")
         if not isinstance(chosen, PassageFilter):
             chosen = PassageFilter(ids=tuple(chosen))
-        conditions = self._conditions(chosen)
+        conditions = conditions_of(self.fingerprint.corpus, chosen)
         if conditions is None:
             raise ValueError("an empty filter would delete every passage: remove the index instead")
         if not (count := self._engine.count(conditions)):
@@ -403,37 +365,16 @@ class PassageIndex:
         """Return what `search` returns, for each of many queries, in fewer calls."""
         if filter is not None and filter.ids == ():
             return [[] for _ in queries]
-        found = search_engine(
+        return search_engine(
             self._engine,
             queries,
             top_k,
             dim=self.fingerprint.dim,
-            conditions=None if filter is None else self._conditions(filter),
+            conditions=conditions_of(self.fingerprint.corpus, filter),
             mode=mode,
             candidates=candidates,
             quantized=self.storage.quantization is not None,
         )
-        return [_ranked(points)[:top_k] for points in found]
-
-    def _conditions(self, chosen: PassageFilter) -> Conditions | None:
-        if chosen.empty:
-            return None
-        any_of = {"source": chosen.sources, "language": chosen.languages}
-        return Conditions(
-            {name: values for name, values in any_of.items() if values},
-            {"title": chosen.title_prefix} if chosen.title_prefix else {},
-            None if chosen.ids is None else [self._point_id(id) for id in chosen.ids],
-        )
-
-    def _points(
-        self, page: int, payload: Sequence[str] | None, *, vectors: bool
-    ) -> Iterator[Point]:
-        after: str | None = None
-        while True:
-            points, after = self._engine.scroll(after, page, payload, vectors=vectors)
-            yield from points
-            if after is None:
-                return
 
     def _require_open_for_writing(self) -> None:
         if self.complete:
@@ -441,6 +382,9 @@ class PassageIndex:
                 f"the index at {self.location} is finished and cannot be changed: open it with "
                 "PassageIndex.update"
             )
+
+    def _point_ids(self, passage_ids: Iterable[str]) -> list[str]:
+        return [point_id(self.fingerprint.corpus, id) for id in passage_ids]
 
     def _attach(self, engine: Engine) -> None:
         self._raw_engine = engine
@@ -452,25 +396,6 @@ class PassageIndex:
         if not self._finalizer.alive:
             raise ValueError(f"the index at {self.location} is closed")
         return self._raw_engine
-
-    def _point_id(self, passage_id: str) -> str:
-        """Return the same id for the same passage of the same corpus, every time."""
-        corpus = uuid.uuid5(_NAMESPACE, self.fingerprint.corpus)
-        return str(uuid.uuid5(corpus, passage_id))
-
-    def _point(self, passage: Passage, p_PD: Vector) -> Point:
-        payload = asdict(passage) | {CONTENT: content_hash(passage), ROWS: len(p_PD)}
-        return Point(self._point_id(passage.id), passage_vectors(p_PD), payload)
-
-
-def passage_of(point: Point | Scored) -> Passage:
-    """Return the passage that a point is."""
-    return Passage(**{name: point.payload.get(name, "") for name in _FIELDS})
-
-
-def _ranked(points: Sequence[Scored]) -> list[Hit]:
-    hits = [Hit(passage_of(point), point.score) for point in points]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
 
 
 def _release(engine: Engine, store: Store, owner: int) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from retriever.engines.interface import Store
-from retriever.errors import IndexNotReady
+from retriever.engines.interface import Engine, Store
+from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Record, Storage
 from retriever.index_settings import Connection, is_url
 
@@ -36,20 +36,25 @@ def writing(store: Store) -> Iterator[Callable[[], object]]:
         yield on_end.pop_all
 
 
-def new_build(
-    store: Store, record: Record, fingerprint: Fingerprint, storage: Storage, base: str = ""
-) -> Build:
-    """Return a build that is recorded as under way."""
-    build = Build(fingerprint, storage, base=base)
-    build = replace(build, place=store.new_place(build, record))
-    store.begin(record, build)
-    return build
+def resumed_build(store: Store, wanted: Fingerprint, storage: Storage) -> Build | None:
+    """Return the build under way, or a new one where there is nothing; None for a finished one.
+
+    Raises:
+        IndexNotReady: if either is not of what is wanted.
+    """
+    if store.vacant():
+        return _new_build(store, Record(), wanted, storage)
+    record = store.read()
+    if record.building is None:
+        _require_same(store, _finished_build(store, record), wanted)
+        return None
+    _require_same(store, record.building, wanted)
+    return record.building
 
 
-def next_build(
-    store: Store, record: Record, wanted: Fingerprint, storage: Storage | None, fresh: bool
-) -> Build:
+def next_build(store: Store, wanted: Fingerprint, storage: Storage | None, fresh: bool) -> Build:
     """Return the build that an update writes: the one under way, or a new one."""
+    record = Record() if store.vacant() else store.read()
     building, finished = record.building, record.finished
     if building is not None and (finished is None or fresh == (not building.base)):
         same = not building.fingerprint.difference(wanted, ignore_corpus=True)
@@ -62,19 +67,50 @@ def next_build(
             return build
     if finished is None or fresh:
         if building is not None and not fresh and finished is None:
-            require_same(store, building, wanted, ignore_corpus=True)
-        return new_build(store, record, wanted, storage or DEFAULT_STORAGE)
-    require_same(store, finished, wanted, ignore_corpus=True)
+            _require_same(store, building, wanted, ignore_corpus=True)
+        return _new_build(store, record, wanted, storage or DEFAULT_STORAGE)
+    _require_same(store, finished, wanted, ignore_corpus=True)
     if storage not in (None, finished.storage):
         raise IndexNotReady(
             f"the index at {store.location} is stored as {finished.storage}, not {storage}: "
             f"build it anew with {store.advice()[:-1]} --swap`"
         )
     wanted = replace(wanted, corpus=finished.fingerprint.corpus)
-    return new_build(store, record, wanted, finished.storage, base=finished.place)
+    return _new_build(store, record, wanted, finished.storage, base=finished.place)
 
 
-def finished_build(store: Store, record: Record) -> Build:
+def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Engine]:
+    """Return the finished build, open for searching.
+
+    Raises:
+        IndexNotReady: if there is none, or it is not of what is expected.
+        IndexUnavailable: if it cannot be used.
+    """
+    record = store.read()
+    while True:
+        build = _finished_build(store, record)
+        if expected is not None:
+            _require_same(store, build, expected)
+        try:
+            return build, store.open_for_search(build)
+        except IndexUnavailable:
+            # A writer may have replaced the build while it was being opened.
+            earlier, record = record, store.read()
+            if record.finished == earlier.finished:
+                raise
+
+
+def _new_build(
+    store: Store, record: Record, fingerprint: Fingerprint, storage: Storage, base: str = ""
+) -> Build:
+    """Return a build that is recorded as under way."""
+    build = Build(fingerprint, storage, base=base)
+    build = replace(build, place=store.new_place(build, record))
+    store.begin(record, build)
+    return build
+
+
+def _finished_build(store: Store, record: Record) -> Build:
     """Return the build that is searched; IndexNotReady if there is none yet."""
     if record.finished is None:
         raise IndexNotReady(
@@ -84,7 +120,7 @@ def finished_build(store: Store, record: Record) -> Build:
     return record.finished
 
 
-def require_same(
+def _require_same(
     store: Store, build: Build, expected: Fingerprint, *, ignore_corpus: bool = False
 ) -> None:
     """Raise IndexNotReady if a build was made from something other than `expected`."""

@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from corpus.types import Hit
 from retriever.candidates import candidate_stages
 from retriever.embeddings import unit_rows
 from retriever.engines.interface import Conditions, Engine, Scored, Search, Vector
+from retriever.index_points import passage_of
 
 SearchMode = Literal["two-stage", "exact"]
 
@@ -29,8 +31,8 @@ def search_engine(
     mode: SearchMode,
     candidates: int,
     quantized: bool,
-) -> list[Sequence[Scored]]:
-    """Return for each query at least its `top_k` best points, and all that equal the last of them.
+) -> list[list[Hit]]:
+    """Return for each query its `top_k` best passages, equal scores in the order of ids.
 
     Args:
         engine: what is searched.
@@ -57,7 +59,7 @@ def search_engine(
         searches = [
             replace(s, before=candidate_stages(s.q_QD, wide, quantized=quantized)) for s in searches
         ]
-    return _ask(engine, searches, top_k)
+    return [_ranked(points)[:top_k] for points in _ask(engine, searches, top_k)]
 
 
 def query_rows(q_QD: ArrayLike, dim: int) -> Vector:
@@ -68,7 +70,13 @@ def query_rows(q_QD: ArrayLike, dim: int) -> Vector:
     return unit_rows(q, dim, "the query")
 
 
+def _ranked(points: Sequence[Scored]) -> list[Hit]:
+    hits = [Hit(passage_of(point), point.score) for point in points]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
+
+
 def _ask(engine: Engine, searches: list[Search], top_k: int) -> list[Sequence[Scored]]:
+    """Return for each search at least its `top_k` best points, and all that equal the last."""
     answers: list[Sequence[Scored]] = [()] * len(searches)
     waiting = list(range(len(searches)))
     while waiting:

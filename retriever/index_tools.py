@@ -12,7 +12,8 @@ from corpus.seen import Seen
 from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import MEAN, TOKENS, Point, Vector
 from retriever.errors import IndexUnavailable
-from retriever.index import CONTENT, ROWS, PassageIndex, passage_of
+from retriever.index import PassageIndex
+from retriever.index_points import CONTENT, ROWS, passage_of
 from retriever.index_record import Storage, content_hash
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 

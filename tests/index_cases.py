@@ -1,13 +1,14 @@
 """Small passages and embeddings for the tests of the index."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from corpus.types import Hit, Passage
-from retriever.index import Fingerprint
+from retriever.index import Fingerprint, PassageIndex
 from retriever.scoring import maxsim_ragged
 
 DIM = 16
@@ -42,6 +43,15 @@ def make_fingerprint(count: int) -> Fingerprint:
         checkpoint="tiny", checkpoint_sha256="c0", corpus="zoo", corpus_sha256="d0",
         passages=count, dim=DIM,
     )  # fmt: skip
+
+
+def build(location: Path, embeddings: list[Rows]) -> Fingerprint:
+    """Make a finished index of the first passages and return its fingerprint."""
+    fingerprint = make_fingerprint(len(embeddings))
+    with PassageIndex.create(location, fingerprint) as index:
+        index.upsert(make_passages(len(embeddings)), embeddings)
+        index.finish()
+    return fingerprint
 
 
 def exact_scores(q_QD: Rows, embeddings: list[Rows]) -> NDArray[np.float32]:

@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -23,6 +22,13 @@ from pydantic import BaseModel, ValidationError
 from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.grpc import points_pb2, points_service_pb2_grpc
+
+from tests.integration.qdrant_requests import (
+    edge_filter,
+    edge_query,
+    edge_vector_params,
+    grpc_record,
+)
 
 
 @dataclass
@@ -102,7 +108,7 @@ class StandIn:
         assert isinstance(request.vectors, dict)
         path = self.directory / name
         path.mkdir()
-        vectors = {n: _vector_params(params) for n, params in request.vectors.items()}
+        vectors = {n: edge_vector_params(params) for n, params in request.vectors.items()}
         shard = edge.EdgeShard.create(str(path), edge.EdgeConfig(vectors=vectors))
         self.collections[name] = Collection(request, shard, dict(request.metadata or {}))
         return True
@@ -164,7 +170,7 @@ class StandIn:
             edge.ScrollRequest(
                 offset=None if request.offset is None else str(request.offset),
                 limit=request.limit,
-                filter=_filter(request.filter),
+                filter=edge_filter(request.filter),
                 with_payload=request.with_payload,  # type: ignore[arg-type]
                 with_vector=bool(request.with_vector),
             )
@@ -281,7 +287,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_count(self, request: models.CountRequest, name: str) -> Any:
         shard = self.server_state.collection(name).shard
-        chosen = edge.CountRequest(exact=bool(request.exact), filter=_filter(request.filter))
+        chosen = edge.CountRequest(exact=bool(request.exact), filter=edge_filter(request.filter))
         return {"count": shard.count(chosen)}
 
     def do_scroll(self, request: models.ScrollRequest, name: str) -> Any:
@@ -294,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
     def do_delete(self, request: models.FilterSelector, name: str) -> Any:
-        chosen = _filter(request.filter)
+        chosen = edge_filter(request.filter)
         assert chosen is not None
         shard = self.server_state.collection(name).shard
         shard.update(edge.UpdateOperation.delete_points_by_filter(chosen))
@@ -302,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_query(self, request: models.QueryRequestBatch, name: str) -> Any:
         shard = self.server_state.collection(name).shard
-        batch = edge.QueryBatchRequest([_query(search) for search in request.searches])
+        batch = edge.QueryBatchRequest([edge_query(search) for search in request.searches])
         return [
             {
                 "points": [
@@ -341,7 +347,7 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
             response = points_pb2.ScrollResponse()
             for r in records:
                 record = models.Record(id=str(r.id), payload=r.payload, vector=r.vector)
-                response.result.append(_retrieved(record))
+                response.result.append(grpc_record(record))
             if following is not None:
                 offset = RestToGrpc.convert_extended_point_id(str(following))
                 response.next_page_offset.CopyFrom(offset)
@@ -356,119 +362,3 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
                 return function()
         except Refusal as refusal:
             context.abort(GRPC_CODES[refusal.status or 503], refusal.text)
-
-
-def _retrieved(record: models.Record) -> Any:
-    assert isinstance(record.vector, dict)
-    vectors = points_pb2.NamedVectorsOutput()
-    for name, value in record.vector.items():
-        rows: Any = value if isinstance(value[0], list) else None
-        if rows is None:
-            vectors.vectors[name].dense.data.extend(value)
-        else:
-            for row in rows:
-                vectors.vectors[name].multi_dense.vectors.add().data.extend(row)
-    return points_pb2.RetrievedPoint(
-        id=RestToGrpc.convert_extended_point_id(record.id),
-        payload=RestToGrpc.convert_payload(record.payload or {}),
-        vectors=points_pb2.VectorsOutput(vectors=vectors),
-    )
-
-
-def _vector_params(params: models.VectorParams) -> edge.EdgeVectorParams:
-    multi = None
-    if params.multivector_config is not None:
-        multi = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
-    hnsw = None
-    if params.hnsw_config is not None and params.hnsw_config.m is not None:
-        hnsw = edge.HnswIndexConfig(
-            m=params.hnsw_config.m, ef_construct=100, full_scan_threshold=10_000
-        )
-    quantization: Any = None
-    if isinstance(params.quantization_config, models.ScalarQuantization):
-        quantization = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, quantile=0.99)
-    elif isinstance(params.quantization_config, models.BinaryQuantization):
-        quantization = edge.BinaryQuantizationConfig()
-    datatype = params.datatype or models.Datatype.FLOAT32
-    return edge.EdgeVectorParams(
-        size=params.size,
-        distance=getattr(edge.Distance, params.distance.value),
-        multivector_config=multi,
-        datatype=getattr(edge.VectorStorageDatatype, datatype.value.capitalize()),
-        hnsw_config=hnsw,
-        quantization_config=quantization,
-    )
-
-
-def _filter(chosen: models.Filter | None) -> edge.Filter | None:
-    if chosen is None:
-        return None
-    assert chosen.should is None and chosen.must_not is None and isinstance(chosen.must, list)
-    must: list[Any] = []
-    for condition in chosen.must:
-        if isinstance(condition, models.HasIdCondition):
-            must.append(edge.HasIdCondition({str(id) for id in condition.has_id}))  # type: ignore[union-attr]
-        elif isinstance(condition, models.FieldCondition):
-            match: Any
-            if isinstance(condition.match, models.MatchPrefix):
-                match = edge.MatchPrefix(condition.match.prefix)
-            else:
-                assert isinstance(condition.match, models.MatchAny)
-                match = edge.MatchAny(list(condition.match.any))  # type: ignore[arg-type]
-            must.append(edge.FieldCondition(key=condition.key, match=match))
-        else:
-            raise Refusal(400, f"the stand-in does not know {condition}")
-    return edge.Filter(must=must)
-
-
-def _params(params: models.SearchParams | None) -> edge.SearchParams | None:
-    if params is None:
-        return None
-    quantization = None
-    if (wanted := params.quantization) is not None:
-        quantization = edge.QuantizationSearchParams(
-            ignore=bool(wanted.ignore), rescore=wanted.rescore
-        )
-    return edge.SearchParams(
-        hnsw_ef=params.hnsw_ef, exact=bool(params.exact), quantization=quantization
-    )
-
-
-def _nearest(query: Any, using: str | None) -> edge.Query:
-    return edge.Query.Nearest(
-        query.nearest if isinstance(query, models.NearestQuery) else query, using=using
-    )
-
-
-def _prefetch(prefetch: models.Prefetch) -> edge.Prefetch:
-    assert prefetch.limit is not None
-    inner = prefetch.prefetch
-    inners = inner if isinstance(inner, list) else [inner] if inner is not None else []
-    return edge.Prefetch(
-        limit=prefetch.limit,
-        query=_nearest(prefetch.query, prefetch.using),
-        prefetches=[_prefetch(p) for p in inners] or None,
-        filter=_filter(prefetch.filter),
-        params=_params(prefetch.params),
-    )
-
-
-def _query(request: models.QueryRequest) -> edge.QueryRequest:
-    assert request.limit is not None
-    inner = request.prefetch
-    inners = inner if isinstance(inner, list) else [inner] if inner is not None else []
-    return edge.QueryRequest(
-        limit=request.limit,
-        query=_nearest(request.query, request.using),
-        prefetches=[_prefetch(p) for p in inners] or None,
-        filter=_filter(request.filter),
-        with_payload=bool(request.with_payload),
-        params=_params(request.params),
-    )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

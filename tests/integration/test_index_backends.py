@@ -112,6 +112,9 @@ def test_passages_come_back_as_written(index: PassageIndex) -> None:
     passages = make_passages(COUNT)
     assert index.passage_ids() == {p.id for p in passages}
     assert index.get(["p002", "p000"]) == [passages[2], passages[0]]
+    assert index.get([]) == []
+    with pytest.raises(ValueError, match="no passage 'p999'"):
+        index.get(["p001", "p999"])
     assert set(index.content_hashes(["p002", "p999"])) == {"p002"}
     stored = {passage.id: rows for passage, rows in index.scroll()}
     assert len(stored) == COUNT
@@ -249,7 +252,7 @@ def test_quantized_copies_are_ranked_by_the_vectors_themselves(
     assert [hit.score for hit in hits] == pytest.approx(np.sort(scores)[::-1][:5], abs=1e-4)
 
 
-def test_points_have_stable_ids(home: Home, index: PassageIndex) -> None:
+def test_points_have_stable_ids(index: PassageIndex) -> None:
     corpus = uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "kbvqa:passage"), "zoo")
-    assert index._point_id("p001") == str(uuid.uuid5(corpus, "p001"))
-    assert uuid.UUID(index._point_id("p001")).version == 5
+    expected = {str(uuid.uuid5(corpus, f"p{i:03}")) for i in range(COUNT)}
+    assert {point.id for point in index.points()} == expected

@@ -9,6 +9,7 @@ from retriever.engines.embedded import EmbeddedEngine
 from retriever.engines.interface import Point
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import PassageIndex, Storage
+from retriever.index_points import point_of
 from retriever.index_settings import Connection
 from retriever.index_tools import copy_index, verify_index
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings, unit
@@ -91,16 +92,9 @@ def damage(location: Path, change: Sequence[Point], *, count: int = 3) -> list[s
 
 def point(number: int, **changes: object) -> Point:
     passage, rows = PASSAGES[number], EMBEDDINGS[number]
-    with_hash = PassageIndex._point(_Ids(), passage, rows)  # type: ignore[arg-type]
-    fields = {"id": with_hash.id, "vectors": with_hash.vectors, "payload": with_hash.payload}
+    made = point_of("zoo", passage, rows)
+    fields = {"id": made.id, "vectors": made.vectors, "payload": made.payload}
     return Point(**(fields | changes))  # type: ignore[arg-type]
-
-
-class _Ids:
-    """Enough of an index to make a point: its ids."""
-
-    fingerprint = make_fingerprint(3)
-    _point_id = PassageIndex._point_id
 
 
 def test_every_kind_of_damage_is_found(tmp_path: Path) -> None:

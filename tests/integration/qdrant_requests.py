@@ -1,0 +1,117 @@
+"""Requests to Qdrant's API, as qdrant-client's models, in the words of the embedded engine."""
+
+from typing import Any
+
+import qdrant_edge as edge
+from qdrant_client import models
+from qdrant_client.conversions.conversion import RestToGrpc
+from qdrant_client.grpc import points_pb2
+
+
+def grpc_record(record: models.Record) -> Any:
+    assert isinstance(record.vector, dict)
+    vectors = points_pb2.NamedVectorsOutput()
+    for name, value in record.vector.items():
+        rows: Any = value if isinstance(value[0], list) else None
+        if rows is None:
+            vectors.vectors[name].dense.data.extend(value)
+        else:
+            for row in rows:
+                vectors.vectors[name].multi_dense.vectors.add().data.extend(row)
+    return points_pb2.RetrievedPoint(
+        id=RestToGrpc.convert_extended_point_id(record.id),
+        payload=RestToGrpc.convert_payload(record.payload or {}),
+        vectors=points_pb2.VectorsOutput(vectors=vectors),
+    )
+
+
+def edge_vector_params(params: models.VectorParams) -> edge.EdgeVectorParams:
+    multi = None
+    if params.multivector_config is not None:
+        multi = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
+    hnsw = None
+    if params.hnsw_config is not None and params.hnsw_config.m is not None:
+        hnsw = edge.HnswIndexConfig(
+            m=params.hnsw_config.m, ef_construct=100, full_scan_threshold=10_000
+        )
+    quantization: Any = None
+    if isinstance(params.quantization_config, models.ScalarQuantization):
+        quantization = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, quantile=0.99)
+    elif isinstance(params.quantization_config, models.BinaryQuantization):
+        quantization = edge.BinaryQuantizationConfig()
+    datatype = params.datatype or models.Datatype.FLOAT32
+    return edge.EdgeVectorParams(
+        size=params.size,
+        distance=getattr(edge.Distance, params.distance.value),
+        multivector_config=multi,
+        datatype=getattr(edge.VectorStorageDatatype, datatype.value.capitalize()),
+        hnsw_config=hnsw,
+        quantization_config=quantization,
+    )
+
+
+def edge_filter(chosen: models.Filter | None) -> edge.Filter | None:
+    if chosen is None:
+        return None
+    assert chosen.should is None and chosen.must_not is None and isinstance(chosen.must, list)
+    must: list[Any] = []
+    for condition in chosen.must:
+        if isinstance(condition, models.HasIdCondition):
+            must.append(edge.HasIdCondition({str(id) for id in condition.has_id}))  # type: ignore[union-attr]
+        elif isinstance(condition, models.FieldCondition):
+            match: Any
+            if isinstance(condition.match, models.MatchPrefix):
+                match = edge.MatchPrefix(condition.match.prefix)
+            else:
+                assert isinstance(condition.match, models.MatchAny)
+                match = edge.MatchAny(list(condition.match.any))  # type: ignore[arg-type]
+            must.append(edge.FieldCondition(key=condition.key, match=match))
+        else:
+            raise NotImplementedError(f"the stand-in does not know {condition}")
+    return edge.Filter(must=must)
+
+
+def _params(params: models.SearchParams | None) -> edge.SearchParams | None:
+    if params is None:
+        return None
+    quantization = None
+    if (wanted := params.quantization) is not None:
+        quantization = edge.QuantizationSearchParams(
+            ignore=bool(wanted.ignore), rescore=wanted.rescore
+        )
+    return edge.SearchParams(
+        hnsw_ef=params.hnsw_ef, exact=bool(params.exact), quantization=quantization
+    )
+
+
+def _nearest(query: Any, using: str | None) -> edge.Query:
+    return edge.Query.Nearest(
+        query.nearest if isinstance(query, models.NearestQuery) else query, using=using
+    )
+
+
+def _prefetch(prefetch: models.Prefetch) -> edge.Prefetch:
+    assert prefetch.limit is not None
+    inner = prefetch.prefetch
+    inners = inner if isinstance(inner, list) else [inner] if inner is not None else []
+    return edge.Prefetch(
+        limit=prefetch.limit,
+        query=_nearest(prefetch.query, prefetch.using),
+        prefetches=[_prefetch(p) for p in inners] or None,
+        filter=edge_filter(prefetch.filter),
+        params=_params(prefetch.params),
+    )
+
+
+def edge_query(request: models.QueryRequest) -> edge.QueryRequest:
+    assert request.limit is not None
+    inner = request.prefetch
+    inners = inner if isinstance(inner, list) else [inner] if inner is not None else []
+    return edge.QueryRequest(
+        limit=request.limit,
+        query=_nearest(request.query, request.using),
+        prefetches=[_prefetch(p) for p in inners] or None,
+        filter=edge_filter(request.filter),
+        with_payload=bool(request.with_payload),
+        params=_params(request.params),
+    )
