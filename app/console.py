@@ -1,5 +1,6 @@
 """What commands share: two consoles, progress, and options that mean the same everywhere."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, get_args
@@ -42,6 +43,35 @@ CheckpointOption = Annotated[
 TopKOption = Annotated[
     int | None, typer.Option("--top-k", min=1, max=100, help="Passages to find.")
 ]
+
+
+def takes(**makers: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator of commands: each of these parameters is made by a function, and the
+    command has that function's options in its place.
+
+        @app.command("show")
+        @takes(corpus=named_corpus)
+        def corpus_show(corpus: "Corpus", count: ...) -> None: ...
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        options = {name: inspect.signature(maker).parameters for name, maker in makers.items()}
+
+        def run(**given: Any) -> None:
+            for name, maker in makers.items():
+                given[name] = maker(**{option: given.pop(option) for option in options[name]})
+            command(**given)
+
+        own = inspect.signature(command).parameters
+        chosen = [p for name, p in own.items() if name not in makers]
+        chosen += [p for name in own if name in makers for p in options[name].values()]
+        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in chosen]
+        # This is what typer looks at.
+        run.__doc__, run.__annotations__ = command.__doc__, {}
+        run.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
 
 
 def settings_with(

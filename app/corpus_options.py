@@ -9,52 +9,13 @@ from rich.markup import escape
 
 from app.console import err
 from app.errors import InvalidSettings
+from corpus.policy import By, Duplicates
 
 _LARGE_BYTES = 20_000_000  # smaller dumps are read before the processes have started
 
 if TYPE_CHECKING:
     from corpus.corpora import Corpus, PassageStream
 
-CorpusArgument = Annotated[
-    Path, typer.Argument(help="A file or folder; its format is recognised. See docs/data.md.")
-]
-FormatOption = Annotated[str, typer.Option("--format", help="The format, if not to be guessed.")]
-SplitOption = Annotated[
-    str, typer.Option("--split", help="Of a folder with several: train, valid or test.")
-]
-Gs112kOption = Annotated[
-    bool, typer.Option("--gs112k", help="Of the full Google-search corpus, GS112K alone.")
-]
-ByOption = Annotated[
-    str | None,
-    typer.Option("--by", help="Make passages by record, section, tokens or sentences."),
-]
-SizeOption = Annotated[
-    int | None, typer.Option("--size", min=1, help="Tokens or sentences in a passage.")
-]
-OverlapOption = Annotated[
-    int | None, typer.Option("--overlap", min=0, help="How many it shares with the one before.")
-]
-TokenizerOption = Annotated[
-    str | None, typer.Option("--tokenizer", help="A tokenizer.json that counts the tokens.")
-]
-TitleOption = Annotated[
-    bool | None,
-    typer.Option("--title/--no-title", help="Put 'title: T content: ' before each text."),
-]
-MinCharactersOption = Annotated[
-    int | None, typer.Option("--min-characters", min=1, help="Leave out shorter passages.")
-]
-LanguageOption = Annotated[
-    str | None, typer.Option("--language", help="Leave out other languages than this: en.")
-]
-DuplicatesOption = Annotated[
-    str | None, typer.Option("--duplicates", help="keep, or leave out exact or near ones.")
-]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", min=0, help="Processes that parse wikitext. Default: one a core."),
-]
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Go on behind bad records, and list them at the end.")
 ]
@@ -64,44 +25,78 @@ LimitOption = Annotated[
 
 
 def named_corpus(
-    path: Path,
-    *,
-    format_name: str = "",
-    split: str = "",
-    only_train: bool = False,
-    workers: int | None = None,
-    **policy: Any,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CORPUS", help="A file or folder; its format is recognised. See docs/data.md."
+        ),
+    ],
+    format_name: Annotated[
+        str, typer.Option("--format", help="The format, if not to be guessed.")
+    ] = "",
+    split: Annotated[
+        str, typer.Option("--split", help="Of a folder with several: train, valid or test.")
+    ] = "",
+    only_train: Annotated[
+        bool, typer.Option("--gs112k", help="Of the full Google-search corpus, GS112K alone.")
+    ] = False,
+    by: Annotated[By | None, typer.Option("--by", help="What passages are made by.")] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, help="Tokens or sentences in a passage.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option("--overlap", min=0, help="How many it shares with the one before.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="A tokenizer.json that counts the tokens.")
+    ] = None,
+    title_prefix: Annotated[
+        bool | None,
+        typer.Option("--title/--no-title", help="Put 'title: T content: ' before each text."),
+    ] = None,
+    min_characters: Annotated[
+        int | None, typer.Option("--min-characters", min=1, help="Leave out shorter passages.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Leave out other languages than this: en.")
+    ] = None,
+    duplicates: Annotated[
+        Duplicates | None, typer.Option("--duplicates", help="Keep them, or leave out which.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=0, help="Processes that parse wikitext. Default: one a core."
+        ),
+    ] = None,
 ) -> "Corpus":
-    """Return the corpus that a command's options name.
+    """Return the corpus that these options of a command name.
 
-    Args:
-        path: a file or folder.
-        format_name: "" to recognise it.
-        split: "" where there is only one.
-        only_train: of the Google-search corpus, GS112K alone.
-        workers: processes that parse wikitext; None for one a core where a dump is large.
-        policy: fields of PassagePolicy; None leaves one as it is for the format.
+    None leaves a field of PassagePolicy as it is for the format.
 
     Raises:
-        InvalidSettings: a field has a value that it cannot have.
+        InvalidSettings: an option has a value that it cannot have.
     """
     from dataclasses import replace
-    from typing import get_args
 
     from corpus.corpora import open_corpus
-    from corpus.policy import By, Duplicates
 
-    for name, known in (("by", get_args(By)), ("duplicates", get_args(Duplicates))):
-        if policy.get(name) is not None and policy[name] not in known:
-            raise InvalidSettings(f"--{name} must be {' or '.join(known)}, not {policy[name]!r}")
+    policy: dict[str, Any] = {
+        "by": by,
+        "size": size,
+        "overlap": 0 if by in ("record", "section") and overlap is None else overlap,
+        "tokenizer": tokenizer,
+        "title_prefix": title_prefix,
+        "min_characters": min_characters,
+        "language": language,
+        "duplicates": duplicates,
+    }
     corpus = open_corpus(
         path, format_name=format_name, split=split, only_train=only_train, workers=workers or 0
     )
     if workers is None and corpus.bytes_total > _LARGE_BYTES:
         corpus = replace(corpus, workers=os.cpu_count() or 1)
     changes = {name: value for name, value in policy.items() if value is not None}
-    if changes.get("by") in ("record", "section") and "overlap" not in changes:
-        changes["overlap"] = 0
     try:
         return replace(corpus, policy=replace(corpus.policy, **changes))
     except ValueError as exc:

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
             demo's, under `home`.
         qdrant_api_key: sent to the Qdrant server; None sends none. A read-only key will do for
             everything but building.
+        qdrant_ca_file: certificates (PEM) to trust instead of the public authorities, where the
+            server's URL is https:// and its certificate one's own.
         qdrant_grpc_port: None for the port of the URL plus one.
         qdrant_timeout_seconds: for one request.
         generator_url: an OpenAI-compatible server, for example http://127.0.0.1:8000/v1;
@@ -72,6 +74,7 @@ class Settings(BaseSettings):
     revision: str | None = None
     index: str | None = None
     qdrant_api_key: SecretStr | None = None
+    qdrant_ca_file: Path | None = None
     qdrant_grpc_port: int | None = Field(default=None, ge=1, le=65535)
     qdrant_timeout_seconds: int = Field(default=60, ge=1)
     generator_url: str | None = None
@@ -118,6 +121,7 @@ class Settings(BaseSettings):
         key = self.qdrant_api_key
         return Connection(
             api_key=key.get_secret_value() if key else None,
+            ca_file=self.qdrant_ca_file,
             grpc_port=self.qdrant_grpc_port,
             timeout_seconds=self.qdrant_timeout_seconds,
         )

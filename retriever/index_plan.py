@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from retriever.index_record import DEFAULT_STORAGE, Storage
+from retriever.index_settings import MeansMemory, TokensMemory
 
 _BYTES_PER_NUMBER = {"float32": 4.0, "float16": 2.0, "turbo4": 0.56}  # turbo4 with its scales
 _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
@@ -35,6 +36,9 @@ class Plan:
             of the candidates.
         nodes: how many nodes of the given size hold it.
         shards: parts to cut the collection in: two a node.
+        tokens_memory: where a server should keep the token vectors: "cached" if they fit into
+            the memory of these nodes beside the rest.
+        means_memory: where it should keep the graph: "pinned" on a cluster, which is made for it.
         candidates: where to begin measuring.
     """
 
@@ -49,6 +53,8 @@ class Plan:
     memory: int
     nodes: int
     shards: int
+    tokens_memory: TokensMemory
+    means_memory: MeansMemory
     candidates: int
 
 
@@ -107,5 +113,7 @@ def plan_index(
         memory=int(memory),
         nodes=nodes,
         shards=1 if nodes == 1 else 2 * nodes,
+        tokens_memory="cached" if memory + tokens <= nodes * node_memory * _USABLE else "cold",
+        means_memory="cached" if nodes == 1 else "pinned",
         candidates=min(2_000, 200 * max(1, round(math.log10(passages)) - 4)),
     )

@@ -15,6 +15,9 @@ from corpus.types import Passage
 
 SCHEMA_VERSION = 2
 
+TokenNumbers = Literal["float32", "float16", "turbo4"]
+Quantization = Literal["scalar", "binary"]
+
 # What two fingerprints may differ in and still share embeddings: the corpus and its names.
 _NAMES = frozenset({"checkpoint", "corpus"})
 _CORPUS = frozenset({"corpus_sha256", "passages"})
@@ -79,8 +82,8 @@ class Storage:
             the MaxSim on the vectors themselves, so that those can stay on disk. None for none.
     """
 
-    tokens: Literal["float32", "float16", "turbo4"] = "float16"
-    quantization: Literal["scalar", "binary"] | None = None
+    tokens: TokenNumbers = "float16"
+    quantization: Quantization | None = None
 
 
 DEFAULT_STORAGE = Storage()

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+TokensMemory = Literal["cold", "cached"]
+MeansMemory = Literal["cold", "cached", "pinned"]
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -13,15 +16,17 @@ class Cluster:
         shards: parts of the collection; two a node let the cluster grow. None for one a node.
         replicas: copies of each part; 2 survive the loss of a node.
         write_consistency: copies that must have a write before it counts.
-        tokens_memory: where token vectors live. "cold" reads them from disk as they are needed.
-        means_memory: where the means and their graph live.
+        tokens_memory: "cold" reads token vectors from disk as they are needed, "cached" reads
+            them into the disk cache at the start. Qdrant pins no vectors.
+        means_memory: likewise of the means and their graph; "pinned" keeps the graph in memory
+            for good, and the means cached.
     """
 
     shards: int | None = None
     replicas: int = 1
     write_consistency: int = 1
-    tokens_memory: Literal["cold", "cached"] = "cold"
-    means_memory: Literal["cold", "cached", "pinned"] = "cached"
+    tokens_memory: TokensMemory = "cold"
+    means_memory: MeansMemory = "cached"
 
     def __post_init__(self) -> None:
         numbers = (self.shards or 1, self.replicas, self.write_consistency)
@@ -38,6 +43,8 @@ class Connection:
 
     Attributes:
         api_key: sent with every request; None sends none.
+        ca_file: certificates (PEM) that an https:// server's must be signed by; None for the
+            authorities that everybody trusts.
         grpc_port: where vectors are written and read; None for the port of the URL plus one.
         timeout_seconds: for one request.
         attempts: how often a request is tried while the server is away or busy.
@@ -46,6 +53,7 @@ class Connection:
     """
 
     api_key: str | None = None
+    ca_file: Path | None = None
     grpc_port: int | None = None
     timeout_seconds: int = 60
     attempts: int = 5

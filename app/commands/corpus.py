@@ -4,33 +4,28 @@ import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from app import corpus_options as options
-from app.console import err, out, progress
+from app.console import err, out, progress, takes
+
+if TYPE_CHECKING:
+    from corpus.corpora import Corpus
 
 app = typer.Typer(help="Look into a corpus, and make passages of it.", no_args_is_help=True)
 
 
 @app.command("show")
+@takes(corpus=options.named_corpus)
 def corpus_show(
-    path: options.CorpusArgument,
+    corpus: "Corpus",
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many passages.")] = 3,
     skip: Annotated[int, typer.Option(min=0, help="Leave out the first ones.")] = 0,
     find: Annotated[str, typer.Option(help="Only passages that hold this text.")] = "",
-    format_name: options.FormatOption = "",
-    split: options.SplitOption = "",
-    gs112k: options.Gs112kOption = False,
-    by: options.ByOption = None,
-    size: options.SizeOption = None,
-    overlap: options.OverlapOption = None,
-    tokenizer: options.TokenizerOption = None,
-    title: options.TitleOption = None,
-    min_characters: options.MinCharactersOption = None,
     skip_bad: options.SkipBadOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -40,18 +35,6 @@ def corpus_show(
     kbvqa corpus show enwiki-latest-pages-articles.xml.bz2 --by section -n 5
     kbvqa corpus show okvqa_full_corpus.csv --find "polar bear"
     """
-    corpus = options.named_corpus(
-        path,
-        format_name=format_name,
-        split=split,
-        only_train=gs112k,
-        by=by,
-        size=size,
-        overlap=overlap,
-        tokenizer=tokenizer,
-        title_prefix=title,
-        min_characters=min_characters,
-    )
     from dataclasses import asdict
 
     if not as_json:
@@ -72,23 +55,12 @@ def corpus_show(
 
 
 @app.command("stats")
+@takes(corpus=options.named_corpus)
 def corpus_stats(
-    path: options.CorpusArgument,
+    corpus: "Corpus",
     picture: Annotated[
         Path | None, typer.Option(help="Write a histogram of passage lengths: an .svg file.")
     ] = None,
-    format_name: options.FormatOption = "",
-    split: options.SplitOption = "",
-    gs112k: options.Gs112kOption = False,
-    by: options.ByOption = None,
-    size: options.SizeOption = None,
-    overlap: options.OverlapOption = None,
-    tokenizer: options.TokenizerOption = None,
-    title: options.TitleOption = None,
-    min_characters: options.MinCharactersOption = None,
-    language: options.LanguageOption = None,
-    duplicates: options.DuplicatesOption = None,
-    workers: options.WorkersOption = None,
     skip_bad: options.SkipBadOption = False,
     limit: options.LimitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -101,21 +73,6 @@ def corpus_stats(
     """
     from app.corpus_stats import count_passages, draw
 
-    corpus = options.named_corpus(
-        path,
-        format_name=format_name,
-        split=split,
-        only_train=gs112k,
-        workers=workers,
-        by=by,
-        size=size,
-        overlap=overlap,
-        tokenizer=tokenizer,
-        title_prefix=title,
-        min_characters=min_characters,
-        language=language,
-        duplicates=duplicates,
-    )
     with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
         say("Reading")
         stats = count_passages(stream, limit, advance)
@@ -132,23 +89,12 @@ def corpus_stats(
 
 
 @app.command("make")
+@takes(corpus=options.named_corpus)
 def corpus_make(
-    path: options.CorpusArgument,
+    corpus: "Corpus",
     output: Annotated[
         Path, typer.Option("--out", help="The passages: a .jsonl or .jsonl.gz file.")
     ],
-    format_name: options.FormatOption = "",
-    split: options.SplitOption = "",
-    gs112k: options.Gs112kOption = False,
-    by: options.ByOption = None,
-    size: options.SizeOption = None,
-    overlap: options.OverlapOption = None,
-    tokenizer: options.TokenizerOption = None,
-    title: options.TitleOption = None,
-    min_characters: options.MinCharactersOption = None,
-    language: options.LanguageOption = None,
-    duplicates: options.DuplicatesOption = None,
-    workers: options.WorkersOption = None,
     skip_bad: options.SkipBadOption = False,
     limit: options.LimitOption = None,
 ) -> None:
@@ -159,21 +105,6 @@ def corpus_make(
     """
     from corpus.passages import write_passages
 
-    corpus = options.named_corpus(
-        path,
-        format_name=format_name,
-        split=split,
-        only_train=gs112k,
-        workers=workers,
-        by=by,
-        size=size,
-        overlap=overlap,
-        tokenizer=tokenizer,
-        title_prefix=title,
-        min_characters=min_characters,
-        language=language,
-        duplicates=duplicates,
-    )
     with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
         say("Reading")
 
@@ -188,7 +119,7 @@ def corpus_make(
     options.report_left_out(stream)
 
 
-def _headline(corpus: Any) -> str:
+def _headline(corpus: "Corpus") -> str:
     policy = corpus.policy
     made = "as they are" if policy.by == "record" else f"by {policy.by}"
     if policy.by in ("tokens", "sentences"):

@@ -3,66 +3,46 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from app import corpus_options as options
-from app.console import CheckpointOption, IndexOption, err, out, progress, settings_with
+from app import corpus_options
+from app import index_options as options
+from app.console import CheckpointOption, IndexOption, err, out, progress, settings_with, takes
+
+if TYPE_CHECKING:
+    from corpus.corpora import Corpus
+    from retriever.index_record import Storage
+    from retriever.index_settings import Cluster
 
 app = typer.Typer(help="Build an index of passages, and look after it.", no_args_is_help=True)
 
 _SHOWN = 10
 
-TokensOption = Annotated[
-    str | None,
-    typer.Option("--tokens", help="Numbers of the token vectors: float32, float16 or turbo4."),
-]
-QuantizationOption = Annotated[
-    str | None,
-    typer.Option("--quantization", help="A smaller copy to search first: scalar or binary."),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("build")
+@takes(corpus=corpus_options.named_corpus, storage=options.storage, layout=options.cluster)
 def index_build(
-    corpus: options.CorpusArgument,
+    storage: "Storage | None",
+    layout: "Cluster | None",
+    corpus: "Corpus",
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
-    format_name: options.FormatOption = "",
-    split: options.SplitOption = "",
-    gs112k: options.Gs112kOption = False,
-    by: options.ByOption = None,
-    size: options.SizeOption = None,
-    overlap: options.OverlapOption = None,
-    tokenizer: options.TokenizerOption = None,
-    title: options.TitleOption = None,
-    min_characters: options.MinCharactersOption = None,
-    language: options.LanguageOption = None,
-    duplicates: options.DuplicatesOption = None,
-    workers: options.WorkersOption = None,
     swap: Annotated[
         bool, typer.Option("--swap", help="Build anew beside the index; replace it at the end.")
     ] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete passages that the corpus has no longer.")
     ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Go on behind records that cannot be read.")
-    ] = False,
+    skip_bad: corpus_options.SkipBadOption = False,
     pool_factor: Annotated[
         int,
         typer.Option("--pool", min=1, help="Merge similar tokens of a passage, so many to one."),
-    ] = 1,
-    tokens: TokensOption = None,
-    quantization: QuantizationOption = None,
-    shards: Annotated[int | None, typer.Option(min=1, help="On a server: parts.")] = None,
-    replicas: Annotated[int, typer.Option(min=1, help="On a server: copies of each.")] = 1,
-    write_consistency: Annotated[
-        int, typer.Option(min=1, help="On a server: copies that must have a write.")
     ] = 1,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write what was done and skipped, as JSON.")
@@ -80,41 +60,21 @@ def index_build(
     accelerate launch --cpu --num_processes 4 -m app.cli index build enwiki.xml.bz2 --index wiki
     """
     settings = settings_with(index, checkpoint)
-    from dataclasses import replace
-
+    location = settings.index_location
+    connection = options.laid_out(settings.connection, layout, location)
     from app.components import open_checkpoint
     from app.indexing import build_index
-    from retriever.index_settings import Cluster
 
-    if write_consistency > replicas:
-        raise typer.BadParameter("--write-consistency is at most --replicas")
-    cluster = Cluster(shards, replicas, write_consistency)
-    connection = replace(settings.connection, cluster=cluster)
-    source = options.named_corpus(
-        corpus,
-        format_name=format_name,
-        split=split,
-        only_train=gs112k,
-        workers=workers,
-        by=by,
-        size=size,
-        overlap=overlap,
-        tokenizer=tokenizer,
-        title_prefix=title,
-        min_characters=min_characters,
-        language=language,
-        duplicates=duplicates,
-    )
     with progress() as (say, advance):
         say("Loading the checkpoint")
         loaded = open_checkpoint(settings)
-        say(f"Indexing {source.name}")
+        say(f"Indexing {corpus.name}")
         built = build_index(
-            source,
-            settings.index_location,
+            corpus,
+            location,
             loaded,
             advance,
-            storage=_storage(tokens, quantization),
+            storage=storage,
             connection=connection,
             swap=swap,
             prune=prune,
@@ -126,7 +86,7 @@ def index_build(
     if report is not None:
         text = json.dumps(asdict(built), indent=2, ensure_ascii=False)
         report.write_text(text + "\n", encoding="utf-8")
-    _say_what_was_done(built, settings.index_location, loaded.id)
+    _say_what_was_done(built, location, loaded.id)
 
 
 @app.command("info")
@@ -176,25 +136,26 @@ def index_verify(index: IndexOption = None) -> None:
 
 
 @app.command("copy")
+@takes(storage=options.storage, layout=options.cluster)
 def index_copy(
+    storage: "Storage | None",
+    layout: "Cluster | None",
     source: Annotated[str, typer.Argument(help="A directory, or http://host:6333/NAME.")],
     target: Annotated[str, typer.Argument(help="Likewise; must be free, or a stopped copy.")],
-    tokens: TokensOption = None,
-    quantization: QuantizationOption = None,
 ) -> None:
     """Copy an index with its vectors, from a directory to a server or back, and compare.
 
     \b
     kbvqa index copy my-index http://127.0.0.1:6333/passages
     """
+    settings = settings_with(target, None)
+    location = settings.index_location
+    connection = options.laid_out(settings.connection, layout, location)
     from retriever.index_tools import copy_index
 
-    connection = settings_with(target, None).connection
-    storage = _storage(tokens, quantization)
     with _opened(source) as opened, progress() as (say, advance):
         say("Copying")
-        where = settings_with(target, None).index_location
-        copy_index(opened, where, connection, storage, advance)
+        copy_index(opened, location, connection, storage, advance)
         count = opened.count
     out.print(f"{count:,} passages copied to {target} and compared", soft_wrap=True)
 
@@ -221,16 +182,16 @@ def index_snapshot(index: IndexOption = None) -> None:
 
 
 @app.command("plan")
+@takes(storage=options.storage)
 def index_plan(
+    storage: "Storage | None",
     passages: Annotated[int, typer.Option("--passages", min=1, help="How many.")],
     tokens_per_passage: Annotated[
         float, typer.Option("--tokens-per-passage", min=1, help="On average.")
     ],
-    tokens: TokensOption = None,
-    quantization: QuantizationOption = None,
     replicas: Annotated[int, typer.Option(min=1, help="Copies of each passage.")] = 1,
-    node_memory: Annotated[float, typer.Option(help="Of a node, in GiB.")] = 64,
-    node_disk: Annotated[float, typer.Option(help="Of a node, in GiB.")] = 2048,
+    node_memory: Annotated[float, typer.Option(min=1, help="Of a node, in GiB.")] = 64,
+    node_disk: Annotated[float, typer.Option(min=1, help="Of a node, in GiB.")] = 2048,
     as_json: JsonOption = False,
 ) -> None:
     """Compute what an index of a size takes, on disk, in memory, and in nodes.
@@ -241,24 +202,29 @@ def index_plan(
     from retriever.index_plan import plan_index
     from retriever.index_record import DEFAULT_STORAGE
 
-    plan = asdict(
-        plan_index(
-            passages,
-            tokens_per_passage,
-            storage=_storage(tokens, quantization) or DEFAULT_STORAGE,
-            replicas=replicas,
-            node_memory=int(node_memory * 2**30),
-            node_disk=int(node_disk * 2**30),
-        )
+    storage = storage or DEFAULT_STORAGE
+    plan = plan_index(
+        passages,
+        tokens_per_passage,
+        storage=storage,
+        replicas=replicas,
+        node_memory=int(node_memory * 2**30),
+        node_disk=int(node_disk * 2**30),
     )
     if as_json:
-        print(json.dumps(plan))
+        print(json.dumps(asdict(plan)))
         return
     table = Table(show_header=False, box=None)
-    for name, value in plan.items():
-        counted = name in ("nodes", "shards", "candidates")
-        table.add_row(name.replace("_", " "), f"{value:,}" if counted else _bytes(value))
+    for name, value in asdict(plan).items():
+        counted = name in ("nodes", "shards", "candidates") or isinstance(value, str)
+        table.add_row(name.replace("_", " "), f"{value}" if counted else _bytes(value))
     out.print(table)
+    chosen = f"--tokens {storage.tokens} --shards {plan.shards} --replicas {replicas} "
+    if storage.quantization is not None:
+        chosen += f"--quantization {storage.quantization} "
+    chosen += f"--tokens-memory {plan.tokens_memory} --means-memory {plan.means_memory}"
+    command = f"kbvqa index build CORPUS --index http://HOST:6333/NAME {chosen}"
+    out.print(f"On a server: {command}", soft_wrap=True, highlight=False)
     out.print("Sizes beyond 100 thousand passages are extrapolated: docs/index.md.", style="dim")
 
 
@@ -267,19 +233,6 @@ def _opened(index: str | None) -> Any:
 
     settings = settings_with(index, None)
     return PassageIndex.open(settings.index_location, connection=settings.connection)
-
-
-def _storage(tokens: str | None, quantization: str | None) -> Any:
-    """Return the storage that the options ask for; None where they ask for nothing."""
-    from retriever.index_record import DEFAULT_STORAGE, Storage
-
-    if tokens is None and quantization is None:
-        return None
-    if tokens not in (None, "float32", "float16", "turbo4"):
-        raise typer.BadParameter(f"--tokens is float32, float16 or turbo4, not {tokens!r}")
-    if quantization not in (None, "scalar", "binary"):
-        raise typer.BadParameter(f"--quantization is scalar or binary, not {quantization!r}")
-    return Storage(tokens or DEFAULT_STORAGE.tokens, quantization)  # type: ignore[arg-type]
 
 
 def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> None:

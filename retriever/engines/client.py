@@ -4,10 +4,12 @@ Vectors travel by gRPC (a fifth of the bytes of JSON), everything else by REST. 
 be repeated are, while the server is away or busy: nearly all can, as a point has one id.
 """
 
+import ssl
 import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,7 +59,11 @@ _KINDS: dict[object, Any] = {
 
 
 def connect(base: str, connection: Connection) -> tuple[QdrantClient, QdrantClient]:
-    """Return a client that speaks REST and one that speaks gRPC. Neither connects yet."""
+    """Return a client that speaks REST and one that speaks gRPC. Neither connects yet.
+
+    Raises:
+        IndexUnavailable: the file of certificates cannot be used.
+    """
     port = urlsplit(base).port or (443 if base.startswith("https") else _DEFAULT_PORT)
     common: dict[str, Any] = {
         "url": base,
@@ -70,7 +76,24 @@ def connect(base: str, connection: Connection) -> tuple[QdrantClient, QdrantClie
     with warnings.catch_warnings():
         # A key without TLS is right within one machine or one Compose network.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
-        return QdrantClient(**common), QdrantClient(**common, prefer_grpc=True)
+        return (
+            QdrantClient(**common, **_trusting(connection.ca_file)),
+            QdrantClient(**common, **_trusting(connection.ca_file), prefer_grpc=True),
+        )
+
+
+def _trusting(ca_file: Path | None) -> dict[str, Any]:
+    """Return the arguments that let a client trust the certificates in a file."""
+    if ca_file is None:
+        return {}
+    try:
+        trusted = ca_file.read_bytes()
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:  # as ssl.SSLError is
+        raise IndexUnavailable(
+            f"KBVQA_QDRANT_CA_FILE: {ca_file} cannot be used as certificates in PEM: {exc}"
+        ) from exc
+    return {"verify": context, "grpc_options": {"root_certificates": trusted}}
 
 
 class QdrantServer:
@@ -348,7 +371,8 @@ def _classify(exc: Exception) -> Failure:
         text = f"{type(exc.source).__name__}: {exc.source}".splitlines()[0]
         if isinstance(exc.source, ValueError):  # an answer that is not Qdrant's
             return Failure("refused", text)
-        return Failure("slow" if "Timeout" in type(exc.source).__name__ else "away", text)
+        kind: Any = "slow" if "Timeout" in type(exc.source).__name__ else "away"
+        return Failure(_tls_kind(text) or kind, text)
     if isinstance(exc, UnexpectedResponse):
         status: object = exc.status_code
         try:
@@ -358,4 +382,13 @@ def _classify(exc: Exception) -> Failure:
     else:
         assert isinstance(exc, grpc.Call)
         status, text = exc.code(), str(exc.details())
-    return Failure("full" if "No space left" in text else _KINDS.get(status, "refused"), text)
+    if "No space left" in text:
+        return Failure("full", text)
+    return Failure(_tls_kind(text) or _KINDS.get(status, "refused"), text)
+
+
+def _tls_kind(text: str) -> Any:
+    """Return what is wrong with TLS; None where nothing is."""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "untrusted"
+    return "plain" if "WRONG_VERSION_NUMBER" in text else None

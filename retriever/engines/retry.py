@@ -24,7 +24,7 @@ class Failure:
         wait_seconds: how long the server asks to be left alone; None if it does not say.
     """
 
-    kind: Literal["away", "slow", "full", "key", "missing", "refused"]
+    kind: Literal["away", "slow", "full", "key", "missing", "untrusted", "plain", "refused"]
     text: str
     wait_seconds: float | None = None
 
@@ -85,6 +85,9 @@ class Caller:
     def _explained(self, failure: Failure, attempts: int) -> RetrieverError:
         server = f"the Qdrant server of {self._location}"
         text, tried = failure.text, f", {attempts} times" if attempts > 1 else ""
+        tls = "with TLS, as https:// says"
+        if self._location.startswith("http://"):
+            tls = "without TLS, as http:// says"
         if failure.kind == "missing":
             return IndexNotReady(f"{server} does not know the collection (any more): {text}")
         message = {
@@ -95,7 +98,12 @@ class Caller:
             f"{tried}: it is overloaded, or KBVQA_QDRANT_TIMEOUT_SECONDS is too short. "
             "What is written so far is kept",
             "away": f"{server} cannot be reached{tried}: {text}. Is it running, with "
-            "its REST and its gRPC port open? What is written so far is kept",
+            f"its REST and its gRPC port open, and {tls}? What is written so far is kept",
+            "untrusted": f"{server} shows a certificate that is not trusted: {text}. Set "
+            "KBVQA_QDRANT_CA_FILE to a file with the certificate of its authority, and name the "
+            "server as its certificate does",
+            "plain": f"{server} does not speak TLS there: {text}. Either its URL begins with "
+            "http://, or KBVQA_QDRANT_GRPC_PORT is another",
             "refused": f"{server} refused a request: {text}",
         }
         return IndexUnavailable(message[failure.kind])

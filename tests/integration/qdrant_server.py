@@ -2,12 +2,13 @@
 
 Every request is validated by the models that qdrant-client generates from Qdrant's own API, which
 forbid unknown fields, so that a request a server would refuse for its form is refused here. What
-it does not show: a server's limits, TLS, clustering, and how its planner works.
+it does not show: a server's limits, clustering, and how its planner works.
 """
 
 import json
 import re
 import shutil
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -18,6 +19,7 @@ from typing import Any, ClassVar
 
 import grpc
 import qdrant_edge as edge
+import trustme
 from pydantic import BaseModel, ValidationError
 from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
@@ -59,8 +61,13 @@ class Collection:
 class StandIn:
     """A server. `fault(operation)` is called before each operation and may raise or sleep."""
 
-    def __init__(self, directory: Path, api_key: str | None = None) -> None:
-        self.directory, self.api_key = directory, api_key
+    def __init__(
+        self,
+        directory: Path,
+        api_key: str | None = None,
+        certificate: trustme.LeafCert | None = None,
+    ) -> None:
+        self.directory, self.api_key, self.certificate = directory, api_key, certificate
         self.collections: dict[str, Collection] = {}
         self.aliases: dict[str, str] = {}
         self.fault: Callable[[str], None] = lambda operation: None
@@ -71,17 +78,28 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Listen, on the same ports as before."""
         handler = type("Handler", (_Handler,), {"server_state": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.port = self._http.server_port
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.certificate.configure_cert(context)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         self._grpc = grpc.server(futures.ThreadPoolExecutor(4))
         points_service_pb2_grpc.add_PointsServicer_to_server(_Points(self), self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{self.grpc_port}")
+        address = f"127.0.0.1:{self.grpc_port}"
+        if self.certificate is None:
+            self.grpc_port = self._grpc.add_insecure_port(address)
+        else:
+            key = self.certificate.private_key_pem.bytes()
+            chain = b"".join(pem.bytes() for pem in self.certificate.cert_chain_pems)
+            credentials = grpc.ssl_server_credentials([(key, chain)])
+            self.grpc_port = self._grpc.add_secure_port(address, credentials)
         self._grpc.start()
 
     def stop(self) -> None:
@@ -106,6 +124,8 @@ class StandIn:
         if name in self.collections or name in self.aliases:
             raise Refusal(409, f"Wrong input: Collection `{name}` already exists!")
         assert isinstance(request.vectors, dict)
+        if any(params.memory == models.Memory.PINNED for params in request.vectors.values()):
+            raise Refusal(400, "Wrong input: dense vectors cannot be pinned")
         path = self.directory / name
         path.mkdir()
         vectors = {n: edge_vector_params(params) for n, params in request.vectors.items()}

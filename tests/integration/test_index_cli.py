@@ -153,9 +153,50 @@ def test_plan(tmp_path: Path) -> None:
     options = ("index", "plan", "--passages", 100_000, "--tokens-per-passage", 120)
     plan = json.loads(kbvqa(*options, "--json").stdout)
     assert plan["tokens"] == 100_000 * 120 * 128 * 2 and plan["nodes"] == 1
-    assert "tokens" in kbvqa(*options).stdout and "2.9 GiB" in kbvqa(*options).stdout
+    assert (plan["tokens_memory"], plan["means_memory"]) == ("cached", "cached")
+    shown = kbvqa(*options).stdout
+    assert "2.9 GiB" in shown and "--tokens float16 --shards 1 --replicas 1" in shown
+    shown = kbvqa("index", "plan", "--passages", 10**7, *options[4:], "--replicas", 2).stdout
+    assert "--shards 6 --replicas 2 --tokens-memory cold --means-memory pinned" in shown
     wrong = kbvqa(*options, "--tokens", "float8", ok=False)
-    assert wrong.exit_code == 2 and "float32, float16 or turbo4" in wrong.output
+    assert wrong.exit_code == 2 and "not one of 'float32', 'float16', 'turbo4'" in wrong.output
+
+
+def test_a_collection_is_laid_out_as_the_options_say(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(stand_in.grpc_port))
+    path = corpus(tmp_path, PASSAGES)
+    layout = (
+        *("--shards", 4, "--replicas", 2, "--write-consistency", 2),
+        *("--tokens-memory", "cached", "--means-memory", "pinned"),
+    )
+    refused = kbvqa("index", "build", path, "--index", tmp_path / "index", *layout, ok=False)
+    assert refused.exit_code == 2 and "index is a directory: shards, replicas" in refused.output
+    assert not (tmp_path / "index").exists()
+    too_much = ("--index", f"{stand_in.url}/built", "--write-consistency", 2)
+    refused = kbvqa("index", "build", path, *too_much, ok=False)
+    assert refused.exit_code == 2 and "the last at most the number of replicas" in refused.output
+
+    kbvqa("index", "build", path, "--index", f"{stand_in.url}/built", *layout)
+    kbvqa("index", "build", path, "--index", tmp_path / "index")
+    kbvqa("index", "copy", tmp_path / "index", f"{stand_in.url}/copied", *layout)
+    kbvqa("index", "copy", tmp_path / "index", f"{stand_in.url}/plain")
+    for name, numbers, memory in (
+        ("built-1", (4, 2, 2), ("cached", "cached", "pinned")),
+        ("copied-1", (4, 2, 2), ("cached", "cached", "pinned")),
+        ("plain-1", (None, 1, 1), ("cold", "cached", "cached")),
+    ):
+        made = stand_in.collections[name].request
+        assert numbers == (
+            made.shard_number,
+            made.replication_factor,
+            made.write_consistency_factor,
+        )
+        assert isinstance(made.vectors, dict)
+        tokens, mean = made.vectors["tokens"], made.vectors["mean"]
+        assert mean.hnsw_config is not None
+        assert memory == (tokens.memory, mean.memory, mean.hnsw_config.memory)
 
 
 @pytest.mark.slow

@@ -121,12 +121,13 @@ def test_bad_records_stop_or_are_listed(run, tmp_path: Path) -> None:
 
 def test_options_that_cannot_be_used(run, tmp_path: Path) -> None:
     path = make.jsonl(tmp_path / "p.jsonl", ROWS)
-    for arguments, message in (
-        (("--by", "words"), r"--by must be record or section or tokens or sentences, not 'words'"),
-        (("--by", "tokens", "--size", 3, "--overlap", 3), r"--size, --overlap: .* got 3"),
-    ):
-        with pytest.raises(InvalidSettings, match=message):
-            raise run("corpus", "show", path, *arguments, ok=False).exception  # type: ignore[misc]
+    for command in ("show", "stats"):
+        refused = run("corpus", command, path, "--by", "words", ok=False)
+        assert refused.exit_code == 2
+        assert "'words' is not one of 'record', 'section', 'tokens', 'sentences'" in refused.output
+    with pytest.raises(InvalidSettings, match=r"--size, --overlap: .* got 3"):
+        options = ("--by", "tokens", "--size", 3, "--overlap", 3)
+        raise run("corpus", "show", path, *options, ok=False).exception  # type: ignore[misc]
 
 
 def test_an_index_is_built_of_any_corpus_under_its_own_name(run, tmp_path: Path) -> None:

@@ -33,9 +33,11 @@ def test_environment_variables_are_read(monkeypatch) -> None:
 def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:
     monkeypatch.setenv("KBVQA_INDEX", "http://qdrant:6333/kbvqa")
     monkeypatch.setenv("KBVQA_QDRANT_API_KEY", "s3cret")
+    monkeypatch.setenv("KBVQA_QDRANT_CA_FILE", "/etc/ca.pem")
     settings = load_settings()
     assert settings.index_location == "http://qdrant:6333/kbvqa"
     assert settings.connection.api_key == "s3cret"
+    assert settings.connection.ca_file == Path("/etc/ca.pem")
     assert "s3cret" not in repr(settings) + repr(settings.connection)
 
 

@@ -50,6 +50,9 @@ def test_sizes_grow_with_the_index() -> None:
     assert small.disk_peak == 2 * small.disk
     assert large.tokens == 200 * small.tokens
     assert large.nodes >= 3 and large.shards == 2 * large.nodes
+    assert (small.tokens_memory, small.means_memory) == ("cached", "cached")
+    assert (large.tokens_memory, large.means_memory) == ("cold", "pinned")
+    assert plan_index(100_000, 120, node_memory=2**30).tokens_memory == "cold"
     billion = plan_index(1_000_000_000, 120, replicas=2)
     assert billion.memory > 1_000_000_000 * 2 * 128 * 4
     assert billion.candidates == 1_000
