@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
-import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
@@ -218,7 +217,7 @@ class ServerEngine:
         records = self._call(
             lambda: self._rest.retrieve(self._collection, list(point_ids), with_payload=wanted)
         )
-        return [_point(record) for record in records]
+        return [Point.of(record) for record in records]
 
     def scroll(
         self, after: str | None, limit: int, payload: Sequence[str] | None, *, vectors: bool
@@ -234,7 +233,7 @@ class ServerEngine:
                 with_vectors=vectors,
             )
         )
-        return [_point(r) for r in records], None if following is None else str(following)
+        return [Point.of(r) for r in records], None if following is None else str(following)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; what is written when this returns survives."""
@@ -352,15 +351,6 @@ def _filter(conditions: Conditions | None) -> models.Filter | None:
     if conditions.point_ids is not None:
         must.append(models.HasIdCondition(has_id=list(conditions.point_ids)))
     return models.Filter(must=must)
-
-
-def _point(record: Any) -> Point:
-    vectors = record.vector or {}
-    return Point(
-        str(record.id),
-        {name: np.asarray(v, dtype=np.float32) for name, v in vectors.items()},
-        record.payload or {},
-    )
 
 
 def _classify(exc: Exception) -> Failure:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import qdrant_edge as edge
 
 from retriever.engines.interface import (
@@ -84,7 +83,7 @@ class EmbeddedEngine:
         """Return the points that exist, in any order, without vectors."""
         with engine_errors(self._location):
             wanted = True if payload is None else list(payload)
-            return [_point(r) for r in self._shard.retrieve(list(point_ids), wanted, False)]
+            return [Point.of(r) for r in self._shard.retrieve(list(point_ids), wanted, False)]
 
     def scroll(
         self, after: str | None, limit: int, payload: Sequence[str] | None, *, vectors: bool
@@ -99,7 +98,7 @@ class EmbeddedEngine:
                     with_vector=vectors,
                 )
             )
-        return [_point(r) for r in records], None if following is None else str(following)
+        return [Point.of(r) for r in records], None if following is None else str(following)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; what is written when this returns survives."""
@@ -337,15 +336,6 @@ def _filter(conditions: Conditions | None) -> edge.Filter | None:
     if conditions.point_ids is not None:
         must.append(edge.HasIdCondition(set(conditions.point_ids)))
     return edge.Filter(must=must)
-
-
-def _point(record: edge.Record) -> Point:
-    vectors: Any = record.vector or {}
-    return Point(
-        str(record.id),
-        {name: np.asarray(v, dtype=np.float32) for name, v in vectors.items()},
-        record.payload or {},
-    )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,12 @@ class Point:
     id: str
     vectors: Mapping[str, Vector]
     payload: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: Any) -> Self:
+        """Return the point that a record of Qdrant's engine, or of its client, is."""
+        vectors = {n: np.asarray(v, dtype=np.float32) for n, v in (record.vector or {}).items()}
+        return cls(str(record.id), vectors, record.payload or {})
 
 
 @dataclass(frozen=True, slots=True)

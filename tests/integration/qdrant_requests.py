@@ -90,28 +90,17 @@ def _nearest(query: Any, using: str | None) -> edge.Query:
     )
 
 
-def _prefetch(prefetch: models.Prefetch) -> edge.Prefetch:
-    assert prefetch.limit is not None
-    inner = prefetch.prefetch
-    inners = inner if isinstance(inner, list) else [inner] if inner is not None else []
-    return edge.Prefetch(
-        limit=prefetch.limit,
-        query=_nearest(prefetch.query, prefetch.using),
-        prefetches=[_prefetch(p) for p in inners] or None,
-        filter=edge_filter(prefetch.filter),
-        params=_params(prefetch.params),
-    )
-
-
 def edge_query(request: models.QueryRequest) -> edge.QueryRequest:
+    return edge.QueryRequest(**_steps(request), with_payload=bool(request.with_payload))
+
+
+def _steps(request: models.QueryRequest | models.Prefetch) -> dict[str, Any]:
     assert request.limit is not None
-    inner = request.prefetch
-    inners = inner if isinstance(inner, list) else [inner] if inner is not None else []
-    return edge.QueryRequest(
-        limit=request.limit,
-        query=_nearest(request.query, request.using),
-        prefetches=[_prefetch(p) for p in inners] or None,
-        filter=edge_filter(request.filter),
-        with_payload=bool(request.with_payload),
-        params=_params(request.params),
-    )
+    before = request.prefetch if isinstance(request.prefetch, list) else [request.prefetch]
+    return {
+        "limit": request.limit,
+        "query": _nearest(request.query, request.using),
+        "prefetches": [edge.Prefetch(**_steps(p)) for p in before if p is not None] or None,
+        "filter": edge_filter(request.filter),
+        "params": _params(request.params),
+    }
