@@ -27,6 +27,8 @@ from corpus.errors import KbvqaError
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
 
+INTERRUPTED = 130  # the exit code after Ctrl-C
+
 # "\b" keeps click from re-wrapping the lines that follow it.
 EXAMPLES = """
 Ask a knowledge question about a picture; get a short answer and the passages that prove it.
@@ -72,9 +74,10 @@ def main() -> None:
     except KbvqaError as exc:
         err.print(f"[bold red]Error:[/] {escape(str(exc))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("Interrupted. What was built so far is kept.")
-        sys.exit(130)
+    except SystemExit as exc:
+        if exc.code == INTERRUPTED:  # typer has made it of KeyboardInterrupt
+            err.print("Interrupted. What was built so far is kept.")
+        raise
     except Exception as exc:  # noqa: BLE001 - the edge: a message for people, a file for us
         # Libraries wrap a full disk in errors of their own.
         if isinstance(exc, OSError) or "No space left" in str(exc):

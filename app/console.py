@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated, Any, get_args
 
 import typer
@@ -108,7 +109,10 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """Yield `say`, which names the current task, and `advance(done, total)` for its bar."""
+    """Yield `say`, which names the current task, and `advance(done, total)` for its bar.
+
+    Where stderr is no terminal, a line for each tenth stands in for the bar.
+    """
     bars = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -118,22 +122,30 @@ def progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], Non
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=err,
+        disable=not err.is_terminal,
     )
     with bars:
-        task = bars.add_task("Starting", total=None)
+        number = bars.add_task("Starting", total=None)
         shown = [0]
 
         def say(message: str) -> None:
             if not err.is_terminal:
                 err.print(escape(message), soft_wrap=True)
             shown[0] = 0
-            bars.update(task, description=escape(message))
+            bars.reset(number, description=escape(message), total=None)
 
         def advance(done: int, total: int) -> None:
-            tenths = 10 * done // max(total, 1)
-            if not err.is_terminal and tenths > 10 * shown[0] // max(total, 1):
-                err.print(f"  {done:,} of {total:,}", highlight=False)
+            bars.update(number, completed=done, total=total)
+            if not err.is_terminal and 10 * done // max(total, 1) > 10 * shown[0] // max(total, 1):
+                err.print(f"  {done:,} of {total:,}{_pace(bars.tasks[0])}", highlight=False)
             shown[0] = done
-            bars.update(task, completed=done, total=total)
 
         yield say, advance
+
+
+def _pace(task: Task) -> str:
+    """Return ", 12.3/s, 0:01:40 left"; nothing before there is a rate, or at the end."""
+    left = task.time_remaining
+    if task.speed is None or not left:
+        return ""
+    return f", {task.speed:,.1f}/s, {timedelta(seconds=int(left))} left"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -110,10 +111,22 @@ class Settings(BaseSettings):
 
     @property
     def index_location(self) -> Path | str:
-        """Return the index directory or URL, the demo's unless another is set."""
+        """Return the index directory or URL, the demo's unless another is set.
+
+        Raises:
+            InvalidSettings: it is a URL, but not of a collection.
+        """
         if self.index is None:
             return self.home / "index" / "demo"
-        return self.index if is_url(self.index) else Path(self.index)
+        if "://" not in self.index:
+            return Path(self.index)
+        base, _, name = self.index.rstrip("/").rpartition("/")
+        if not is_url(self.index) or not name or not urlsplit(base).netloc:
+            raise InvalidSettings(
+                f"{self.index!r} names no index: give a directory, or http://host:6333/NAME (or "
+                "https://) for a collection on a Qdrant server"
+            )
+        return self.index
 
     @property
     def connection(self) -> Connection:

@@ -73,7 +73,7 @@ def next_build(store: Store, wanted: Fingerprint, storage: Storage | None, fresh
     if storage not in (None, finished.storage):
         raise IndexNotReady(
             f"the index at {store.location} is stored as {finished.storage}, not {storage}: "
-            f"build it anew with {store.advice()[:-1]} --swap`"
+            f"build it anew with {_swap(store)}"
         )
     wanted = replace(wanted, corpus=finished.fingerprint.corpus)
     return _new_build(store, record, wanted, finished.storage, base=finished.place)
@@ -127,5 +127,9 @@ def _require_same(
     if difference := build.fingerprint.difference(expected, ignore_corpus=ignore_corpus):
         raise IndexNotReady(
             f"the index at {store.location} was made from something else: {difference}. "
-            f"Remove it, or choose another place, and run {store.advice()}"
+            f"Choose another place, or build it anew with {_swap(store)}"
         )
+
+
+def _swap(store: Store) -> str:
+    return f"{store.advice()[:-1]} --swap`"

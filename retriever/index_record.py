@@ -85,6 +85,9 @@ class Storage:
     tokens: TokenNumbers = "float16"
     quantization: Quantization | None = None
 
+    def __str__(self) -> str:
+        return self.tokens + (f" with a {self.quantization} copy" if self.quantization else "")
+
 
 DEFAULT_STORAGE = Storage()
 

@@ -15,7 +15,7 @@ from retriever.errors import IndexUnavailable
 from retriever.index import PassageIndex
 from retriever.index_points import CONTENT, ROWS, passage_of
 from retriever.index_record import Storage, content_hash
-from retriever.index_settings import DEFAULT_CONNECTION, Connection
+from retriever.index_settings import DEFAULT_CONNECTION, Connection, is_url
 
 # How far a number of a row may be from what was written.
 _TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "turbo4": 0.25}
@@ -42,9 +42,12 @@ def copy_index(
         advance: told how many passages are copied, and of how many.
 
     Raises:
+        ValueError: if the target is the source.
         IndexNotReady: if something else is at the target.
         IndexUnavailable: if the copy is not the same.
     """
+    if _place(target) == _place(source.location):
+        raise ValueError(f"{target} is the source itself: name another place")
     storage = storage or source.storage
     total = source.count
     with PassageIndex.create_or_resume(target, source.fingerprint, storage, connection) as copy:
@@ -132,6 +135,10 @@ def _compare(source: PassageIndex, copy: PassageIndex) -> None:
             f"the copy at {copy.location} has {copy.count:,} of {source.count:,} passages: "
             "run the same command again"
         )
+
+
+def _place(location: Path | str) -> str:
+    return str(location).rstrip("/") if is_url(location) else str(Path(location).resolve())
 
 
 def _unit(p_PD: Vector) -> Vector:

@@ -155,7 +155,10 @@ def index_copy(
 
     with _opened(source) as opened, progress() as (say, advance):
         say("Copying")
-        copy_index(opened, location, connection, storage, advance)
+        try:
+            copy_index(opened, location, connection, storage, advance)
+        except ValueError as exc:
+            raise typer.BadParameter(str(exc)) from exc
         count = opened.count
     out.print(f"{count:,} passages copied to {target} and compared", soft_wrap=True)
 

@@ -45,6 +45,16 @@ def test_there_and_back_again(source: Path, home: Home, tmp_path: Path) -> None:
             assert back.search(QUERY, 20, mode="exact") == expected
 
 
+def test_an_index_is_not_copied_onto_itself(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source.parent)
+    with PassageIndex.open(source) as original:
+        for target in (source, Path("index"), "index/"):
+            with pytest.raises(ValueError, match="is the source itself"):
+                copy_index(original, target)
+
+
 @pytest.mark.parametrize("tokens", ["float32", "turbo4"])
 def test_a_copy_may_be_kept_otherwise(source: Path, tmp_path: Path, tokens: str) -> None:
     storage = Storage(tokens)  # type: ignore[arg-type]

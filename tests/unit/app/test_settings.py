@@ -41,6 +41,13 @@ def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:
     assert "s3cret" not in repr(settings) + repr(settings.connection)
 
 
+@pytest.mark.parametrize("url", ["http://qdrant:6333", "https://q/", "http:///zoo", "grpc://q/zoo"])
+def test_a_url_that_names_no_index_is_refused(monkeypatch, url: str) -> None:
+    monkeypatch.setenv("KBVQA_INDEX", url)
+    with pytest.raises(InvalidSettings, match=r"names no index: .*http://host:6333/NAME"):
+        _ = load_settings().index_location
+
+
 def test_an_unknown_variable_is_an_error(monkeypatch) -> None:
     monkeypatch.setenv("KBVQA_PROT", "8080")
     with pytest.raises(InvalidSettings, match=r"KBVQA_PROT.*KBVQA_PORT"):
