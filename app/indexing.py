@@ -37,8 +37,7 @@ class Built:
         report: what was done to make it so.
         count: how many passages it holds.
         bad: records of the corpus that could not be read, as messages.
-        cut: id and number of tokens of passages that are longer than the checkpoint reads; of
-            several processes those that the first one encoded.
+        cut: id and number of tokens of passages that are longer than the checkpoint reads.
     """
 
     fingerprint: Fingerprint
@@ -83,6 +82,7 @@ def build_index(
     with joined() as ranks:
         if ranks is not None and ranks.rank:
             write_corpus_together(None, (), encode, ranks)
+            ranks.collect(cut)
             return None
         source = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
         made_from, bad = _fingerprint(source, checkpoint, pool_factor, skip_bad=skip_bad)
@@ -91,12 +91,14 @@ def build_index(
         if build is not None and kept_as_asked and not (prune and build.kept):
             if ranks is not None:
                 ranks.scatter([None] * ranks.size)
+                ranks.collect(cut)
             advance(made_from.passages, made_from.passages)
             unchanged = made_from.passages - build.skipped
             report = Report(unchanged=unchanged, kept=build.kept)
             return Built(made_from, report, build.passages, bad)
         with PassageIndex.update(location, made_from, storage, connection, fresh=swap) as index:
             report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
+            cut = ranks.collect(cut) if ranks is not None else cut
             index.finish(skipped=len(report.skipped), kept=report.kept)
             return Built(made_from, report, index.count, bad, tuple(cut))
 

@@ -3,15 +3,19 @@
 They talk through torch.distributed with gloo: what is passed is text and arrays in main memory.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed as dist
 
 from corpus.types import Passage
 from retriever.indexing import Batch
+
+logger = logging.getLogger(__name__)
 
 # A round encodes a window in each process; on a slow CPU that takes minutes.
 _PATIENCE = timedelta(hours=1)
@@ -35,11 +39,23 @@ class DistributedRanks:
         dist.gather_object(batch, received, dst=0)
         return received
 
+    def collect(self, items: list[Any]) -> list[Any]:
+        """Return, in the first process, what all of them give, end to end; nothing in others."""
+        received: list[list[Any]] | None = [[]] * self.size if self.rank == 0 else None
+        dist.gather_object(items, received, dst=0)
+        return [item for part in received or [] for item in part]
+
 
 @contextmanager
 def joined() -> Iterator[DistributedRanks | None]:
     """Yield the processes that were launched together; None if this one is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        # Accelerate sets the port where several processes were asked for.
+        if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ:
+            logger.warning(
+                "`accelerate launch --cpu` has started one process only: leave out --cpu and give "
+                "--multi_gpu, or use torchrun --nproc-per-node, which start several on a CPU too"
+            )
         yield None
         return
     dist.init_process_group("gloo", timeout=_PATIENCE)
