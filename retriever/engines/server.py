@@ -75,7 +75,8 @@ class ServerStore:
         if build.base:
             return build.base
         kept = {b.place for b in (record.finished, record.building) if b is not None}
-        kept |= set(self._server.aliases().values())
+        for alias, collection in self._server.aliases().items():
+            kept |= {alias, collection}  # another index may be called so
         number = 1
         while self._server.exists(place := f"{self.name}-{number}"):
             if place not in kept and self._server.text(place) is not None:

@@ -143,14 +143,16 @@ def test_deletion(home: Home) -> None:
         assert index.delete(["p000", "p001", "p999"]) == 2
         assert index.delete(["p000"]) == 0
         assert index.delete(PassageFilter(sources=("source2",))) == 20
-        assert index.count == COUNT - 22
+        assert index.delete(PassageFilter(languages=("de",), title_prefix="Title 4")) == 3
+        assert index.count == COUNT - 25
         with pytest.raises(ValueError, match="every passage"):
             index.delete(PassageFilter())
         with pytest.raises(TypeError, match="'p003'"):
             index.delete("p003")
         index.optimise()
         found = ids(index.search(QUERY, COUNT, mode="exact"))
-        assert len(found) == COUNT - 22 and not {"p000", "p001", "p002", "p005"} & set(found)
+        assert len(found) == COUNT - 25
+        assert not {"p000", "p001", "p002", "p005", "p043"} & set(found)
 
 
 def test_a_finished_index_is_changed_by_an_update(home: Home) -> None:

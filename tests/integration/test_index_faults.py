@@ -203,6 +203,17 @@ def test_a_collection_that_a_killed_swap_left_goes_with_the_next(stand_in: Stand
         assert index.count == 1
 
 
+def test_an_index_whose_name_looks_like_a_collection_is_left_alone(stand_in: StandIn) -> None:
+    other = f"{stand_in.url}/zoo-1"
+    with PassageIndex.create(other, make_fingerprint(1), connection=connection(stand_in)) as index:
+        index.upsert(PASSAGES[:1], EMBEDDINGS[:1])
+        index.finish()
+    finish(stand_in)
+    assert stand_in.aliases == {"zoo-1": "zoo-1-1", "zoo": "zoo-2"}
+    with PassageIndex.open(other, connection=connection(stand_in)) as index:
+        assert index.count == 1
+
+
 def test_a_collection_is_made_once_though_the_answer_was_lost(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
