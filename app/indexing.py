@@ -3,7 +3,10 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from corpus.corpora import Corpus, open_corpus
 from corpus.passages import passage_line
@@ -26,6 +29,9 @@ from retriever.indexing import (
 from retriever.ranks import DistributedRanks, joined
 
 Advance = Callable[[int, int], None]
+
+# How like its stored rows a passage's rows must be that are encoded again, on another device too.
+_LIKENESS = {"float32": 0.99, "float16": 0.99, "turbo4": 0.95}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,37 @@ def build_index(
             cut = ranks.collect(cut) if ranks is not None else cut
             index.finish(skipped=len(report.skipped), kept=report.kept)
             return Built(made_from, report, index.count, bad, tuple(cut))
+
+
+def verify_encoding(index: PassageIndex, checkpoint: Checkpoint, sample: int) -> list[str]:
+    """Return which of some passages of an index the checkpoint embeds otherwise, as messages.
+
+    The first ones are taken: their order is that of a hash, so that they are a fair sample.
+
+    Args:
+        index: open for searching.
+        checkpoint: what its passages should be embedded with.
+        sample: how many are encoded again.
+    """
+    made_from = index.fingerprint
+    if made_from.checkpoint_sha256 != checkpoint.revision:
+        made_with = f"{made_from.checkpoint}@{made_from.checkpoint_sha256}"
+        return [f"it was made with the checkpoint {made_with}, not {checkpoint.id}"]
+    stored = dict(islice(index.scroll(), sample))
+    encode = _encoding(Encoder(checkpoint), made_from.pool_factor, [])
+    problems = []
+    for batch, embeddings in encode(stored):
+        for passage, embedding in zip(batch, embeddings, strict=True):
+            ours, theirs = np.asarray(embedding, dtype=np.float32), stored[passage]
+            # Each row beside the one most like it: pooled rows may come in another order.
+            cosines = ours @ (theirs / np.linalg.norm(theirs, axis=1, keepdims=True)).T
+            likeness = float(cosines.max(axis=1).mean()) if len(ours) else 0.0
+            if len(ours) != len(theirs) or likeness < _LIKENESS[index.storage.tokens]:
+                problems.append(
+                    f"passage {passage.id!r} has {len(theirs)} rows, its checkpoint makes "
+                    f"{len(ours)} of it, with a cosine of {likeness:.3f} to them"
+                )
+    return problems
 
 
 def _write(

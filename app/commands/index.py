@@ -116,17 +116,30 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command("verify")
-def index_verify(index: IndexOption = None) -> None:
+def index_verify(
+    index: IndexOption = None,
+    checkpoint: CheckpointOption = None,
+    encode: Annotated[
+        int, typer.Option(min=0, help="Encode so many passages again, and compare those too.")
+    ] = 0,
+) -> None:
     """Read every passage of an index and say what is wrong; exit code 1 if anything is.
 
     \b
-    kbvqa index verify --index my-index
+    kbvqa index verify --index my-index --encode 32
     """
     from retriever.index_tools import verify_index
 
     with _opened(index) as opened, progress() as (say, advance):
         say(f"Verifying {opened.location}")
         problems = verify_index(opened, advance)
+        if encode:
+            from app.components import open_checkpoint
+            from app.indexing import verify_encoding
+
+            say("Encoding passages again")
+            loaded = open_checkpoint(settings_with(index, checkpoint))
+            problems += verify_encoding(opened, loaded, encode)
         count = opened.count
     for problem in problems:
         err.print(f"[bold red]wrong:[/] {escape(problem)}", soft_wrap=True)

@@ -135,6 +135,29 @@ def test_verify_fails_where_something_is_wrong(tmp_path: Path) -> None:
     assert "it holds 12 passages, its record says 13" in result.output
 
 
+def test_verify_encodes_passages_again(tmp_path: Path) -> None:
+    path, location = corpus(tmp_path, PASSAGES), tmp_path / "index"
+    verify = ("index", "verify", "--index", location, "--encode", 12)
+    for options in (("--tokens", "turbo4"), ("--pool", 2), ()):
+        kbvqa("index", "build", path, "--index", location, "--swap", *options)
+        assert "nothing wrong" in kbvqa(*verify).stdout
+
+    wrong = kbvqa(*verify, "--checkpoint", GOLDEN / "A_flmr", ok=False)
+    assert wrong.exit_code == 1 and "made with the checkpoint B_preflmr@" in wrong.output
+    with PassageIndex.open(location) as index:
+        fingerprint = index.fingerprint
+        (first, one), (second, other), *rest = index.scroll()
+    with PassageIndex.create(tmp_path / "mixed", fingerprint) as index:
+        index.upsert([first, second], [other, one])
+        index.upsert([passage for passage, _ in rest], [rows for _, rows in rest])
+        index.finish()
+    verify = ("index", "verify", "--index", tmp_path / "mixed")
+    assert "nothing wrong" in kbvqa(*verify).stdout
+    wrong = kbvqa(*verify, "--encode", 12, ok=False)
+    assert wrong.exit_code == 1 and wrong.output.count("wrong: passage") == 2
+    assert first.id in wrong.output and second.id in wrong.output
+
+
 def test_bad_records_are_named_or_skipped(tmp_path: Path) -> None:
     path = corpus(tmp_path, PASSAGES)
     path.write_text(path.read_text() + '{"id": "bad", "title": "t"}\n')
