@@ -1,11 +1,10 @@
 """The composition root: settings in, components out. Nothing else builds a model."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from app.answering import Answering
-from app.indexing import build_index
+from app.indexing import Advance, Say, build_index
 from app.pipeline import Pipeline
 from app.settings import MINI, Settings
 from corpus.demo import demo_passages_path
@@ -25,9 +24,6 @@ from retriever.mini import assemble
 
 # Passages up to which evaluation scores every one: 300,000 of 120 tokens take 9 GB as float16.
 EXACT_UP_TO = 300_000
-
-Say = Callable[[str], None]
-Advance = Callable[[int, int], None]
 
 
 def open_checkpoint(settings: Settings) -> Checkpoint:
@@ -160,8 +156,8 @@ def set_up(settings: Settings, say: Say, advance: Advance) -> None:
         return
     say("Index of the demo corpus")
     try:
-        build_index(demo_passages_path(), location, checkpoint, advance, prune=True)
+        build_index(demo_passages_path(), location, checkpoint, advance, say=say, prune=True)
     except IndexNotReady:
         say("The index is of another checkpoint or version: making it again")
         shutil.rmtree(location)
-        build_index(demo_passages_path(), location, checkpoint, advance)
+        build_index(demo_passages_path(), location, checkpoint, advance, say=say)

@@ -28,7 +28,10 @@ from retriever.indexing import (
 )
 from retriever.ranks import DistributedRanks, joined
 
+Say = Callable[[str], None]
 Advance = Callable[[int, int], None]
+
+_TOLD_EVERY = 256
 
 # How like its stored rows a passage's rows must be that are encoded again, on another device too.
 _LIKENESS = {"float32": 0.99, "float16": 0.99, "turbo4": 0.95}
@@ -59,6 +62,7 @@ def build_index(
     checkpoint: Checkpoint,
     advance: Advance,
     *,
+    say: Say = lambda what: None,
     storage: Storage | None = None,
     connection: Connection = DEFAULT_CONNECTION,
     swap: bool = False,
@@ -72,7 +76,9 @@ def build_index(
         corpus: whatever `corpus.corpora.open_corpus` reads, or what it returned.
         location: a directory, or the URL of a collection.
         checkpoint: what embeds the passages.
-        advance: told how many passages have been dealt with, and of how many.
+        advance: told how much of what `say` was told is done, and of how much: bytes that are
+            read, then passages.
+        say: told what is being done.
         storage: how embeddings are kept; None for as they are, or float16.
         connection: for a server.
         swap: build anew beside the finished index, which it replaces at the end.
@@ -91,7 +97,9 @@ def build_index(
             ranks.collect(cut)
             return None
         source = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
-        made_from, bad = _fingerprint(source, checkpoint, pool_factor, skip_bad=skip_bad)
+        say(f"Reading {source.name}")
+        made_from, bad = _fingerprint(source, checkpoint, pool_factor, advance, skip_bad=skip_bad)
+        say(f"Indexing {source.name}")
         build = None if swap else _finished(location, made_from, connection)
         kept_as_asked = build is not None and storage in (None, build.storage)
         if build is not None and kept_as_asked and not (prune and build.kept):
@@ -105,6 +113,7 @@ def build_index(
         with PassageIndex.update(location, made_from, storage, connection, fresh=swap) as index:
             report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
             cut = ranks.collect(cut) if ranks is not None else cut
+            say("Optimising")
             index.finish(skipped=len(report.skipped), kept=report.kept)
             return Built(made_from, report, index.count, bad, tuple(cut))
 
@@ -186,7 +195,7 @@ def _encoding(encoder: Encoder, pool_factor: int, cut: list[tuple[str, int]]) ->
 
 
 def _fingerprint(
-    source: Corpus, checkpoint: Checkpoint, pool_factor: int, *, skip_bad: bool
+    source: Corpus, checkpoint: Checkpoint, pool_factor: int, advance: Advance, *, skip_bad: bool
 ) -> tuple[Fingerprint, tuple[str, ...]]:
     """Return what an index of a corpus is made from, and the records that cannot be read.
 
@@ -197,6 +206,8 @@ def _fingerprint(
         for passage in stream:
             digest.update(passage_line(passage))
             count += 1
+            if count % _TOLD_EVERY == 0:
+                advance(stream.bytes_done, stream.bytes_total)
         bad = tuple(str(error) for error in stream.bad)
     made_from = Fingerprint(
         checkpoint=checkpoint.name,

@@ -68,12 +68,12 @@ def index_build(
     with progress() as (say, advance):
         say("Loading the checkpoint")
         loaded = open_checkpoint(settings)
-        say(f"Indexing {corpus.name}")
         built = build_index(
             corpus,
             location,
             loaded,
             advance,
+            say=say,
             storage=storage,
             connection=connection,
             swap=swap,
