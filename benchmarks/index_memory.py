@@ -19,11 +19,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks.search_engines import DIM, peak_anonymous
+from benchmarks.search_measured import peak_anonymous
 from corpus.types import Passage
 from retriever.index import Fingerprint, PassageIndex
 from retriever.indexing import Batch, windows, write_corpus
 
+DIM = 128
 _FEWEST, _MOST = 20, 150  # rows of a passage
 _BATCH = 50
 

@@ -5,8 +5,8 @@ python -m benchmarks.search run --vectors VECTORS --out OUT [--peer-python PATH]
 python -m benchmarks.search report --out OUT
 
 `run` takes one engine and size after another, each in a process of its own, and goes on where it
-stopped; `report` writes table.md, recall.png and cost.png. The peer is PLAID as PyLate has it, in
-an environment of its own with `pip install pylate`. Plots need `pip install -e '.[bench]'`.
+stopped; `report` writes tables.md, recall.png and cost.png. The peers need an environment of their
+own, which `make measure-index` makes. Plots need `pip install -e '.[bench]'`.
 """
 
 import json
@@ -25,7 +25,8 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 
 SIZES = (1_000, 5_000)
 SYNTHETIC = 100_000
-PEER = "plaid"
+PEERS = ("plaid", "plaid8", "lancedb", "voyager")
+STORAGES = ("float32", "turbo4", "scalar", "binary")
 _ROOT = Path(__file__).parents[1]
 
 Run = dict[str, Any]
@@ -69,30 +70,50 @@ def prepare(
 def run(
     vectors: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],
-    peer_python: Path | None = None,
-    synthetic: bool = True,
+    peer_python: Annotated[
+        Path | None, typer.Option(help="Of `make measure-index`'s peers.")
+    ] = None,
+    minutes: Annotated[int, typer.Option(help="How long one engine may take at one size.")] = 25,
 ) -> None:
     """Measure what has not been measured yet."""
     results, work = out / "results", out / "work"
     results.mkdir(parents=True, exist_ok=True)
     work.mkdir(exist_ok=True)
-    real = real_count(vectors)
-    sizes = (*SIZES, real)
-    plan = [(engine, size) for size in sizes for engine in ("kbvqa", "mirror", PEER, "local")]
-    plan += [(f"kbvqa-{kind}", real) for kind in ("float32", "turbo4", "scalar", "binary")]
-    if synthetic:
-        plan += [("kbvqa", SYNTHETIC), ("mirror", SYNTHETIC)]
-    for engine, size in plan:
+    for engine, size in _plan(real_count(vectors)):
         path = results / f"{engine}-{size}.json"
-        if path.exists() or (engine == PEER and peer_python is None):
+        if path.exists() or (engine in PEERS and peer_python is None):
             continue
-        command = [sys.executable, "-m", "benchmarks.search_engines", engine]
-        if engine == PEER:
-            command = [str(peer_python), "benchmarks/search_peer.py"]
-        command += [str(vectors.resolve()), str(size), str(work.resolve())]
+        module = "benchmarks.search_peers" if engine in PEERS else "benchmarks.search_engines"
+        python = str(peer_python) if engine in PEERS else sys.executable
         typer.echo(f"{engine}, {size:,} passages", err=True)
-        done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        command = [python, "-m", module, engine, str(vectors.resolve()), str(size)]
+        try:
+            done = subprocess.run(
+                [*command, str(work.resolve())],
+                cwd=_ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=60 * minutes,
+            )
+        except subprocess.TimeoutExpired:
+            failed = {"size": size, "searches": [], "failed": f"not done in {minutes} minutes"}
+            path.write_text(json.dumps(failed) + "\n")
+            continue
+        if done.returncode:
+            raise typer.Exit(done.returncode)
         path.write_text(done.stdout.strip().splitlines()[-1] + "\n")
+
+
+def _plan(real: int) -> Iterator[tuple[str, int]]:
+    for size in (*SIZES, real, SYNTHETIC):
+        yield from (("kbvqa", size), ("memory", size))
+    for size in (*SIZES, real):
+        yield "plaid", size
+    yield from ((engine, size) for engine in ("lancedb", "local") for size in (SIZES[0], real))
+    yield from ((engine, real) for engine in (*STORAGES, "memory_int8"))
+    yield from ((engine, SIZES[0]) for engine in ("plaid8", "voyager"))
+    yield from (("lancedb", SIZES[1]), ("local", SIZES[1]))
+    yield from ((engine, SYNTHETIC) for engine in ("memory_int8", "plaid"))
 
 
 @app.command()

@@ -1,94 +1,35 @@
-"""One engine on one size in one process: what it costs to build and to search, and what it finds.
+"""This index and what is at hand in Python: what it costs to build and to search, what is found.
 
 python -m benchmarks.search_engines ENGINE FOLDER SIZE WORK
 
-prints a JSON object. `benchmarks.search` runs these one after another.
+prints a JSON object for one engine on one size. `benchmarks.search` runs these one after another.
 """
 
-import json
-import resource
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.search_data import Rows, passages, queries, real_count
+from benchmarks.search_data import Rows, passages
+from benchmarks.search_measured import LONGER, REAL_TOKENS, TOP_K, Measured, disk, few
 from corpus.types import Passage
 from retriever.index import Fingerprint, PassageIndex, Storage
 from retriever.index_record import DEFAULT_STORAGE
 from retriever.indexing import Batch, write_corpus
 
-TOP_K = 10
-REAL_TOKENS = 56
-TOKENS = (64, 113, 320)
-CANDIDATES = (25, 50, 100, 200, 400, 1_000)
+CANDIDATES = (10, 20, 50, 100, 200, 400, 1_000)
 DIM = 128
-
-
-class Measured:
-    """Collects what is printed."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder, self.size = folder, size
-        self.result: dict[str, Any] = {"size": size, "searches": []}
-        self._anonymous = peak_anonymous()
-
-    def build(self, build: Callable[[], None]) -> None:
-        """Time the building."""
-        started, cpu = time.perf_counter(), time.process_time()
-        build()
-        self.result["build_seconds"] = time.perf_counter() - started
-        self.result["build_cpu_seconds"] = time.process_time() - cpu
-        self.result["build_memory"] = self._anonymous()
-
-    def search(
-        self,
-        name: str,
-        search: Callable[[Rows], Sequence[str]],
-        tokens: int,
-        count: int,
-        **settings: object,
-    ) -> None:
-        """Time so many queries, after one that warms up."""
-        asked = queries(self.folder, count, tokens)
-        search(asked[0])
-        cpu, wall, found = [], [], []
-        for q_QD in asked:
-            t, c = time.perf_counter(), time.process_time()
-            found.append(list(search(q_QD)))
-            wall.append(time.perf_counter() - t)
-            cpu.append(time.process_time() - c)
-        self.result["searches"].append(
-            {
-                "name": name,
-                "tokens": tokens,
-                "queries": len(asked),
-                "cpu_ms": 1000 * float(np.mean(cpu)),
-                "cpu_ms_stderr": 1000 * float(np.std(cpu) / np.sqrt(len(cpu))),
-                "wall_ms": 1000 * float(np.median(wall)),
-                "found": found,
-                **settings,
-            }
-        )
-
-    def print(self) -> None:
-        """Print everything."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps(self.result | {"peak_memory": peak}))
-
-
-def few(size: int, tokens: int, budget: int = 1_500_000) -> int:
-    """Return how many queries a full scan is timed on: fewer where one takes seconds."""
-    return int(np.clip(budget // (size * tokens), 3, 50))
+STORAGES = {
+    "float32": Storage("float32"),
+    "turbo4": Storage("turbo4"),
+    "scalar": Storage("float16", "scalar"),
+    "binary": Storage("float16", "binary"),
+}
 
 
 def built_index(measured: Measured, work: Path, storage: Storage) -> PassageIndex:
     """Return an index of the passages, built as `kbvqa index build` does but for the encoding."""
-    location = work / f"index-{measured.size}-{storage.tokens}-{storage.quantization}"
+    location = index_at(work, measured.size, storage)
     made_from = Fingerprint("bench", "c", "bench", "d", passages=measured.size)
     vectors = passages(measured.folder, measured.size)
 
@@ -98,13 +39,15 @@ def built_index(measured: Measured, work: Path, storage: Storage) -> PassageInde
             index.finish()
 
     measured.build(build)
-    shard = location / "shard"
-    sizes = {True: 0, False: 0}
-    for path in shard.rglob("*"):
-        if path.is_file():
-            sizes["wal" in path.parts] += path.stat().st_blocks * 512
-    measured.result["disk"], measured.result["log"] = sizes[False], sizes[True]
+    whole = disk(location)
+    measured.result["disk"] = disk(location, without="wal")
+    measured.result["log"] = whole - measured.result["disk"]
     return PassageIndex.open(location)
+
+
+def index_at(work: Path, size: int, storage: Storage = DEFAULT_STORAGE) -> Path:
+    """Return where the index of so many passages is."""
+    return work / f"index-{size}-{storage.tokens}-{storage.quantization}"
 
 
 # The rows of the passages that are being read, in place of an encoder.
@@ -127,38 +70,51 @@ def _encode(wanted: Iterable[Passage]) -> Iterator[Batch]:
     yield batch, [_ROWS.pop(p.id) for p in batch]
 
 
-def kbvqa(measured: Measured, work: Path, storage: Storage = DEFAULT_STORAGE) -> None:
+def at_length(size: int) -> int:
+    """Return how many of the longer queries are asked."""
+    return 50 if size < 50_000 else 10
+
+
+def kbvqa(measured: Measured, work: Path) -> None:
     """This index: candidates and MaxSim, for several numbers of candidates; and exact."""
     size = measured.size
-    with built_index(measured, work, storage) as index:
-
-        def two_stage(candidates: int) -> Callable[[Rows], list[str]]:
-            return lambda q: [h.passage.id for h in index.search(q, TOP_K, candidates=candidates)]
-
-        def exact(q: Rows) -> list[str]:
-            return [h.passage.id for h in index.search(q, TOP_K, mode="exact")]
-
+    with built_index(measured, work, DEFAULT_STORAGE) as index:
         for candidates in CANDIDATES:
             if candidates <= size:
-                search = two_stage(candidates)
-                measured.search("two-stage", search, REAL_TOKENS, 100, candidates=candidates)
-        measured.search("exact", exact, REAL_TOKENS, few(size, REAL_TOKENS))
-        if size == real_count(measured.folder):
-            for tokens in TOKENS:
-                measured.search("two-stage", two_stage(200), tokens, 20, candidates=200)
-                measured.search("exact", exact, tokens, few(size, tokens))
+                search = _two_stage(index, candidates)
+                measured.search("here", search, REAL_TOKENS, 100, candidates=candidates)
+        for tokens in LONGER:
+            search = _two_stage(index, 200)
+            measured.search("here", search, tokens, at_length(size), candidates=200)
+        for tokens in (REAL_TOKENS, *(LONGER if size < 50_000 else ())):
+            measured.search("here, exact", _exact(index), tokens, few(size))
 
 
-def mirror(measured: Measured, work: Path) -> None:
-    """The corpus in memory, from the index that `kbvqa` left, and torch without it."""
+def stored(measured: Measured, work: Path, storage: Storage) -> None:
+    """This index with its vectors kept in another way."""
+    with built_index(measured, work, storage) as index:
+        measured.search("here", _two_stage(index, 200), REAL_TOKENS, 100, candidates=200)
+        measured.search("here, exact", _exact(index), REAL_TOKENS, few(measured.size))
+
+
+def _two_stage(index: PassageIndex, candidates: int) -> Callable[[Rows], list[str]]:
+    return lambda q: [hit.passage.id for hit in index.search(q, TOP_K, candidates=candidates)]
+
+
+def _exact(index: PassageIndex) -> Callable[[Rows], list[str]]:
+    return lambda q: [hit.passage.id for hit in index.search(q, TOP_K, mode="exact")]
+
+
+def memory(measured: Measured, work: Path) -> None:
+    """The corpus in memory, from the index that `kbvqa` left: the truth; and torch without it."""
     import torch
 
     from retriever.exact import ExactSearcher
     from retriever.scoring import maxsim_ragged
 
     torch.set_num_threads(1)
-    size, real = measured.size, measured.size == real_count(measured.folder)
-    with PassageIndex.open(work / f"index-{size}-float16-None") as index:
+    size = measured.size
+    with PassageIndex.open(index_at(work, size)) as index:
         loaded: list[ExactSearcher] = []
         measured.build(lambda: loaded.append(ExactSearcher.load(index)))
     searcher = loaded.pop()
@@ -166,9 +122,10 @@ def mirror(measured: Measured, work: Path) -> None:
     def search(q: Rows) -> list[str]:
         return [hit.passage.id for hit in searcher.search(q, TOP_K)]
 
-    for tokens in (REAL_TOKENS, *(TOKENS if real else ())):
-        # These are the truth that recall is measured against.
-        measured.search("mirror float32", search, tokens, 100 if tokens == REAL_TOKENS else 20)
+    # These are the truth that recall is measured against.
+    measured.search("here, in memory, float32", search, REAL_TOKENS, 100)
+    for tokens in LONGER:
+        measured.search("here, in memory, float32", search, tokens, at_length(size))
     rows, ids = searcher._rows_TD, [passage.id for passage in searcher.passages]
     lengths = torch.tensor([run.length for run in searcher._runs for _ in range(run.size)])
 
@@ -176,16 +133,29 @@ def mirror(measured: Measured, work: Path) -> None:
         scores = maxsim_ragged(torch.from_numpy(q)[None], rows, lengths)[0]
         return [ids[i] for i in scores.topk(TOP_K).indices.tolist()]
 
-    for tokens in (REAL_TOKENS, *(TOKENS if real else ())):
-        measured.search("torch", plain, tokens, few(size, tokens, 10_000_000))
-    if real:
-        with PassageIndex.open(work / f"index-{size}-float16-None") as index:
-            searcher = ExactSearcher.load(index, precision="int8")
-        measured.search("mirror int8", search, REAL_TOKENS, 20)
+    for tokens in (REAL_TOKENS, *(LONGER if size < 50_000 else ())):
+        measured.search("plain torch", plain, tokens, few(size))
+
+
+def memory_int8(measured: Measured, work: Path) -> None:
+    """The corpus in memory at eight bits, from the index that `kbvqa` left."""
+    import torch
+
+    from retriever.exact import ExactSearcher
+
+    torch.set_num_threads(1)
+    loaded: list[ExactSearcher] = []
+    with PassageIndex.open(index_at(work, measured.size)) as index:
+        measured.build(lambda: loaded.append(ExactSearcher.load(index, precision="int8")))
+
+    def search(q: Rows) -> list[str]:
+        return [hit.passage.id for hit in loaded[0].search(q, TOP_K)]
+
+    measured.search("here, in memory, int8", search, REAL_TOKENS, few(measured.size))
 
 
 def local(measured: Measured, work: Path) -> None:
-    """qdrant-client's local mode, in memory, asked the same way."""
+    """qdrant-client's local mode, in memory: a scan, and 200 passages by their means."""
     import warnings
 
     from qdrant_client import QdrantClient, models
@@ -220,47 +190,23 @@ def local(measured: Measured, work: Path) -> None:
         mean = q.mean(0).tolist()
         return ask(q, models.Prefetch(query=mean, using="mean", limit=200))
 
-    measured.search("local mode exact", ask, REAL_TOKENS, few(measured.size, REAL_TOKENS, 500_000))
-    measured.search("local mode means", prefetched, REAL_TOKENS, 20, candidates=200)
+    measured.search("local mode, exact", ask, REAL_TOKENS, 5)
+    measured.search("local mode, 200 by means", prefetched, REAL_TOKENS, 5)
+    if measured.size <= 1_000:
+        for tokens in LONGER:
+            measured.search("local mode, exact", ask, tokens, 5)
 
 
 ENGINES: dict[str, Callable[[Measured, Path], None]] = {
     "kbvqa": kbvqa,
-    "mirror": mirror,
+    "memory": memory,
+    "memory_int8": memory_int8,
     "local": local,
     **{
-        f"kbvqa-{name}": lambda measured, work, storage=storage: kbvqa(measured, work, storage)
-        for name, storage in {
-            "float32": Storage("float32"),
-            "turbo4": Storage("turbo4"),
-            "scalar": Storage("float16", "scalar"),
-            "binary": Storage("float16", "binary"),
-        }.items()
+        name: lambda measured, work, storage=storage: stored(measured, work, storage)
+        for name, storage in STORAGES.items()
     },
 }
-
-
-def peak_anonymous() -> Callable[[], int]:
-    """Return a function that gives the most memory, but for mapped files, since now."""
-    peak = [_anonymous()]
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.05):
-            peak[0] = max(peak[0], _anonymous())
-
-    threading.Thread(target=watch, daemon=True).start()
-
-    def result() -> int:
-        stop.set()
-        return max(peak[0], _anonymous())
-
-    return result
-
-
-def _anonymous() -> int:
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
 
 
 def main() -> None:

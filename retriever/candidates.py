@@ -1,7 +1,7 @@
 """The candidate stage: which passages MaxSim is computed for. One file, so that it can be changed.
 
     1. the means    the passages whose mean row is nearest to the mean of the query rows: ten for
-                    each candidate, and no fewer than 2,000
+                    each candidate
     2. the digest   of those the candidates, by MaxSim with the query's rows merged to eight
     3. (the index)  of those the best by MaxSim
 
@@ -19,7 +19,6 @@ from retriever.clusters import cluster_sums
 from retriever.engines.interface import MEAN, TOKENS, Stage, Vector
 
 WIDENING = 10
-LEAST_MEANS = 2_000
 DIGEST_ROWS = 8
 
 
@@ -36,8 +35,7 @@ def candidate_stages(q_QD: Vector, candidates: int, *, quantized: bool = False) 
         candidates: how many passages are left.
         quantized: look at the quantized copy of the tokens instead of the tokens.
     """
-    limit = max(LEAST_MEANS, candidates * WIDENING)
-    means = Stage(MEAN, q_QD.mean(axis=0), limit)
+    means = Stage(MEAN, q_QD.mean(axis=0), candidates * WIDENING)
     return Stage(TOKENS, digest(q_QD), candidates, quantized=quantized, before=means)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retriever import candidates
 from retriever import embeddings as embeddings_module
 from retriever.errors import IndexNotReady
 from retriever.index import PassageIndex
@@ -70,10 +69,9 @@ def test_top_k_does_not_change_what_comes_first(tmp_path: Path) -> None:
         assert all(index.search(q_QD, k, candidates=20) == longest[:k] for k in (1, 3, 19))
 
 
-def test_candidates_bound_what_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_bound_what_is_scored(tmp_path: Path) -> None:
     # The mean of p000 points away from the query, though one of its rows is the query: eleven
     # other means are nearer, and one candidate looks at ten.
-    monkeypatch.setattr(candidates, "LEAST_MEANS", 1)
     hidden = unit([[1, 0], [-1, 3], [-1, 3]])
     build(tmp_path, [hidden] + [unit([[2, 1]])] * 11)
     query = unit([[1, 0]])
