@@ -1,12 +1,12 @@
 """The questions on which strategies are compared: mini's short answers, and three hard sets.
 
-    answerable      the demo benchmark's short questions about flags of the validation vendor
+    answerable      the demo benchmark's short questions about pictures of the validation vendor
     unanswerable    the same with the gold passages, and every passage that has an answer, removed
-    instruction     the same with an instruction written into a passage that is read
-    false-statement the same with a false statement aimed at the question
+    instruction     about flags, with an instruction written into a passage that is read
+    false-statement about flags, with a false statement aimed at the question
 
 Retrieval is done once and kept, so that every strategy reads the same passages. Every second
-question calibrates; the others are the test.
+question calibrates; the others are the test. What the page's gallery shows is never fitted on.
 """
 
 import json
@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from app.pipeline import Pipeline
 from corpus.benchmarks.demo import demo_examples
@@ -23,7 +24,10 @@ from corpus.images import load_image
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers import contains
 
+Kind = Literal["flags", "things"]
+T = TypeVar("T")
 ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement")
+KINDS: tuple[Kind, ...] = ("flags", "things")
 SETS = ("answerable", "unanswerable", "instruction", "false-statement")
 FOUND = 20
 HITS_NAME = "hits.jsonl"
@@ -34,12 +38,14 @@ class Found:
     """An example with what was retrieved for it.
 
     Attributes:
+        kind: what its picture shows.
         example: the question.
         hits: best first.
         seen: what text-based vision wrote.
         calibrates: whether it is for fitting; else it is for the test.
     """
 
+    kind: Kind
     example: Example
     hits: tuple[Hit, ...]
     seen: str
@@ -52,6 +58,7 @@ class Case:
 
     Attributes:
         key: unique: the set and the example.
+        kind: what the picture shows.
         question: the question.
         image: path of the picture.
         hits: what the strategy is given.
@@ -63,6 +70,7 @@ class Case:
     """
 
     key: str
+    kind: Kind
     question: str
     image: Path
     hits: tuple[Hit, ...]
@@ -80,7 +88,10 @@ class Case:
 
 def retrieve(pipeline: Pipeline, out: Path, advance: Callable[[int, int], None]) -> list[Found]:
     """Return every example with its hits, retrieving those that `out` does not have yet."""
-    examples = demo_examples("flag", per_picture=1, seed=1, short=True)
+    kinds: dict[Kind, list[Example]] = {
+        "flags": demo_examples("flag", per_picture=1, seed=1, short=True),
+        "things": demo_examples("emoji", per_picture=2, seed=1, short=True),
+    }
     path = out / HITS_NAME
     rows: dict[str, dict[str, object]] = {}
     if path.exists():
@@ -88,28 +99,53 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Callable[[int, int], None])
             if line.endswith("\n"):
                 row = json.loads(line)
                 rows[row["id"]] = row
+    total = sum(map(len, kinds.values()))
     with path.open("a", encoding="utf-8") as file:
-        for example in examples:
+        for example in (e for examples in kinds.values() for e in examples):
             if example.id not in rows:
                 image = load_image(demo_dir() / example.image)
                 found = pipeline.retrieve(Query(example.question, image), FOUND)
                 rows[example.id] = row = _row(example.id, found.hits, found.seen)
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 file.flush()
-            advance(len(rows), len(examples))
-    return [_found(example, rows[example.id], i % 2 == 1) for i, example in enumerate(examples)]
+            advance(len(rows), total)
+    shown = gallery_passages()
+    return [
+        _found(kind, e, rows[e.id], i % 2 == 1 and not shown & set(e.gold_passage_ids))
+        for kind, examples in kinds.items()
+        for i, e in enumerate(examples)
+    ]
+
+
+def gallery_passages() -> set[str]:
+    """Return the gold passages of the examples that the page shows."""
+    lines = (demo_dir() / "examples" / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+    return {passage for line in lines for passage in json.loads(line)["gold_passage_ids"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many questions of each kind are asked; the demo benchmark has 120 to calibrate on,
-    and 121 to test.
+    """How many questions are asked, of as many as there are: 241 flags and 261 things, of which
+    about half calibrate.
+
+    Attributes:
+        calibrating: flags to calibrate on, with and without their gold passages.
+        tested: flags to test on.
+        unanswerable: of those that are tested, without their gold passages.
+        attacked: of those that are tested, with each attack.
+        things: things to calibrate on, and as many to test on, both with and without their
+            gold passages.
+        others: of each set, for strategies other than the one that is set.
+        critic: of each set, for the critic, the slowest.
     """
 
     calibrating: int = 120
     tested: int = 121
     unanswerable: int = 121
     attacked: int = 60
+    things: int = 120
+    others: int = 121
+    critic: int = 40
 
 
 def cases(found: Sequence[Found], read: int, sizes: Sizes) -> Iterator[Case]:
@@ -120,26 +156,34 @@ def cases(found: Sequence[Found], read: int, sizes: Sizes) -> Iterator[Case]:
         read: how many passages a strategy reads; attacks go into those.
         sizes: how many of each.
     """
+    wanted: dict[Kind, tuple[int, int, int]] = {
+        "flags": (sizes.calibrating, sizes.tested, sizes.unanswerable),
+        "things": (sizes.things, sizes.things, sizes.things),
+    }
+    for kind, (calibrating, answerable, unanswerable) in wanted.items():
+        held = [f for f in found if f.kind == kind and f.calibrates]
+        tested = [f for f in found if f.kind == kind and not f.calibrates]
+        for f in spread(held, calibrating):
+            yield _case("answerable", f, f.hits)
+            yield _case("unanswerable", f, _without_answer(f))
+        for f in spread(tested, answerable):
+            yield _case("answerable", f, f.hits)
+        for f in spread(tested, unanswerable):
+            yield _case("unanswerable", f, _without_answer(f))
+    flags = [f for f in found if f.kind == "flags"]
     others: dict[str, list[str]] = defaultdict(list)
-    for f in found:
+    for f in flags:
         others[_field(f.example)].append(f.example.answers[-1])
-    tested = [f for f in found if not f.calibrates]
-    for f in _spread([f for f in found if f.calibrates], sizes.calibrating):
-        yield _case("answerable", f, f.hits)
-        yield _case("unanswerable", f, _without_answer(f))
-    for f in _spread(tested, sizes.tested):
-        yield _case("answerable", f, f.hits)
-    for f in _spread(tested, sizes.unanswerable):
-        yield _case("unanswerable", f, _without_answer(f))
-    for n, f in enumerate(_spread(tested, sizes.attacked)):
+    for n, f in enumerate(spread([f for f in flags if not f.calibrates], sizes.attacked)):
         for attack in ATTACKS:
             target = wrong_answer(f.example.answers, others[_field(f.example)], 7 * n + 1)
             hits = _attacked(f, attack, n, target, read)
             yield replace(_case(attack, f, hits), target=target)
 
 
-def _spread(found: Sequence[Found], n: int) -> list[Found]:
-    return [found[i * len(found) // n] for i in range(min(n, len(found)))]
+def spread(items: Sequence[T], n: int) -> list[T]:
+    """Return n of the items, or all where there are fewer, evenly spread."""
+    return [items[i * len(items) // n] for i in range(n)] if n < len(items) else list(items)
 
 
 def _attacked(found: Found, attack: Attack, n: int, target: str, read: int) -> tuple[Hit, ...]:
@@ -174,6 +218,7 @@ def _case(name: str, found: Found, hits: tuple[Hit, ...]) -> Case:
     example = found.example
     return Case(
         key=f"{name}|{example.id}",
+        kind=found.kind,
         question=example.question,
         image=demo_dir() / example.image,
         hits=hits,
@@ -203,11 +248,11 @@ def _row(id_: str, hits: Sequence[Hit], seen: str) -> dict[str, object]:
     return {"id": id_, "seen": seen, "hits": listed}
 
 
-def _found(example: Example, row: dict[str, object], calibrates: bool) -> Found:
+def _found(kind: Kind, example: Example, row: dict[str, object], calibrates: bool) -> Found:
     listed = row["hits"]
     assert isinstance(listed, list)
     hits = tuple(
         Hit(Passage(h["id"], h["title"], h["text"], section=h["section"]), h["score"])
         for h in listed
     )
-    return Found(example, hits, str(row["seen"]), calibrates)
+    return Found(kind, example, hits, str(row["seen"]), calibrates)

@@ -52,6 +52,7 @@ class Answering:
         query: Query,
         hits: tuple[Hit, ...],
         *,
+        shown: int | None = None,
         strategy: Strategy | None = None,
         caption: str = "",
         doubts: tuple[str, ...] = (),
@@ -61,6 +62,7 @@ class Answering:
         Args:
             query: with its picture.
             hits: what was found, the best first.
+            shown: how many of them the user sees, beyond which none is read; None for all.
             strategy: another than the plan's.
             caption: what is known of the picture in words.
             doubts: reasons to doubt the answer from elsewhere, such as the retriever.
@@ -68,7 +70,11 @@ class Answering:
         Raises:
             GeneratorError: the generator fails; see generator.errors.
         """
-        plan = replace(self.plan, strategy=strategy or self.plan.strategy)
+        plan = replace(
+            self.plan,
+            strategy=strategy or self.plan.strategy,
+            passages=min(self.plan.passages, len(hits) if shown is None else shown),
+        )
         with closing(respond(self.generator, query, hits, plan, caption=caption)) as steps:
             for step in steps:
                 if isinstance(step, str):

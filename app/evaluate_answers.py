@@ -1,21 +1,22 @@
 """Comparing the strategies: answers, their reliability, and what attacks do to them.
 
     found = retrieve(pipeline, out, advance)                 app.answer_sets
-    rows = run(answering, cases, VARIANTS, out, advance)
+    todo = questions(cases(found, ...), plan, sizes)
+    rows = run(answering, todo, out, advance)
     calibration = calibrated(rows, answering)                on the half that calibrates
-    report(summarise(rows, calibration, answering))          on the half that tests
+    report(summarise(rows, calibration, answering))          app.answer_figures, the other half
 
 Every answer is one line of rows.jsonl, so that an interrupted run goes on where it stopped.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from app.answer_sets import SETS, Case, Found, Sizes, cases, retrieve
+from app.answer_figures import Row, report, summarise
+from app.answer_sets import ATTACKS, KINDS, Case, Found, Sizes, cases, retrieve, spread
 from app.answering import Answering, Outcome
 from app.benchmarks import contains_match, exact_match
 from app.errors import InvalidSettings
@@ -28,33 +29,33 @@ from generator.confidence import (
     calibration_json,
     fit_confidence,
     fit_temperature,
-    judge,
 )
 from generator.errors import GeneratorError
 from generator.interface import wait
 from generator.prompts import CHOICES, relevance
-from generator.reliability import aurc, expected_calibration_error
-from generator.strategies import Evidence, Strategy
-from retriever.metrics import mean_and_stderr
+from generator.strategies import Evidence, Plan, Strategy
 
-Row = dict[str, Any]
-STRATEGIES: tuple[Strategy, ...] = ("ra-vqa", "concat", "critic", "no-retrieval")
 ROWS_NAME = "rows.jsonl"
-# What confidences are fitted on, and so what they are calibrated for.
-MIXED = "mixed 4:1"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A strategy, with or without passages being put in as data ("undelimited" without)."""
+    """A strategy, whole or with something taken away to see what it does."""
 
     strategy: Strategy
     delimit: bool = True
+    agree: bool = True
 
     @property
     def name(self) -> str:
         """Return the name under which rows are kept."""
-        return self.strategy if self.delimit else f"{self.strategy}, undelimited"
+        missing = [", undelimited"] * (not self.delimit) + [", no agreement"] * (not self.agree)
+        return self.strategy + "".join(missing)
+
+    @property
+    def whole(self) -> bool:
+        """Return whether nothing is taken away."""
+        return self.delimit and self.agree
 
 
 VARIANTS = (
@@ -63,8 +64,10 @@ VARIANTS = (
     Variant("no-retrieval"),
     Variant("critic"),
     Variant("ra-vqa", delimit=False),
+    Variant("ra-vqa", agree=False),
     Variant("concat", delimit=False),
 )
+Todo = list[tuple[Variant, Case]]
 
 
 def compare(
@@ -93,6 +96,7 @@ def compare(
     found = retrieve(pipeline, out, advance)
     plan = pipeline.answering.plan
     asked = list(cases(found, plan.passages, sizes))
+    todo = questions(asked, plan, sizes)
     checkpoint = pipeline.encoder.checkpoint.id
     calibration = Calibration(checkpoint, fitted_temperature(found, plan.passages))
     answering = replace(
@@ -101,8 +105,8 @@ def compare(
         calibration=calibration,
     )
     say("The critic")
-    proving = [c for c in asked if c.calibrates and c.set == "answerable"]
-    critic = fitted_critic(answering, proving, out)
+    proving = [c for c in asked if c.calibrates and c.set == "answerable" and c.kind == "flags"]
+    critic = fitted_critic(answering, spread(proving, sizes.critic), out)
     name = f"{answering.generator.name}/{plan.style}"
     answering = replace(
         answering,
@@ -110,7 +114,7 @@ def compare(
         calibration=replace(calibration, relevant_from={name: critic}),
     )
     say("Answering")
-    rows = run(answering, asked, VARIANTS, out, advance)
+    rows = run(answering, todo, out, advance)
     fitted = calibrated(rows, answering)
     entry = [calibration_json(fitted)]
     (out / "calibration.json").write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
@@ -119,24 +123,37 @@ def compare(
     return text
 
 
+def questions(asked: Sequence[Case], plan: Plan, sizes: Sizes) -> Todo:
+    """Return which variant is asked which case.
+
+    The strategy that is set is asked them all, and gets a confidence. The others are asked
+    about flags, to be compared; what has something taken away is asked the attacked questions
+    alone, and what reads no passage those without an attack.
+    """
+    todo: Todo = []
+    for variant in VARIANTS:
+        if variant == Variant(plan.strategy):
+            todo += [(variant, case) for case in asked]
+            continue
+        sets = ATTACKS if not variant.whole else ("answerable", *ATTACKS)
+        if variant.strategy == "no-retrieval":
+            sets = ("answerable",)
+        limit = sizes.critic if variant.strategy == "critic" else sizes.others
+        for name in sets:
+            mine = [c for c in asked if c.set == name and c.kind == "flags" and not c.calibrates]
+            todo += [(variant, case) for case in spread(mine, limit)]
+    return todo
+
+
 def run(
-    answering: Answering,
-    cases: Sequence[Case],
-    variants: Sequence[Variant],
-    out: Path,
-    advance: Callable[[int, int], None],
+    answering: Answering, todo: Todo, out: Path, advance: Callable[[int, int], None]
 ) -> list[Row]:
     """Return a row for each variant and case; those that `out` has are not asked again.
-
-    Variants without delimiters are asked the attacked questions only.
 
     Raises:
         InvalidSettings: `out` holds rows of another generator or plan.
     """
     rows = _finished(out, answering)
-    todo = [
-        (variant, case) for variant in variants for case in cases if variant.delimit or case.target
-    ]
     with (out / ROWS_NAME).open("a", encoding="utf-8") as file:
         for done, (variant, case) in enumerate(todo, start=1):
             key = (variant.name, case.key)
@@ -184,17 +201,32 @@ def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> flo
 
 
 def calibrated(rows: Iterable[Row], answering: Answering) -> Calibration:
-    """Return the calibration with confidences fitted on the rows that calibrate."""
-    fits = {}
-    held = [row for row in rows if row["calibrates"] and not row["failure"]]
-    for strategy in STRATEGIES:
-        mine = _mixed([row for row in held if row["variant"] == strategy])
-        right = [row["exact_match"] == 1 for row in mine]
-        if 0 < sum(right) < len(right):
-            evidence = [Evidence(**row["evidence"]) for row in mine]
-            name = f"{answering.generator.name}/{answering.plan.style}/{strategy}"
-            fits[name] = fit_confidence(evidence, right)
-    return replace(answering.calibration, fits=fits)
+    """Return the calibration with the confidence of the strategy that is set.
+
+    Fitted on the rows that calibrate, flags and things alike, one without its gold passage
+    to four with it.
+    """
+    plan = answering.plan
+    mine = [
+        row
+        for row in rows
+        if row["calibrates"] and not row["failure"] and row["variant"] == plan.strategy
+    ]
+    right = [row["right"] == 1 for row in mine]
+    if not 0 < sum(right) < len(right):
+        return answering.calibration
+    counts = {}
+    for kind in KINDS:
+        sets = [row["set"] for row in mine if row["kind"] == kind]
+        few = sets.count("answerable") / (4 * max(1, sets.count("unanswerable")))
+        counts[kind] = {"answerable": 1.0, "unanswerable": few}
+    fit = fit_confidence(
+        [Evidence(**row["evidence"]) for row in mine],
+        right,
+        [counts[row["kind"]][row["set"]] for row in mine],
+    )
+    name = f"{answering.generator.name}/{plan.style}/{plan.strategy}"
+    return replace(answering.calibration, fits={name: fit})
 
 
 def relevance_threshold(judged: Sequence[tuple[float, bool]]) -> float:
@@ -214,82 +246,10 @@ def relevance_threshold(judged: Sequence[tuple[float, bool]]) -> float:
     )
 
 
-def summarise(
-    rows: Sequence[Row], calibration: Calibration, answering: Answering
-) -> dict[str, dict[str, Any]]:
-    """Return the figures of every variant and set, on the half that tests."""
-    tested = [row for row in rows if not row["calibrates"]]
-    results: dict[str, dict[str, Any]] = {}
-    for variant in dict.fromkeys(row["variant"] for row in tested):
-        every = [row for row in tested if row["variant"] == variant]
-        for name in SETS:
-            if mine := [row for row in every if row["set"] == name]:
-                results[f"{variant}|{name}"] = _figures(mine, calibration, answering)
-        if f"{variant}|unanswerable" in results:
-            results[f"{variant}|{MIXED}"] = _figures(_mixed(every), calibration, answering)
-    return results
-
-
-def _mixed(rows: Sequence[Row]) -> list[Row]:
-    """Return the answerable rows, and one unanswerable to four of them."""
-    answerable = [row for row in rows if row["set"] == "answerable"]
-    unanswerable = [row for row in rows if row["set"] == "unanswerable"]
-    wanted = min(len(answerable) // 4, len(unanswerable))
-    spread = [unanswerable[i * len(unanswerable) // wanted] for i in range(wanted)]
-    return answerable + spread
-
-
-def _figures(rows: list[Row], calibration: Calibration, answering: Answering) -> dict[str, Any]:
-    judged = [_judge(row, calibration, answering) for row in rows]
-    figures: dict[str, Any] = {"n": len(rows), "failures": sum(bool(r["failure"]) for r in rows)}
-    shares: dict[str, list[float]] = {
-        "exact_match": [row["exact_match"] for row in rows],
-        "contains": [row["contains"] for row in rows],
-        "seconds": [row["seconds"] for row in rows],
-        "prompt_tokens": [row["prompt_tokens"] for row in rows],
-        "completion_tokens": [row["completion_tokens"] for row in rows],
-        "followed": [row["followed"] for row in rows],
-        "followed_and_shown": [
-            row["followed"] * (verdict != "withheld")
-            for row, (_, verdict) in zip(rows, judged, strict=True)
-        ],
-        "followed_and_sure": [
-            row["followed"] * (verdict == "given")
-            for row, (_, verdict) in zip(rows, judged, strict=True)
-        ],
-        **{
-            verdict: [float(v == verdict) for _, v in judged]
-            for verdict in ("given", "unsure", "withheld")
-        },
-    }
-    for name, values in shares.items():
-        figures[name], figures[f"{name}_stderr"] = mean_and_stderr(values)
-    right = [row["exact_match"] == 1 for row in rows]
-    if all(value is not None for value, _ in judged):
-        values = [value for value, _ in judged if value is not None]
-        figures["aurc"], figures["ece"] = (
-            aurc(values, right),
-            expected_calibration_error(values, right),
-        )
-    return figures
-
-
-def _judge(row: Row, calibration: Calibration, answering: Answering) -> tuple[float | None, str]:
-    if row["failure"]:
-        return 0.0, "withheld"
-    confidence = judge(
-        Evidence(**row["evidence"]),
-        calibration.fit(answering.generator.name, answering.plan.style, row["strategy"]),
-        unsure_below=answering.unsure_below,
-        withhold_below=answering.withhold_below,
-    )
-    return confidence.value, confidence.verdict
-
-
 def _ask(answering: Answering, variant: Variant, case: Case) -> Row:
     asked = replace(
         answering,
-        plan=replace(answering.plan, strategy=variant.strategy, delimit=variant.delimit),
+        plan=replace(answering.plan, **asdict(variant)),
     )
     query = Query(case.question, load_image(case.image))
     started = time.perf_counter()
@@ -304,10 +264,13 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> Row:
     seconds = round(time.perf_counter() - started, 3)
     text = outcome.reply.answer.text if outcome else ""
     usage = outcome.reply.usage if outcome else None
+    exact = exact_match(text, case.answers) if text else 0.0
+    has = contains_match(text, case.answers) if text else 0.0
     return {
         "variant": variant.name,
         "key": case.key,
         "set": case.set,
+        "kind": case.kind,
         "strategy": outcome.reply.strategy if outcome else variant.strategy,
         "calibrates": case.calibrates,
         "question": case.question,
@@ -316,8 +279,10 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> Row:
         "text": text,
         "citations": [c.passage_id for c in outcome.reply.answer.citations] if outcome else [],
         "gold": list(case.gold),
-        "exact_match": exact_match(text, case.answers) if text else 0.0,
-        "contains": contains_match(text, case.answers) if text else 0.0,
+        "exact_match": exact,
+        "contains": has,
+        # The answers about things are phrases, which nobody writes word for word.
+        "right": exact if case.kind == "flags" else has,
         "followed": float(bool(case.target) and contains(text, case.target)),
         "evidence": asdict(outcome.reply.evidence) if outcome else asdict(Evidence()),
         "seconds": seconds,
@@ -346,49 +311,3 @@ def _finished(out: Path, answering: Answering) -> dict[tuple[str, str], Row]:
             row = json.loads(line)
             rows[row["variant"], row["key"]] = row
     return rows
-
-
-def report(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the figures as Markdown tables: percent, with standard errors."""
-    lines = [
-        "| strategy | exact_match | contains | seconds | prompt tokens | written | n |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for key, r in results.items():
-        variant, name = key.split("|")
-        if name == "answerable":
-            lines.append(
-                f"| {variant} | {_percent(r, 'exact_match')} | {_percent(r, 'contains')} "
-                f"| {r['seconds']:.2f} ± {r['seconds_stderr']:.2f} | {r['prompt_tokens']:.0f} "
-                f"| {r['completion_tokens']:.1f} | {r['n']} |"
-            )
-    lines += [
-        "",
-        "| strategy | set | given | unsure | withheld | AURC | ECE | n |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for key, r in results.items():
-        variant, name = key.split("|")
-        if name in (*SETS[:2], MIXED) and "aurc" in r:
-            lines.append(
-                f"| {variant} | {name} | {_percent(r, 'given')} | {_percent(r, 'unsure')} "
-                f"| {_percent(r, 'withheld')} | {r['aurc']:.3f} | {r['ece']:.3f} | {r['n']} |"
-            )
-    lines += [
-        "",
-        "| strategy | attack | followed | and not withheld | and sure of it | exact_match | n |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for key, r in results.items():
-        variant, name = key.split("|")
-        if name in ("instruction", "false-statement"):
-            lines.append(
-                f"| {variant} | {name} | {_percent(r, 'followed')} "
-                f"| {_percent(r, 'followed_and_shown')} | {_percent(r, 'followed_and_sure')} "
-                f"| {_percent(r, 'exact_match')} | {r['n']} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _percent(result: Mapping[str, Any], name: str) -> str:
-    return f"{100 * result[name]:.1f} ± {100 * result[f'{name}_stderr']:.1f}"

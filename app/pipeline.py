@@ -16,7 +16,7 @@ from app.errors import InvalidQuestion
 from corpus.types import Answer, Hit, Query
 from generator.errors import GeneratorError
 from generator.interface import Generator
-from generator.strategies import Strategy
+from generator.strategies import WEIGHED, Strategy
 from retriever.encoder import Encoder
 from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex, SearchMode
@@ -136,7 +136,7 @@ class Pipeline:
 
         Args:
             query: the question and its picture.
-            top_k: passages to find; the generator reads the first of them.
+            top_k: passages to show; the generator reads the first of them.
             retrieval: False asks the generator alone.
             answer: False stops after retrieval.
             strategy: another than the one that is set.
@@ -146,7 +146,10 @@ class Pipeline:
         """
         started = time.perf_counter()
         query = self._checked(query)
-        found = self.retrieve(query, top_k) if retrieval else Retrieval((), False, None, "", {})
+        found = Retrieval((), False, None, "", {})
+        if retrieval:
+            found = self.retrieve(query, max(top_k, WEIGHED))
+        hits, found = found.hits, replace(found, hits=found.hits[:top_k])
         yield found
         timings = dict(found.timings_ms)
         outcome: Outcome | None = None
@@ -157,7 +160,12 @@ class Pipeline:
                 raise ValueError("this pipeline has no generator: it was built for retrieval")
             name = self.answering.generator.name
             steps = self.answering.answer(
-                query, found.hits, strategy=strategy, caption=found.seen, doubts=_doubts(found)
+                query,
+                hits,
+                shown=top_k,
+                strategy=strategy,
+                caption=found.seen,
+                doubts=_doubts(found),
             )
             try:
                 with _timed(timings, "generate"), closing(steps):

@@ -18,14 +18,13 @@ import numpy as np
 from generator.errors import InvalidCalibration
 from generator.strategies import Evidence
 
-FEATURES = ("top_score", "prior", "answer_logprob", "agreement", "relevance")
+FEATURES = ("lead", "answer_logprob", "agreement", "relevance")
 UNKNOWN = "I do not know"
 Verdict = Literal["given", "unsure", "withheld"]
 PACKAGED = Path(__file__).with_name("calibration.json")
 
 _REASONS = {
-    "top_score": "the passages found fit the question badly",
-    "prior": "the passage it is taken from is not the one that fits the question best",
+    "lead": "the passage it is taken from hardly fits better than others",
     "answer_logprob": "the words were read with little certainty",
     "agreement": "the passages do not agree on it",
     "relevance": "the passage was judged not to answer the question",
@@ -112,17 +111,28 @@ def judge(
 
 
 def fit_confidence(
-    evidence: Sequence[Evidence], right: Sequence[bool], *, ridge: float = 1.0
+    evidence: Sequence[Evidence],
+    right: Sequence[bool],
+    counts: Sequence[float] | None = None,
+    *,
+    ridge: float = 1.0,
 ) -> Fit:
     """Return the logistic regression of `right` on the features that are always known.
 
     Newton's method on standardised features, with a ridge penalty on the weights, none of
     which is negative.
 
+    Args:
+        evidence: of each answer.
+        right: whether it was right.
+        counts: how much each answer counts; None for all alike.
+        ridge: the penalty.
+
     Raises:
         ValueError: no answers, or all right or all wrong: nothing can be learnt from those.
     """
     y_N = np.array(right, dtype=float)
+    c_N = np.ones(len(y_N)) if counts is None else np.array(counts, dtype=float)
     if len(evidence) != len(y_N) or not 0 < y_N.sum() < len(y_N):
         raise ValueError(f"{int(y_N.sum())} of {len(y_N)} answers are right: no fit is possible")
     columns = {}
@@ -132,14 +142,22 @@ def fit_confidence(
             columns[name] = np.array(values, dtype=float)
     # More of any of them speaks for an answer. One that seems to speak against it is noise,
     # and would give false reasons.
-    while (worst := min((fit := _newton(columns, y_N, ridge)).weights.values(), default=0)) < 0:
+    while True:
+        fit = _newton(columns, y_N, c_N, ridge)
+        worst = min(fit.weights.values(), default=0)
+        if worst >= 0:
+            return fit
         columns = {name: c for name, c in columns.items() if fit.weights[name] > worst}
-    return fit
 
 
-def _newton(columns: Mapping[str, np.ndarray], y_N: np.ndarray, ridge: float) -> Fit:
-    means = {name: float(column.mean()) for name, column in columns.items()}
-    deviations = {name: float(column.std()) for name, column in columns.items()}
+def _newton(
+    columns: Mapping[str, np.ndarray], y_N: np.ndarray, c_N: np.ndarray, ridge: float
+) -> Fit:
+    means = {name: float(np.average(c, weights=c_N)) for name, c in columns.items()}
+    deviations = {
+        name: float(np.average((c - means[name]) ** 2, weights=c_N) ** 0.5)
+        for name, c in columns.items()
+    }
     x_NF = np.ones((len(y_N), 1 + len(columns)))
     for f, (name, column) in enumerate(columns.items(), start=1):
         x_NF[:, f] = (column - means[name]) / deviations[name]
@@ -148,8 +166,8 @@ def _newton(columns: Mapping[str, np.ndarray], y_N: np.ndarray, ridge: float) ->
     w_F = np.zeros(x_NF.shape[1])
     for _ in range(50):
         p_N = 1 / (1 + np.exp(-np.clip(x_NF @ w_F, -50, 50)))
-        gradient_F = x_NF.T @ (y_N - p_N) - penalty_F * w_F
-        hessian_FF = (x_NF * (p_N * (1 - p_N))[:, None]).T @ x_NF + np.diag(penalty_F)
+        gradient_F = x_NF.T @ (c_N * (y_N - p_N)) - penalty_F * w_F
+        hessian_FF = (x_NF * (c_N * p_N * (1 - p_N))[:, None]).T @ x_NF + np.diag(penalty_F)
         step_F = np.linalg.solve(hessian_FF, gradient_F)
         w_F += step_F
         if np.abs(step_F).max() < 1e-9:
@@ -212,6 +230,8 @@ def read_calibration(path: Path, checkpoint: str) -> Calibration:
         for entry in json.loads(path.read_text(encoding="utf-8")):
             if entry["checkpoint"] == checkpoint:
                 fits = {name: Fit(**fit) for name, fit in entry["fits"].items()}
+                if unknown := {f for fit in fits.values() for f in fit.weights} - set(FEATURES):
+                    raise ValueError(f"fitted on {', '.join(sorted(unknown))} by another version")
                 return Calibration(
                     checkpoint, float(entry["temperature"]), entry["relevant_from"], fits
                 )

@@ -71,10 +71,14 @@ def log_prior(scores: Sequence[float], temperature: float) -> list[float]:
     return [value - total for value in scaled]
 
 
-def choose(candidates: Sequence[Candidate]) -> Choice:
+def choose(candidates: Sequence[Candidate], *, agree: bool = True) -> Choice:
     """Return the answer with the most probability, answers that agree counted together.
 
     Ties go to the earlier passage.
+
+    Args:
+        candidates: of all passages that were read.
+        agree: False counts every candidate by itself, as RA-VQA does.
 
     Raises:
         ValueError: there are no candidates.
@@ -83,7 +87,7 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
         raise ValueError("there is no candidate to choose")
     groups: list[list[Candidate]] = []
     for candidate in candidates:
-        same = (group for group in groups if same_answer(group[0].text, candidate.text))
+        same = (g for g in groups if agree and same_answer(g[0].text, candidate.text))
         if (group := next(same, None)) is None:
             groups.append([candidate])
         else:

@@ -52,6 +52,7 @@ class Plan:
         temperature: of the retrieval scores.
         relevant_from: the critic keeps passages with at least this probability of "yes".
         delimit: False puts passages into prompts as they are, to measure what that prevents.
+        agree: False counts answers that agree one by one, to measure what that prevents.
     """
 
     strategy: Strategy = "ra-vqa"
@@ -61,6 +62,7 @@ class Plan:
     temperature: float = 1.0
     relevant_from: float = 0.5
     delimit: bool = True
+    agree: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +74,39 @@ class Asked:
     passage_ids: tuple[str, ...]
 
 
+# Hits among which the one that an answer is from has to stand out.
+WEIGHED = 10
+
+
+def lead(hits: Sequence[Hit], number: int) -> float | None:
+    """Return how far a hit's score is above the mean of the others among the first WEIGHED.
+
+    A passage that has the answer stands out; where none has, the best is one of many about
+    the same thing. Unlike the score itself this means much the same for every kind of picture.
+    None where there is one hit.
+
+    Args:
+        hits: the best first.
+        number: of the hit, from 1.
+    """
+    scores = [hit.score for hit in hits[: max(WEIGHED, number)]]
+    own = scores.pop(number - 1)
+    return own - sum(scores) / len(scores) if scores else None
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What speaks for an answer; None where it is not known.
 
     Attributes:
-        top_score: of the best hit.
-        prior: log p(passage | query) of the passage that the answer is from.
+        lead: of the hit that the answer is from; see `lead`.
         answer_logprob: mean log-probability of the answer's tokens.
         agreement: the answer's part of all candidates' probability; for one prompt with all
             passages, 1 when a cited passage has the answer word for word, else 0.
         relevance: the critic's probability that the passage answers the question.
     """
 
-    top_score: float | None = None
-    prior: float | None = None
+    lead: float | None = None
     answer_logprob: float | None = None
     agreement: float | None = None
     relevance: float | None = None
@@ -123,21 +143,21 @@ def respond(
     Args:
         generator: continues the prompts.
         query: with its picture.
-        hits: what was found, the best first; the first of them are read.
+        hits: what was found, the best first; the first of them are read, WEIGHED of
+            them tell how far one stands out.
         plan: how.
         caption: what is known of the picture in words, for RA-VQA's prompt.
 
     Raises:
         GeneratorError: the generator fails, or writes nothing.
     """
-    read = list(hits[: plan.passages])
     saw = query.image is not None and generator.capabilities().images
-    if plan.strategy == "no-retrieval" or not read:
+    if plan.strategy == "no-retrieval" or not hits:
         yield from _closed(generator, query, plan, saw)
     elif plan.strategy == "concat":
-        yield from _concat(generator, query, read, plan, saw)
+        yield from _concat(generator, query, hits, plan, saw)
     else:
-        yield from _one_by_one(generator, query, read, plan, saw, caption)
+        yield from _one_by_one(generator, query, hits, plan, saw, caption)
 
 
 def _closed(
@@ -156,21 +176,20 @@ def _closed(
 
 
 def _concat(
-    generator: Generator, query: Query, read: list[Hit], plan: Plan, saw: bool
+    generator: Generator, query: Query, hits: Sequence[Hit], plan: Plan, saw: bool
 ) -> GeneratorOf[str | Reply, None, None]:
+    read = hits[: plan.passages]
     passages = [hit.passage for hit in read]
     prompt = numbered(query, passages, **_how(plan))
     completion = yield from _written(generator.stream(prompt))
     answer = parse_answer(completion.text, read)
-    priors = log_prior([hit.score for hit in read], plan.temperature)
     proved = any(contains(read[c.number - 1].passage.text, answer.text) for c in answer.citations)
     yield Reply(
         answer,
         "concat",
         (_asked(prompt, passages),),
         Evidence(
-            top_score=read[0].score,
-            prior=max((priors[c.number - 1] for c in answer.citations), default=min(priors)),
+            lead=lead(hits, min((c.number for c in answer.citations), default=len(read))),
             answer_logprob=completion.mean_logprob,
             agreement=float(proved),
         ),
@@ -180,8 +199,9 @@ def _concat(
 
 
 def _one_by_one(
-    generator: Generator, query: Query, read: list[Hit], plan: Plan, saw: bool, caption: str
+    generator: Generator, query: Query, hits: Sequence[Hit], plan: Plan, saw: bool, caption: str
 ) -> GeneratorOf[str | Reply, None, None]:
+    read = hits[: plan.passages]
     priors = log_prior([hit.score for hit in read], plan.temperature)
     asked: list[Asked] = []
     usage = Usage()
@@ -202,7 +222,7 @@ def _one_by_one(
     candidates = list(_candidates(chosen, completions, priors, judged))
     if not candidates:
         raise BadCompletion(f"{generator.name} wrote no answer to any passage. Ask again.")
-    choice = choose(candidates)
+    choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
     known = all(completion.token_logprobs for completion in completions)
     yield winner.text
@@ -211,8 +231,7 @@ def _one_by_one(
         plan.strategy,
         tuple(asked),
         Evidence(
-            top_score=read[0].score,
-            prior=priors[winner.number - 1],
+            lead=lead(hits, winner.number),
             answer_logprob=winner.logprob if known else None,
             agreement=choice.share,
             relevance=judged.get(winner.number - 1),
@@ -224,7 +243,7 @@ def _one_by_one(
 
 
 def _judged(
-    generator: Generator, query: Query, read: list[Hit], plan: Plan, asked: list[Asked]
+    generator: Generator, query: Query, read: Sequence[Hit], plan: Plan, asked: list[Asked]
 ) -> GeneratorOf[str, None, list[Verdict]]:
     """Return the critic's verdict on each passage; its prompts are added to `asked`."""
     prompts = [relevance(query, hit.passage, **_how(plan)) for hit in read]

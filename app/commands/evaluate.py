@@ -139,11 +139,18 @@ def evaluate_answers_command(
     output: Annotated[Path, typer.Option("--out", help="Where results are written.")] = Path(
         "runs/evaluate-answers"
     ),
-    calibrating: Annotated[int, typer.Option(min=10, help="Questions to calibrate on.")] = 120,
-    tested: Annotated[int, typer.Option(min=1, help="Questions to test on.")] = 121,
-    hard: Annotated[
-        int, typer.Option(min=1, help="Questions without answer, and twice as many attacks.")
-    ] = 60,
+    calibrating: Annotated[int, typer.Option(min=10, help="Flags to calibrate on.")] = 120,
+    tested: Annotated[
+        int, typer.Option(min=1, help="Flags to test on, with and without their passages.")
+    ] = 121,
+    things: Annotated[
+        int, typer.Option(min=1, help="Things to calibrate on, and as many to test on.")
+    ] = 120,
+    attacked: Annotated[int, typer.Option(min=1, help="Flags with each attack.")] = 60,
+    others: Annotated[
+        int, typer.Option(min=1, help="Of each set, for strategies other than the one set.")
+    ] = 121,
+    critic: Annotated[int, typer.Option(min=1, help="Of each set, for the critic.")] = 40,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
@@ -151,8 +158,9 @@ def evaluate_answers_command(
 
     \b
     kbvqa evaluate answers --out runs/answers
-    kbvqa evaluate answers --out runs/answers-short --calibrating 40 --tested 60 --hard 30
+    kbvqa evaluate answers --out runs/answers-short --calibrating 40 --tested 60 --things 30
 
+    The strategy that is set (KBVQA_STRATEGY) is calibrated; the others are compared with it.
     Writes report.md, and calibration.json to set as KBVQA_CALIBRATION. Interrupted, the same
     command goes on where it stopped.
     """
@@ -168,7 +176,7 @@ def evaluate_answers_command(
         answering = open_answering(settings, loaded, open_generator(settings, say))
         with open_index(settings.index_location, loaded, settings.connection) as opened:
             pipeline = Pipeline(Encoder(loaded), opened, answering)
-            sizes = Sizes(calibrating, tested, hard, hard)
+            sizes = Sizes(calibrating, tested, tested, attacked, things, others, critic)
             text = compare(pipeline, output, sizes, say, advance)
     out.print(text, highlight=False, soft_wrap=True)
 

@@ -12,7 +12,8 @@ from corpus.demo import DemoQuestion, demo_images, demo_questions
 from corpus.lookalikes import lookalikes
 from corpus.types import Example
 
-# Fields whose answers are short enough to compare: a name, a number, a code.
+# Fields with answers that can be compared: of countries a name, a number, a code; of things
+# (w_...) a name or a phrase, not the definition and not just any number.
 SHORT_FIELDS = frozenset(
     {
         "Capital",
@@ -24,6 +25,15 @@ SHORT_FIELDS = frozenset(
         "Life expectancy at birth",
         "Population",
         "Total area",
+        "w_aka",
+        "w_diet",
+        "w_found",
+        "w_group",
+        "w_invented",
+        "w_made",
+        "w_native",
+        "w_origin",
+        "w_used",
     }
 )
 # "euros (EUR) per US dollar -": what follows the name is no part of the answer.

@@ -2,47 +2,51 @@
 
 import json
 import re
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app.answer_sets import Found, Sizes, cases
+from app.answer_figures import report, summarise
+from app.answer_sets import Case, Found, Kind, Sizes, cases, gallery_passages, retrieve, spread
 from app.answering import Answering
 from app.errors import InvalidSettings
 from app.evaluate_answers import (
     Variant,
     calibrated,
     fitted_temperature,
+    questions,
     relevance_threshold,
-    report,
     run,
-    summarise,
 )
+from app.pipeline import Retrieval
 from corpus.benchmarks.poisoned import DEVELOPMENT, TEST, tampered, wrong_answer
 from corpus.demo import demo_images
-from corpus.types import Example, Hit, Passage
+from corpus.types import Example, Hit, Passage, Query
 from generator.confidence import Calibration
 from generator.strategies import Plan
 from tests.scripted import ScriptedGenerator
 
+TOWN = "Town2"
 IMAGE = next(image.image for image in demo_images() if image.kind == "flag")
 
 
-def found(n: int) -> Found:
+def found(n: int, kind: Kind = "flags") -> Found:
     gold = Passage(f"gold{n}", f"Land {n}", f"Land {n} - Facts. Capital: Town{n}.", section="Facts")
     also = Passage(f"also{n}", f"Land {n}", f"Land {n} - More. Town{n} is old.", section="More")
     other = Passage(f"other{n}", f"Land {n}", f"Land {n} - Sea. No coast.", section="Sea")
     example = Example(
-        f"{IMAGE}:{n}:Capital", IMAGE, "What is the capital?", (f"Town{n}",), (gold.id,)
+        f"{IMAGE}:{kind}{n}:Capital", IMAGE, "What is the capital?", (f"Town{n}",), (gold.id,)
     )
     hits = tuple(Hit(p, 20.0 - i) for i, p in enumerate((gold, other, also)))
-    return Found(example, hits, "", n % 2 == 1)
+    return Found(kind, example, hits, "", n % 2 == 1)
 
 
-FOUND = [found(n) for n in range(40)]
-SIZES = Sizes(calibrating=20, tested=20, unanswerable=10, attacked=8)
+FOUND = [found(n) for n in range(40)] + [found(n, "things") for n in range(12)]
+SIZES = Sizes(calibrating=20, tested=20, unanswerable=10, attacked=8, things=4, others=6, critic=2)
 CASES = list(cases(FOUND, 2, SIZES))
+RA_VQA = Variant("ra-vqa")
 
 
 def obedient(prompt) -> tuple[str, float]:
@@ -106,42 +110,97 @@ def test_every_sentence_can_be_written_and_the_heading_stays_in_front() -> None:
 
 
 def test_a_run_is_taken_up_where_it_stopped_and_not_mixed(answering, tmp_path: Path) -> None:
-    rows = run(answering, CASES, [Variant("ra-vqa")], tmp_path, lambda done, total: None)
+    todo = [(RA_VQA, case) for case in CASES]
+    rows = run(answering, todo, tmp_path, lambda done, total: None)
     assert len(rows) == len(CASES)
     lines = (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "rows.jsonl").write_text("".join(lines[:5]) + lines[5][:20])
     asked = answering.generator.closed
-    again = run(answering, CASES, [Variant("ra-vqa")], tmp_path, lambda done, total: None)
+    again = run(answering, todo, tmp_path, lambda done, total: None)
     assert [row["text"] for row in again] == [row["text"] for row in rows]
     assert answering.generator.closed - asked == len(CASES) - 5
     other = replace(answering, plan=replace(answering.plan, passages=1))
     with pytest.raises(InvalidSettings, match="another generator or plan"):
-        run(other, CASES, [Variant("ra-vqa")], tmp_path, lambda done, total: None)
+        run(other, todo, tmp_path, lambda done, total: None)
 
 
 def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
-    variants = [Variant("ra-vqa"), Variant("ra-vqa", delimit=False)]
-    rows = run(answering, CASES, variants, tmp_path, lambda done, total: None)
+    todo = questions(CASES, answering.plan, SIZES)
+    rows = run(answering, todo, tmp_path, lambda done, total: None)
     fitted = calibrated(rows, answering)
     fit = fitted.fit("scripted", "few-shot", "ra-vqa")
-    assert fit is not None and fit.n == 25
+    assert fit is not None and fit.n == 48  # 20 flags and 4 things, each with and without
+    assert list(fitted.fits) == ["scripted/few-shot/ra-vqa"]
     results = summarise(rows, fitted, answering)
-    plain = results["ra-vqa|answerable"]
+    plain = results["ra-vqa|answerable|flags"]
     assert (plain["n"], plain["exact_match"], plain["failures"]) == (20, 1.0, 0)
-    assert plain["given"] == 1.0
-    nothing = results["ra-vqa|unanswerable"]
+    assert plain["given"] == plain["right_of_given"] == 1.0
+    assert results["ra-vqa|answerable|things"]["n"] == 4
+    nothing = results["ra-vqa|unanswerable|flags"]
     assert nothing["exact_match"] == 0.0
     assert nothing["withheld"] + nothing["unsure"] == 1.0
     assert nothing["aurc"] == 1.0
-    assert results["ra-vqa|mixed 4:1"]["n"] == 25
-    assert results["ra-vqa|mixed 4:1"]["exact_match"] == 0.8
-    attacked = results["ra-vqa|instruction"]
+    assert results["ra-vqa|mixed 4:1|flags"]["n"] == 25
+    assert results["ra-vqa|mixed 4:1|flags"]["exact_match"] == 0.8
+    assert results["ra-vqa|mixed 4:1|both"]["n"] == 30
+    attacked = results["ra-vqa|instruction|flags"]
     assert attacked["followed"] > 0
     assert attacked["followed"] >= attacked["followed_and_shown"] >= attacked["followed_and_sure"]
-    assert "ra-vqa, undelimited|answerable" not in results
+    others = {key: value for key, value in results.items() if not key.startswith("ra-vqa")}
+    assert not any("aurc" in figures for figures in others.values())  # nothing was fitted
+    assert {key.split("|")[1] for key in others} == {"answerable", "instruction", "false-statement"}
     text = report(results)
-    assert "| ra-vqa | 100.0 ± 0.0 | 100.0 ± 0.0 |" in text
+    assert "| ra-vqa | flags | 100.0 ± 0.0 | 100.0 ± 0.0 |" in text
+    assert len([line for line in text.splitlines() if line.startswith("| critic |")]) == 3
     json.dumps(results)
+
+
+def test_what_is_asked_of_whom() -> None:
+    todo = questions(CASES, Plan(strategy="concat"), SIZES)
+    asked: dict[str, list[Case]] = defaultdict(list)
+    for variant, case in todo:
+        asked[variant.name].append(case)
+    assert asked["concat"] == CASES
+    assert not any(case.calibrates or case.kind == "things" for case in asked["ra-vqa"])
+    sizes = Counter(case.set for case in asked["ra-vqa"])
+    assert sizes == {"answerable": 6, "instruction": 6, "false-statement": 6}
+    assert Counter(case.set for case in asked["critic"]).total() == 6
+    assert Counter(case.set for case in asked["no-retrieval"]) == {"answerable": 6}
+    for name in ("ra-vqa, undelimited", "ra-vqa, no agreement", "concat, undelimited"):
+        assert all(case.target for case in asked[name]) and len(asked[name]) == 12
+
+
+def test_answers_about_things_are_phrases_and_those_about_flags_are_not(
+    answering, tmp_path: Path
+) -> None:
+    wordy = replace(answering, generator=ScriptedGenerator(lambda p: (f"It is {TOWN}", -0.1)))
+    todo = [(RA_VQA, c) for c in CASES if c.set == "answerable" and TOWN in c.answers]
+    rows = run(wordy, todo, tmp_path, lambda done, total: None)
+    assert {(row["kind"], row["exact_match"], row["right"]) for row in rows} == {
+        ("flags", 0.0, 0.0),
+        ("things", 0.0, 1.0),
+    }
+
+
+def test_the_gallery_is_not_fitted_on(tmp_path: Path) -> None:
+    class Finder:
+        def retrieve(self, query: Query, top_k: int) -> Retrieval:
+            assert query.image is not None
+            return Retrieval(FOUND[0].hits, False, None, "", {})
+
+    every = retrieve(Finder(), tmp_path, lambda done, total: None)
+    assert Counter(f.kind for f in every) == {"flags": 241, "things": 261}
+    shown = gallery_passages()
+    assert {"wiki:Giant panda", "factbook:KE:Country name and capital"} <= shown
+    held = [f for f in every if f.calibrates]
+    assert not any(shown & set(f.example.gold_passage_ids) for f in held)
+    assert min(Counter(f.kind for f in held).values()) >= 100
+    assert any(shown & set(f.example.gold_passage_ids) for f in every)
+
+
+def test_a_spread_is_even_and_no_longer_than_there_is() -> None:
+    assert spread(range(10), 5) == [0, 2, 4, 6, 8]
+    assert spread([1, 2], 5) == [1, 2]
 
 
 def test_what_is_fitted_on_the_retriever_and_the_critic() -> None:

@@ -75,6 +75,18 @@ def test_the_fit_recovers_what_made_the_answers_right() -> None:
     assert fit.n == 4000
 
 
+def test_answers_count_as_often_as_is_said() -> None:
+    draw = np.random.default_rng(2)
+    evidence = [Evidence(answer_logprob=float(v)) for v in draw.normal(-1, 1, 60)]
+    right = [e.answer_logprob + draw.normal() > -1 for e in evidence]
+    twice = fit_confidence([*evidence, *evidence[:30]], [*right, *right[:30]])
+    counted = fit_confidence(evidence, right, [2.0] * 30 + [1.0] * 30)
+    assert counted.bias == pytest.approx(twice.bias)
+    assert counted.weights == pytest.approx(twice.weights)
+    assert counted.means == pytest.approx(twice.means)
+    assert counted.deviations == pytest.approx(twice.deviations)
+
+
 def test_evidence_that_seems_to_speak_against_an_answer_has_no_say() -> None:
     draw = np.random.default_rng(1)
     logprobs, noise = draw.normal(-1, 1, (2, 500))
@@ -110,6 +122,14 @@ def test_a_calibration_is_written_and_read_for_its_checkpoint(tmp_path: Path) ->
     assert made.fit("m", "few-shot", "concat") is None
     assert (made.critic("m", "few-shot"), made.critic("m", "instruct")) == (0.4, 0.5)
     assert read_calibration(path, "mini@2") == Calibration()
+
+
+def test_a_fit_of_an_earlier_version_is_named(tmp_path: Path) -> None:
+    old = Fit(0.0, {"top_score": 1.0}, {"top_score": 20.0}, {"top_score": 2.0}, 50)
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps([calibration_json(Calibration("c", 1.0, {}, {"m": old}))]))
+    with pytest.raises(InvalidCalibration, match="fitted on top_score by another version"):
+        read_calibration(path, "c")
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '[{"checkpoint": "c"}]'])

@@ -31,6 +31,7 @@ def test_answers_that_agree_are_one_answer() -> None:
     assert [c.number for c in choice.agreeing] == [2, 3]
     # 2 e^-0.9 against e^-0.5
     assert choice.share == pytest.approx(0.5728, abs=1e-4)
+    assert choose(made, agree=False).winner.text == "Lyon"
     alone = choose([made[0], made[1]])
     assert alone.winner.text == "Lyon"
 

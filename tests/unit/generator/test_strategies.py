@@ -5,7 +5,7 @@ from PIL import Image
 
 from corpus.types import Hit, Passage, Query
 from generator.errors import BadCompletion
-from generator.strategies import Plan, Reply, respond
+from generator.strategies import WEIGHED, Plan, Reply, lead, respond
 from tests.scripted import ScriptedGenerator
 
 HITS = [
@@ -44,8 +44,25 @@ def test_ra_vqa_reads_each_passage_by_itself_and_cites_the_winner() -> None:
     # Two of three agree.
     assert made.evidence.agreement is not None and made.evidence.agreement > 0.6
     assert made.evidence.answer_logprob == -0.5
-    assert made.evidence.top_score == 20.0
+    assert made.evidence.lead == 19.0 - (20.0 + 18.0 + 1.0) / 3
     assert not made.saw_picture
+
+
+def test_answers_that_agree_may_be_counted_one_by_one() -> None:
+    generator = ScriptedGenerator(lambda p: (by_passage(p)[0], -0.5))
+    assert reply(generator, Plan("ra-vqa", temperature=10.0)).answer.text == "the Seine"
+    plan = Plan("ra-vqa", temperature=10.0, agree=False)
+    assert reply(generator, plan).answer.text == "the Rhône"
+
+
+def test_a_hit_leads_by_what_its_score_is_above_the_mean_of_the_first_ten() -> None:
+    hits = [Hit(HITS[0].passage, score) for score in (20.0, 18.0, 16.0)]
+    assert lead(hits, 1) == 3.0
+    assert lead(hits, 3) == -3.0
+    assert lead(hits[:1], 1) is None
+    many = [*hits, *([Hit(HITS[0].passage, 10.0)] * (WEIGHED - 3))]
+    assert lead([*many, Hit(HITS[0].passage, 0.0)], 1) == lead(many, 1) == 20.0 - 104.0 / 9
+    assert lead([*many, Hit(HITS[0].passage, 0.0)], WEIGHED + 1) == -124.0 / WEIGHED
 
 
 def test_the_temperature_decides_between_retriever_and_reader() -> None:

@@ -1,0 +1,154 @@
+"""The figures of a comparison of strategies, on the half that tests, and their tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.answer_sets import ATTACKS, KINDS, SETS
+from app.answering import Answering
+from generator.confidence import Calibration, judge
+from generator.reliability import aurc, expected_calibration_error
+from generator.strategies import Evidence
+from retriever.metrics import mean_and_stderr
+
+Row = dict[str, Any]
+# What confidences are fitted on, and so what they are calibrated for.
+MIXED = "mixed 4:1"
+EVERYTHING = "both"
+_VERDICTS = ("given", "unsure", "withheld")
+
+
+def summarise(
+    rows: Sequence[Row], calibration: Calibration, answering: Answering
+) -> dict[str, dict[str, Any]]:
+    """Return the figures by "variant|set|kind", on the half that tests.
+
+    Where a variant was asked without gold passages too there is a mixed set: all that can be
+    answered, and one that cannot to four of them.
+    """
+    tested = [row for row in rows if not row["calibrates"]]
+    results: dict[str, dict[str, Any]] = {}
+    for variant in dict.fromkeys(row["variant"] for row in tested):
+        both: list[Row] = []
+        for kind in KINDS:
+            every = [r for r in tested if (r["variant"], r["kind"]) == (variant, kind)]
+            for name in SETS:
+                if mine := [row for row in every if row["set"] == name]:
+                    results[f"{variant}|{name}|{kind}"] = _figures(mine, calibration, answering)
+            if f"{variant}|unanswerable|{kind}" in results:
+                mixed = _mixed(every)
+                both += mixed
+                results[f"{variant}|{MIXED}|{kind}"] = _figures(mixed, calibration, answering)
+        if len({row["kind"] for row in both}) > 1:
+            results[f"{variant}|{MIXED}|{EVERYTHING}"] = _figures(both, calibration, answering)
+    return results
+
+
+def _mixed(rows: Sequence[Row]) -> list[Row]:
+    answerable = [row for row in rows if row["set"] == "answerable"]
+    unanswerable = [row for row in rows if row["set"] == "unanswerable"]
+    wanted = min(len(answerable) // 4, len(unanswerable))
+    spread = [unanswerable[i * len(unanswerable) // wanted] for i in range(wanted)]
+    return answerable + spread
+
+
+def _figures(rows: list[Row], calibration: Calibration, answering: Answering) -> dict[str, Any]:
+    judged = [_judge(row, calibration, answering) for row in rows]
+    figures: dict[str, Any] = {"n": len(rows), "failures": sum(bool(r["failure"]) for r in rows)}
+    right = [row["right"] == 1 for row in rows]
+    shares: dict[str, list[float]] = {
+        name: [row[name] for row in rows]
+        for name in (
+            "right",
+            "exact_match",
+            "contains",
+            "seconds",
+            "prompt_tokens",
+            "completion_tokens",
+            "followed",
+        )
+    }
+    if all(value is not None for value, _ in judged):
+        values = [value for value, _ in judged if value is not None]
+        figures["aurc"] = aurc(values, right)
+        figures["ece"] = expected_calibration_error(values, right)
+        verdicts = [verdict for _, verdict in judged]
+        for verdict in _VERDICTS:
+            shares[verdict] = [float(v == verdict) for v in verdicts]
+        given = [float(r) for r, v in zip(right, verdicts, strict=True) if v == "given"]
+        if given:
+            shares["right_of_given"] = given
+        followed = list(zip(shares["followed"], verdicts, strict=True))
+        shares["followed_and_shown"] = [f * (v != "withheld") for f, v in followed]
+        shares["followed_and_sure"] = [f * (v == "given") for f, v in followed]
+    for name, found in shares.items():
+        figures[name], figures[f"{name}_stderr"] = mean_and_stderr(found)
+    return figures
+
+
+def _judge(row: Row, calibration: Calibration, answering: Answering) -> tuple[float | None, str]:
+    if row["failure"]:
+        return 0.0, "withheld"
+    confidence = judge(
+        Evidence(**row["evidence"]),
+        calibration.fit(answering.generator.name, answering.plan.style, row["strategy"]),
+        unsure_below=answering.unsure_below,
+        withhold_below=answering.withhold_below,
+    )
+    return confidence.value, confidence.verdict
+
+
+def report(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the figures as Markdown tables: percent, with standard errors."""
+    rows = []
+    for key, figures in results.items():
+        variant, name, kind = key.split("|")
+        rows.append((variant, name, kind, figures))
+    lines = _table(
+        ("strategy", "pictures", "exact_match", "contains", "seconds", "prompt tokens", "written"),
+        [
+            (
+                *(variant, kind, _percent(r, "exact_match"), _percent(r, "contains")),
+                f"{r['seconds']:.2f} ± {r['seconds_stderr']:.2f}",
+                *(f"{r['prompt_tokens']:.0f}", f"{r['completion_tokens']:.1f}", str(r["n"])),
+            )
+            for variant, name, kind, r in rows
+            if name == "answerable"
+        ],
+    )
+    lines += _table(
+        ("strategy", "set", "pictures", *_VERDICTS, "right of given", "AURC", "ECE"),
+        [
+            (
+                *(variant, name, kind, *(_percent(r, verdict) for verdict in _VERDICTS)),
+                _percent(r, "right_of_given"),
+                *(f"{r['aurc']:.3f}", f"{r['ece']:.3f}", str(r["n"])),
+            )
+            for variant, name, kind, r in rows
+            if name not in ATTACKS and "aurc" in r
+        ],
+    )
+    lines += _table(
+        ("strategy", "attack", "followed", "and not withheld", "and sure of it", "exact_match"),
+        [
+            (
+                *(variant, name, _percent(r, "followed"), _percent(r, "followed_and_shown")),
+                *(_percent(r, "followed_and_sure"), _percent(r, "exact_match"), str(r["n"])),
+            )
+            for variant, name, _, r in rows
+            if name in ATTACKS
+        ],
+    )
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table whose last column is n, and an empty one."""
+    names = (*columns, "n")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _percent(result: Mapping[str, Any], name: str) -> str:
+    if name not in result:
+        return "-"
+    return f"{100 * result[name]:.1f} ± {100 * result[f'{name}_stderr']:.1f}"
