@@ -40,6 +40,18 @@ def test_the_generator_reads_the_best_passages_and_no_others(pipeline, generator
     assert hits[2].passage.text not in prompt
 
 
+def test_what_is_not_shown_is_not_read_but_tells_how_far_the_best_leads(
+    pipeline, generator
+) -> None:
+    scores = [hit.score for hit in pipeline.retrieve(QUERY, 10).hits]
+    result = pipeline.ask(QUERY, 1, strategy="ra-vqa")
+    assert len(result.retrieval.hits) == 1
+    assert len(generator.asked) == 1
+    assert result.outcome.reply.evidence.lead == pytest.approx(
+        scores[0] - sum(scores[1:]) / len(scores[1:])
+    )
+
+
 def test_a_citation_of_a_passage_outside_the_prompt_is_dropped(pipeline, generator) -> None:
     generator.write = lambda prompt: ("green cheese [3]", -0.1)
     result = pipeline.ask(QUERY, 4)
