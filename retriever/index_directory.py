@@ -204,9 +204,11 @@ class DirectoryLock:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as exc:
             os.close(descriptor)
-            return None
+            if isinstance(exc, BlockingIOError):
+                return None
+            raise
         return cls(descriptor)
 
     def release(self) -> None:

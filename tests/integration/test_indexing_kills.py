@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from retriever.index import PassageIndex
+from retriever.index_settings import Connection
 from retriever.index_tools import verify_index
+from tests.integration.conftest import Home
+from tests.integration.qdrant_server import StandIn
 
 ROOT = Path(__file__).parents[2]
 KILLS = 30
@@ -27,9 +30,11 @@ import numpy as np
 from corpus.seen import Seen
 from corpus.types import Passage
 from retriever.index import Fingerprint, PassageIndex
+from retriever.index_settings import Connection
 from retriever.indexing import remove_missing, write_corpus
 
-location, corpus, count, fresh, pause = sys.argv[1:]
+location, grpc_port, corpus, count, fresh, pause = sys.argv[1:]
+connection = Connection(grpc_port=int(grpc_port))
 passages = [
     Passage(f"p{i}", f"Title {i}", f"Text {i} of {corpus if i % 4 == 0 else 'all'}")
     for i in range(int(count))
@@ -52,12 +57,14 @@ for passage in passages:
     ids.add(passage.id)
 made_from = Fingerprint("tiny", "c0", "zoo", corpus, passages=len(passages), dim=32)
 try:
-    with PassageIndex.open(location, made_from):
+    with PassageIndex.open(location, made_from, connection):
         done = True
 except Exception:
     done = False
 if not done:
-    with PassageIndex.update(Path(location), made_from, fresh=fresh == "True") as index:
+    with PassageIndex.update(
+        location, made_from, connection=connection, fresh=fresh == "True"
+    ) as index:
         report = write_corpus(index, passages, encode)
         remove_missing(index, ids, report, delete=True)
         index.finish()
@@ -65,14 +72,19 @@ assert "torch" not in sys.modules
 """
 
 
-def start(location: Path, stage: tuple[str, int, bool], pause: float) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", BUILDER, str(location), *map(str, stage), str(pause)]
+def start(home: Home, stage: tuple[str, int, bool], pause: float) -> "subprocess.Popen[str]":
+    port = home.connection.grpc_port or 0
+    command = [sys.executable, "-c", BUILDER, home.location, *map(str, (port, *stage, pause))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def content(location: Path) -> dict[str, tuple[Any, bytes]]:
-    with PassageIndex.open(location) as index:
+def opened(home: Home) -> PassageIndex:
+    return PassageIndex.open(home.location, connection=home.connection)
+
+
+def content(home: Home) -> dict[str, tuple[Any, bytes]]:
+    with opened(home) as index:
         assert verify_index(index) == []
         return {
             point.id: (dict(point.payload), point.vectors["tokens"].tobytes())
@@ -80,10 +92,9 @@ def content(location: Path) -> dict[str, tuple[Any, bytes]]:
         }
 
 
-@pytest.mark.slow
-def test_thirty_kills_leave_the_index_of_an_undisturbed_run(tmp_path: Path) -> None:
+def kill_thirty_times(undisturbed: Home, killed: Home) -> None:
+    """Build both, and kill one meanwhile; what they hold must be the same after each stage."""
     chance = random.Random(0)
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     kills = 0
     for number, stage in enumerate(STAGES, start=1):
         with start(undisturbed, stage, 0.0) as builder:
@@ -101,8 +112,21 @@ def test_thirty_kills_leave_the_index_of_an_undisturbed_run(tmp_path: Path) -> N
             assert builder.returncode == 0, errors
         assert content(killed) == content(undisturbed)
     assert kills == KILLS
+    query = np.eye(32, dtype=np.float32)[:5]
+    with opened(killed) as one, opened(undisturbed) as other:
+        assert one.search(query, 20, mode="exact") == other.search(query, 20, mode="exact")
+
+
+@pytest.mark.slow
+def test_thirty_kills_leave_the_index_of_an_undisturbed_run(tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    kill_thirty_times(*(Home("embedded", str(p), Connection()) for p in (undisturbed, killed)))
     names, expected = ([p.name for p in place.iterdir()] for place in (killed, undisturbed))
     assert sorted(names) == sorted(expected)
-    query = np.eye(32, dtype=np.float32)[:5]
-    with PassageIndex.open(killed) as one, PassageIndex.open(undisturbed) as other:
-        assert one.search(query, 20, mode="exact") == other.search(query, 20, mode="exact")
+
+
+@pytest.mark.slow
+def test_thirty_kills_leave_the_collection_of_an_undisturbed_run(stand_in: StandIn) -> None:
+    connection = Connection(grpc_port=stand_in.grpc_port)
+    places = (f"{stand_in.url}/undisturbed", f"{stand_in.url}/killed")
+    kill_thirty_times(*(Home("wire", place, connection) for place in places))
