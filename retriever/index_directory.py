@@ -119,10 +119,15 @@ def check_files(location: Path, build: Build) -> None:
 
 
 def is_vacant(location: Path) -> bool:
-    """Return whether an index can be created in this directory."""
-    return not location.exists() or (
-        location.is_dir() and all(path.name == _TEMPORARY for path in location.iterdir())
-    )
+    """Return whether an index can be created in this directory: it is missing or empty.
+
+    Raises:
+        IndexUnavailable: it holds something, but no index.
+    """
+    names = {path.name for path in location.iterdir()} if location.is_dir() else set()
+    if names - {RECORD, _TEMPORARY} and RECORD not in names:
+        raise IndexUnavailable(f"{location} is not empty and holds no index: choose another place")
+    return not location.exists() or not names - {_TEMPORARY}
 
 
 def next_place(record: Record) -> str:

@@ -220,8 +220,9 @@ class DirectoryStore:
         return read_record(self.path)
 
     def vacant(self) -> bool:
-        """Return whether the directory is missing or empty."""
-        return is_vacant(self.path)
+        """Return whether the directory is missing or empty; IndexUnavailable if it is another's."""
+        with engine_errors(self.path):
+            return is_vacant(self.path)
 
     def new_place(self, build: Build, record: Record) -> str:
         """Return a directory name that no build of the record has."""

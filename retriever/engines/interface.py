@@ -150,7 +150,11 @@ class Store(Protocol):
         """
 
     def vacant(self) -> bool:
-        """Return whether a new index can be made here."""
+        """Return whether a new index can be made here.
+
+        Raises:
+            IndexUnavailable: there is something else.
+        """
 
     def begin(self, record: Record, build: Build) -> None:
         """Record a build as under way, its place named but not made."""

@@ -37,10 +37,10 @@ def test_a_build_that_died_before_its_first_passage_goes_on(tmp_path: Path) -> N
 
 def test_create_refuses_a_directory_in_use(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(IndexUnavailable, match="is not empty"):
-        PassageIndex.create(tmp_path, make_fingerprint(1))
-    with pytest.raises(IndexNotReady, match="there is no index"):
-        PassageIndex.create_or_resume(tmp_path, make_fingerprint(1))
+    for use in (PassageIndex.create, PassageIndex.create_or_resume, PassageIndex.update):
+        with pytest.raises(IndexUnavailable, match="not empty and holds no index: choose another"):
+            use(tmp_path, make_fingerprint(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_another_schema_is_refused(tmp_path: Path) -> None:
