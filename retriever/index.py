@@ -94,7 +94,7 @@ class PassageIndex:
         back open for searching, with `complete` set.
 
         Raises:
-            IndexNotReady: if there is an index of another checkpoint or corpus.
+            IndexNotReady: if there is an index of another checkpoint, corpus or storage.
             IndexUnavailable: if another process is writing it, the place holds something else,
                 the disk is full, or the server cannot be reached.
         """

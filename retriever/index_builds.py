@@ -40,15 +40,14 @@ def resumed_build(store: Store, wanted: Fingerprint, storage: Storage) -> Build 
     """Return the build under way, or a new one where there is nothing; None for a finished one.
 
     Raises:
-        IndexNotReady: if either is not of what is wanted.
+        IndexNotReady: if either is not of what is wanted, or stored otherwise.
     """
     if store.vacant():
         return _new_build(store, Record(), wanted, storage)
     record = store.read()
-    if record.building is None:
-        _require_same(store, _finished_build(store, record), wanted)
-        return None
-    _require_same(store, record.building, wanted)
+    build = record.building or _finished_build(store, record)
+    _require_same(store, build, wanted)
+    _require_stored(store, build, storage)
     return record.building
 
 
@@ -70,11 +69,7 @@ def next_build(store: Store, wanted: Fingerprint, storage: Storage | None, fresh
             _require_same(store, building, wanted, ignore_corpus=True)
         return _new_build(store, record, wanted, storage or DEFAULT_STORAGE)
     _require_same(store, finished, wanted, ignore_corpus=True)
-    if storage not in (None, finished.storage):
-        raise IndexNotReady(
-            f"the index at {store.location} is stored as {finished.storage}, not {storage}: "
-            f"build it anew with {_swap(store)}"
-        )
+    _require_stored(store, finished, storage or finished.storage)
     wanted = replace(wanted, corpus=finished.fingerprint.corpus)
     return _new_build(store, record, wanted, finished.storage, base=finished.place)
 
@@ -128,6 +123,15 @@ def _require_same(
         raise IndexNotReady(
             f"the index at {store.location} was made from something else: {difference}. "
             f"Choose another place, or build it anew with {_swap(store)}"
+        )
+
+
+def _require_stored(store: Store, build: Build, storage: Storage) -> None:
+    """Raise IndexNotReady if a build is kept otherwise."""
+    if build.storage != storage:
+        raise IndexNotReady(
+            f"the index at {store.location} is stored as {build.storage}, not {storage}. Choose "
+            f"another place, or build it anew with {_swap(store)}"
         )
 
 

@@ -85,6 +85,8 @@ def test_a_stopped_copy_goes_on(source: Path, stand_in: StandIn) -> None:
         assert stand_in.operations.count("upsert") == 1, "the first page was there already"
         copy_index(original, url, connection)
         assert stand_in.operations.count("upsert") == 1
+        with pytest.raises(IndexNotReady, match="stored as float16, not turbo4 with a binary copy"):
+            copy_index(original, url, connection, Storage("turbo4", "binary"))
         other = make_fingerprint(5)
         with pytest.raises(IndexNotReady, match="made from something else"):
             PassageIndex.create_or_resume(url, other, connection=connection)
