@@ -19,13 +19,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.search_data import SHARD, real_count
+from benchmarks.search_data import SHARD, real_count, shuffled
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 
 SIZES = (1_000, 5_000)
 SYNTHETIC = 100_000
 PEERS = ("plaid", "plaid8", "lancedb", "voyager")
+BUILDING = (1_000, 5_000, 14_500, 30_000)  # passages of random rows
 STORAGES = ("float32", "turbo4", "scalar", "binary")
 _ROOT = Path(__file__).parents[1]
 
@@ -39,6 +40,7 @@ def prepare(
     """Encode passages, and the demo benchmark's queries about things, going on where it stopped."""
     from app.components import open_checkpoint
     from app.settings import load_settings
+    from benchmarks.search_redundancy import QUERIES, rows_of_parts
     from corpus.benchmarks.demo import demo_examples
     from corpus.demo import demo_dir
     from corpus.images import load_image
@@ -62,8 +64,11 @@ def prepare(
         typer.echo(f"{path.name}: {len(ids)} passages", err=True)
     examples = demo_examples("flag", per_picture=1) + demo_examples("emoji", per_picture=1)
     asked = [Query(e.question, load_image(demo_dir() / e.image)) for e in examples]
-    found = [encoder.encode_queries([query])[0].rows_QD for query in asked]
-    _save(vectors / "queries.npz", found)
+    if not (vectors / "queries.npz").exists():
+        found = [encoder.encode_queries([query])[0].rows_QD for query in asked]
+        _save(vectors / "queries.npz", found)
+    chosen = [asked[i] for i in shuffled(len(asked))[:QUERIES]]
+    _save(vectors / "views.npz", [rows_of_parts(encoder, query) for query in chosen])
 
 
 @app.command()
@@ -83,13 +88,12 @@ def run(
         path = results / f"{engine}-{size}.json"
         if path.exists() or (engine in PEERS and peer_python is None):
             continue
-        module = "benchmarks.search_peers" if engine in PEERS else "benchmarks.search_engines"
-        python = str(peer_python) if engine in PEERS else sys.executable
         typer.echo(f"{engine}, {size:,} passages", err=True)
-        command = [python, "-m", module, engine, str(vectors.resolve()), str(size)]
+        python = str(peer_python) if engine in PEERS else sys.executable
+        where = [str(vectors.resolve()), str(work.resolve())]
         try:
             done = subprocess.run(
-                [*command, str(work.resolve())],
+                [python, "-m", *_module(engine, size, *where)],
                 cwd=_ROOT,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -105,15 +109,28 @@ def run(
 
 
 def _plan(real: int) -> Iterator[tuple[str, int]]:
-    for size in (*SIZES, real, SYNTHETIC):
-        yield from (("kbvqa", size), ("memory", size))
+    """Yield what is measured, what matters most first."""
     for size in (*SIZES, real):
-        yield "plaid", size
-    yield from ((engine, size) for engine in ("lancedb", "local") for size in (SIZES[0], real))
-    yield from ((engine, real) for engine in (*STORAGES, "memory_int8"))
+        yield from (("kbvqa", size), ("memory", size))
+    yield from (("plaid", size) for size in (SIZES[0], real))
+    yield from (("kbvqa", SYNTHETIC), ("memory", SYNTHETIC))
+    yield from ((engine, SIZES[0]) for engine in ("local", "lancedb"))
+    yield from ((engine, real) for engine in (*STORAGES, "memory_int8", "redundancy"))
+    yield from (("building", size) for size in BUILDING)
+    yield from ((engine, real) for engine in ("lancedb", "local"))
     yield from ((engine, SIZES[0]) for engine in ("plaid8", "voyager"))
-    yield from (("lancedb", SIZES[1]), ("local", SIZES[1]))
+    yield from ((engine, SIZES[1]) for engine in ("plaid", "local", "lancedb"))
     yield from ((engine, SYNTHETIC) for engine in ("memory_int8", "plaid"))
+
+
+def _module(engine: str, size: int, vectors: str, work: str) -> list[str]:
+    """Return the module that measures an engine, and its arguments."""
+    if engine == "building":
+        return ["benchmarks.index_memory", str(size), "--json"]
+    if engine == "redundancy":
+        return ["benchmarks.search_redundancy", vectors, work]
+    module = "benchmarks.search_peers" if engine in PEERS else "benchmarks.search_engines"
+    return [module, engine, vectors, str(size), work]
 
 
 @app.command()

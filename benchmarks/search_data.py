@@ -58,12 +58,16 @@ def queries(folder: Path, count: int, tokens: int, cosine: float = 0.8) -> list[
     """Return queries of so many rows: 56 are real, for others rows are repeated with noise."""
     stored = np.load(folder / "queries.npz")
     rows = stored["rows"].reshape(len(stored["lengths"]), -1, stored["rows"].shape[-1])
-    # A fixed shuffle: fewer queries are the first of more.
-    chosen = rows[np.random.default_rng(0).permutation(len(rows))[:count]]
+    chosen = rows[shuffled(len(rows))[:count]]
     if tokens == chosen.shape[1]:
         return list(chosen)
     wanted = np.arange(tokens) % chosen.shape[1]
     return [noisy(query[wanted], seed=i, cosine=cosine) for i, query in enumerate(chosen)]
+
+
+def shuffled(count: int) -> list[int]:
+    """Return the order in which queries are asked: fewer are the first of more."""
+    return [int(i) for i in np.random.default_rng(0).permutation(count)]
 
 
 def noisy(rows: Rows, seed: int, cosine: float) -> Rows:
