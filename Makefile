@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+PEER_VENV := .venv-peers
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -73,11 +74,18 @@ measure-encode: $(VENV)/installed-dev  ## measure the encoder beside the public 
 	$(PIP) install -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.encode run --out runs/encode
 
-measure-index: $(VENV)/installed-dev  ## measure the index beside its peers, into runs/search (an hour)
+measure-index: $(VENV)/installed-dev $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (two hours)
 	$(PIP) install -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m benchmarks.search prepare data/demo/passages.jsonl.gz --vectors runs/search/vectors
-	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search
+	$(BIN)/python -m corpus.rebuild --out runs/search/corpus --only passages --passages 14513
+	$(BIN)/python -m benchmarks.search prepare runs/search/corpus/passages.jsonl.gz --vectors runs/search/vectors
+	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search --peer-python $(PEER_VENV)/bin/python
 	$(BIN)/python -m benchmarks.search report --out runs/search
 
+# The peers bring a transformers and a numpy of their own.
+$(PEER_VENV)/installed: benchmarks/peers.txt
+	test -x $(PEER_VENV)/bin/python || $(PYTHON) -m venv $(PEER_VENV)
+	$(PEER_VENV)/bin/python -m pip --disable-pip-version-check install --progress-bar on -r benchmarks/peers.txt
+	touch $@
+
 clean:  ## remove the environment and what tests left; nothing that was built is lost
-	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(PEER_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -135,16 +135,16 @@ def _module(engine: str, size: int, vectors: str, work: str) -> list[str]:
 
 @app.command()
 def report(out: Annotated[Path, typer.Option()]) -> None:
-    """Write the table and the plots of what has been measured."""
-    runs = {path.stem: json.loads(path.read_text()) for path in (out / "results").glob("*.json")}
-    rows = list(_rows(runs))
-    (out / "table.md").write_text(_table(rows) + "\n" + _builds(runs) + "\n")
-    (out / "rows.json").write_text(json.dumps(rows, indent=1) + "\n")
+    """Write the tables and the plots of what has been measured."""
     from benchmarks.search_plots import plot_cost, plot_recall
+    from benchmarks.search_report import plotted, tables
 
+    runs = {path.stem: json.loads(path.read_text()) for path in (out / "results").glob("*.json")}
+    (out / "tables.md").write_text(tables(runs))
+    rows = list(plotted(runs))
     plot_recall(rows, out / "recall.png")
     plot_cost(rows, out / "cost.png")
-    typer.echo((out / "table.md").read_text())
+    typer.echo(tables(runs))
 
 
 def _save(path: Path, rows: list[Any], **more: Any) -> None:
@@ -153,71 +153,6 @@ def _save(path: Path, rows: list[Any], **more: Any) -> None:
     lengths = np.array([len(r) for r in rows])
     np.savez(temporary, rows=np.concatenate(rows), lengths=lengths, **more)
     temporary.replace(path)
-
-
-def _rows(runs: dict[str, Run]) -> Iterator[Run]:
-    """Yield one row for each search, with its recall against the exact one."""
-    for name, result in runs.items():
-        engine, _, size = name.rpartition("-")
-        truth = {
-            search["tokens"]: search["found"]
-            for search in runs.get(f"mirror-{size}", {"searches": []})["searches"]
-            if search["name"] == "mirror float32"
-        }
-        for search in result["searches"]:
-            row = {k: v for k, v in search.items() if k != "found"}
-            row |= {"engine": engine, "size": result["size"]}
-            # Fewer queries are the first of more.
-            pairs = list(zip(truth.get(search["tokens"], []), search["found"], strict=False))
-            for k in (5, 10):
-                shares = [len(set(t[:k]) & set(f[:k])) / k for t, f in pairs]
-                if shares:
-                    row[f"recall@{k}"] = float(np.mean(shares))
-                    row[f"recall@{k}_stderr"] = float(np.std(shares) / np.sqrt(len(shares)))
-            yield row
-
-
-def _table(rows: list[Run]) -> str:
-    lines = [
-        "| passages | tokens | search | candidates | recall@5 | recall@10 | CPU ms | wall ms | n |",
-        "|---:|---:|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in sorted(rows, key=lambda r: (r["size"], r["tokens"], r["engine"], r["cpu_ms"])):
-        recall = [
-            f"{row[f'recall@{k}']:.3f} ± {row[f'recall@{k}_stderr']:.3f}"
-            if f"recall@{k}" in row
-            else ""
-            for k in (5, 10)
-        ]
-        kind = row["engine"].partition("-")[2]
-        name = row["name"] + (f", {kind}" if kind else "")
-        if "cells" in row:
-            name += f", {row['cells']} cells"
-        lines.append(
-            f"| {row['size']:,} | {row['tokens']} | {name} | {row.get('candidates', '')} "
-            f"| {recall[0]} | {recall[1]} | {row['cpu_ms']:.1f} ± {row['cpu_ms_stderr']:.1f} "
-            f"| {row['wall_ms']:.1f} | {row['queries']} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _builds(runs: dict[str, Run]) -> str:
-    lines = [
-        "| engine | passages | passages/s | CPU s | disk MB | anonymous MB | peak MB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, r in sorted(runs.items(), key=lambda item: (item[1]["size"], item[0])):
-        if "build_seconds" not in r:
-            continue
-        megabytes = [
-            f"{r[key] / 1e6:,.0f}" if key in r else ""
-            for key in ("disk", "build_memory", "peak_memory")
-        ]
-        lines.append(
-            f"| {name.rpartition('-')[0]} | {r['size']:,} | {r['size'] / r['build_seconds']:,.0f} "
-            f"| {r['build_cpu_seconds']:.1f} | {' | '.join(megabytes)} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

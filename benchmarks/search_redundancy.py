@@ -36,7 +36,7 @@ def rows_of_parts(encoder: Encoder, query: Query) -> Rows:
     assert query.image is not None
     rng = np.random.default_rng(0)
     width, height = query.image.size
-    parts = []
+    parts: list[Query] = []
     while len(parts) < PARTS:
         side, left, upper = rng.uniform((0.3, 0, 0), (0.8, 1, 1))
         x, y = left * (1 - side) * width, upper * (1 - side) * height
