@@ -5,6 +5,8 @@ python -m benchmarks.search_engines ENGINE FOLDER SIZE WORK
 prints a JSON object for one engine on one size. `benchmarks.search` runs these one after another.
 """
 
+import itertools
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -30,6 +32,7 @@ STORAGES = {
 def built_index(measured: Measured, work: Path, storage: Storage) -> PassageIndex:
     """Return an index of the passages, built as `kbvqa index build` does but for the encoding."""
     location = index_at(work, measured.size, storage)
+    shutil.rmtree(location, ignore_errors=True)  # of a run that was cut off
     made_from = Fingerprint("bench", "c", "bench", "d", passages=measured.size)
     vectors = passages(measured.folder, measured.size)
 
@@ -83,9 +86,9 @@ def kbvqa(measured: Measured, work: Path) -> None:
             if candidates <= size:
                 search = _two_stage(index, candidates)
                 measured.search("here", search, REAL_TOKENS, usual(size), candidates=candidates)
-        for tokens in LONGER:
-            search = _two_stage(index, 200)
-            measured.search("here", search, tokens, 50 if size < 50_000 else 5, candidates=200)
+        for tokens, candidates in itertools.product(LONGER, (200, 400)):
+            search, count = _two_stage(index, candidates), 50 if size < 50_000 else 5
+            measured.search("here", search, tokens, count, candidates=candidates)
         for tokens in (REAL_TOKENS, *(LONGER if size < 50_000 else ())):
             measured.search("here, exact", _exact(index), tokens, few(size))
 
