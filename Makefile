@@ -80,6 +80,9 @@ measure-index: $(VENV)/installed-dev $(PEER_VENV)/installed  ## measure the inde
 	$(BIN)/python -m benchmarks.search prepare runs/search/corpus/passages.jsonl.gz --vectors runs/search/vectors
 	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search --peer-python $(PEER_VENV)/bin/python
 	$(BIN)/python -m benchmarks.search report --out runs/search
+	cp runs/search/tables.md docs/index-figures.md
+	cp runs/search/recall.png docs/index-recall.png
+	cp runs/search/cost.png docs/index-cost.png
 
 # The peers bring a transformers and a numpy of their own.
 $(PEER_VENV)/installed: benchmarks/peers.txt

@@ -44,7 +44,7 @@ def plaid(measured: Measured, work: Path, bits: int = 4) -> None:
         def search(q: Rows, index: indexes.PLAID = index) -> list[str]:
             return [hit["id"] for hit in index([q], k=TOP_K)[0]]
 
-        settings = f"{cells} cells, {docs:,} documents"
+        settings = f"cells {cells}, documents {docs:,}"
         if cells == 8:
             _at_lengths(measured, f"PLAID, {bits} bits", search, settings=settings)
         else:

@@ -8,6 +8,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.search_measured import REAL_TOKENS
 
@@ -30,7 +32,7 @@ STYLES = {
 }
 _ENGINES = ("kbvqa", "memory", "memory_int8", "plaid", "plaid8", "lancedb", "voyager", "local")
 # One setting of each that has several, for the plot of cost.
-_USUAL = ("200 candidates", "8 cells", "32 of", "30 neighbours a token")
+_USUAL = ("200 candidates", "cells 8,", "32 of", "30 neighbours a token")
 
 
 def plot_recall(rows: list[Row], path: Path) -> None:
@@ -64,7 +66,7 @@ def plot_recall(rows: list[Row], path: Path) -> None:
         axes.set(
             xscale="log", xlabel="CPU ms a query", title=f"{size:,} passages", ylim=(0.3, 1.03)
         )
-        axes.grid(alpha=0.3, which="both")
+        axes.grid(alpha=0.3)
     for axes in panels[:, 0]:
         axes.set_ylabel("recall@10 against exact")
     handles = {
@@ -105,10 +107,19 @@ def plot_cost(rows: list[Row], path: Path) -> None:
         ylabel="CPU ms a query",
         title=f"Cost of a query of {REAL_TOKENS} tokens",
     )
-    axes.grid(alpha=0.3, which="both")
+    _plain(axes.xaxis)
+    _plain(axes.yaxis)
+    axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=90, bbox_inches="tight")
     pyplot.close(figure)
+
+
+def _plain(axis: Axis) -> None:
+    """Mark a logarithmic axis at 1, 2, 5, 10, 20, ... in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _shown(rows: list[Row]) -> list[Row]:
