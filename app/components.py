@@ -21,6 +21,7 @@ from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 from retriever.mini import assemble
+from retriever.onednn import use_onednn
 
 # Passages up to which evaluation scores every one: 300,000 of 120 tokens take 9 GB as float16.
 EXACT_UP_TO = 300_000
@@ -38,7 +39,7 @@ def open_generator(settings: Settings, say: Say) -> Generator:
     """Return the server's client where a URL is set, else the embedded reader."""
     if settings.generator_url is None:
         directory = prepare_reader(settings.home / "readers", progress=say)
-        return EmbeddedReader.load(directory, device=best_device().type)
+        return EmbeddedReader.load(directory, device=best_device().type, prepare=use_onednn)
     key = settings.generator_api_key
     return OpenAIGenerator(
         settings.generator_url,

@@ -8,8 +8,8 @@ import copy
 import inspect
 import itertools
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Generator as GeneratorOf
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,8 +50,19 @@ class EmbeddedReader:
         self._prefixes: dict[tuple[int, ...], Any] = {}
 
     @classmethod
-    def load(cls, directory: Path, *, device: str = "cpu") -> Self:
+    def load(
+        cls,
+        directory: Path,
+        *,
+        device: str = "cpu",
+        prepare: Callable[[torch.nn.Module], None] = lambda model: None,
+    ) -> Self:
         """Return the reader stored in `directory` by `weights.prepare_reader`.
+
+        Args:
+            directory: holds the model and its tokenizer.
+            device: where it runs.
+            prepare: is given the model to set up for that device, such as for faster layers.
 
         Raises:
             GeneratorUnavailable: `directory` holds no usable model.
@@ -70,7 +81,9 @@ class EmbeddedReader:
             raise GeneratorUnavailable(
                 f"No usable reader in {directory}: {exc}. Delete that directory to convert again."
             ) from exc
-        return cls(model.to(device).eval(), tokenizer)
+        model = model.to(device).eval()
+        prepare(model)
+        return cls(model, tokenizer)
 
     def capabilities(self) -> Capabilities:
         """Return what it can do: everything but see."""

@@ -17,6 +17,7 @@ from generator.prompts import Prompt, closed, numbered, relevance, single
 from generator.reader import EmbeddedReader
 from generator.strategies import Plan, Reply, respond
 from generator.weights import prepare_reader
+from retriever.onednn import OneDNNLinear, use_onednn
 
 PARIS = Passage("b", "Paris", "Paris. Paris has 2,102,650 people (2023).")
 LYON = Passage("a", "Lyon", "Lyon. Lyon lies on the Rhône, in France.")
@@ -260,3 +261,18 @@ def test_the_real_reader_answers_three_passages_within_five_seconds_on_one_core(
     assert [citation.passage_id for citation in reply.answer.citations] == ["n"]
     # Time of this thread, so that a busy machine does not fail the test.
     assert seconds < 5
+
+
+def test_layers_may_be_changed_for_the_device_and_the_answers_stay(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    changed: list[torch.nn.Module] = []
+    plain = EmbeddedReader.load(tmp_path)
+    fast = EmbeddedReader.load(
+        tmp_path, prepare=lambda model: (changed.append(model), use_onednn(model))[0]
+    )
+    assert sum(type(m) is OneDNNLinear for m in changed[0].modules()) == 2 * 7 + 1
+    for prompt in (NUMBERED, *SINGLES):
+        expected, found = read(plain, prompt), read(fast, prompt)
+        assert found.text == expected.text
+        assert found.token_logprobs == pytest.approx(expected.token_logprobs, abs=1e-4)
