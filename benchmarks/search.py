@@ -104,7 +104,8 @@ def run(
             path.write_text(json.dumps(failed) + "\n")
             continue
         if done.returncode:
-            raise typer.Exit(done.returncode)
+            typer.echo(f"{engine} failed; the same command tries again", err=True)
+            continue
         path.write_text(done.stdout.strip().splitlines()[-1] + "\n")
 
 

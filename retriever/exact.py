@@ -8,9 +8,9 @@ Shapes: B queries · Q query tokens · N passages · P passage tokens · T rows 
 D embedding dim
 """
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -29,6 +29,7 @@ Precision = Literal["float32", "float16", "int8"]
 # Similarities held at once: 64 MiB of float32. Scores do not depend on it.
 _TILE = 2**24
 _COLUMNS = 2_048  # query rows in one matrix product
+_MEMORY = Path("/proc/meminfo")
 _SPARE_BYTES = 512 * 2**20  # left for tiles and everything else
 
 
@@ -219,8 +220,9 @@ def _require_room(needed: int, device: torch.device, precision: str) -> None:
     """Raise CorpusTooLarge if so many bytes are not free on a device."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
-    elif "SC_AVPHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    elif _MEMORY.exists():
+        # Not SC_AVPHYS_PAGES: files in the page cache give way, and there are always some.
+        free = 1024 * int(_MEMORY.read_text().partition("MemAvailable:")[2].split()[0])
     else:  # not known, as on macOS
         return
     if needed + _SPARE_BYTES > free:

@@ -97,10 +97,12 @@ def test_zero_query_rows_are_dropped_and_wrong_ones_refused(index: PassageIndex)
 
 
 def test_a_corpus_that_does_not_fit_is_refused(
-    index: PassageIndex, monkeypatch: pytest.MonkeyPatch
+    index: PassageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exact.os, "sysconf", lambda name: 1000)
-    with pytest.raises(CorpusTooLarge, match=r"1,000,000 are free on cpu: .*int8"):
+    memory = tmp_path / "meminfo"
+    memory.write_text("MemFree:  99999999 kB\nMemAvailable:  1000 kB\nCached:  99999999 kB\n")
+    monkeypatch.setattr(exact, "_MEMORY", memory)
+    with pytest.raises(CorpusTooLarge, match=r"1,024,000 are free on cpu: .*int8"):
         ExactSearcher.load(index)
 
 
