@@ -113,15 +113,14 @@ def _plan(real: int) -> Iterator[tuple[str, int]]:
     """Yield what is measured, what matters most first."""
     for size in (*SIZES, real):
         yield from (("kbvqa", size), ("memory", size))
-    yield from (("plaid", size) for size in (SIZES[0], real))
-    yield from (("kbvqa", SYNTHETIC), ("memory", SYNTHETIC))
-    yield from ((engine, SIZES[0]) for engine in ("local", "lancedb"))
     yield from ((engine, real) for engine in (*STORAGES, "memory_int8", "redundancy"))
+    yield from ((engine, SIZES[0]) for engine in ("plaid", "local", "lancedb", "voyager"))
     yield from (("building", size) for size in BUILDING)
-    yield from ((engine, real) for engine in ("lancedb", "local"))
-    yield from ((engine, SIZES[0]) for engine in ("plaid8", "voyager"))
-    yield from ((engine, SIZES[1]) for engine in ("plaid", "local", "lancedb"))
-    yield from ((engine, SYNTHETIC) for engine in ("memory_int8", "plaid"))
+    yield from ((engine, SYNTHETIC) for engine in ("kbvqa", "memory"))
+    yield from (("plaid", size) for size in (SIZES[1], real))
+    yield from ((engine, real) for engine in ("local", "lancedb"))
+    yield from ((engine, SIZES[1]) for engine in ("local", "lancedb"))
+    yield from (("plaid8", SIZES[0]), ("memory_int8", SYNTHETIC), ("plaid", SYNTHETIC))
 
 
 def _module(engine: str, size: int, vectors: str, work: str) -> list[str]:
