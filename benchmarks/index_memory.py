@@ -1,16 +1,14 @@
 """Memory of building an index directory, by the number of passages.
 
-python -m benchmarks.index_memory 1000 5000 14500 30000
+python -m benchmarks.index_memory 14500
 
-prints a table, each size in a process of its own: the most anonymous memory (what is not a mapped
-file) while passages are written, and while the index is finished. Passages have 84 random rows on
-average, made when they are asked for, titles of their own and a text of --text characters; torch
-is not loaded. What grows with the corpus is then the index's, not the measurement's.
+prints the most anonymous memory (what is not a mapped file), in bytes, while passages are written
+and while the index is finished. Passages have 84 random rows on average, made when they are asked
+for, titles of their own and a text of --text characters; torch is not loaded. What grows with the
+corpus is then the index's, not the measurement's.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -59,31 +57,12 @@ def _encode(wanted: Iterable[Passage]) -> Iterator[Batch]:
 
 @app.command()
 def main(
-    sizes: list[int],
+    passages: int,
     text: Annotated[int, typer.Option(help="Characters of a passage's text.")] = 560,
-    as_json: Annotated[bool, typer.Option("--json", help="Measure one size; print JSON.")] = False,
 ) -> None:
-    """Measure each size, and print what a passage adds to the size before."""
-    if as_json:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(sizes[0], text, Path(folder) / "index")))
-        return
-    print("| passages | before | writing | finishing | bytes a passage more |")
-    print("|---:|---:|---:|---:|---:|")
-    earlier: dict[str, int] | None = None
-    for size in sizes:
-        command = [sys.executable, "-m", "benchmarks.index_memory", str(size)]
-        done = subprocess.run(
-            [*command, "--text", str(text), "--json"], stdout=subprocess.PIPE, check=True
-        )
-        found: dict[str, int] = json.loads(done.stdout)
-        cells = [f"{found[key] / 1e6:.0f} MB" for key in ("before", "writing", "finishing")]
-        slope = ""
-        if earlier is not None:
-            peaks = [max(run["writing"], run["finishing"]) for run in (earlier, found)]
-            slope = f"{(peaks[1] - peaks[0]) / (size - earlier['passages']):,.0f}"
-        print(f"| {size:,} | {' | '.join(cells)} | {slope} |", flush=True)
-        earlier = found
+    """Measure one size, and print JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(passages, text, Path(folder) / "index")))
 
 
 if __name__ == "__main__":

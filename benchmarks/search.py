@@ -114,9 +114,9 @@ def _plan(real: int) -> Iterator[tuple[str, int]]:
     for size in (*SIZES, real):
         yield from (("kbvqa", size), ("memory", size))
     yield from ((engine, real) for engine in (*STORAGES, "memory_int8", "redundancy"))
-    yield from ((engine, SIZES[0]) for engine in ("plaid", "local", "lancedb", "voyager"))
-    yield from (("building", size) for size in BUILDING)
     yield from ((engine, SYNTHETIC) for engine in ("kbvqa", "memory"))
+    yield from (("building", size) for size in BUILDING)
+    yield from ((engine, SIZES[0]) for engine in ("plaid", "local", "lancedb", "voyager"))
     yield from (("plaid", size) for size in (SIZES[1], real))
     yield from ((engine, real) for engine in ("local", "lancedb"))
     yield from ((engine, SIZES[1]) for engine in ("local", "lancedb"))
@@ -126,7 +126,7 @@ def _plan(real: int) -> Iterator[tuple[str, int]]:
 def _module(engine: str, size: int, vectors: str, work: str) -> list[str]:
     """Return the module that measures an engine, and its arguments."""
     if engine == "building":
-        return ["benchmarks.index_memory", str(size), "--json"]
+        return ["benchmarks.index_memory", str(size)]
     if engine == "redundancy":
         return ["benchmarks.search_redundancy", vectors, work]
     module = "benchmarks.search_peers" if engine in PEERS else "benchmarks.search_engines"
