@@ -141,7 +141,8 @@ def _lengths(rows: list[Run]) -> str:
     """CPU time by query length, for what was timed at all lengths."""
     found: dict[tuple[int, str], dict[int, Run]] = {}
     for row in rows:
-        found.setdefault((row["size"], _label(row)), {})[row["tokens"]] = row
+        if row["engine"] == "kbvqa" or row["engine"] not in STORED:
+            found.setdefault((row["size"], _label(row)), {})[row["tokens"]] = row
     lines = []
     for (size, label), by_tokens in sorted(found.items()):
         if not {*LONGER} <= by_tokens.keys():
