@@ -78,7 +78,7 @@ def run(
     peer_python: Annotated[
         Path | None, typer.Option(help="Of `make measure-index`'s peers.")
     ] = None,
-    minutes: Annotated[int, typer.Option(help="How long one engine may take at one size.")] = 25,
+    minutes: Annotated[int, typer.Option(help="How long one engine may take at one size.")] = 60,
 ) -> None:
     """Measure what has not been measured yet."""
     results, work = out / "results", out / "work"
