@@ -19,7 +19,7 @@ from retriever.index import Fingerprint, PassageIndex, Storage
 from retriever.index_record import DEFAULT_STORAGE
 from retriever.indexing import Batch, write_corpus
 
-CANDIDATES = (10, 20, 50, 100, 200, 400, 1_000)
+CANDIDATES = (10, 15, 20, 50, 100, 200, 400, 1_000)
 DIM = 128
 STORAGES = {
     "float32": Storage("float32"),
