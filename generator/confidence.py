@@ -40,6 +40,7 @@ class Fit:
         weights: by feature; features that are not there have no say.
         means: by feature.
         deviations: by feature.
+        enough: a greater lead says no more than this one; None where it was fitted without.
         n: answers it was fitted on.
     """
 
@@ -47,6 +48,7 @@ class Fit:
     weights: Mapping[str, float]
     means: Mapping[str, float]
     deviations: Mapping[str, float]
+    enough: float | None
     n: int
 
     def contributions(self, evidence: Evidence) -> dict[str, float]:
@@ -60,6 +62,8 @@ class Fit:
             value = getattr(evidence, name)
             if value is None:
                 raise ValueError(f"{name} is not known, and the fit needs it")
+            if name == "lead" and self.enough is not None:
+                value = min(value, self.enough)
             parts[name] = weight * (value - self.means[name]) / self.deviations[name]
         return parts
 
@@ -120,7 +124,8 @@ def fit_confidence(
     """Return the logistic regression of `right` on the features that are always known.
 
     Newton's method on standardised features, with a ridge penalty on the weights, none of
-    which is negative.
+    which is negative. How great a lead is enough is the decile that makes the answers
+    likeliest.
 
     Args:
         evidence: of each answer.
@@ -138,21 +143,44 @@ def fit_confidence(
     columns = {}
     for name in FEATURES:
         values = [getattr(e, name) for e in evidence]
-        if all(value is not None for value in values) and np.std(values) > 1e-9:
+        if all(value is not None for value in values):
             columns[name] = np.array(values, dtype=float)
+    if "lead" not in columns:
+        return _fit_positive(columns, y_N, c_N, ridge, None)[1]
+    leads_N = columns["lead"]
+    fits = []
+    for enough in np.unique(np.quantile(leads_N, np.linspace(0.2, 1, 9))).tolist():
+        cut = {**columns, "lead": leads_N.clip(max=enough)}
+        fits.append(_fit_positive(cut, y_N, c_N, ridge, enough))
+    return max(fits, key=lambda pair: pair[0])[1]
+
+
+def _fit_positive(
+    columns: Mapping[str, np.ndarray],
+    y_N: np.ndarray,
+    c_N: np.ndarray,
+    ridge: float,
+    enough: float | None,
+) -> tuple[float, Fit]:
+    """Return the log-likelihood of a fit without negative weights, and the fit."""
+    columns = {name: column for name, column in columns.items() if column.std() > 1e-9}
     # More of any of them speaks for an answer. One that seems to speak against it is noise,
     # and would give false reasons.
     while True:
-        fit = _newton(columns, y_N, c_N, ridge)
+        likelihood, fit = _newton(columns, y_N, c_N, ridge, enough)
         worst = min(fit.weights.values(), default=0)
         if worst >= 0:
-            return fit
+            return likelihood, fit
         columns = {name: c for name, c in columns.items() if fit.weights[name] > worst}
 
 
 def _newton(
-    columns: Mapping[str, np.ndarray], y_N: np.ndarray, c_N: np.ndarray, ridge: float
-) -> Fit:
+    columns: Mapping[str, np.ndarray],
+    y_N: np.ndarray,
+    c_N: np.ndarray,
+    ridge: float,
+    enough: float | None,
+) -> tuple[float, Fit]:
     means = {name: float(np.average(c, weights=c_N)) for name, c in columns.items()}
     deviations = {
         name: float(np.average((c - means[name]) ** 2, weights=c_N) ** 0.5)
@@ -173,7 +201,9 @@ def _newton(
         if np.abs(step_F).max() < 1e-9:
             break
     weights = dict(zip(columns, w_F[1:].tolist(), strict=True))
-    return Fit(float(w_F[0]), weights, means, deviations, len(y_N))
+    p_N = 1 / (1 + np.exp(-np.clip(x_NF @ w_F, -50, 50)))
+    likelihood = float(c_N @ np.log(np.where(y_N > 0, p_N, 1 - p_N)))
+    return likelihood, Fit(float(w_F[0]), weights, means, deviations, enough, len(y_N))
 
 
 def fit_temperature(scores: Sequence[Sequence[float]], gold: Sequence[int]) -> float:
@@ -255,6 +285,7 @@ def calibration_json(calibration: Calibration) -> dict[str, Any]:
                 "weights": dict(fit.weights),
                 "means": dict(fit.means),
                 "deviations": dict(fit.deviations),
+                "enough": fit.enough,
                 "n": fit.n,
             }
             for name, fit in (calibration.fits or {}).items()

@@ -102,7 +102,7 @@ def test_the_strategy_can_be_chosen_for_one_question(pipeline: Pipeline, generat
 
 def test_an_improbable_answer_is_withheld_with_its_reasons(pipeline: Pipeline, generator) -> None:
     feature = {"answer_logprob": 1.0}
-    fit = Fit(0.0, {"answer_logprob": 4.0}, {"answer_logprob": -1.0}, feature, 50)
+    fit = Fit(0.0, {"answer_logprob": 4.0}, {"answer_logprob": -1.0}, feature, None, 50)
     pipeline.answering = replace(
         pipeline.answering, calibration=Calibration("c", 1.0, {}, {"scripted/few-shot/concat": fit})
     )

@@ -23,6 +23,7 @@ FIT = Fit(
     weights={"answer_logprob": 1.0, "agreement": 0.5},
     means={"answer_logprob": -1.0, "agreement": 0.8},
     deviations={"answer_logprob": 1.0, "agreement": 0.2},
+    enough=None,
     n=40,
 )
 
@@ -75,6 +76,21 @@ def test_the_fit_recovers_what_made_the_answers_right() -> None:
     assert fit.n == 4000
 
 
+def test_a_lead_that_is_great_enough_says_no_more() -> None:
+    draw = np.random.default_rng(3)
+    leads = draw.uniform(0, 10, 4000)
+    right = draw.random(4000) < 1 / (1 + np.exp(-2 * (leads.clip(max=4) - 2)))
+    fit = fit_confidence([Evidence(lead=float(v)) for v in leads], right.tolist())
+    assert fit.enough == pytest.approx(4, abs=0.3)
+    at = {
+        v: judge(Evidence(lead=v), fit, unsure_below=0.5, withhold_below=0.2).value
+        for v in (1.0, 3.0, 5.0, 9.0)
+    }
+    assert at[1.0] == pytest.approx(0.12, abs=0.05)
+    assert at[3.0] == pytest.approx(0.88, abs=0.05)
+    assert at[9.0] == at[5.0] > at[3.0]
+
+
 def test_answers_count_as_often_as_is_said() -> None:
     draw = np.random.default_rng(2)
     evidence = [Evidence(answer_logprob=float(v)) for v in draw.normal(-1, 1, 60)]
@@ -125,7 +141,7 @@ def test_a_calibration_is_written_and_read_for_its_checkpoint(tmp_path: Path) ->
 
 
 def test_a_fit_of_an_earlier_version_is_named(tmp_path: Path) -> None:
-    old = Fit(0.0, {"top_score": 1.0}, {"top_score": 20.0}, {"top_score": 2.0}, 50)
+    old = Fit(0.0, {"top_score": 1.0}, {"top_score": 20.0}, {"top_score": 2.0}, None, 50)
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps([calibration_json(Calibration("c", 1.0, {}, {"m": old}))]))
     with pytest.raises(InvalidCalibration, match="fitted on top_score by another version"):
