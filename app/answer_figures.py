@@ -120,8 +120,13 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
         [
             (
                 *(variant, name, kind, *(_percent(r, verdict) for verdict in _VERDICTS)),
-                _percent(r, "right_of_given"),
-                *(f"{r['aurc']:.3f}", f"{r['ece']:.3f}", str(r["n"])),
+                # Where no answer is right these say nothing.
+                *(
+                    (_percent(r, "right_of_given"), f"{r['aurc']:.3f}", f"{r['ece']:.3f}")
+                    if r["right"]
+                    else ("-", "-", "-")
+                ),
+                str(r["n"]),
             )
             for variant, name, kind, r in rows
             if name not in ATTACKS and "aurc" in r

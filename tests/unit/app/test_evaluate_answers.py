@@ -152,6 +152,8 @@ def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
     text = report(results)
     assert "| ra-vqa | flags | 100.0 ± 0.0 | 100.0 ± 0.0 |" in text
     assert len([line for line in text.splitlines() if line.startswith("| critic |")]) == 3
+    assert "| ra-vqa | mixed 4:1 | flags | 80.0 ± 8.2 |" in text
+    assert "| - | - | - | 10 |" in text  # no answer is right where the passages are gone
     json.dumps(results)
 
 
