@@ -6,6 +6,7 @@ Checked against the reference on tests/golden/ravqa_loss.*.
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,23 @@ from torch.nn import functional
 # B questions · K passages of each · N = B x K · L target tokens · V vocabulary
 
 IGNORED = -100
+UNLABELLED = -1
+
+RetrievalLabels = Literal[
+    "either", "contained-or-neither", "contained", "both", "agreed", "begun-or-not"
+]
+
+# What a passage is labelled, by two signs: [contains an answer][the generator begins the right
+# one]. The comment has the public names. On the reference's numbers, which have all four cases,
+# Approach2 and Approach4 are one rule.
+RETRIEVAL_LABELS: dict[RetrievalLabels, tuple[tuple[int, int], tuple[int, int]]] = {
+    "either": ((UNLABELLED, 1), (1, 1)),  # Approach1
+    "contained-or-neither": ((0, UNLABELLED), (1, 1)),  # Approach2, Approach4
+    "contained": ((UNLABELLED, UNLABELLED), (1, 1)),  # Approach3
+    "both": ((UNLABELLED, UNLABELLED), (UNLABELLED, 1)),  # Approach5
+    "agreed": ((0, UNLABELLED), (UNLABELLED, 1)),  # Approach6, the public default
+    "begun-or-not": ((0, 1), (0, 1)),  # NoPR: without pseudo-relevance
+}
 
 
 def nll_loss(logits_NLV: Tensor, target_NL: Tensor) -> Tensor:
@@ -44,25 +62,31 @@ def marginal_loss(logits_NLV: Tensor, target_NL: Tensor, scores_BK: Tensor) -> T
 
 
 def retrieval_loss(
-    logits_NLV: Tensor, target_NL: Tensor, scores_BK: Tensor, contains_BK: Tensor
+    logits_NLV: Tensor,
+    target_NL: Tensor,
+    scores_BK: Tensor,
+    contains_BK: Tensor,
+    labels: RetrievalLabels = "agreed",
 ) -> Tensor:
-    """Return RA-VQA's loss of the retriever ("Approach6", its default).
+    """Return RA-VQA's loss of the retriever: is each passage one to retrieve?
 
-    A passage that contains an answer, and from which the generator begins the right one, is
-    to be retrieved; one with neither is not; where the two disagree nothing is learnt.
+    Binary cross-entropy of the softmax of the scores with labels made of two signs, over the
+    passages that have a label.
 
     Args:
         logits_NLV: that predict the target tokens; not trained by this loss.
         target_NL: token ids.
         scores_BK: of the retriever.
         contains_BK: whether the passage contains an answer.
+        labels: how the signs become labels, see RETRIEVAL_LABELS.
     """
     begun_BK = (logits_NLV[:, 0].argmax(-1) == target_NL[:, 0]).view_as(scores_BK)
-    contains_BK = contains_BK.bool()
+    rule = torch.tensor(RETRIEVAL_LABELS[labels], device=scores_BK.device)
+    label_BK = rule[contains_BK.long(), begun_BK.long()]
     terms_BK = functional.binary_cross_entropy(
-        scores_BK.softmax(-1), (begun_BK & contains_BK).to(scores_BK.dtype), reduction="none"
+        scores_BK.softmax(-1), label_BK.clamp(min=0).to(scores_BK.dtype), reduction="none"
     )
-    terms_BK = terms_BK.masked_fill(begun_BK != contains_BK, 0.0)
+    terms_BK = terms_BK.masked_fill(label_BK == UNLABELLED, 0.0)
     return terms_BK.sum() / terms_BK.count_nonzero().clamp(min=1)
 
 

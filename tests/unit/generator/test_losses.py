@@ -39,14 +39,38 @@ def test_the_marginal_and_its_gradients() -> None:
     assert torch.allclose(scores.grad, TENSORS["grad_doc_scores_of_rag_loss"], atol=1e-5)
 
 
-def test_the_retrieval_loss_trains_the_retriever_alone() -> None:
+@pytest.mark.parametrize(
+    ("public_name", "labels"),
+    [
+        ("Approach1", "either"),
+        ("Approach2", "contained-or-neither"),
+        ("Approach3", "contained"),
+        ("Approach4", "contained-or-neither"),
+        ("Approach5", "both"),
+        ("Approach6", "agreed"),
+        ("NoPR", "begun-or-not"),
+    ],
+)
+def test_the_retrieval_loss_trains_the_retriever_alone(public_name, labels) -> None:
     logits, target, scores = inputs()
-    loss = retrieval_loss(logits, target, scores, TENSORS["retrieval_labels"])
+    loss = retrieval_loss(logits, target, scores, TENSORS["retrieval_labels"], labels)
     loss.backward()
-    assert loss.item() == pytest.approx(LOSSES["additional_loss"], abs=1e-5)
-    expected = TENSORS["Approach6.grad_doc_scores_of_additional_loss"]
-    assert torch.allclose(scores.grad, expected, atol=1e-5)
+    [expected] = [r for r in RECORD["losses"] if r["RAVQA_loss_type"] == public_name]
+    assert loss.item() == pytest.approx(expected["additional_loss"], abs=1e-5)
+    gradient = TENSORS[f"{public_name}.grad_doc_scores_of_additional_loss"]
+    assert torch.allclose(scores.grad, gradient, atol=1e-5)
     assert logits.grad is None
+
+
+def test_the_reference_has_all_four_cases() -> None:
+    """So its numbers decide every entry of the table."""
+    begun = TENSORS["seq_logits"][:, 0].argmax(-1) == TENSORS["target"][:, 0]
+    contained = TENSORS["retrieval_labels"].flatten()
+    assert len(set(zip(contained.tolist(), begun.tolist(), strict=True))) == 4
+    assert {row["RAVQA_loss_type"] for row in RECORD["losses"]} == {
+        *(f"Approach{n}" for n in range(1, 7)),
+        "NoPR",
+    }
 
 
 def test_labels_and_targets_are_the_references() -> None:
