@@ -13,6 +13,8 @@ from typing import Any
 from app.bem import load_bem
 from app.errors import UnknownBenchmark
 from corpus.benchmarks import evqa, infoseek, m2kr, okvqa
+from corpus.benchmarks.demo import demo_examples
+from corpus.demo import DEMO_DIR
 from corpus.errors import DatasetNotFound
 from corpus.examples import read_examples
 from corpus.types import Example
@@ -49,8 +51,8 @@ class Known:
     """A benchmark that can be named.
 
     Attributes:
-        folder: its dataset's, under the data directory.
-        images: the folder of its pictures, under the data directory.
+        folder: its dataset's, under the data directory unless it is absolute.
+        images: the folder of its pictures, likewise.
         splits: the first is the default.
         read: makes the benchmark of its folder and a split.
     """
@@ -81,6 +83,13 @@ def exact_match(prediction: str, answers: Sequence[str]) -> float:
 def contains_match(prediction: str, answers: Sequence[str]) -> float:
     """Return 1.0 when an answer's words stand in the prediction, or the other way round."""
     return float(any(contains(prediction, a) or contains(a, prediction) for a in answers))
+
+
+def read_demo(_: Path, split: str) -> Benchmark:
+    """Return short questions about the demo's flags, one a picture."""
+    examples = demo_examples("flag", per_picture=1, seed=1, short=True, split=split)
+    notes = ["kbvqa-mini was trained on these pictures"] if split == "train" else []
+    return Benchmark(f"demo/{split}", examples, own_scores, notes=tuple(notes))
 
 
 def read_okvqa(folder: Path, split: str) -> Benchmark:
@@ -170,6 +179,7 @@ _M2KR_IMAGES = {
 }
 
 KNOWN = {
+    "demo": Known(str(DEMO_DIR), str(DEMO_DIR), ("val", "train"), read_demo),
     "okvqa": Known("okvqa", "coco", ("test", "val", "train"), read_okvqa),
     "infoseek": Known("infoseek", "oven", ("val", "train"), read_infoseek),
     "evqa": Known("evqa", "evqa-images", ("test", "val", "train"), read_evqa),

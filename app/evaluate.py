@@ -163,6 +163,7 @@ class _Measure:
             failure = f"{type(exc).__name__}: {exc}"
         return {
             "id": example.id,
+            "image": example.image,
             "question": example.question,
             "answers": list(example.answers),
             "gold_passage_ids": list(example.gold_passage_ids),

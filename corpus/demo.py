@@ -14,7 +14,7 @@ from corpus.examples import read_examples
 from corpus.jsonl import list_field, read_records, text_field
 from corpus.types import Example
 
-_DEMO_DIR = Path(__file__).resolve().parent.parent / "data" / "demo"
+DEMO_DIR = Path(__file__).resolve().parent.parent / "data" / "demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ def demo_dir() -> Path:
     Raises:
         DatasetNotFound: the package was installed without the repository around it.
     """
-    if not _DEMO_DIR.is_dir():
+    if not DEMO_DIR.is_dir():
         raise DatasetNotFound(
-            f"{_DEMO_DIR} does not exist: the demo corpus comes with the repository; "
+            f"{DEMO_DIR} does not exist: the demo corpus comes with the repository; "
             "clone it and install it from there with `pip install -e .`"
         )
-    return _DEMO_DIR
+    return DEMO_DIR
 
 
 def demo_passages_path() -> Path:

@@ -17,7 +17,7 @@ def evaluate_run(
     benchmark: Annotated[
         str,
         typer.Argument(
-            help="okvqa, infoseek, evqa, m2kr-okvqa, m2kr-wit, ..., or a file with rows of "
+            help="demo, okvqa, infoseek, evqa, m2kr-okvqa, m2kr-wit, ..., or a file with rows of "
             "{id, image, question, answers, gold_passage_ids}."
         ),
     ],

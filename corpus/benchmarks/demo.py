@@ -1,7 +1,8 @@
 """The demo benchmark: questions about pictures of the validation vendor.
 
-No picture of that vendor is trained on. Gold passages of flags that no picture can
-tell apart are grouped (`corpus.lookalikes`): any of them counts.
+No picture of that vendor is trained on; the others are there to train generators on. Gold
+passages of flags that no picture can tell apart are grouped (`corpus.lookalikes`): any of
+them counts.
 """
 
 import random
@@ -42,15 +43,16 @@ _PARENTHESES = re.compile(r"\s*\([^)]*\)")
 
 
 def demo_examples(
-    kind: str, *, per_picture: int, seed: int = 0, short: bool = False
+    kind: str, *, per_picture: int, seed: int = 0, short: bool = False, split: str = "val"
 ) -> list[Example]:
-    """Return examples on the validation pictures of one kind, the same for the same seed.
+    """Return examples on the pictures of one kind, the same for the same seed.
 
     Args:
         kind: "flag" or "emoji".
         per_picture: at most so many questions a picture, on different passages or fields.
         seed: of the choice of questions.
         short: only fields with short answers.
+        split: "val", the pictures of the validation vendor, or "train".
     """
     draw = random.Random(seed)
     by_entity: dict[str, list[DemoQuestion]] = defaultdict(list)
@@ -59,7 +61,7 @@ def demo_examples(
             by_entity[question.entity].append(question)
     examples = []
     for image in demo_images():
-        if image.split != "val" or image.kind != kind:
+        if image.split != split or image.kind != kind:
             continue
         asked = by_entity[image.entity]
         for question in draw.sample(asked, min(per_picture, len(asked))):

@@ -57,6 +57,16 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_demo_is_a_benchmark_with_a_training_split(tmp_path: Path) -> None:
+    seen = {}
+    for split in ("train", "val"):
+        benchmark, images = open_benchmark("demo", split, tmp_path, limit=20)
+        assert benchmark.name == f"demo/{split}[20]"
+        assert all((images / example.image).is_file() for example in benchmark.examples)
+        seen[split] = {example.image for example in benchmark.examples}
+    assert not seen["train"] & seen["val"]
+
+
 def test_m2kr_by_name(m2kr_pipeline, pictures, tmp_path: Path) -> None:
     make.m2kr(tmp_path / "m2kr")
     benchmark, images = open_benchmark("m2kr-evqa", "", tmp_path, images=pictures)
@@ -210,7 +220,7 @@ def test_names_and_splits_that_do_not_exist(tmp_path: Path) -> None:
         open_benchmark("okvqa", "", tmp_path)
     with pytest.raises(DatasetNotFound, match="kbvqa data status evqa"):
         open_benchmark("evqa", "", tmp_path)
-    assert len(KNOWN) == 3 + 10
+    assert len(KNOWN) == 4 + 10
 
 
 def test_a_limit_spreads_evenly_and_is_in_the_name(tmp_path: Path) -> None:

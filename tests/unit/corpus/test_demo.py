@@ -68,10 +68,10 @@ def test_the_gallery_opens_and_its_answers_stand_in_the_gold_passage(
 
 
 def test_missing_data_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_DEMO_DIR", tmp_path)
+    monkeypatch.setattr(demo, "DEMO_DIR", tmp_path)
     with pytest.raises(DatasetNotFound, match=r"passages\.jsonl\.gz does not exist; restore it"):
         demo.demo_passages_path()
-    monkeypatch.setattr(demo, "_DEMO_DIR", tmp_path / "none")
+    monkeypatch.setattr(demo, "DEMO_DIR", tmp_path / "none")
     with pytest.raises(DatasetNotFound, match=r"none does not exist: .* clone it"):
         demo.demo_images()
 
