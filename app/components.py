@@ -38,8 +38,14 @@ def open_checkpoint(settings: Settings) -> Checkpoint:
 def open_generator(settings: Settings, say: Say) -> Generator:
     """Return the server's client where a URL is set, else the embedded reader."""
     if settings.generator_url is None:
+        device = best_device().type
+        if settings.reader is not None:
+            name = str(settings.reader)
+            return EmbeddedReader.load(
+                settings.reader, device=device, prepare=use_onednn, name=name
+            )
         directory = prepare_reader(settings.home / "readers", progress=say)
-        return EmbeddedReader.load(directory, device=best_device().type, prepare=use_onednn)
+        return EmbeddedReader.load(directory, device=device, prepare=use_onednn)
     key = settings.generator_api_key
     return OpenAIGenerator(
         settings.generator_url,
@@ -148,7 +154,7 @@ def set_up(settings: Settings, say: Say, advance: Advance) -> None:
     """
     say("Checkpoint")
     checkpoint = open_checkpoint(settings)
-    if settings.generator_url is None:
+    if settings.generator_url is None and settings.reader is None:
         say("Reader")
         prepare_reader(settings.home / "readers", progress=say)
     location = settings.index_location

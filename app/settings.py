@@ -40,6 +40,8 @@ class Settings(BaseSettings):
             server's URL is https:// and its certificate one's own.
         qdrant_grpc_port: None for the port of the URL plus one.
         qdrant_timeout_seconds: for one request.
+        reader: directory of a causal model that the embedded reader is to use, such as one that
+            `kbvqa train generator --merge` wrote; None for the one that comes along.
         generator_url: an OpenAI-compatible server, for example http://127.0.0.1:8000/v1;
             None for the embedded reader.
         generator_model: the name under which the server serves its model.
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
     qdrant_ca_file: Path | None = None
     qdrant_grpc_port: int | None = Field(default=None, ge=1, le=65535)
     qdrant_timeout_seconds: int = Field(default=60, ge=1)
+    reader: Path | None = None
     generator_url: str | None = None
     generator_model: str | None = None
     generator_api_key: SecretStr | None = None

@@ -5,6 +5,7 @@ KbvqaError
     GeneratorUnavailable   not reachable, refused the key or the model, or broken
     GeneratorTimeout       not reached or not finished in the time it is given
     InvalidCalibration     the file that says how far to trust it cannot be read
+    TrainingMismatch       a directory holds another training than the one to go on with
     BadCompletion          it replied, but not with a completion that can be used
 """
 
@@ -29,3 +30,7 @@ class BadCompletion(GeneratorError):
 
 class InvalidCalibration(GeneratorError):
     """The file of fitted confidences is missing or not one."""
+
+
+class TrainingMismatch(GeneratorError):
+    """The directory holds a training with other settings, another model or other questions."""

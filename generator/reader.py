@@ -56,13 +56,15 @@ class EmbeddedReader:
         *,
         device: str = "cpu",
         prepare: Callable[[torch.nn.Module], None] = lambda model: None,
+        name: str = NAME,
     ) -> Self:
-        """Return the reader stored in `directory` by `weights.prepare_reader`.
+        """Return the reader stored in `directory`, by `weights.prepare_reader` or a training.
 
         Args:
             directory: holds the model and its tokenizer.
             device: where it runs.
             prepare: is given the model to set up for that device, such as for faster layers.
+            name: as it is shown, and as what a calibration is kept for.
 
         Raises:
             GeneratorUnavailable: `directory` holds no usable model.
@@ -79,11 +81,12 @@ class EmbeddedReader:
             )
         except (OSError, ValueError) as exc:
             raise GeneratorUnavailable(
-                f"No usable reader in {directory}: {exc}. Delete that directory to convert again."
+                f"No usable reader in {directory}: {exc}. Delete it to have it converted again, "
+                "or set KBVQA_READER to a causal model with its tokenizer."
             ) from exc
         model = model.to(device).eval()
         prepare(model)
-        return cls(model, tokenizer)
+        return cls(model, tokenizer, name)
 
     def capabilities(self) -> Capabilities:
         """Return what it can do: everything but see."""

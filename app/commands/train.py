@@ -1,4 +1,4 @@
-"""kbvqa train: train the small model."""
+"""kbvqa train: train the small retriever, fine-tune a generator."""
 
 import logging
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from app.console import out, progress
+from app.console import IndexOption, err, out, progress, settings_with
 
-app = typer.Typer(help="Train the small model.", no_args_is_help=True)
+app = typer.Typer(help="Train the small retriever, fine-tune a generator.", no_args_is_help=True)
 
 
 @app.command("mini")
@@ -34,3 +34,75 @@ def train_mini(
     with progress() as (say, advance):
         train(recipe, output, say, advance)
     out.print(f"Trained weights and log in {output}", soft_wrap=True)
+
+
+@app.command("generator")
+def train_generator(
+    run: Annotated[
+        Path, typer.Argument(help="Questions with their passages: what `kbvqa evaluate run` wrote.")
+    ],
+    output: Annotated[Path, typer.Option("--out", help="Where the adapters are written.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A directory or hub id. Default: the embedded reader's model."),
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Another such run, to keep the best and to stop by.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="own, or as published: okvqa-flmr, okvqa-preflmr.")
+    ] = "own",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="The directory of the pictures, for a model that sees.")
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write the merged model too, to OUT/merged.")
+    ] = False,
+    index: IndexOption = None,
+) -> None:
+    """Fine-tune a generator on retrieved passages by LoRA, as RA-VQA does.
+
+    \b
+    kbvqa evaluate run demo --split train --no-answer --depth 5 --out runs/train
+    kbvqa evaluate run demo --split val --no-answer --depth 5 --out runs/val
+    kbvqa train generator runs/train --validation runs/val --out runs/reader --merge
+    export KBVQA_READER=runs/reader/merged KBVQA_PROMPT_STYLE=instruct
+
+    \b
+    kbvqa train generator runs/okvqa-train --model Salesforce/blip2-flan-t5-xl \\
+        --recipe okvqa-preflmr --images coco --out runs/blip2
+    accelerate launch --num_processes 4 -m app.cli train generator ...
+
+    The same command goes on where an interrupted one stopped. Settings for --set: rank, alpha,
+    dropout, targets, learning_rate, accumulate, passages, drawn, max_source_tokens,
+    max_target_tokens, prompt, nll, marginal, retrieval, retrieval_labels, epochs, steps,
+    patience, bfloat16, seed. docs/answers.md says how to serve the result with vLLM.
+    """
+    from generator.training.recipe import RECIPES, override
+
+    if recipe not in RECIPES:
+        raise typer.BadParameter(f"{recipe!r} is no recipe; choose from {', '.join(RECIPES)}")
+    try:
+        chosen = override(RECIPES[recipe](), changes or [])
+    except ValueError as exc:
+        raise typer.BadParameter(f"--set {exc}") from exc
+    settings = settings_with(index, None)
+    from app.train_generator import fine_tune
+
+    with progress() as (say, advance):
+        trained = fine_tune(
+            settings, run, output, chosen, model, validation, images, merge, say, advance
+        )
+    for name, left_out in trained.left_out.items():
+        for reason, count in left_out.items():
+            err.print(f"{count:,} questions of {name} left out: {reason}", highlight=False)
+    for row in trained.history:
+        losses = [f"{name} {row[name]:.4f}" for name in ("train", "validation") if name in row]
+        out.print(f"epoch {row['epoch']}, step {row['step']}: {', '.join(losses)}", highlight=False)
+    out.print(f"Adapters in {output}", soft_wrap=True)
+    if merge:
+        out.print(f"Merged model in {output / 'merged'}", soft_wrap=True)
