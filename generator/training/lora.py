@@ -134,16 +134,22 @@ class _Training:
             part = example_loss(self._model, self._processor, example, self._recipe)
             (part / len(examples)).backward()  # type: ignore[no-untyped-call]
             loss += part.detach() / len(examples)
-        if self._shared.num_processes > 1:
-            loss = self._shared.reduce(loss)
-            for parameter in self._trained.values():
-                own = parameter.grad
-                parameter.grad = self._shared.reduce(
-                    torch.zeros_like(parameter) if own is None else own
-                )
+        loss = self._add_up(loss)
         self._optimizer.step()
         self.state.losses.append(float(loss))
         self.state.step += 1
+
+    def _add_up(self, loss: Tensor) -> Tensor:
+        """Return the loss, and leave the gradients, summed over the processes."""
+        if self._shared.num_processes == 1:
+            return loss
+        parameters = list(self._trained.values())
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([loss[None], *(gradient.flatten() for gradient in own)])
+        total, *summed = self._shared.reduce(flat).split([1, *(p.numel() for p in parameters)])
+        for parameter, gradient in zip(parameters, summed, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        return total[0]
 
     @torch.no_grad()
     def evaluate(self, examples: Sequence[ReadExample]) -> float:
