@@ -1,35 +1,23 @@
-"""An OpenAI-compatible server as the generator. The one place that knows `openai` and httpx.
+"""An OpenAI-compatible server as the generator.
 
 Requests run on an event loop in a thread of their own, so that several go out at once and each
-can be called off; callers see plain functions. Every failure of the transport and of the
-protocol leaves here as one of generator.errors; no message contains the API key.
+can be called off; callers see plain functions. `connection` sends them and names what goes
+wrong, `probe` finds out what may be asked for, `protocol` writes and reads the messages.
 """
 
-import asyncio
-import json
 import queue
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from collections.abc import Generator as GeneratorOf
-from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeVar, cast
-
-import httpx
-import openai
-from PIL import Image
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 from generator.background import HEARTBEAT_S, Background, together
-from generator.errors import GeneratorError
-from generator.faults import Faults, checked_key, checked_url
+from generator.connection import Api, Connection
 from generator.interface import MAX_TOKENS, Capabilities, Completion, Verdict, wait
 from generator.pictures import PIXEL_BUDGET, image_data_uri
+from generator.probe import probe
 from generator.prompts import Prompt
-from generator.protocol import Growing, NotACompletion, chat_messages, read_verdict
-
-# A short answer is far smaller; what is larger does not come from a generator.
-MAX_RESPONSE_BYTES = 1_000_000
-TOP_LOGPROBS = 20
-# What no model says unless it is held to it.
-_UNASKED = "zyzzyva"
+from generator.protocol import TOP_LOGPROBS, Growing, chat_messages, read_verdict
 
 _T = TypeVar("_T")
 
@@ -59,7 +47,7 @@ class OpenAIGenerator:
         model: str,
         *,
         api_key: str | None = None,
-        api: Literal["chat", "completions"] = "chat",
+        api: Api = "chat",
         timeout_s: float = 60.0,
         connect_timeout_s: float = 5.0,
         retries: int = 2,
@@ -69,24 +57,19 @@ class OpenAIGenerator:
         if api not in ("chat", "completions"):
             raise ValueError(f"api must be 'chat' or 'completions', not {api!r}")
         self.name = model
-        self._api = api
-        url, shown = checked_url(base_url)
-        key = checked_key(api_key)
-        self._faults = Faults(model, api, shown, key, timeout_s, connect_timeout_s)
-        self._timeout_s = timeout_s
-        self._concurrency = concurrency
         self._image_pixels = image_pixels
-        self._options: dict[str, Any] = {
-            "base_url": url,
-            # openai wants a key even where the server wants none.
-            "api_key": key or "none",
-            "max_retries": retries,
-            "timeout": httpx.Timeout(timeout_s, connect=connect_timeout_s),
-        }
-        self._keyless = key is None
-        self._background = Background(self._open, self._shut)
-        self._client: openai.AsyncOpenAI
-        self._turns: asyncio.Semaphore
+        self._connection = Connection(
+            base_url,
+            model,
+            api,
+            api_key=api_key,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            retries=retries,
+            concurrency=concurrency,
+        )
+        self._faults = self._connection.faults
+        self._background = Background(self._connection.open, self._connection.shut)
         self._capabilities: Capabilities | None = None
 
     def close(self) -> None:
@@ -101,7 +84,7 @@ class OpenAIGenerator:
             GeneratorTimeout: no answer in time.
         """
         if self._capabilities is None:
-            self._capabilities = self._run(self._probe())
+            self._capabilities = self._run(probe(self._connection))
         return self._capabilities
 
     def health(self) -> str:
@@ -120,7 +103,7 @@ class OpenAIGenerator:
         ]
         if can.context_tokens:
             says.append(f"{can.context_tokens:,} tokens of context")
-        return f"{self._faults.where} ({self._api}; {'; '.join(says)})"
+        return f"{self._faults.where} ({self._connection.api}; {'; '.join(says)})"
 
     def stream(
         self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS
@@ -139,7 +122,7 @@ class OpenAIGenerator:
 
         async def pump() -> None:
             try:
-                async with self._turn():
+                async with self._connection.turn():
                     growing = Growing(prompt)
                     async for piece in self._pieces(prompt, growing, max_tokens, can):
                         arrived.put(piece)
@@ -172,7 +155,7 @@ class OpenAIGenerator:
         can = self.capabilities()
 
         async def one(prompt: Prompt) -> Completion:
-            async with self._turn():
+            async with self._connection.turn():
                 growing = Growing(prompt)
                 async for _ in self._pieces(prompt, growing, max_tokens, can):
                     pass
@@ -191,75 +174,36 @@ class OpenAIGenerator:
         can = self.capabilities()
 
         async def one(prompt: Prompt) -> Verdict:
-            async with self._turn():
+            async with self._connection.turn():
                 return await self._choice(prompt, choices, can)
 
         yield from self._background.while_waiting(together([one(prompt) for prompt in prompts]))
 
     # On the event loop
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait for a turn; bounds the time of everything inside, and names what goes wrong."""
-        try:
-            async with asyncio.timeout(self._timeout_s), self._turns:
-                yield
-        except openai.NotFoundError as exc:
-            raise self._faults.not_found(await self._models_if_any()) from exc
-        except openai.APIStatusError as exc:
-            location = exc.response.headers.get("location", "")
-            raise self._faults.status(exc.status_code, _body(exc), location) from exc
-        except (openai.APITimeoutError, httpx.TimeoutException, TimeoutError) as exc:
-            if isinstance(exc.__cause__, httpx.ConnectTimeout):
-                raise self._faults.connect_timeout() from exc
-            raise self._faults.timeout() from exc
-        except (openai.APIConnectionError, httpx.HTTPError) as exc:
-            raise self._faults.not_reached(str(exc.__cause__ or exc) or repr(exc)) from exc
-        except UnicodeDecodeError as exc:
-            raise self._faults.not_utf8() from exc
-        except ResponseTooLong as exc:
-            raise self._faults.endless(str(exc)) from exc
-        except json.JSONDecodeError as exc:
-            raise self._faults.not_a_completion(exc.doc) from exc
-        except (NotACompletion, openai.OpenAIError, ValueError, TypeError, AttributeError) as exc:
-            raise self._faults.not_a_completion(str(exc)) from exc
-
     async def _pieces(
         self, prompt: Prompt, growing: Growing, max_tokens: int, can: Capabilities
     ) -> AsyncIterator[str]:
         """Yield the pieces of the first line as they arrive."""
+        api = self._connection.api
         options: dict[str, Any] = {
-            "model": self.name,
             "max_tokens": max_tokens,
             "temperature": 0,
-            "stream": True,
             "stream_options": {"include_usage": True},
         }
         if prompt.stop:
             options["stop"] = list(prompt.stop)
-        if self._api == "completions":
-            create: Any = self._client.completions.with_raw_response.create
+        if api == "completions":
             options |= {"prompt": prompt.text} | ({"logprobs": 1} if can.logprobs else {})
         else:
-            create = self._client.chat.completions.with_raw_response.create
             options |= {"messages": self._messages(prompt, can)}
             options |= {"logprobs": True} if can.logprobs else {}
-        raw = await create(**options)
-        kind = raw.headers.get("content-type", "nothing")
-        if not kind.startswith("text/event-stream"):
-            await raw.http_response.aclose()
-            raise self._faults.not_events(kind)
-        try:
-            async with raw.parse() as chunks:
-                async for chunk in chunks:
-                    if piece := growing.add(chunk, self._api):
-                        yield piece
-                    if growing.pieces > 2 * max_tokens + 16:
-                        raise self._faults.endless(f"{max_tokens} tokens were asked for")
-        except openai.APITimeoutError:
-            raise
-        except openai.APIConnectionError as exc:
-            raise self._faults.broke_off(str(exc.__cause__ or exc)) from exc
+        async with aclosing(self._connection.events(**options)) as events:
+            async for chunk in events:
+                if piece := growing.add(chunk, api):
+                    yield piece
+                if growing.pieces > 2 * max_tokens + 16:
+                    raise self._faults.endless(f"{max_tokens} tokens were asked for")
         if not growing.ended:
             raise self._faults.broke_off()
 
@@ -268,10 +212,9 @@ class OpenAIGenerator:
         # The space that a few-shot prompt leaves to the answer.
         lead = "" if prompt.text.endswith((" ", "\n")) or not prompt.stop else " "
         held = {"structured_outputs": {"choice": [f"{lead}{choice}" for choice in choices]}}
-        reply = await self._client.chat.completions.create(
-            model=self.name,
-            messages=cast(Any, self._messages(prompt, can)),
-            max_tokens=1,
+        reply = await self._connection.token(
+            "chat",
+            messages=self._messages(prompt, can),
             temperature=0,
             **(options if can.logprobs else {}),
             extra_body=held if can.choices else None,
@@ -289,152 +232,9 @@ class OpenAIGenerator:
             raise self._faults.empty()
         return growing.completion()
 
-    async def _probe(self) -> Capabilities:
-        """Find out by asking: a model's card does not say what its server lets through."""
-        async with self._turn():
-            context = await self._context_tokens()
-        if self._api == "completions":
-            return Capabilities(False, await self._accepts_text(), False, context)
-        blank = image_data_uri(_blank())
-        image = {"type": "image_url", "image_url": {"url": blank}}
-        text = {"type": "text", "text": "Say yes."}
-        images, logprobs, choices = await together(
-            [
-                self._accepts([image, text]),
-                self._accepts([text], logprobs=True, top_logprobs=TOP_LOGPROBS),
-                self._accepts([text], extra_body={"structured_outputs": {"choice": [_UNASKED]}}),
-            ]
-        )
-        can_choose = bool(said := _said(choices)) and _UNASKED.startswith(said)
-        return Capabilities(
-            images is not None, logprobs is not None and _gave(logprobs), can_choose, context
-        )
-
-    async def _accepts(self, content: list[Any], **options: Any) -> Any:
-        """Return the reply to a request for one token, or None where it was refused."""
-        async with self._turn():
-            try:
-                return await self._client.chat.completions.create(
-                    model=self.name,
-                    messages=cast(Any, [{"role": "user", "content": content}]),
-                    max_tokens=1,
-                    temperature=0,
-                    **options,
-                )
-            except (openai.BadRequestError, openai.UnprocessableEntityError):
-                return None
-            except openai.InternalServerError as exc:
-                # vLLM and others answer 500 to a picture that a text model cannot take.
-                if exc.status_code not in (500, 501):
-                    raise
-                return None
-
-    async def _accepts_text(self) -> bool:
-        async with self._turn():
-            try:
-                reply = await self._client.completions.create(
-                    model=self.name, prompt="1 2 3", max_tokens=1, logprobs=1
-                )
-            except (openai.BadRequestError, openai.UnprocessableEntityError):
-                return False
-            logprobs = getattr(reply.choices[0], "logprobs", None) if reply.choices else None
-            return bool(logprobs and logprobs.token_logprobs)
-
-    async def _context_tokens(self) -> int | None:
-        for model in await self._models():
-            if model.id == self.name:
-                return getattr(model, "max_model_len", None)
-        return None
-
     async def _served(self) -> list[str]:
-        async with self._turn():
-            return [model.id for model in await self._models()]
-
-    async def _models(self) -> list[Any]:
-        page = await self._client.models.list()
-        models = getattr(page, "data", None)
-        if not isinstance(models, list) or not all(hasattr(model, "id") for model in models):
-            raise self._faults.no_models()
-        return models
-
-    async def _models_if_any(self) -> list[str]:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return [model.id for model in await self._models()]
-        except (GeneratorError, openai.OpenAIError, TimeoutError, ValueError):
-            return []
+        async with self._connection.turn():
+            return [model.id for model in await self._connection.models()]
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return wait(self._background.while_waiting(work))
-
-    async def _open(self) -> None:
-        self._turns = asyncio.Semaphore(self._concurrency)
-        http = httpx.AsyncClient(
-            transport=_Bounded(
-                # A kept connection that the server has just dropped looks like a failure, and
-                # opening one costs nothing next to a completion.
-                limits=httpx.Limits(max_keepalive_connections=0),
-            ),
-            timeout=self._options["timeout"],
-            event_hooks={"request": [self._drop_key]} if self._keyless else {},
-        )
-        self._client = openai.AsyncOpenAI(http_client=cast(Any, http), **self._options)
-
-    async def _shut(self) -> None:
-        await self._client.close()
-
-    @staticmethod
-    async def _drop_key(request: httpx.Request) -> None:
-        request.headers.pop("Authorization", None)
-
-
-class _Bounded(httpx.AsyncHTTPTransport):
-    """Connections whose responses end: one that goes on beyond the limit is an error."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        response.stream = _BoundedStream(cast(httpx.AsyncByteStream, response.stream))
-        return response
-
-
-class _BoundedStream(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream) -> None:
-        self._inner = inner
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._inner:
-            size += len(chunk)
-            if size > MAX_RESPONSE_BYTES:
-                raise ResponseTooLong(f"more than {MAX_RESPONSE_BYTES:,} bytes")
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class ResponseTooLong(ValueError):
-    """A response went on beyond MAX_RESPONSE_BYTES."""
-
-
-def _body(exc: openai.APIStatusError) -> str:
-    try:
-        return exc.response.text
-    except httpx.StreamError:
-        return exc.message
-
-
-def _blank() -> Image.Image:
-    return Image.new("RGB", (56, 56), "white")
-
-
-def _said(reply: Any) -> str:
-    choices = getattr(reply, "choices", None)
-    return (choices[0].message.content or "").strip() if choices else ""
-
-
-def _gave(reply: Any) -> bool:
-    """Return whether a reply has the alternatives of its token."""
-    choices = getattr(reply, "choices", None)
-    logprobs = getattr(choices[0], "logprobs", None) if choices else None
-    return bool(logprobs and logprobs.content and logprobs.content[0].top_logprobs)

@@ -13,6 +13,8 @@ from generator.interface import Completion, Usage, Verdict
 from generator.passages import estimate_tokens
 from generator.prompts import Message, Prompt
 
+TOP_LOGPROBS = 20
+
 
 class NotACompletion(Exception):
     """The reply has another shape than the protocol says."""
