@@ -205,7 +205,7 @@ def doctor() -> None:
     for finding in findings:
         mark = "[green]ok[/] " if finding.ok else "[red]no[/] "
         out.print(f"{mark} [bold]{finding.what:<12}[/] {escape(finding.state)}", soft_wrap=True)
-        if not finding.ok:
+        if not finding.ok and finding.advice:
             out.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ PACKAGES = ("torch", "transformers", "qdrant-edge-py", "gradio")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `advice` matters when `ok` is false."""
+    """One line of the report. `advice`, if the state says not enough, is for when it is not ok."""
 
     what: str
     ok: bool
@@ -56,14 +56,20 @@ def _components(settings: Settings) -> Iterator[Finding]:
                 return f"{of.passages:,} passages of {of.corpus} in {location}"
 
         yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
-    yield _checked("generator", lambda: open_generator(settings, lambda _: None).health())
+    at = f"{PREFIX}GENERATOR"
+    advice = f"Correct {at}_URL, {at}_MODEL, {at}_API_KEY or {at}_TIMEOUT_SECONDS."
+    yield _checked(
+        "generator",
+        lambda: open_generator(settings, lambda _: None).health(),
+        advice if settings.generator_url else "",
+    )
 
 
 def _checked(what: str, state: Callable[[], str], advice: str = "") -> Finding:
     try:
         return Finding(what, True, state())
     except KbvqaError as exc:
-        return Finding(what, False, str(exc), advice or "See the message.")
+        return Finding(what, False, str(exc), advice)
 
 
 def _packages() -> Finding:

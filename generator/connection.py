@@ -147,7 +147,11 @@ class Connection:
 
     async def models(self) -> list[Any]:
         """Return what the server lists as its models, each with an `id`; inside a turn."""
-        page = await self._client.models.list()
+        try:
+            page = await self._client.models.list()
+        except (AttributeError, TypeError, json.JSONDecodeError) as exc:
+            # What openai makes of a web page.
+            raise self.faults.no_models() from exc
         models = getattr(page, "data", None)
         if not isinstance(models, list) or not all(hasattr(model, "id") for model in models):
             raise self.faults.no_models()

@@ -46,8 +46,12 @@ class Faults:
         """Return the error for a response that is no success."""
         said = f"{self.shown_url} answered {status}: {self._clean(error_text(body)) or 'nothing'}."
         if status in (401, 403):
-            sent = "refused the API key" if self.key else "wants an API key"
-            return GeneratorUnavailable(f"{said} It {sent}; check the key that is set.")
+            advice = (
+                "It refused the API key; check the key that is set."
+                if self.key
+                else "It wants an API key, and none is set; set one."
+            )
+            return GeneratorUnavailable(f"{said} {advice}")
         if 300 <= status < 400:
             target = self._clean(location)
             return GeneratorUnavailable(f"{said} It redirects to {target!r}; set that URL.")
@@ -93,7 +97,7 @@ class Faults:
     def not_reached(self, reason: str) -> GeneratorError:
         """Return the error for a server that does not take the connection, or drops it."""
         return GeneratorUnavailable(
-            f"{self.shown_url} is not reached: {self._clean(reason)}. "
+            f"{self.shown_url} is not reached: {self._clean(reason).rstrip('.')}. "
             "Check the URL, and that the server runs."
         )
 
@@ -113,7 +117,7 @@ class Faults:
 
     def broke_off(self, reason: str = "") -> GeneratorError:
         """Return the error for a stream that ended too early."""
-        why = f" ({self._clean(reason)})" if reason else ""
+        why = f" ({self._clean(reason).rstrip('.')})" if reason else ""
         return BadCompletion(f"{self.where} broke off in the middle of its answer{why}. Ask again.")
 
     def endless(self, limit: str) -> GeneratorError:

@@ -221,6 +221,12 @@ def test_health_lists_the_served_models(server: Server) -> None:
         generator(server, model="other").health()
 
 
+def test_a_web_page_where_models_are_listed_is_said_to_be_none(server: Server) -> None:
+    server.models = html
+    with pytest.raises(GeneratorUnavailable, match=r"/models is not a list of models.*/v1"):
+        generator(server).health()
+
+
 def html(handler: Handler) -> None:
     handler.reply(200, "<html>Welcome</html>", "text/html")
 
