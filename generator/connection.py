@@ -6,7 +6,7 @@ generator.errors; no message contains the API key.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal, cast
 
@@ -110,7 +110,7 @@ class Connection:
         except (NotACompletion, openai.OpenAIError, ValueError, TypeError, AttributeError) as exc:
             raise self.faults.not_a_completion(str(exc)) from exc
 
-    async def events(self, **options: Any) -> AsyncIterator[Any]:
+    async def events(self, **options: Any) -> AsyncGenerator[Any, None]:
         """Yield the chunks of a streamed completion; inside a turn."""
         create: Any = self._endpoint(self.api).with_raw_response.create
         raw = await create(model=self.model, stream=True, **options)

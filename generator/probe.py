@@ -66,4 +66,6 @@ def _has_logprobs(reply: Any, where: str) -> bool:
     """Return whether a reply says how probable its token was, and in chat the alternatives."""
     choices = getattr(reply, "choices", None)
     tokens = getattr(getattr(choices[0], "logprobs", None), where, None) if choices else None
-    return bool(tokens) and (where != "content" or bool(tokens[0].top_logprobs))
+    if not tokens:
+        return False
+    return where != "content" or bool(tokens[0].top_logprobs)

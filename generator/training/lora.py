@@ -149,7 +149,8 @@ class _Training:
         total, *summed = self._shared.reduce(flat).split([1, *(p.numel() for p in parameters)])
         for parameter, gradient in zip(parameters, summed, strict=True):
             parameter.grad = gradient.view_as(parameter)
-        return total[0]
+        summed_loss: Tensor = total[0]
+        return summed_loss
 
     @torch.no_grad()
     def evaluate(self, examples: Sequence[ReadExample]) -> float:
