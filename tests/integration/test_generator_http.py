@@ -182,12 +182,14 @@ def test_leaving_ends_the_requests_on_the_server(server: Server) -> None:
     server.answer = until_gone
     client = generator(server)
     stream = client.stream(INSTRUCT, max_tokens=10**6)
-    assert next(stream) in ("", "x")
+    # On a busy machine heartbeats come before the request has gone out.
+    assert next(piece for piece in stream if piece) == "x"
     stream.close()
     assert gone.wait(5)
     gone.clear()
     work = client.complete([INSTRUCT], max_tokens=10**6)
-    assert next(work) is None
+    while len(server.requests) < 2:
+        assert next(work) is None
     work.close()
     assert gone.wait(5)
 
