@@ -39,7 +39,8 @@ class Plan:
         tokens_memory: where a server should keep the token vectors: "cached" if they fit into
             the memory of these nodes beside the rest.
         means_memory: where it should keep the graph: "pinned" on a cluster, which is made for it.
-        candidates: where to begin measuring.
+        candidates: where to begin measuring. 200 and 1,000 found 0.99 and 0.97 of the exact top
+            ten among 15 and 100 thousand passages; a thousand more for each tenfold is a guess.
     """
 
     tokens: int
@@ -115,5 +116,5 @@ def plan_index(
         shards=1 if nodes == 1 else 2 * nodes,
         tokens_memory="cached" if memory + tokens <= nodes * node_memory * _USABLE else "cold",
         means_memory="cached" if nodes == 1 else "pinned",
-        candidates=min(2_000, 200 * max(1, round(math.log10(passages)) - 4)),
+        candidates=max(200, 1_000 * (round(math.log10(passages)) - 4)),
     )

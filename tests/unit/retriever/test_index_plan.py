@@ -46,7 +46,7 @@ def test_the_plan_agrees_with_a_built_index(tmp_path: Path, storage: Storage) ->
 def test_sizes_grow_with_the_index() -> None:
     small, large = plan_index(100_000, 120), plan_index(10_000_000, 120, replicas=2)
     assert small.tokens == 100_000 * 120 * 128 * 2
-    assert small.nodes == 1 and small.shards == 1 and small.candidates == 200
+    assert small.nodes == 1 and small.shards == 1 and small.candidates == 1_000
     assert small.disk_peak == 2 * small.disk
     assert large.tokens == 200 * small.tokens
     assert large.nodes >= 3 and large.shards == 2 * large.nodes
@@ -55,7 +55,8 @@ def test_sizes_grow_with_the_index() -> None:
     assert plan_index(100_000, 120, node_memory=2**30).tokens_memory == "cold"
     billion = plan_index(1_000_000_000, 120, replicas=2)
     assert billion.memory > 1_000_000_000 * 2 * 128 * 4
-    assert billion.candidates == 1_000
+    assert billion.candidates == 5_000
+    assert plan_index(15_000, 120).candidates == 200
 
 
 @pytest.mark.parametrize("wrong", [{"passages": 0}, {"tokens_per_passage": -1}, {"replicas": 0}])
