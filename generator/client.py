@@ -126,7 +126,9 @@ class OpenAIGenerator:
                     growing = Growing(prompt)
                     async for piece in self._pieces(prompt, growing, max_tokens, can):
                         arrived.put(piece)
-                    arrived.put(self._finished(growing))
+                    if not growing.text.strip():
+                        raise self._faults.empty()
+                    arrived.put(growing.completion())
             except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread
                 arrived.put(exc)
 
@@ -149,8 +151,10 @@ class OpenAIGenerator:
     ) -> GeneratorOf[list[Completion] | None, None, None]:
         """Yield None at times, then the completions of several prompts, asked for at once.
 
+        A prompt to which nothing is written has an empty completion: the others may do.
+
         Raises:
-            GeneratorError: as for `stream`; the other requests are then called off.
+            GeneratorError: otherwise as for `stream`; the other requests are then called off.
         """
         can = self.capabilities()
 
@@ -159,7 +163,7 @@ class OpenAIGenerator:
                 growing = Growing(prompt)
                 async for _ in self._pieces(prompt, growing, max_tokens, can):
                     pass
-                return self._finished(growing)
+                return growing.completion()
 
         yield from self._background.while_waiting(together([one(prompt) for prompt in prompts]))
 
@@ -226,11 +230,6 @@ class OpenAIGenerator:
         seen = image is not None and can.images
         picture = image_data_uri(image, self._image_pixels) if image and seen else None
         return chat_messages(prompt, picture)
-
-    def _finished(self, growing: Growing) -> Completion:
-        if not growing.text.strip():
-            raise self._faults.empty()
-        return growing.completion()
 
     async def _served(self) -> list[str]:
         async with self._connection.turn():

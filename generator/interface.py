@@ -126,6 +126,8 @@ class Generator(Protocol):
     ) -> GeneratorOf[list[Completion] | None, None, None]:
         """Yield None while several prompts are worked on together, then their completions.
 
+        The completion of a prompt to which nothing is written is empty.
+
         Raises:
             GeneratorError: see generator.errors; one that fails ends the others.
         """

@@ -224,7 +224,7 @@ def _one_by_one(
         raise BadCompletion(f"{generator.name} wrote no answer to any passage. Ask again.")
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
-    known = all(completion.token_logprobs for completion in completions)
+    known = all(c.token_logprobs for c in completions if c.text.strip())
     yield winner.text
     yield Reply(
         Answer(winner.text, (_citation(read, winner.number),)),

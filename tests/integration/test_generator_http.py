@@ -169,6 +169,12 @@ def test_one_that_fails_calls_off_the_others(server: Server) -> None:
     assert time.monotonic() - start < 3
 
 
+def test_one_to_which_nothing_is_written_leaves_the_others(server: Server) -> None:
+    server.answer = lambda h: h.events("\n") if len(server.requests) == 1 else h.events(" Paris")
+    completions = wait(generator(server, concurrency=1).complete([PROMPT] * 2))
+    assert sorted(completion.text.strip() for completion in completions) == ["", "Paris"]
+
+
 def test_leaving_ends_the_requests_on_the_server(server: Server) -> None:
     gone = threading.Event()
 

@@ -122,7 +122,13 @@ def test_a_passage_to_which_nothing_is_written_has_no_say() -> None:
     def silent_on_lyon(prompt) -> tuple[str, float | None]:
         return (" [1]", 0.0) if "Rhône" in prompt.messages[-1].text else by_passage(prompt)
 
-    assert reply(ScriptedGenerator(silent_on_lyon), Plan("ra-vqa")).answer.text == "the Seine"
+    def nothing_for_lyon(prompt) -> tuple[str, float | None]:
+        return ("", None) if "Rhône" in prompt.messages[-1].text else by_passage(prompt)
+
+    for silent in (silent_on_lyon, nothing_for_lyon):
+        made = reply(ScriptedGenerator(silent), Plan("ra-vqa"))
+        assert made.answer.text == "the Seine"
+        assert made.evidence.answer_logprob is not None
     with pytest.raises(BadCompletion, match="no answer"):
         reply(ScriptedGenerator(lambda p: ("[1]", 0.0)), Plan("ra-vqa"))
 
