@@ -190,18 +190,14 @@ class OpenAIGenerator:
     ) -> AsyncIterator[str]:
         """Yield the pieces of the first line as they arrive."""
         api = self._connection.api
-        options: dict[str, Any] = {
+        options = self._asked(prompt, can) | {
             "max_tokens": max_tokens,
-            "temperature": 0,
             "stream_options": {"include_usage": True},
         }
         if prompt.stop:
             options["stop"] = list(prompt.stop)
-        if api == "completions":
-            options |= {"prompt": prompt.text} | ({"logprobs": 1} if can.logprobs else {})
-        else:
-            options |= {"messages": self._messages(prompt, can)}
-            options |= {"logprobs": True} if can.logprobs else {}
+        if can.logprobs:
+            options["logprobs"] = 1 if api == "completions" else True
         async with aclosing(self._connection.events(**options)) as events:
             async for chunk in events:
                 if piece := growing.add(chunk, api):
@@ -212,24 +208,27 @@ class OpenAIGenerator:
             raise self._faults.broke_off()
 
     async def _choice(self, prompt: Prompt, choices: Sequence[str], can: Capabilities) -> Verdict:
-        options: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        api = self._connection.api
+        options = self._asked(prompt, can)
+        if can.logprobs and api == "completions":
+            options["logprobs"] = TOP_LOGPROBS[api]
+        elif can.logprobs:
+            options |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS[api]}
         # The space that a few-shot prompt leaves to the answer.
         lead = "" if prompt.text.endswith((" ", "\n")) or not prompt.stop else " "
         held = {"structured_outputs": {"choice": [f"{lead}{choice}" for choice in choices]}}
         reply = await self._connection.token(
-            "chat",
-            messages=self._messages(prompt, can),
-            temperature=0,
-            **(options if can.logprobs else {}),
-            extra_body=held if can.choices else None,
+            api, **options, extra_body=held if can.choices else None
         )
         return read_verdict(reply, prompt, choices)
 
-    def _messages(self, prompt: Prompt, can: Capabilities) -> list[dict[str, Any]]:
+    def _asked(self, prompt: Prompt, can: Capabilities) -> dict[str, Any]:
+        if self._connection.api == "completions":
+            return {"prompt": prompt.text, "temperature": 0}
         image = prompt.messages[-1].image
         seen = image is not None and can.images
         picture = image_data_uri(image, self._image_pixels) if image and seen else None
-        return chat_messages(prompt, picture)
+        return {"messages": chat_messages(prompt, picture), "temperature": 0}
 
     async def _served(self) -> list[str]:
         async with self._connection.turn():

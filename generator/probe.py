@@ -11,10 +11,11 @@ from generator.background import together
 from generator.connection import Connection
 from generator.interface import Capabilities
 from generator.pictures import image_data_uri
-from generator.protocol import TOP_LOGPROBS
+from generator.protocol import TOP_LOGPROBS, token_text
 
 # What no model says unless it is held to it.
 _UNASKED = "zyzzyva"
+_HELD = {"structured_outputs": {"choice": [_UNASKED]}}
 
 
 async def probe(connection: Connection) -> Capabilities:
@@ -26,21 +27,31 @@ async def probe(connection: Connection) -> Capabilities:
     async with connection.turn():
         context = await _context_tokens(connection)
     if connection.api == "completions":
-        reply = await connection.token_if_accepted("completions", prompt="1 2 3", logprobs=1)
-        return Capabilities(False, _has_logprobs(reply, "token_logprobs"), False, context)
+        logprobs, choices = await together(
+            [
+                connection.token_if_accepted("completions", prompt="1 2 3", logprobs=1),
+                connection.token_if_accepted("completions", prompt="Say yes.", extra_body=_HELD),
+            ]
+        )
+        return Capabilities(
+            images=False,
+            logprobs=_has_logprobs(logprobs, "token_logprobs"),
+            choices=_was_held(choices),
+            context_tokens=context,
+        )
     blank = image_data_uri(Image.new("RGB", (56, 56), "white"))
     text = {"type": "text", "text": "Say yes."}
     images, logprobs, choices = await together(
         [
             _asked(connection, [{"type": "image_url", "image_url": {"url": blank}}, text]),
-            _asked(connection, [text], logprobs=True, top_logprobs=TOP_LOGPROBS),
-            _asked(connection, [text], extra_body={"structured_outputs": {"choice": [_UNASKED]}}),
+            _asked(connection, [text], logprobs=True, top_logprobs=TOP_LOGPROBS["chat"]),
+            _asked(connection, [text], extra_body=_HELD),
         ]
     )
     return Capabilities(
         images=images is not None,
         logprobs=_has_logprobs(logprobs, "content"),
-        choices=bool(said := _said(choices)) and _UNASKED.startswith(said),
+        choices=_was_held(choices),
         context_tokens=context,
     )
 
@@ -57,9 +68,9 @@ async def _context_tokens(connection: Connection) -> int | None:
     return None
 
 
-def _said(reply: Any) -> str:
-    choices = getattr(reply, "choices", None)
-    return (choices[0].message.content or "").strip() if choices else ""
+def _was_held(reply: Any) -> bool:
+    said = token_text(reply).strip() if getattr(reply, "choices", None) else ""
+    return bool(said) and _UNASKED.startswith(said)
 
 
 def _has_logprobs(reply: Any, where: str) -> bool:

@@ -5,7 +5,7 @@ client: it names the server and raises a generator error.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from generator.interface import Completion, Usage, Verdict
 from generator.passages import estimate_tokens
 from generator.prompts import Message, Prompt
 
-TOP_LOGPROBS = 20
+# How many alternatives to a token are asked for, as many as the protocol allows.
+TOP_LOGPROBS = {"chat": 20, "completions": 5}
 
 
 class NotACompletion(Exception):
@@ -85,7 +86,7 @@ def chat_messages(prompt: Prompt, picture: str | None) -> list[dict[str, Any]]:
 
 
 def read_verdict(reply: Any, prompt: Prompt, choices: Sequence[str]) -> Verdict:
-    """Return the probabilities of the choices in a chat reply of one token.
+    """Return the probabilities of the choices in a reply of one token.
 
     From its top log-probabilities where it has any, a choice that is not among them
     counting 0; else 1 for the choice that it wrote.
@@ -94,10 +95,8 @@ def read_verdict(reply: Any, prompt: Prompt, choices: Sequence[str]) -> Verdict:
         NotACompletion: it is no reply, or none of the choices.
     """
     try:
-        choice = reply.choices[0]
-        written = (choice.message.content or "").strip().casefold()
-        content = choice.logprobs.content if choice.logprobs else None
-        top = {} if not content else _best(content[0].top_logprobs, choices)
+        written = token_text(reply).strip().casefold()
+        top = _best(_alternatives(reply.choices[0].logprobs), choices)
     except (AttributeError, IndexError, TypeError) as exc:
         raise NotACompletion(f"no choice in {str(reply)[:200]}") from exc
     counted = getattr(reply, "usage", None)
@@ -110,13 +109,29 @@ def read_verdict(reply: Any, prompt: Prompt, choices: Sequence[str]) -> Verdict:
     return Verdict(tuple(float(choice == written) for choice in choices), usage)
 
 
-def _best(entries: Any, choices: Sequence[str]) -> dict[str, float]:
+def token_text(reply: Any) -> str:
+    """Return what a reply of one token says, by either endpoint."""
+    choice = reply.choices[0]
+    text = choice.message.content if hasattr(choice, "message") else choice.text
+    return text or ""
+
+
+def _alternatives(logprobs: Any) -> Iterator[tuple[str, float]]:
+    """Yield the likeliest tokens and their log-probabilities; nothing where there are none."""
+    if content := getattr(logprobs, "content", None):
+        for entry in content[0].top_logprobs or ():
+            yield str(entry.token), entry.logprob
+    elif tops := getattr(logprobs, "top_logprobs", None):
+        yield from (tops[0] or {}).items()
+
+
+def _best(alternatives: Iterable[tuple[str, float]], choices: Sequence[str]) -> dict[str, float]:
     """Return the probability of each choice, its spellings (" Yes", "yes") added up."""
     found: dict[str, float] = {}
-    for entry in entries or ():
-        token = str(entry.token).strip().casefold()
-        if token in choices and entry.logprob > -100:
-            found[token] = found.get(token, 0.0) + math.exp(entry.logprob)
+    for token, logprob in alternatives:
+        choice = token.strip().casefold()
+        if choice in choices and logprob > -100:
+            found[choice] = found.get(choice, 0.0) + math.exp(logprob)
     return found
 
 

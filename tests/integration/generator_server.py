@@ -70,11 +70,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def one_token(self, body: dict) -> None:
         """Answer a request for one token by what the server can do."""
-        if not self.chat:
-            choice = {"text": " 4", "logprobs": {"token_logprobs": [-0.1]}}
-            self.reply(200, json.dumps({"choices": [choice]}))
-            return
-        content = body["messages"][-1]["content"]
+        content = body["messages"][-1]["content"] if self.chat else body["prompt"]
         if not self.state.images and not isinstance(content, str) and len(content) > 1:
             self.error(400, "this model takes no image")
             return
@@ -82,11 +78,14 @@ class Handler(BaseHTTPRequestHandler):
         if held and not self.state.choices:
             held = None
         text = held[0][:3] if held else "yes"
-        choice: dict = {"index": 0, "finish_reason": "length", "message": {"content": text}}
+        choice: dict = {"index": 0, "finish_reason": "length"}
+        choice |= {"message": {"content": text}} if self.chat else {"text": text}
         if body.get("logprobs") and self.state.logprobs:
-            top = [{"token": t, "logprob": p} for t, p in ((" yes", -0.5), ("No", -1.5), ("x", -3))]
+            likely = {" yes": -0.5, "No": -1.5, "x": -3.0}
+            top = [{"token": token, "logprob": p} for token, p in likely.items()]
             entry = {"token": "yes", "logprob": -0.5, "top_logprobs": top}
-            choice["logprobs"] = {"content": [entry]}
+            plain = {"token_logprobs": [-0.5], "top_logprobs": [likely]}
+            choice["logprobs"] = {"content": [entry]} if self.chat else plain
         usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
         self.reply(200, json.dumps({"choices": [choice], "usage": usage}))
 

@@ -118,9 +118,12 @@ def test_a_server_that_can_do_little_still_answers(server: Server) -> None:
     assert verdict.probabilities == (1.0, 0.0)
 
 
-def test_choices_come_with_their_probabilities(server: Server) -> None:
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_choices_come_with_their_probabilities(server: Server, api: str) -> None:
     prompts = [relevance(QUERY, PARIS, style) for style in ("few-shot", "instruct")]
-    verdicts = wait(generator(server).choose(prompts, CHOICES))
+    verdicts = wait(generator(server, api=api).choose(prompts, CHOICES))
+    asked = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}[api]
+    assert {request["path"] for request in server.probes} == {asked}
     # e^-0.5 against e^-1.5, " yes" and "No" being spellings of the choices.
     assert verdicts[0].probabilities == pytest.approx((0.7311, 0.2689), abs=1e-4)
     assert verdicts[0].usage == Usage(9, 1)

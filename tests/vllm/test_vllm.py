@@ -119,9 +119,12 @@ def test_a_corrupt_picture_is_refused_and_the_server_goes_on(seeing: VllmServer)
     assert client(seeing).health()
 
 
-def test_structured_output_gives_probabilities(seeing: VllmServer) -> None:
-    prompts = [relevance(QUERY, passage, "instruct") for passage in (CLIMATE, NAME)]
-    for verdict in wait(client(seeing).choose(prompts, CHOICES)):
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_structured_output_gives_probabilities(reading: VllmServer, api: str) -> None:
+    prompts = [relevance(QUERY, passage, "few-shot") for passage in (CLIMATE, NAME)]
+    asking = client(reading, api=api)
+    assert asking.capabilities().choices
+    for verdict in wait(asking.choose(prompts, CHOICES)):
         assert sum(verdict.probabilities) == pytest.approx(1)
         assert all(0 <= p <= 1 for p in verdict.probabilities)
 
