@@ -7,13 +7,12 @@ prints a JSON object for one engine on one size. `benchmarks.search` runs these 
 
 import itertools
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.search_data import Rows, passages
-from benchmarks.search_measured import LONGER, REAL_TOKENS, TOP_K, Measured, disk, few
+from benchmarks.search_measured import LONGER, REAL_TOKENS, TOP_K, Measured, disk, few, measure
 from corpus.types import Passage
 from retriever.index import Fingerprint, PassageIndex, Storage
 from retriever.index_record import DEFAULT_STORAGE
@@ -212,13 +211,5 @@ ENGINES: dict[str, Callable[[Measured, Path], None]] = {
 }
 
 
-def main() -> None:
-    """Run one engine."""
-    engine, folder, size, work = sys.argv[1:]
-    measured = Measured(Path(folder), int(size))
-    ENGINES[engine](measured, Path(work))
-    measured.print()
-
-
 if __name__ == "__main__":
-    main()
+    measure(ENGINES)

@@ -1,9 +1,10 @@
 """What is measured of an engine, the same way for all. The peers import it: numpy only."""
 
 import json
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,14 @@ class Measured:
     def print(self) -> None:
         """Print everything, on one line."""
         print("\n" + json.dumps(self.result | {"peak_anonymous": self._peak()}))
+
+
+def measure(engines: Mapping[str, Callable[[Measured, Path], None]]) -> None:
+    """Build and search the engine of the command line, and print a JSON object on the last line."""
+    engine, folder, size, work = sys.argv[1:]
+    measured = Measured(Path(folder), int(size))
+    engines[engine](measured, Path(work))
+    measured.print()
 
 
 def few(size: int) -> int:

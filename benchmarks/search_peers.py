@@ -9,14 +9,13 @@ voyager           PyLate's other index: HNSW over the tokens, and MaxSim of the 
 Imports nothing of this project but its neighbours that need numpy only.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.search_data import Rows, passages
-from benchmarks.search_measured import LONGER, REAL_TOKENS, TOP_K, Measured
+from benchmarks.search_measured import LONGER, REAL_TOKENS, TOP_K, Measured, measure
 
 Search = Callable[[Rows], Sequence[str]]
 
@@ -125,16 +124,8 @@ ENGINES: dict[str, Callable[[Measured, Path], None]] = {
 }
 
 
-def main() -> None:
-    """Build and search one engine, and print a JSON object on the last line."""
+if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    engine, folder, size, work = sys.argv[1:]
-    measured = Measured(Path(folder), int(size))
-    ENGINES[engine](measured, Path(work))
-    measured.print()
-
-
-if __name__ == "__main__":
-    main()
+    measure(ENGINES)

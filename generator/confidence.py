@@ -9,7 +9,7 @@ only doubt is the retriever's own threshold.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,28 +146,25 @@ def fit_confidence(
         if all(value is not None for value in values):
             columns[name] = np.array(values, dtype=float)
     if "lead" not in columns:
-        return _fit_positive(columns, y_N, c_N, ridge, None)[1]
+        return _fit_positive(columns, y_N, c_N, ridge)[1]
     leads_N = columns["lead"]
     fits = []
     for enough in np.unique(np.quantile(leads_N, np.linspace(0.2, 1, 9))).tolist():
         cut = {**columns, "lead": leads_N.clip(max=enough)}
-        fits.append(_fit_positive(cut, y_N, c_N, ridge, enough))
+        likelihood, fit = _fit_positive(cut, y_N, c_N, ridge)
+        fits.append((likelihood, replace(fit, enough=enough)))
     return max(fits, key=lambda pair: pair[0])[1]
 
 
 def _fit_positive(
-    columns: Mapping[str, np.ndarray],
-    y_N: np.ndarray,
-    c_N: np.ndarray,
-    ridge: float,
-    enough: float | None,
+    columns: Mapping[str, np.ndarray], y_N: np.ndarray, c_N: np.ndarray, ridge: float
 ) -> tuple[float, Fit]:
     """Return the log-likelihood of a fit without negative weights, and the fit."""
     columns = {name: column for name, column in columns.items() if column.std() > 1e-9}
     # More of any of them speaks for an answer. One that seems to speak against it is noise,
     # and would give false reasons.
     while True:
-        likelihood, fit = _newton(columns, y_N, c_N, ridge, enough)
+        likelihood, fit = _newton(columns, y_N, c_N, ridge)
         worst = min(fit.weights.values(), default=0)
         if worst >= 0:
             return likelihood, fit
@@ -175,11 +172,7 @@ def _fit_positive(
 
 
 def _newton(
-    columns: Mapping[str, np.ndarray],
-    y_N: np.ndarray,
-    c_N: np.ndarray,
-    ridge: float,
-    enough: float | None,
+    columns: Mapping[str, np.ndarray], y_N: np.ndarray, c_N: np.ndarray, ridge: float
 ) -> tuple[float, Fit]:
     means = {name: float(np.average(c, weights=c_N)) for name, c in columns.items()}
     deviations = {
@@ -203,7 +196,7 @@ def _newton(
     weights = dict(zip(columns, w_F[1:].tolist(), strict=True))
     p_N = 1 / (1 + np.exp(-np.clip(x_NF @ w_F, -50, 50)))
     likelihood = float(c_N @ np.log(np.where(y_N > 0, p_N, 1 - p_N)))
-    return likelihood, Fit(float(w_F[0]), weights, means, deviations, enough, len(y_N))
+    return likelihood, Fit(float(w_F[0]), weights, means, deviations, None, len(y_N))
 
 
 def fit_temperature(scores: Sequence[Sequence[float]], gold: Sequence[int]) -> float:

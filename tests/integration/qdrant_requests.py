@@ -58,7 +58,9 @@ def edge_filter(chosen: models.Filter | None) -> edge.Filter | None:
     for condition in chosen.must:
         if isinstance(condition, models.HasIdCondition):
             must.append(edge.HasIdCondition({str(id) for id in condition.has_id}))  # type: ignore[union-attr]
-        elif isinstance(condition, models.FieldCondition):
+        else:
+            # All that PassageIndex asks for; the suite is to fail where it asks for more.
+            assert isinstance(condition, models.FieldCondition), condition
             match: Any
             if isinstance(condition.match, models.MatchPrefix):
                 match = edge.MatchPrefix(condition.match.prefix)
@@ -66,8 +68,6 @@ def edge_filter(chosen: models.Filter | None) -> edge.Filter | None:
                 assert isinstance(condition.match, models.MatchAny)
                 match = edge.MatchAny(list(condition.match.any))  # type: ignore[arg-type]
             must.append(edge.FieldCondition(key=condition.key, match=match))
-        else:
-            raise NotImplementedError(f"the stand-in does not know {condition}")
     return edge.Filter(must=must)
 
 
