@@ -47,6 +47,20 @@ class Answering:
     unsure_below: float = 0.5
     withhold_below: float = 0.2
 
+    @property
+    def uncalibrated(self) -> str:
+        """Return why answers come without a confidence, and what to do; "" where they have one."""
+        name, style = self.generator.name, self.plan.style
+        if self.calibration.fit(name, style, self.plan.strategy) is not None:
+            return ""
+        what = f"{name} with {style} prompts and {self.plan.strategy}"
+        of = "this checkpoint" if not self.calibration.checkpoint else self.calibration.checkpoint
+        return (
+            f"Nothing was calibrated for {of} and {what}: answers come without a confidence. "
+            "Calibrate with `kbvqa evaluate answers --out DIR`, then set "
+            "KBVQA_CALIBRATION=DIR/calibration.json."
+        )
+
     def answer(
         self,
         query: Query,

@@ -193,6 +193,8 @@ def web(
     with status() as say:
         say("Loading the models")
         pipeline = open_pipeline(settings, say)
+    if pipeline.answering is not None and pipeline.answering.uncalibrated:
+        err.print(f"[yellow]{escape(pipeline.answering.uncalibrated)}[/]", soft_wrap=True)
     serve(build_page(pipeline, settings), host, port)
 
 
@@ -203,11 +205,12 @@ def doctor() -> None:
 
     findings = examine()
     for finding in findings:
-        mark = "[green]ok[/] " if finding.ok else "[red]no[/] "
+        bad = "[red]no[/] " if finding.grave else "[yellow]--[/] "
+        mark = "[green]ok[/] " if finding.ok else bad
         out.print(f"{mark} [bold]{finding.what:<12}[/] {escape(finding.state)}", soft_wrap=True)
         if not finding.ok and finding.advice:
             out.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
-    if not all(finding.ok for finding in findings):
+    if any(finding.grave for finding in findings if not finding.ok):
         raise typer.Exit(1)
 
 

@@ -65,7 +65,7 @@ def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Genera
     Raises:
         InvalidCalibration: the file that the settings name is not one.
     """
-    calibration = read_calibration(settings.calibration or PACKAGED, checkpoint.id)
+    calibration = read_calibration(settings.calibration or PACKAGED, checkpoint.revision)
     plan = Plan(
         strategy=settings.strategy,
         style=settings.style,

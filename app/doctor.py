@@ -15,12 +15,16 @@ PACKAGES = ("torch", "transformers", "qdrant-edge-py", "gradio")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `advice`, if the state says not enough, is for when it is not ok."""
+    """One line of the report. `advice`, if the state says not enough, is for when it is not ok.
+
+    What is not grave is said, and fails nothing.
+    """
 
     what: str
     ok: bool
     state: str
     advice: str = ""
+    grave: bool = True
 
 
 def examine() -> list[Finding]:
@@ -40,8 +44,9 @@ def examine() -> list[Finding]:
 
 
 def _components(settings: Settings) -> Iterator[Finding]:
-    from app.components import open_checkpoint, open_generator, open_index
+    from app.components import open_answering, open_checkpoint, open_generator, open_index
 
+    checkpoint = None
     try:
         checkpoint = open_checkpoint(settings)
     except KbvqaError as exc:
@@ -58,11 +63,14 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
     at = f"{PREFIX}GENERATOR"
     advice = f"Correct {at}_URL, {at}_MODEL, {at}_API_KEY or {at}_TIMEOUT_SECONDS."
-    yield _checked(
-        "generator",
-        lambda: open_generator(settings, lambda _: None).health(),
-        advice if settings.generator_url else "",
-    )
+    try:
+        generator = open_generator(settings, lambda _: None)
+        yield Finding("generator", True, generator.health())
+        if checkpoint is not None:
+            lack = open_answering(settings, checkpoint, generator).uncalibrated
+            yield Finding("confidence", not lack, lack or "calibrated", grave=False)
+    except KbvqaError as exc:
+        yield Finding("generator", False, str(exc), advice if settings.generator_url else "")
 
 
 def _checked(what: str, state: Callable[[], str], advice: str = "") -> Finding:

@@ -223,7 +223,7 @@ class Calibration:
     """What was fitted for one checkpoint.
 
     Attributes:
-        checkpoint: its id; "" when nothing was fitted.
+        checkpoint: its id, "NAME@REVISION"; "" when nothing was fitted.
         temperature: of its scores; 1 when nothing was fitted.
         relevant_from: by generator: from which probability its critic is believed.
         fits: by "generator/style/strategy".
@@ -243,15 +243,20 @@ class Calibration:
         return (self.relevant_from or {}).get(f"{generator}/{style}", 0.5)
 
 
-def read_calibration(path: Path, checkpoint: str) -> Calibration:
+def read_calibration(path: Path, revision: str) -> Calibration:
     """Return what a file holds for a checkpoint; an empty calibration where it holds nothing.
+
+    Args:
+        path: a list of entries as `calibration_json` makes them.
+        revision: the hash of the checkpoint's content: a renamed copy keeps its calibration.
 
     Raises:
         InvalidCalibration: the file cannot be read, or is none.
     """
     try:
         for entry in json.loads(path.read_text(encoding="utf-8")):
-            if entry["checkpoint"] == checkpoint:
+            checkpoint = str(entry["checkpoint"])
+            if checkpoint.rpartition("@")[2] == revision:
                 fits = {name: Fit(**fit) for name, fit in entry["fits"].items()}
                 if unknown := {f for fit in fits.values() for f in fit.weights} - set(FEATURES):
                     raise ValueError(f"fitted on {', '.join(sorted(unknown))} by another version")

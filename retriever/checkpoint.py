@@ -14,11 +14,12 @@ from retriever.config import FLMRConfig
 from retriever.errors import InvalidCheckpoint
 from retriever.flmr import FLMRModel
 from retriever.hub import resolve
+from retriever.identity import checkpoint_revision
 from retriever.images import CONFIG_NAME as PROCESSOR_NAME
 from retriever.images import ImageProcessor
 from retriever.text_vision import TextVision
 from retriever.tokenization import PassageTokenizer, QueryTokenizer
-from retriever.weights import verified_revision
+from retriever.weights import verify_files
 
 CALIBRATION_NAME = "calibration.json"
 
@@ -29,7 +30,7 @@ class Checkpoint:
 
     Attributes:
         name: the directory's name or the repository id.
-        revision: sha256 over config.json and the weights, 12 hex digits.
+        revision: hash of all that decides an embedding (`retriever.identity`), 12 hex digits.
         text_vision: settings of text-based vision; None where the checkpoint uses none.
         unsure_below: best scores under this mean "not sure"; None where never calibrated.
     """
@@ -65,14 +66,16 @@ def load_checkpoint(location: Path | str, revision: str | None = None) -> Checkp
         CheckpointMismatch: missing or unexpected weights, all of them listed.
     """
     directory = resolve(location, revision)
-    revision_hash = verified_revision(directory)
+    verify_files(directory)
     model = FLMRModel.from_directory(directory)
+    image_processor = _image_processor(directory, model.config)
+    text_vision = TextVision.from_pretrained(directory)
     return Checkpoint(
         name=str(location) if not Path(location).is_dir() else Path(location).resolve().name,
-        revision=revision_hash,
+        revision=checkpoint_revision(model, image_processor, text_vision),
         model=model,
-        image_processor=_image_processor(directory, model.config),
-        text_vision=TextVision.from_pretrained(directory),
+        image_processor=image_processor,
+        text_vision=text_vision,
         unsure_below=_read_calibration(directory),
     )
 

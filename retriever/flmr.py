@@ -31,7 +31,7 @@ from retriever.vision import (
     EfficientNetVisionEncoder,
     VisionFeatures,
 )
-from retriever.weights import load_weights, save_weights, verified_revision
+from retriever.weights import load_weights, save_weights, verify_files
 
 Flags = bool | Sequence[bool]
 
@@ -119,7 +119,7 @@ class FLMRModel(nn.Module):
             CheckpointMismatch: missing or unexpected weights, all of them listed.
         """
         directory = resolve(location, revision)
-        verified_revision(directory)
+        verify_files(directory)
         return cls.from_directory(directory)
 
     @classmethod

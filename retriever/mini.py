@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
+from retriever import efficientnet
 from retriever.checkpoint import CALIBRATION_NAME
 from retriever.config import EFFICIENTNET, FLMRConfig
-from retriever.efficientnet import convert_published_weights
 from retriever.errors import InvalidCheckpoint
 from retriever.images import ImageProcessor
 from retriever.text_vision import SETTINGS_NAME
@@ -109,12 +109,12 @@ def assemble(directory: Path) -> Path:
 
 
 def base_weights() -> dict[str, Tensor]:
-    """Return the frozen towers' weights under their names in the model."""
+    """Return the frozen towers' weights as published, under their names in the model."""
     text = load(_text_archive().read("model.safetensors"))
     published = torch.load(
         io.BytesIO(_package_file(VISION_PACKAGE, VISION_FILE, VISION_SHA256)), weights_only=True
     )
-    vision = convert_published_weights(published)
+    vision = efficientnet.published_weights(published)
     tensors = {f"query_vision_encoder.vision_model.{name}": t for name, t in vision.items()}
     for tower in ("query_text_encoder", "context_text_encoder"):
         for name, tensor in text.items():
@@ -130,10 +130,11 @@ def base_vocabulary() -> dict[str, int]:
 
 
 def _version() -> str:
-    """Return the hash of the trained files and the config, 8 hex digits."""
-    digest = hashlib.sha256(repr(mini_config()).encode())
-    for name in (TRAINED_NAME, SETTINGS_NAME, CALIBRATION_NAME):
-        digest.update((TRAINED_DIRECTORY / name).read_bytes())
+    """Return the hash of everything `assemble` reads, this code among it, 8 hex digits."""
+    digest = hashlib.sha256((TEXT_SHA256 + VISION_SHA256).encode())
+    trained = [TRAINED_DIRECTORY / n for n in (TRAINED_NAME, SETTINGS_NAME, CALIBRATION_NAME)]
+    for path in (*trained, Path(__file__), Path(efficientnet.__file__)):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 
 

@@ -129,28 +129,27 @@ def weight_files(directory: Path) -> list[Path]:
     )
 
 
-def verified_revision(directory: Path) -> str:
-    """Return the sha256 over config.json and the weights, cut to 12 hex digits.
+def verify_files(directory: Path) -> None:
+    """Compare config.json and the weights with the hashes that are on record for them.
 
-    On the way every file is compared with the hash that is on record for it: the hub's,
-    in its cache or beside a download, or a SHA256SUMS file.
+    A record is the hub's, in its cache or beside a download, or a SHA256SUMS file; a file
+    without one is taken as it is.
 
     Raises:
-        InvalidCheckpoint: a file is not the one that the record names.
+        InvalidCheckpoint: a file is not the one that the record names, or is missing.
     """
-    digest = hashlib.sha256()
     for path in [directory / CONFIG_NAME, *weight_files(directory)]:
+        recorded = _recorded_sha256(path)
+        if recorded is None:
+            continue
         own = hashlib.sha256()
         for block in _blocks(path):
-            digest.update(block)
             own.update(block)
-        recorded = _recorded_sha256(path)
-        if recorded not in (None, own.hexdigest()):
+        if recorded != own.hexdigest():
             raise InvalidCheckpoint(
-                f"{path}: its sha256 is {own.hexdigest()[:12]}..., but {str(recorded)[:12]}... is "
+                f"{path}: its sha256 is {own.hexdigest()[:12]}..., but {recorded[:12]}... is "
                 "on record for it. The download is damaged or the file was changed: fetch it again."
             )
-    return digest.hexdigest()[:12]
 
 
 def released_names(names: list[str], config: FLMRConfig) -> dict[str, str]:

@@ -38,7 +38,7 @@ EXAMPLES = [
     ReadExample("food?", ("worms", "snails", "worms"), ("It eats snails.", "Sky."), (2.0, 1.0)),
 ]
 RECIPE = Recipe(
-    epochs=20, accumulate=2, learning_rate=5e-2, dropout=0.0, passages=2, drawn=2, prompt="paper"
+    epochs=60, accumulate=2, learning_rate=2e-2, dropout=0.0, passages=2, drawn=2, prompt="paper"
 )
 PAPER = Recipe(prompt="paper")
 
@@ -57,8 +57,9 @@ def test_a_few_steps_lower_the_loss_and_touch_the_adapters_alone(make, tmp_path:
     before = make().state_dict()
     model = add_adapters(make(), RECIPE)
     history = train(model, byte_tokenizer(), EXAMPLES, RECIPE, tmp_path, validation=EXAMPLES)
-    assert history[-1]["train"] < history[1]["train"] - 0.2
-    assert history[-1]["validation"] < history[0]["validation"]
+    # It falls by 0.36 to 0.41 nats (decoder) and 3.4 to 3.5 (T5) under MKL's COMPATIBLE and AVX2
+    # and without vector units: which way it takes there depends on the last bits.
+    assert history[-1]["validation"] < history[0]["validation"] - 0.2
     frozen = {
         name.removeprefix("base_model.model.").replace(".base_layer", ""): value
         for name, value in model.state_dict().items()
@@ -264,7 +265,7 @@ def test_a_model_that_sees_is_given_the_picture(tmp_path: Path) -> None:
         first, _ = target_logits(model, PictureProcessor(), red, ["Paris"] * 2, RECIPE)
         other, _ = target_logits(model, PictureProcessor(), black, ["Paris"] * 2, RECIPE)
     assert not torch.allclose(first, other)
-    recipe = replace(RECIPE, epochs=4)
+    recipe = replace(RECIPE, epochs=30)
     adapted = add_adapters(model, recipe)
     history = train(adapted, PictureProcessor(), [red], recipe, tmp_path / "out")
     assert history[-1]["train"] < history[0]["train"]

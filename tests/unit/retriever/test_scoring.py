@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from retriever import scoring
 from retriever.scoring import MASKED, maxsim, maxsim_ragged
+from tests.rounding import rounding
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "maxsim.safetensors"
 
@@ -75,7 +76,7 @@ def test_each_pair_scores_as_it_does_alone() -> None:
     for b in range(3):
         for n in range(7):
             alone = maxsim(q_BQD[b : b + 1], p_NPD[n : n + 1], mask_NP[n : n + 1])
-            torch.testing.assert_close(alone.item(), scores[b, n].item())
+            assert abs(alone - scores[b, n]) <= rounding(16, rows=5)
 
 
 @pytest.mark.parametrize("tile", [1, 31, 60, 100])
