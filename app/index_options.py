@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from retriever.index_record import DEFAULT_STORAGE, Quantization, Storage, TokenNumbers
 from retriever.index_settings import Cluster, Connection, MeansMemory, TokensMemory, is_url
+
+# As in retriever.encoder, which is not imported: --help is instant.
+PassagePrecision = Literal["float32", "bfloat16", "fastest"]
 
 
 def storage(

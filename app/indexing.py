@@ -14,7 +14,7 @@ from corpus.seen import Seen
 from corpus.types import Passage
 from retriever.checkpoint import Checkpoint
 from retriever.clusters import Rows, pool_tokens
-from retriever.encoder import Encoder
+from retriever.encoder import Encoder, PassagePrecision
 from retriever.errors import IndexNotReady
 from retriever.index import Fingerprint, PassageIndex, Storage
 from retriever.index_record import Build
@@ -69,6 +69,7 @@ def build_index(
     prune: bool = False,
     skip_bad: bool = False,
     pool_factor: int = 1,
+    precision: PassagePrecision = "fastest",
 ) -> Built | None:
     """Index a corpus, going on where an earlier run stopped; only what is new is encoded.
 
@@ -85,12 +86,14 @@ def build_index(
         prune: delete passages that the corpus has no longer.
         skip_bad: go on behind records that cannot be read.
         pool_factor: merge similar tokens of a passage, so many to one.
+        precision: in which passages are encoded on a CPU; "fastest" measures which.
 
     Returns:
         What was built; None in the processes of `accelerate launch` that only help.
     """
     cut: list[tuple[str, int]] = []
-    encode = _encoding(Encoder(checkpoint), pool_factor, cut)
+    encoder = Encoder(checkpoint, passage_precision=precision)
+    encode = _encoding(encoder, pool_factor, cut)
     with joined() as ranks:
         if ranks is not None and ranks.rank:
             write_corpus_together(None, (), encode, ranks)
@@ -110,7 +113,10 @@ def build_index(
             unchanged = made_from.passages - build.skipped
             report = Report(unchanged=unchanged, kept=build.kept)
             return Built(made_from, report, build.passages, bad)
-        with PassageIndex.update(location, made_from, storage, connection, fresh=swap) as index:
+        precisions = (encoder.passage_precision,)
+        with PassageIndex.update(
+            location, made_from, storage, connection, fresh=swap, precisions=precisions
+        ) as index:
             report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
             cut = ranks.collect(cut) if ranks is not None else cut
             say("Optimising")

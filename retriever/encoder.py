@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +23,10 @@ from retriever.checkpoint import Checkpoint
 from retriever.efficientnet import EfficientNetLite0
 from retriever.errors import InvalidQuery
 from retriever.images import crop_regions
+from retriever.index_record import Precision
 from retriever.microbatch import MicroBatcher
 from retriever.onednn import use_onednn
+from retriever.precision import DTYPES, fastest_on_cpu
 from retriever.text_vision import TextVision
 from retriever.tokenization import query_text
 from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
@@ -35,6 +37,7 @@ WINDOW = 1024
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 65_536}
 
 Embedding = NDArray[np.float32]  # [rows, D], unit rows
+PassagePrecision = Literal["float32", "bfloat16", "fastest"]
 OnCut = Callable[[Passage, int], None]
 
 logger = logging.getLogger(__name__)
@@ -79,6 +82,9 @@ class Encoder:
             with 10). None takes what each query has.
         compile_model: whether torch compiles the passage encoder first: minutes once, then
             faster on GPUs.
+        passage_precision: of the products of matrices when passages are encoded on a CPU;
+            "fastest" measures what this machine does best (`retriever.precision`). Elsewhere
+            it is that of `dtype`.
 
     Raises:
         ValueError: the checkpoint masks instructions, and `instruction` is "".
@@ -96,6 +102,7 @@ class Encoder:
         dtype: torch.dtype | None = None,
         regions: int | None = None,
         compile_model: bool = False,
+        passage_precision: PassagePrecision = "float32",
     ) -> None:
         self.checkpoint = checkpoint
         self.device = device or best_device()
@@ -103,6 +110,7 @@ class Encoder:
         self.model = checkpoint.model.to(self.device, self.dtype)
         if self.device.type == "cpu":
             use_onednn(self.model)
+        self.passage_precision = self._precision(passage_precision)
         self.regions = regions
         self._separator = self.model.config.mask_instruction_token
         if self._separator is not None and instruction is not None and not instruction.strip():
@@ -119,6 +127,15 @@ class Encoder:
         )
         self._batcher = MicroBatcher(self.encode_queries)
         self._threads = ThreadPoolExecutor(thread_name_prefix="pictures")
+
+    def _precision(self, wanted: PassagePrecision) -> Precision:
+        """Return what passages are encoded in on this device."""
+        if self.device.type != "cpu" or self.dtype != torch.float32:
+            return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+        if wanted != "fastest":
+            return wanted
+        text = self.model.config.bert_config()
+        return fastest_on_cpu(text.hidden_size, text.intermediate_size)
 
     @property
     def dim(self) -> int:
@@ -283,7 +300,9 @@ class Encoder:
 
     @torch.inference_mode()
     def _encode_batch(self, tokens: dict[str, Tensor]) -> list[Embedding]:
-        rows_BPD, mask_BP = self._encode_passage(**self._moved(tokens))
+        halved = self.device.type == "cpu" and self.passage_precision == "bfloat16"
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            rows_BPD, mask_BP = self._encode_passage(**self._moved(tokens))
         pairs = zip(rows_BPD.cpu(), mask_BP.cpu(), strict=True)
         return [row[mask].numpy() for row, mask in pairs]
 

@@ -38,7 +38,7 @@ from retriever.index_points import (
     point_id,
     point_of,
 )
-from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Storage
+from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Precision, Storage
 from retriever.index_search import SearchMode, search_engine
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 
@@ -87,6 +87,8 @@ class PassageIndex:
         fingerprint: Fingerprint,
         storage: Storage = DEFAULT_STORAGE,
         connection: Connection = DEFAULT_CONNECTION,
+        *,
+        precisions: tuple[Precision, ...] = (),
     ) -> Self:
         """Return the index at `location`, open for writing: a new one, or an unfinished one.
 
@@ -100,7 +102,7 @@ class PassageIndex:
         """
         store = store_at(location, connection)
         with writing(store) as keep:
-            build = resumed_build(store, fingerprint, storage)
+            build = resumed_build(store, fingerprint, storage, precisions)
             if build is not None:
                 index = cls(store, build, store.open_for_writing(build), complete=False)
                 keep()
@@ -116,6 +118,7 @@ class PassageIndex:
         connection: Connection = DEFAULT_CONNECTION,
         *,
         fresh: bool = False,
+        precisions: tuple[Precision, ...] = (),
     ) -> Self:
         """Return the index at `location`, open for writing, to become what `fingerprint` says.
 
@@ -129,6 +132,7 @@ class PassageIndex:
             storage: how it is kept; None for as it is. Another one needs `fresh`.
             connection: as for `open`.
             fresh: start empty beside the finished index, which `finish` replaces (blue/green).
+            precisions: the numbers in which passages are going to be encoded, for the record.
 
         Raises:
             IndexNotReady: if the index has other embeddings or storage, and `fresh` is not set.
@@ -136,7 +140,7 @@ class PassageIndex:
         """
         store = store_at(location, connection)
         with writing(store) as keep:
-            build = next_build(store, fingerprint, storage, fresh)
+            build = next_build(store, fingerprint, storage, precisions, fresh=fresh)
             index = cls(store, build, store.open_for_writing(build), complete=False)
             keep()
             return index

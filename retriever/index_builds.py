@@ -10,7 +10,7 @@ from pathlib import Path
 
 from retriever.engines.interface import Engine, Store
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Record, Storage
+from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Precision, Record, Storage
 from retriever.index_settings import Connection, is_url
 
 Location = Path | str
@@ -36,14 +36,16 @@ def writing(store: Store) -> Iterator[Callable[[], object]]:
         yield on_end.pop_all
 
 
-def resumed_build(store: Store, wanted: Fingerprint, storage: Storage) -> Build | None:
+def resumed_build(
+    store: Store, wanted: Fingerprint, storage: Storage, precisions: tuple[Precision, ...]
+) -> Build | None:
     """Return the build under way, or a new one where there is nothing; None for a finished one.
 
     Raises:
         IndexNotReady: if either is not of what is wanted, or stored otherwise.
     """
     if store.vacant():
-        return _new_build(store, Record(), wanted, storage)
+        return _new_build(store, Record(), wanted, storage, precisions)
     record = store.read()
     build = record.building or _finished_build(store, record)
     _require_same(store, build, wanted)
@@ -51,7 +53,14 @@ def resumed_build(store: Store, wanted: Fingerprint, storage: Storage) -> Build 
     return record.building
 
 
-def next_build(store: Store, wanted: Fingerprint, storage: Storage | None, fresh: bool) -> Build:
+def next_build(
+    store: Store,
+    wanted: Fingerprint,
+    storage: Storage | None,
+    precisions: tuple[Precision, ...],
+    *,
+    fresh: bool,
+) -> Build:
     """Return the build that an update writes: the one under way, or a new one."""
     record = Record() if store.vacant() else store.read()
     building, finished = record.building, record.finished
@@ -60,18 +69,23 @@ def next_build(store: Store, wanted: Fingerprint, storage: Storage | None, fresh
         if same and storage in (None, building.storage):
             # The points' ids hang on the name of the corpus: it stays.
             corpus = building.fingerprint.corpus
-            build = replace(building, fingerprint=replace(wanted, corpus=corpus))
+            build = replace(
+                building,
+                fingerprint=replace(wanted, corpus=corpus),
+                precisions=_joined(building.precisions, precisions),
+            )
             if build != building:
                 store.begin(record, build)
             return build
     if finished is None or fresh:
         if building is not None and not fresh and finished is None:
             _require_same(store, building, wanted, ignore_corpus=True)
-        return _new_build(store, record, wanted, storage or DEFAULT_STORAGE)
+        return _new_build(store, record, wanted, storage or DEFAULT_STORAGE, precisions)
     _require_same(store, finished, wanted, ignore_corpus=True)
     _require_stored(store, finished, storage or finished.storage)
     wanted = replace(wanted, corpus=finished.fingerprint.corpus)
-    return _new_build(store, record, wanted, finished.storage, base=finished.place)
+    precisions = _joined(finished.precisions, precisions)
+    return _new_build(store, record, wanted, finished.storage, precisions, base=finished.place)
 
 
 def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Engine]:
@@ -95,11 +109,21 @@ def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Eng
                 raise
 
 
+def _joined(before: tuple[Precision, ...], now: tuple[Precision, ...]) -> tuple[Precision, ...]:
+    """Return each precision once. Rows of several go together: they differ by a rounding."""
+    return tuple(sorted({*before, *now}))
+
+
 def _new_build(
-    store: Store, record: Record, fingerprint: Fingerprint, storage: Storage, base: str = ""
+    store: Store,
+    record: Record,
+    fingerprint: Fingerprint,
+    storage: Storage,
+    precisions: tuple[Precision, ...],
+    base: str = "",
 ) -> Build:
     """Return a build that is recorded as under way."""
-    build = Build(fingerprint, storage, base=base)
+    build = Build(fingerprint, storage, base=base, precisions=precisions)
     build = replace(build, place=store.new_place(build, record))
     store.begin(record, build)
     return build

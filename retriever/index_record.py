@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 
 from corpus.types import Passage
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TokenNumbers = Literal["float32", "float16", "turbo4"]
 Quantization = Literal["scalar", "binary"]
+Precision = Literal["float32", "float16", "bfloat16"]
 
 # What two fingerprints may differ in and still share embeddings: the corpus and its names.
 _NAMES = frozenset({"checkpoint", "corpus"})
@@ -29,7 +30,7 @@ class Fingerprint:
 
     Attributes:
         checkpoint: the name of the checkpoint that embedded the passages, for messages.
-        checkpoint_sha256: the hash of its weights.
+        checkpoint_sha256: the hash of its settings and weights (`retriever.identity`).
         corpus: the name of the corpus.
         corpus_sha256: the hash of the passage file.
         passages: the number of passages in it.
@@ -105,6 +106,7 @@ class Build:
             was cut short.
         skipped: passages of the corpus that could not be embedded and are not in it.
         kept: passages in it that the corpus has no longer.
+        precisions: the numbers its passages were encoded in; several where machines took turns.
     """
 
     fingerprint: Fingerprint
@@ -114,6 +116,7 @@ class Build:
     files: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
     kept: int = 0
+    precisions: tuple[Precision, ...] = ()
 
     @property
     def passages(self) -> int:

@@ -50,7 +50,9 @@ def copy_index(
         raise ValueError(f"{target} is the source itself: name another place")
     storage = storage or source.storage
     total = source.count
-    with PassageIndex.create_or_resume(target, source.fingerprint, storage, connection) as copy:
+    with PassageIndex.create_or_resume(
+        target, source.fingerprint, storage, connection, precisions=source.build.precisions
+    ) as copy:
         if not copy.complete:
             for done, points in _pages(source):
                 passages = [passage_of(point) for point in points]

@@ -20,7 +20,8 @@ class OneDNNLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return input W^T + b."""
-        plain = torch.is_grad_enabled() or torch.compiler.is_compiling()  # it chooses by itself
+        plain = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+        plain = plain or torch.compiler.is_compiling()  # it chooses by itself
         if plain or input.device.type != "cpu" or input.dtype != torch.float32:
             return F.linear(input, self.weight, self.bias)
         output: Tensor = torch.ops.mkldnn._linear_pointwise(

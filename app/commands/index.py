@@ -44,6 +44,10 @@ def index_build(
         int,
         typer.Option("--pool", min=1, help="Merge similar tokens of a passage, so many to one."),
     ] = 1,
+    precision: Annotated[
+        options.PassagePrecision,
+        typer.Option(help="Numbers in which a CPU encodes passages; fastest measures which."),
+    ] = "fastest",
     report: Annotated[
         Path | None, typer.Option("--report", help="Write what was done and skipped, as JSON.")
     ] = None,
@@ -80,6 +84,7 @@ def index_build(
             prune=prune,
             skip_bad=skip_bad,
             pool_factor=pool_factor,
+            precision=precision,
         )
     if built is None:  # a helping process of accelerate launch
         return
@@ -104,6 +109,7 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
             **asdict(fingerprint),
             "tokens": build.storage.tokens,
             "quantization": build.storage.quantization,
+            "precisions": ", ".join(build.precisions),
             "skipped": build.skipped,
             "kept": build.kept,
             "place": build.place,

@@ -246,3 +246,20 @@ def test_a_removed_index_serves_those_who_have_it_open(tmp_path: Path) -> None:
     with PassageIndex.open(tmp_path / "index") as index:
         shutil.rmtree(tmp_path / "index")
         assert len(index.search(unit([[1]]), top_k=3)) == 3
+
+
+def test_the_precisions_of_an_index_are_remembered_over_updates(tmp_path: Path) -> None:
+    """Also those of a build that was killed: its rows stay."""
+    fingerprint = make_fingerprint(2)
+    with PassageIndex.update(tmp_path, fingerprint, precisions=("float32",)):
+        pass
+    with PassageIndex.update(tmp_path, fingerprint, precisions=("bfloat16",)) as index:
+        index.upsert(make_passages(2), random_embeddings(2))
+        index.finish()
+        assert index.build.precisions == ("bfloat16", "float32")
+    larger = replace(make_fingerprint(3), corpus_sha256="d1")
+    with PassageIndex.update(tmp_path, larger, precisions=("float16",)) as index:
+        index.upsert(make_passages(3)[2:], random_embeddings(3)[2:])
+        index.finish()
+    with PassageIndex.open(tmp_path) as index:
+        assert index.build.precisions == ("bfloat16", "float16", "float32")
