@@ -7,11 +7,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Literal
-
-from pydantic import TypeAdapter
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from corpus.types import Passage
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA_VERSION = 3
 
@@ -132,17 +134,22 @@ class Record:
     building: Build | None = None
 
 
-_JSON = TypeAdapter(Record)
+@cache
+def _json() -> "TypeAdapter[Record]":
+    # Imported when used: encoding and exact search do without it.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Record)
 
 
 def record_to_json(record: Record) -> str:
     """Return the record as indented JSON."""
-    return json.dumps(_JSON.dump_python(record), indent=2) + "\n"
+    return json.dumps(_json().dump_python(record), indent=2) + "\n"
 
 
 def record_from_json(text: bytes | str) -> Record:
     """Return the record in a JSON text; ValueError if it is none."""
-    return _JSON.validate_json(text, strict=True)
+    return _json().validate_json(text, strict=True)
 
 
 def content_hash(passage: Passage) -> str:
