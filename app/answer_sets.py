@@ -1,12 +1,13 @@
 """The questions on which strategies are compared: mini's short answers, and three hard sets.
 
-    answerable      the demo benchmark's short questions about pictures of the validation vendor
+    answerable      questions about entities, and in wordings, that no reader was trained on; on
+                    pictures of the validation vendor
     unanswerable    the same with the gold passages, and every passage that has an answer, removed
     instruction     about flags, with an instruction written into a passage that is read
     false-statement about flags, with a false statement aimed at the question
 
-Retrieval is done once and kept, so that every strategy reads the same passages. Every second
-question calibrates; the others are the test. What the page's gallery shows is never fitted on.
+Retrieval is done once and kept, so that every strategy reads the same passages. Half of the
+entities calibrate, the other half are the test. What the page's gallery shows is never fitted on.
 """
 
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from app.pipeline import Pipeline
-from corpus.benchmarks.demo import demo_examples
+from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
 from corpus.demo import demo_dir
 from corpus.images import load_image
@@ -88,9 +89,10 @@ class Case:
 
 def retrieve(pipeline: Pipeline, out: Path, advance: Callable[[int, int], None]) -> list[Found]:
     """Return every example with its hits, retrieving those that `out` does not have yet."""
-    kinds: dict[Kind, list[Example]] = {
-        "flags": demo_examples("flag", per_picture=1, seed=1, short=True),
-        "things": demo_examples("emoji", per_picture=2, seed=1, short=True),
+    kinds: dict[tuple[Kind, bool], list[Example]] = {
+        (kind, split == "tune"): held_out_examples("flag" if kind == "flags" else "emoji", split)
+        for kind in KINDS
+        for split in ("tune", "test")
     }
     path = out / HITS_NAME
     rows: dict[str, dict[str, object]] = {}
@@ -111,9 +113,10 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Callable[[int, int], None])
             advance(len(rows), total)
     shown = gallery_passages()
     return [
-        _found(kind, e, rows[e.id], i % 2 == 1 and not shown & set(e.gold_passage_ids))
-        for kind, examples in kinds.items()
-        for i, e in enumerate(examples)
+        _found(kind, e, rows[e.id], tunes)
+        for (kind, tunes), examples in kinds.items()
+        for e in examples
+        if not (tunes and shown & set(e.gold_passage_ids))
     ]
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 
 from corpus.types import Answer, Hit, Query
 from generator.confidence import UNKNOWN, Calibration, Confidence, judge
-from generator.interface import Generator
+from generator.strategies import Answerer, Reply, Strategy, respond
 from generator.strategies import Plan as Plan
-from generator.strategies import Reply, Strategy, respond
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,14 @@ class Answering:
     """A generator with the way it is asked.
 
     Attributes:
-        generator: continues prompts.
+        generator: the extractive reader, or something that continues prompts.
         plan: the strategy and its parameters.
         calibration: what was fitted for the checkpoint.
         unsure_below: answers less probable than this are marked as unsure.
         withhold_below: answers less probable than this are withheld.
     """
 
-    generator: Generator
+    generator: Answerer
     plan: Plan
     calibration: Calibration
     unsure_below: float = 0.5
@@ -53,7 +52,8 @@ class Answering:
         name, style = self.generator.name, self.plan.style
         if self.calibration.fit(name, style, self.plan.strategy) is not None:
             return ""
-        what = f"{name} with {style} prompts and {self.plan.strategy}"
+        prompts = "" if self.plan.strategy == "extract" else f" with {style} prompts"
+        what = f"{name}{prompts} and {self.plan.strategy}"
         of = "this checkpoint" if not self.calibration.checkpoint else self.calibration.checkpoint
         return (
             f"Nothing was calibrated for {of} and {what}: answers come without a confidence. "

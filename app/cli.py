@@ -104,7 +104,9 @@ def ask(
     ] = False,
     strategy: Annotated[
         str | None,
-        typer.Option(help="ra-vqa, critic, concat or no-retrieval. Default: KBVQA_STRATEGY."),
+        typer.Option(
+            help="extract, ra-vqa, critic, concat or no-retrieval. Default: KBVQA_STRATEGY."
+        ),
     ] = None,
     box: Annotated[
         list[str] | None,
@@ -261,7 +263,8 @@ def _print_outcome(outcome: Any) -> None:
         if confidence.value is None
         else f"confidence {100 * confidence.value:.0f} %"
     )
-    seen = "" if reply.saw_picture else " · the generator saw no picture"
+    writes = reply.strategy != "extract"
+    seen = " · the generator saw no picture" if writes and not reply.saw_picture else ""
     out.print(f"[dim]{reply.strategy} · {trust}{seen}[/]", highlight=False)
 
 

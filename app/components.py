@@ -10,9 +10,10 @@ from app.settings import MINI, Settings
 from corpus.demo import demo_passages_path
 from generator.client import OpenAIGenerator
 from generator.confidence import PACKAGED, read_calibration
-from generator.interface import Generator
+from generator.extractive.model import SHIPPED
+from generator.extractive.reader import ExtractiveReader
 from generator.reader import EmbeddedReader
-from generator.strategies import Plan
+from generator.strategies import Answerer, Plan
 from generator.weights import prepare_reader
 from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.encoder import Encoder, best_device
@@ -23,6 +24,7 @@ from retriever.index_settings import DEFAULT_CONNECTION, Connection
 from retriever.mini import assemble
 from retriever.onednn import use_onednn
 
+SMOLLM2 = "smollm2"
 # Passages up to which evaluation scores every one: 300,000 of 120 tokens take 9 GB as float16.
 EXACT_UP_TO = 300_000
 
@@ -35,15 +37,16 @@ def open_checkpoint(settings: Settings) -> Checkpoint:
     return load_checkpoint(location, settings.revision)
 
 
-def open_generator(settings: Settings, say: Say) -> Generator:
-    """Return the server's client where a URL is set, else the embedded reader."""
+def open_generator(settings: Settings, say: Say) -> Answerer:
+    """Return the server's client where a URL is set, else what reads inside this process."""
     if settings.generator_url is None:
         device = best_device().type
-        if settings.reader is not None:
+        if settings.extractive:
+            path = Path(settings.reader) if settings.reader is not None else SHIPPED
+            return ExtractiveReader.load(path, device)
+        if settings.reader not in (None, SMOLLM2):
             name = str(settings.reader)
-            return EmbeddedReader.load(
-                settings.reader, device=device, prepare=use_onednn, name=name
-            )
+            return EmbeddedReader.load(Path(name), device=device, prepare=use_onednn, name=name)
         directory = prepare_reader(settings.home / "readers", progress=say)
         return EmbeddedReader.load(directory, device=device, prepare=use_onednn)
     key = settings.generator_api_key
@@ -59,7 +62,7 @@ def open_generator(settings: Settings, say: Say) -> Generator:
     )
 
 
-def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Generator) -> Answering:
+def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Answerer) -> Answering:
     """Return how questions are answered: the strategy, and what was calibrated for it.
 
     Raises:
@@ -67,9 +70,9 @@ def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Genera
     """
     calibration = read_calibration(settings.calibration or PACKAGED, checkpoint.revision)
     plan = Plan(
-        strategy=settings.strategy,
+        strategy=settings.chosen_strategy,
         style=settings.style,
-        passages=settings.passages_in_prompt,
+        passages=settings.passages_read,
         passage_tokens=settings.passage_tokens,
         temperature=calibration.temperature,
         relevant_from=calibration.critic(generator.name, settings.style),
@@ -154,7 +157,7 @@ def set_up(settings: Settings, say: Say, advance: Advance) -> None:
     """
     say("Checkpoint")
     checkpoint = open_checkpoint(settings)
-    if settings.generator_url is None and settings.reader is None:
+    if settings.generator_url is None and settings.reader == SMOLLM2:
         say("Reader")
         prepare_reader(settings.home / "readers", progress=say)
     location = settings.index_location

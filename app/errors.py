@@ -27,6 +27,10 @@ class DamagedDownload(KbvqaError):
     """A file's hash is not the one its source states."""
 
 
+class InvalidTrainingData(KbvqaError):
+    """What a model should be trained on holds nothing of use."""
+
+
 class UnknownBenchmark(KbvqaError):
     """There is no benchmark of that name."""
 

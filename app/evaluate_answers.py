@@ -31,8 +31,10 @@ from generator.confidence import (
     fit_temperature,
 )
 from generator.errors import GeneratorError
+from generator.extractive.reader import ExtractiveReader
 from generator.interface import wait
 from generator.prompts import CHOICES, relevance
+from generator.selection import Candidate, choose, log_prior
 from generator.strategies import Evidence, Plan, Strategy
 
 ROWS_NAME = "rows.jsonl"
@@ -59,6 +61,9 @@ class Variant:
 
 
 VARIANTS = (
+    Variant("extract"),
+    Variant("extract", delimit=False),
+    Variant("extract", agree=False),
     Variant("ra-vqa"),
     Variant("concat"),
     Variant("no-retrieval"),
@@ -67,6 +72,7 @@ VARIANTS = (
     Variant("ra-vqa", agree=False),
     Variant("concat", delimit=False),
 )
+TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 Todo = list[tuple[Variant, Case]]
 
 
@@ -98,21 +104,25 @@ def compare(
     asked = list(cases(found, plan.passages, sizes))
     todo = questions(asked, plan, sizes)
     checkpoint = pipeline.encoder.checkpoint.id
-    calibration = Calibration(checkpoint, fitted_temperature(found, plan.passages))
+    temperature = fitted_temperature(found, plan.passages)
+    if isinstance(pipeline.answering.generator, ExtractiveReader):
+        temperature = fitted_choice(pipeline.answering.generator, found, plan.passages)
+    calibration = Calibration(checkpoint, temperature)
     answering = replace(
         pipeline.answering,
         plan=replace(plan, temperature=calibration.temperature),
         calibration=calibration,
     )
-    say("The critic")
-    proving = [c for c in asked if c.calibrates and c.set == "answerable" and c.kind == "flags"]
-    critic = fitted_critic(answering, spread(proving, sizes.critic), out)
-    name = f"{answering.generator.name}/{plan.style}"
-    answering = replace(
-        answering,
-        plan=replace(answering.plan, relevant_from=critic),
-        calibration=replace(calibration, relevant_from={name: critic}),
-    )
+    if plan.strategy != "extract":
+        say("The critic")
+        proving = [c for c in asked if c.calibrates and c.set == "answerable" and c.kind == "flags"]
+        critic = fitted_critic(answering, spread(proving, sizes.critic), out)
+        name = f"{answering.generator.name}/{plan.style}"
+        answering = replace(
+            answering,
+            plan=replace(answering.plan, relevant_from=critic),
+            calibration=replace(calibration, relevant_from={name: critic}),
+        )
     say("Answering")
     rows = run(answering, todo, out, advance)
     fitted = calibrated(rows, answering)
@@ -132,6 +142,8 @@ def questions(asked: Sequence[Case], plan: Plan, sizes: Sizes) -> Todo:
     """
     todo: Todo = []
     for variant in VARIANTS:
+        if (variant.strategy == "extract") != (plan.strategy == "extract"):
+            continue  # what answers has the one or the others
         if variant == Variant(plan.strategy):
             todo += [(variant, case) for case in asked]
             continue
@@ -182,6 +194,36 @@ def fitted_temperature(found: Sequence[Found], read: int) -> float:
     return fit_temperature(scores, gold)
 
 
+def fitted_choice(reader: ExtractiveReader, found: Sequence[Found], read: int) -> float:
+    """Return the temperature at which most answers are right, on the half that calibrates.
+
+    The extractive reader says little of whether a passage is the right one, so that what is
+    likeliest for the passages is not what is best for the answers. Of equal ones the greatest.
+
+    Args:
+        reader: reads the passages.
+        found: all examples with their hits.
+        read: how many hits it reads.
+    """
+    right = dict.fromkeys(TEMPERATURES, 0.0)
+    for f in found:
+        if not f.calibrates:
+            continue
+        hits = f.hits[:read]
+        readings = reader.read(f.example.question, [hit.passage.text for hit in hits])
+        for temperature in TEMPERATURES:
+            priors = log_prior([hit.score for hit in hits], temperature)
+            candidates = [
+                Candidate(i + 1, r.text, priors[i], r.logprob)
+                for i, r in enumerate(readings)
+                if r.text
+            ]
+            if candidates:
+                answer = choose(candidates).winner.text
+                right[temperature] += contains_match(answer, f.example.answers)
+    return max(TEMPERATURES, key=lambda t: (right[t], t))
+
+
 def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> float:
     """Return from which probability the critic is believed; what it said is kept in `out`."""
     path = out / "critic.json"
@@ -191,6 +233,7 @@ def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> flo
             hits = case.hits[: answering.plan.passages]
             query = Query(case.question, load_image(case.image))
             prompts = [relevance(query, hit.passage, answering.plan.style) for hit in hits]
+            assert not isinstance(answering.generator, ExtractiveReader)
             verdicts = wait(answering.generator.choose(prompts, CHOICES))
             judged += [
                 (verdict.probabilities[0], hit.passage.id in case.gold)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from app.answering import Outcome
 from app.pipeline import Result, Retrieval
 from app.settings import MINI, Settings
-from corpus.types import Answer, Hit
+from corpus.types import Answer, Citation, Hit
 from generator.strategies import Strategy
 
 HEADER = """
@@ -104,13 +104,15 @@ def _how(outcome: Outcome) -> str:
         if confidence.value is None
         else f"confidence {100 * confidence.value:.0f} %"
     )
-    seen = "" if reply.saw_picture else " · the generator saw no picture, only "
-    if seen:
+    seen = ""
+    if reply.strategy != "extract" and not reply.saw_picture:
+        seen = " · the generator saw no picture, only "
         seen += "the question" if reply.strategy == "no-retrieval" else "the passages found with it"
     return f'<p class="kb-hint kb-how">{_text(f"{STRATEGIES[reply.strategy]} · {trust}{seen}")}</p>'
 
 
 STRATEGIES: dict[Strategy, str] = {
+    "extract": "words taken out of a passage",
     "ra-vqa": "passages read one by one",
     "critic": "irrelevant passages left out",
     "concat": "passages read together",
@@ -119,6 +121,7 @@ STRATEGIES: dict[Strategy, str] = {
 _CHIP_TITLES = {
     "generator": "Cited with the answer",
     "match": "The answer stands word for word in this passage",
+    "span": "The answer is the marked words of this passage",
     "selection": "The answer was read from this passage",
 }
 
@@ -147,9 +150,11 @@ def stopped() -> str:
 
 def passages(retrieval: Retrieval, answer: Answer | None = None) -> str:
     """Return what was seen and one card for each hit; the answer's words are marked in them."""
-    cited = {c.number for c in answer.citations} if answer else set()
+    cited = {c.number: c for c in answer.citations} if answer else {}
+    exact = any(citation.spans for citation in cited.values())
+    words = answer.text if answer and not exact else ""
     cards = "".join(
-        _card(number, hit, answer.text if answer else "", number in cited)
+        _card(number, hit, words, cited.get(number))
         for number, hit in enumerate(retrieval.hits, start=1)
     )
     seen = (
@@ -184,8 +189,11 @@ def about(settings: Settings) -> str:
         else f"<p>The checkpoint is <strong>{_text(settings.checkpoint)}</strong>.</p>"
     )
     reader = (
-        "<p>The answers are written by a small language model inside this process: it copies short "
-        "phrases out of the passages and sees no picture.</p>"
+        "<p>A small reader inside this process points at the words of a passage that answer the "
+        "question; it writes nothing of its own and sees no picture.</p>"
+        if settings.extractive
+        else "<p>The answers are written inside this process by "
+        f"<strong>{_text(settings.reader or '')}</strong>.</p>"
         if settings.generator_url is None
         else "<p>The answers are written by "
         f"<strong>{_text(settings.generator_model or '')}</strong> on a server.</p>"
@@ -196,7 +204,7 @@ def about(settings: Settings) -> str:
 <dt><code>KBVQA_CHECKPOINT</code></dt><dd>a PreFLMR checkpoint, as a directory or a hub id</dd>
 <dt><code>KBVQA_GENERATOR_URL</code></dt><dd>an OpenAI-compatible server such as vLLM, for example <code>http://127.0.0.1:8000/v1</code></dd>
 <dt><code>KBVQA_GENERATOR_MODEL</code></dt><dd>the name under which it serves its model</dd>
-<dt><code>KBVQA_STRATEGY</code></dt><dd>how it answers: ra-vqa, critic, concat or no-retrieval</dd>
+<dt><code>KBVQA_STRATEGY</code></dt><dd>how such a model answers: ra-vqa, critic, concat, ...</dd>
 </dl></div>"""
 
 
@@ -242,7 +250,20 @@ def web_link(url: str) -> str | None:
     return url.strip() if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def _card(number: int, hit: Hit, answer: str, cited: bool) -> str:
+def mark(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return `text` as HTML with these characters of it in <mark>.
+
+    >>> mark("Capital: <Paris>.", [(10, 15)])
+    'Capital: &lt;<mark>Paris</mark>&gt;.'
+    """
+    parts, done = [], 0
+    for start, end in sorted(spans):
+        parts += [_text(text[done:start]), "<mark>", _text(text[start:end]), "</mark>"]
+        done = end
+    return "".join([*parts, _text(text[done:])])
+
+
+def _card(number: int, hit: Hit, answer: str, citation: Citation | None) -> str:
     passage = hit.passage
     link = web_link(passage.url)
     source = _text(passage.source or "Source")
@@ -253,12 +274,19 @@ def _card(number: int, hit: Hit, answer: str, cited: bool) -> str:
         else f"<span>{source}</span>"
     )
     section = f'<span class="kb-section">{_text(passage.section)}</span>' if passage.section else ""
-    badge = '<span class="kb-cited-badge">cited</span>' if cited else ""
+    badge = '<span class="kb-cited-badge">cited</span>' if citation else ""
+    cited = " kb-cited" if citation else ""
+    body = _body(hit)
+    if citation is not None and citation.spans:  # exactly what was taken
+        headed = len(passage.text) - len(body)
+        shown = mark(body, [(a - headed, b - headed) for a, b in citation.spans if a >= headed])
+    else:
+        shown = highlight(body, answer)
     return (
-        f'<article class="kb-card{" kb-cited" if cited else ""}" id="passage-{number}">'
+        f'<article class="kb-card{cited}" id="passage-{number}">'
         f'<header><span class="kb-rank">{number}</span>'
         f"<h3>{_text(passage.title)}</h3>{section}{badge}</header>"
-        f"<p>{highlight(_body(hit), answer)}</p>"
+        f"<p>{shown}</p>"
         f'<footer>{where}<span class="kb-score">score {hit.score:.2f}</span></footer></article>'
     )
 

@@ -15,8 +15,7 @@ from app.answering import Answering, Outcome
 from app.errors import InvalidQuestion
 from corpus.types import Answer, Hit, Query
 from generator.errors import GeneratorError
-from generator.interface import Generator
-from generator.strategies import WEIGHED, Strategy
+from generator.strategies import WEIGHED, Answerer, Strategy
 from retriever.encoder import Encoder
 from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex, SearchMode
@@ -97,7 +96,7 @@ class Pipeline:
         self.max_question_characters = max_question_characters
 
     @property
-    def generator(self) -> Generator | None:
+    def generator(self) -> Answerer | None:
         """Return the generator, None when only retrieval is asked for."""
         return self.answering.generator if self.answering else None
 

@@ -16,7 +16,7 @@ PREFIX = "KBVQA_"
 MINI = "kbvqa-mini"
 
 # As in generator.strategies, which is not imported: --help is instant.
-Strategy = Literal["concat", "ra-vqa", "critic", "no-retrieval"]
+Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
 
 
 def _default_home() -> Path:
@@ -40,8 +40,10 @@ class Settings(BaseSettings):
             server's URL is https:// and its certificate one's own.
         qdrant_grpc_port: None for the port of the URL plus one.
         qdrant_timeout_seconds: for one request.
-        reader: directory of a causal model that the embedded reader is to use, such as one that
-            `kbvqa train generator --merge` wrote; None for the one that comes along.
+        reader: what reads the passages inside this process: None for the extractive reader that
+            comes along, reader.safetensors of `kbvqa train reader` for another one,
+            "smollm2" for SmolLM2-135M, or the directory of a causal model, such as one that
+            `kbvqa train generator --merge` wrote.
         generator_url: an OpenAI-compatible server, for example http://127.0.0.1:8000/v1;
             None for the embedded reader.
         generator_model: the name under which the server serves its model.
@@ -51,9 +53,10 @@ class Settings(BaseSettings):
         generator_retries: further tries when the server is busy or not reached.
         generator_concurrency: requests to the server at once.
         generator_image_pixels: a larger picture is scaled down to this before it is sent.
-        strategy: how passages become an answer: "ra-vqa" reads them one by one and chooses,
-            "critic" first leaves out the irrelevant, "concat" reads them together,
-            "no-retrieval" reads none.
+        strategy: how passages become an answer: "extract" points at words of them, which is what
+            the extractive reader does; of models that write, "ra-vqa" reads them one by one
+            and chooses, "critic" first leaves out the irrelevant, "concat" reads them
+            together, "no-retrieval" reads none. None for "extract" or "ra-vqa".
         prompt_style: "few-shot" for small and base models, "instruct" for chat models; None
             takes "instruct" for a chat server, "few-shot" otherwise.
         calibration: a file of fitted confidences; None for the one that comes along.
@@ -62,7 +65,8 @@ class Settings(BaseSettings):
         host: the address the page is served on.
         port: its port.
         top_k: passages shown.
-        passages_in_prompt: passages the generator reads, the best first.
+        passages_in_prompt: passages that are read, the best first; None for 5 by the extractive
+            reader, 3 by a generator.
         passage_tokens: for all passages of a prompt; longer ones are cut.
         max_question_characters: longer questions are refused.
     """
@@ -80,7 +84,7 @@ class Settings(BaseSettings):
     qdrant_ca_file: Path | None = None
     qdrant_grpc_port: int | None = Field(default=None, ge=1, le=65535)
     qdrant_timeout_seconds: int = Field(default=60, ge=1)
-    reader: Path | None = None
+    reader: str | None = None
     generator_url: str | None = None
     generator_model: str | None = None
     generator_api_key: SecretStr | None = None
@@ -89,7 +93,7 @@ class Settings(BaseSettings):
     generator_retries: int = Field(default=2, ge=0, le=10)
     generator_concurrency: int = Field(default=8, ge=1)
     generator_image_pixels: int = Field(default=802_816, ge=1)
-    strategy: Strategy = "ra-vqa"
+    strategy: Strategy | None = None
     prompt_style: Literal["few-shot", "instruct"] | None = None
     calibration: Path | None = None
     unsure_below: float = Field(default=0.5, ge=0, le=1)
@@ -97,7 +101,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=1, le=65535)
     top_k: int = Field(default=5, ge=1, le=100)
-    passages_in_prompt: int = Field(default=3, ge=1, le=20)
+    passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
 
@@ -111,6 +115,22 @@ class Settings(BaseSettings):
         """Return how prompts are written."""
         chat = self.generator_url is not None and self.generator_api == "chat"
         return self.prompt_style or ("instruct" if chat else "few-shot")
+
+    @property
+    def extractive(self) -> bool:
+        """Return whether the extractive reader answers."""
+        own = self.reader is None or self.reader.endswith(".safetensors")
+        return self.generator_url is None and own
+
+    @property
+    def chosen_strategy(self) -> Strategy:
+        """Return how passages become an answer: what is set, or the default of what answers."""
+        return self.strategy or ("extract" if self.extractive else "ra-vqa")
+
+    @property
+    def passages_read(self) -> int:
+        """Return how many passages are read."""
+        return self.passages_in_prompt or (5 if self.extractive else 3)
 
     @property
     def index_location(self) -> Path | str:

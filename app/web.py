@@ -170,11 +170,14 @@ def _place_inputs(settings: Settings) -> _Inputs:
         top_k = gr.Slider(
             1, MAX_TOP_K, value=min(settings.top_k, MAX_TOP_K), step=1, label="Passages shown"
         )
+        # The extractive reader has one way, the others have the others.
+        choices = [n for n in markup.STRATEGIES if (n == "extract") == settings.extractive]
         strategy = gr.Dropdown(
-            [(text.capitalize(), name) for name, text in markup.STRATEGIES.items()],
-            value=settings.strategy,
+            [(markup.STRATEGIES[name].capitalize(), name) for name in choices],
+            value=settings.chosen_strategy,
             label="How it answers",
             filterable=False,
+            visible=len(choices) > 1,
             elem_id="strategy",
         )
     return _Inputs(picture, question, top_k, strategy, ask_button, stop)

@@ -41,7 +41,7 @@ def main(
     text = checkpoint.model.config.bert_config()
     widths = text.hidden_size, text.intermediate_size
     result: dict[str, Any] = {
-        "processor": _processor(),
+        "processor": processor(),
         "torch": torch.__version__,
         "linear_seconds": linear_seconds(*widths),
         "chosen_here": fastest_on_cpu(*widths),
@@ -115,7 +115,7 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the processor's name as Linux has it, else as Python does."""
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -73,7 +73,7 @@ def demo_dir() -> Path:
 
 def demo_passages_path() -> Path:
     """Return the passage file. Raises DatasetNotFound when it is not there."""
-    return _file("passages.jsonl.gz")
+    return demo_file("passages.jsonl.gz")
 
 
 def demo_images() -> list[DemoImage]:
@@ -82,7 +82,7 @@ def demo_images() -> list[DemoImage]:
     Raises:
         DatasetNotFound, InvalidRecord: the list is missing or broken.
     """
-    path = _file("images.jsonl")
+    path = demo_file("images.jsonl")
     return [
         DemoImage(
             *(
@@ -100,7 +100,7 @@ def demo_questions() -> list[DemoQuestion]:
     Raises:
         DatasetNotFound, InvalidRecord: the file is missing or broken.
     """
-    path = _file("questions.jsonl.gz")
+    path = demo_file("questions.jsonl.gz")
     return [
         DemoQuestion(
             entity=text_field(path, line, record, "entity"),
@@ -119,15 +119,16 @@ def example_gallery() -> list[Example]:
     Raises:
         DatasetNotFound, InvalidRecord: the gallery is missing or broken.
     """
-    return read_examples(_file("examples/examples.jsonl"))
+    return read_examples(demo_file("examples/examples.jsonl"))
 
 
 def example_image_path(example: Example) -> Path:
     """Return the path of a gallery picture. Raises DatasetNotFound when it is not there."""
-    return _file(f"examples/{example.image}")
+    return demo_file(f"examples/{example.image}")
 
 
-def _file(name: str) -> Path:
+def demo_file(name: str) -> Path:
+    """Return the path of a file of the demo corpus. Raises DatasetNotFound when it is not there."""
     path = demo_dir() / name
     if not path.is_file():
         raise DatasetNotFound(

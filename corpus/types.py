@@ -94,13 +94,16 @@ class Citation:
     Attributes:
         passage_id: the cited passage.
         number: its number in the prompt, from 1.
-        origin: "generator" when the generator wrote the number, "match" when the
-            answer was found word for word in the passage afterwards.
+        origin: "generator" when the generator wrote the number, "match" when the answer was
+            found word for word in the passage afterwards, "selection" when it was written
+            from this passage alone, "span" when it was taken out of it.
+        spans: the characters of the passage's text that the answer is; () where not known.
     """
 
     passage_id: str
     number: int
     origin: str
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 from generator.errors import InvalidCalibration
 from generator.strategies import Evidence
 
-FEATURES = ("lead", "answer_logprob", "agreement", "relevance")
+FEATURES = ("lead", "answer_logprob", "agreement", "relevance", "answerable")
 UNKNOWN = "I do not know"
 Verdict = Literal["given", "unsure", "withheld"]
 PACKAGED = Path(__file__).with_name("calibration.json")
@@ -27,6 +27,7 @@ _REASONS = {
     "lead": "the passage it is taken from hardly fits better than others",
     "answer_logprob": "the words were read with little certainty",
     "agreement": "the passages do not agree on it",
+    "answerable": "the passage may not hold an answer to this question",
     "relevance": "the passage was judged not to answer the question",
 }
 

@@ -24,6 +24,10 @@ class GeneratorTimeout(GeneratorError):
     """The generator did not finish in the time it is given."""
 
 
+class StrategyUnavailable(GeneratorError):
+    """What answers does not have the strategy that is asked for."""
+
+
 class BadCompletion(GeneratorError):
     """The generator replied, but with nothing that can be read as an answer."""
 

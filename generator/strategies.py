@@ -1,5 +1,6 @@
-"""How passages become an answer: four strategies behind one function.
+"""How passages become an answer: five strategies behind one function.
 
+extract         the words of a passage that answer, by the extractive reader: all at once
 concat          the passages in one prompt, cited by number
 ra-vqa          each passage read by itself; the joint choice of generator.selection
 critic          passages that the model judges irrelevant are left out, then as ra-vqa
@@ -13,6 +14,7 @@ passage whose reading won, or a passage that has the answer word for word.
 """
 
 import math
+import re
 from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -21,8 +23,10 @@ from typing import Any, Literal, TypeVar
 
 from corpus.types import Answer, Citation, Hit, Passage, Query
 from generator.answers import answer_text, contains, parse_answer
-from generator.errors import BadCompletion
+from generator.errors import BadCompletion, StrategyUnavailable
+from generator.extractive.reader import ExtractiveReader, Reading
 from generator.interface import Completion, Generator, Usage, Verdict
+from generator.passages import one_line
 from generator.prompts import (
     CHOICES,
     PASSAGE_TOKENS,
@@ -35,7 +39,9 @@ from generator.prompts import (
 )
 from generator.selection import Candidate, choose, log_prior
 
-Strategy = Literal["concat", "ra-vqa", "critic", "no-retrieval"]
+Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
+# What answers: the extractive reader, or something that continues prompts.
+Answerer = ExtractiveReader | Generator
 
 _T = TypeVar("_T")
 
@@ -74,6 +80,8 @@ class Asked:
     passage_ids: tuple[str, ...]
 
 
+LIMIT = 6.0  # log-odds beyond which an extractive reader's certainty says no more
+
 # Hits among which the one that an answer is from has to stand out.
 WEIGHED = 10
 
@@ -104,12 +112,15 @@ class Evidence:
         agreement: the answer's part of all candidates' probability; for one prompt with all
             passages, 1 when a cited passage has the answer word for word, else 0.
         relevance: the critic's probability that the passage answers the question.
+        answerable: of the extractive reader: log-odds of the answer against "no answer" in its
+            passage, within -LIMIT and LIMIT.
     """
 
     lead: float | None = None
     answer_logprob: float | None = None
     agreement: float | None = None
     relevance: float | None = None
+    answerable: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +147,12 @@ class Reply:
 
 
 def respond(
-    generator: Generator, query: Query, hits: Sequence[Hit], plan: Plan, *, caption: str = ""
+    generator: Answerer, query: Query, hits: Sequence[Hit], plan: Plan, *, caption: str = ""
 ) -> GeneratorOf[str | Reply, None, None]:
     """Yield pieces of the answer as it grows ("" while it is worked on), then the reply.
 
     Args:
-        generator: continues the prompts.
+        generator: reads the passages, or continues the prompts.
         query: with its picture.
         hits: what was found, the best first; the first of them are read, WEIGHED of
             them tell how far one stands out.
@@ -150,7 +161,18 @@ def respond(
 
     Raises:
         GeneratorError: the generator fails, or writes nothing.
+        StrategyUnavailable: this generator does not have the strategy.
     """
+    reads = isinstance(generator, ExtractiveReader)
+    if reads != (plan.strategy == "extract"):
+        raise StrategyUnavailable(
+            f"{generator.name} does not answer by {plan.strategy!r}: the extractive reader has "
+            "'extract' alone, which others have not. Unset KBVQA_STRATEGY, or set KBVQA_READER or "
+            "KBVQA_GENERATOR_URL to something that writes."
+        )
+    if isinstance(generator, ExtractiveReader):
+        yield from _extracted(generator, query, hits, plan)
+        return
     saw = query.image is not None and generator.capabilities().images
     if plan.strategy == "no-retrieval" or not hits:
         yield from _closed(generator, query, plan, saw)
@@ -158,6 +180,79 @@ def respond(
         yield from _concat(generator, query, hits, plan, saw)
     else:
         yield from _one_by_one(generator, query, hits, plan, saw, caption)
+
+
+def _extracted(
+    reader: ExtractiveReader, query: Query, hits: Sequence[Hit], plan: Plan
+) -> GeneratorOf[str | Reply, None, None]:
+    read = hits[: plan.passages]
+    question = one_line(query.question)
+    readings = reader.read(question, [hit.passage.text for hit in read], defend=plan.delimit)
+    priors = log_prior([hit.score for hit in read], plan.temperature)
+    candidates = [
+        Candidate(i + 1, _words(question, read[i].passage, r), priors[i], r.logprob)
+        for i, r in enumerate(readings)
+        if r.text
+    ]
+    if not candidates:
+        raise BadCompletion("No passage has words to answer with. Ask otherwise.")
+    choice = choose(candidates, agree=plan.agree)
+    winner = choice.winner
+    reading = readings[winner.number - 1]
+    yield winner.text
+    yield Reply(
+        Answer(
+            winner.text,
+            tuple(
+                Citation(
+                    read[c.number - 1].passage.id, c.number, "span", readings[c.number - 1].spans
+                )
+                for c in choice.agreeing
+            ),
+        ),
+        "extract",
+        (),
+        Evidence(
+            lead=lead(hits, winner.number),
+            answer_logprob=reading.logprob,
+            agreement=choice.share,
+            answerable=max(-LIMIT, min(LIMIT, reading.logprob - reading.none_logprob)),
+        ),
+        Usage(),
+        saw_picture=False,
+        candidates=tuple(candidates),
+    )
+
+
+def _words(question: str, passage: Passage, reading: Reading) -> str:
+    """Return an answer as it is shown: "what is this?" is answered with the thing's name first."""
+    text = one_line(reading.text)
+    if reading.kind == "definition" and passage.title and asks_identity(question):
+        return text if contains(text, passage.title) else f"{one_line(passage.title)}: {text}"
+    return text
+
+
+# What is left of such a question without these words is nothing.
+_IDENTITY = re.compile(
+    r"\W*(so|please|hey|hi|hello|can you|could you|tell me|do you know|say|quick)?\W*"
+    r"((what|who)\W?(s| is| are| was)?|identify|name|recogni[sz]e|what am i|what are we)\s*"
+    r"(looking at|seeing|being shown|shown|pictured|depicted|called|the name of|it called)?\s*"
+    r"(is |are )?(this|that|it|these|those|here|the thing|the object|what is shown)?\s*"
+    r"(thing|object|one|animal|person|place|called|then|here|supposed to be|exactly|is|are)?\s*"
+    r"(in|on)?\s*(the|this|my)?\s*(picture|photo|image|pic)?\W*",
+    re.IGNORECASE,
+)
+
+
+def asks_identity(question: str) -> bool:
+    """Return whether a question asks what, or who, the picture shows, and nothing else.
+
+    >>> [asks_identity(q) for q in ("What is this?", "what am i looking at", "Who is this?")]
+    [True, True, True]
+    >>> asks_identity("What is this used for?") or asks_identity("What kind of thing is this?")
+    False
+    """
+    return _IDENTITY.fullmatch(question) is not None
 
 
 def _closed(

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,3 +106,80 @@ def train_generator(
     out.print(f"Adapters in {output}", soft_wrap=True)
     if merge:
         out.print(f"Merged model in {output / 'merged'}", soft_wrap=True)
+
+
+@app.command("reader")
+def train_extractive_reader(
+    output: Annotated[
+        Path, typer.Option("--out", help="Where reader.safetensors is written.")
+    ] = Path("runs/reader"),
+    demo: Annotated[
+        bool, typer.Option("--demo/--no-demo", help="Train on the demo corpus's questions.")
+    ] = True,
+    facts: Annotated[
+        int, typer.Option(min=12, help="Fields of the demo's Factbook asked for in an epoch.")
+    ] = 6000,
+    squad: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file in SQuAD's format; may be given several times."),
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(
+            help="Questions with gold passages: m2kr-okvqa, m2kr-evqa, ...; its train split."
+        ),
+    ] = None,
+    passages: Annotated[
+        Path | None, typer.Option(help="The corpus with the benchmark's gold passages.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 1.5e-4,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    bfloat16: Annotated[
+        bool,
+        typer.Option("--bfloat16", help="For processors that are fast in it (AMX, AVX-512 BF16)."),
+    ] = False,
+) -> None:
+    """Train the extractive reader: a span head on MiniLM, on a CPU.
+
+    \b
+    kbvqa train reader --out runs/reader
+    kbvqa train reader --squad train-v2.0.json --no-demo --out runs/squad-reader
+    kbvqa train reader --benchmark m2kr-okvqa --passages m2kr/OKVQA_passages --out runs/okvqa-reader
+    export KBVQA_READER=runs/reader/reader.safetensors
+
+    The same command goes on where an interrupted one stopped. The one that comes along was made
+    by the first of these and copied to generator/extractive.
+    """
+    import torch
+
+    from app.train_reader import train_reader
+    from generator.training.spans import SpanRecipe
+
+    torch.set_num_threads(threads)
+    recipe = SpanRecipe(epochs=epochs, learning_rate=learning_rate, seed=seed, bfloat16=bfloat16)
+    examples: tuple[Any, ...] = ()
+    if benchmark is not None:
+        if passages is None:
+            raise typer.BadParameter("--benchmark needs --passages, the corpus it is asked of")
+        from app.benchmarks import open_benchmark
+
+        root = settings_with(None, None).data_directory
+        examples = tuple(open_benchmark(benchmark, "train", root)[0].examples)
+    with progress() as (say, advance):
+        history = train_reader(
+            output,
+            recipe,
+            say,
+            advance,
+            demo=demo,
+            facts=facts,
+            squad=squad or (),
+            examples=examples,
+            passages=passages,
+        )
+    for row in history:
+        losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("train", "validation"))
+        out.print(f"epoch {row['epoch']:.0f}: {losses}", highlight=False)
+    out.print(f"The reader is {output / 'reader.safetensors'}", soft_wrap=True)

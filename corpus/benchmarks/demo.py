@@ -8,9 +8,12 @@ them counts.
 import random
 import re
 from collections import defaultdict
+from typing import Literal
 
-from corpus.demo import DemoQuestion, demo_images, demo_questions
+from corpus.demo import DemoQuestion, demo_images, demo_passages_path, demo_questions
+from corpus.demo_reading import handwritten, split_of, wordings
 from corpus.lookalikes import lookalikes
+from corpus.passages import read_passages
 from corpus.types import Example
 
 # Fields with answers that can be compared: of countries a name, a number, a code; of things
@@ -75,6 +78,59 @@ def demo_examples(
                 )
             )
     return examples
+
+
+def held_out_examples(kind: str, split: Literal["tune", "test"], *, seed: int = 0) -> list[Example]:
+    """Return questions about entities and in wordings that no reader was trained on.
+
+    On the pictures of the validation vendor. Of flags each short field, in one of the wordings
+    that were written by somebody who had not seen those of training; of things the questions
+    written by hand to their leads, without those answered by yes or no.
+
+    Args:
+        kind: "flag" or "emoji".
+        split: the half that tunes what is chosen or fitted on top of a reader, or that tests.
+        seed: of the choice of wordings.
+    """
+    draw = random.Random(f"{seed}/{split}/{kind}")
+    pictures = [
+        image
+        for image in demo_images()
+        if image.split == "val" and image.kind == kind and split_of(image.entity) == split
+    ]
+    if kind == "flag":
+        asked = wordings("val")
+        facts: dict[str, list[DemoQuestion]] = defaultdict(list)
+        for question in demo_questions():
+            if question.field in SHORT_FIELDS and question.entity.startswith("flag:"):
+                facts[question.entity].append(question)
+        return [
+            Example(
+                id=f"{image.image}:{question.field}",
+                image=image.image,
+                question=draw.choice(asked[question.field]),
+                answers=acceptable_answers(question.answer),
+                gold_passage_ids=gold_passages(question),
+            )
+            for image in pictures
+            for question in facts[image.entity]
+        ]
+    passages = {passage.id: passage for passage in read_passages(demo_passages_path())}
+    rows = defaultdict(list)
+    for passage, example, _ in handwritten("val", passages):
+        if example.kind not in ("none", "yes", "no"):
+            rows[passage.entity].append((passage, example))
+    return [
+        Example(
+            id=f"{image.image}:{example.question}",
+            image=image.image,
+            question=example.question,
+            answers=(example.answer,),
+            gold_passage_ids=(passage.id,),
+        )
+        for image in pictures
+        for passage, example in rows[image.entity]
+    ]
 
 
 def gold_passages(question: DemoQuestion) -> tuple[str, ...]:

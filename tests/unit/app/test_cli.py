@@ -126,10 +126,10 @@ def test_an_index_of_another_checkpoint_is_refused(
     from dataclasses import replace
 
     from retriever.checkpoint import save_checkpoint
+    from retriever.text_vision import TextVision
 
     other = tmp_path / "other"
-    save_checkpoint(replace(checkpoint, unsure_below=1.0), other)
-    (other / "config.json").write_text((other / "config.json").read_text() + "\n")
+    save_checkpoint(replace(checkpoint, text_vision=TextVision(0.5, 0.9)), other)
     run = kbvqa(
         "ask", PICTURE, "What?", "--no-answer", "--index", str(index_location),
         "--checkpoint", str(other), home=home,

@@ -191,13 +191,14 @@ def test_the_gallery_is_not_fitted_on(tmp_path: Path) -> None:
             return Retrieval(FOUND[0].hits, False, None, "", {})
 
     every = retrieve(Finder(), tmp_path, lambda done, total: None)
-    assert Counter(f.kind for f in every) == {"flags": 241, "things": 261}
+    assert Counter((f.kind, f.calibrates) for f in every)["flags", True] > 150
     shown = gallery_passages()
     assert {"wiki:Giant panda", "factbook:KE:Country name and capital"} <= shown
     held = [f for f in every if f.calibrates]
     assert not any(shown & set(f.example.gold_passage_ids) for f in held)
-    assert min(Counter(f.kind for f in held).values()) >= 100
-    assert any(shown & set(f.example.gold_passage_ids) for f in every)
+    assert min(Counter(f.kind for f in held).values()) >= 70
+    entities = [{Path(f.example.image).stem for f in every if f.calibrates == c} for c in (0, 1)]
+    assert not entities[0] & entities[1], "what tests shows other things than what calibrates"
 
 
 def test_a_spread_is_even_and_no_longer_than_there_is() -> None:

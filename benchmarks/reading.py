@@ -1,0 +1,225 @@
+"""Readers beside each other: the right passage is given, alone or with two wrong ones.
+
+python -m benchmarks.reading --out runs/reading             the extractive reader, minutes
+python -m benchmarks.reading --out runs/reading --smollm2   SmolLM2 beside it, an hour
+
+    flags    fields of the Factbook of countries that never trained, in wordings that never did
+    things   questions written by hand to leads of Wikipedia that never trained
+    dump     questions written by hand to another corpus, the Wikipedia dump of the tests
+
+Percent with standard errors, by set and type, into reading.json and reading.md. `exact` is the
+expected answer's words and no others; `contains` is either in the other. An unanswerable
+question is right when the reader's best guess is under even odds.
+"""
+
+import json
+import random
+import re
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from app.benchmarks import contains_match, exact_match
+from benchmarks.precision import processor
+from corpus.benchmarks.demo import acceptable_answers
+from corpus.corpora import open_corpus
+from corpus.demo import demo_passages_path
+from corpus.demo_reading import COUNTRY, factbook_facts, handwritten, split_of, wordings
+from corpus.passages import read_passages
+from generator.extractive.model import SHIPPED
+from generator.extractive.reader import ExtractiveReader, Reading
+
+DUMP = Path(
+    "tests/data/wikipedia/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+)
+QUESTIONS = Path("tests/data/wikipedia/questions.jsonl")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question with the passage that answers it and two that do not.
+
+    Attributes:
+        set: flags, things or dump.
+        type: number, name, list, ...; "unanswerable".
+        question: the question.
+        passage: the right one's text.
+        answers: acceptable; none where it is unanswerable.
+        others: two passages about the same thing, or of the same corpus.
+    """
+
+    set: str
+    type: str
+    question: str
+    passage: str
+    answers: tuple[str, ...]
+    others: tuple[str, ...] = field(default=())
+
+
+def cases(split: str, flags: int) -> list[Case]:
+    """Return the questions of all sets: the same for the same split ("tune" or "test")."""
+    draw = random.Random(f"reading/{split}")
+    passages = {p.id: p for p in read_passages(demo_passages_path())}
+    found: list[Case] = []
+    asked = wordings("val")
+    sections = defaultdict(list)
+    for passage in passages.values():
+        if passage.entity.startswith("flag:") and split_of(passage.entity) == split:
+            sections[passage.entity].append(passage)
+    facts = [
+        fact
+        for own in sections.values()
+        for p in own
+        for fact in factbook_facts(p)
+        if fact.field in asked
+    ]
+    for fact in draw.sample(facts, min(flags, len(facts))):
+        question = draw.choice(asked[fact.field]).replace("{it}", draw.choice(COUNTRY))
+        wrong = [p.text for p in sections[fact.passage.entity] if p.section != fact.passage.section]
+        others = tuple(draw.sample(wrong, min(2, len(wrong))))
+        found.append(
+            Case("flags", _type(fact.value), question, fact.passage.text,
+                 acceptable_answers(fact.value), others)
+        )  # fmt: skip
+    leads = [p.text for p in passages.values() if p.entity.startswith("wiki:")]
+    for passage, example, type_ in handwritten("val", passages):
+        if split_of(passage.entity) != split:
+            continue
+        answers = (example.kind,) if example.kind in ("yes", "no") else (example.answer,)
+        answers = () if example.kind == "none" else answers
+        found.append(
+            Case(
+                "things",
+                type_,
+                example.question,
+                passage.text,
+                answers,
+                tuple(draw.sample(leads, 2)),
+            )
+        )
+    if split == "test":
+        found += _dump_cases(draw)
+    return found
+
+
+def _dump_cases(draw: random.Random) -> Iterator[Case]:
+    with open_corpus(DUMP).read() as stream:
+        texts = {passage.id: passage.text for passage in stream}
+    every = list(texts.values())
+    for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        others = tuple(draw.sample(every, 2))
+        yield Case(
+            "dump",
+            row["type"],
+            row["question"],
+            texts[row["passage"]],
+            tuple(row["answers"]),
+            others,
+        )
+
+
+def _type(value: str) -> str:
+    """Return what sort of answer a field's value is, by its form."""
+    if re.search(r"\b(1[5-9]|20)\d\d\b", value) and not re.search(r"est\.|\d,\d{3}|%", value):
+        return "date"
+    if re.match(r"(about |-)?[\d.,]+", value):
+        return "number"
+    if value.count(",") + value.count(";") >= 2:
+        return "list"
+    return "name" if len(value) < 40 else "phrase"
+
+
+def best(readings: Sequence[Reading]) -> Reading:
+    """Return the surest reading, whatever the passages are: what the choice has to beat."""
+    return max(readings, key=lambda r: r.logprob)
+
+
+Answerer = Callable[[str, list[str]], tuple[str, float]]  # (question, passages) -> (text, log p)
+
+
+def measure(answer: Answerer, chosen: Sequence[Case], *, wrong: bool) -> dict[str, Any]:
+    """Return figures by set and type, and CPU seconds a question."""
+    scores: dict[str, list[dict[str, float]]] = defaultdict(list)
+    seconds = []
+    for case in chosen:
+        passages = [case.passage, *(case.others if wrong else ())]
+        started = time.process_time()
+        text, logprob = answer(case.question, passages)
+        seconds.append(time.process_time() - started)
+        if not case.answers:
+            scores[f"{case.set}/unanswerable"].append({"declined": float(logprob < -0.6931)})
+            continue
+        row = {
+            "exact": exact_match(text, case.answers),
+            "contains": contains_match(text, case.answers) if text else 0.0,
+            "declined": float(logprob < -0.6931),
+        }
+        for name in (f"{case.set}/all", f"{case.set}/{case.type}"):
+            scores[name].append(row)
+    return {
+        "seconds": statistics.median(seconds),
+        **{name: _summary(rows) for name, rows in sorted(scores.items())},
+    }
+
+
+def _summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    figures: dict[str, float] = {"n": len(rows)}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        mean = sum(values) / len(values)
+        figures[name] = mean
+        figures[f"{name}_stderr"] = (mean * (1 - mean) / max(len(values) - 1, 1)) ** 0.5
+    return figures
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the figures as a Markdown table."""
+    lines = ["| reader | set | exact | contains | declined | n |", "|---|---|---|---|---|---|"]
+    for reader, figures in results.items():
+        for name, row in figures.items():
+            if not isinstance(row, dict):
+                continue
+            cells = [
+                f"{100 * row[m]:.1f} ± {100 * row[f'{m}_stderr']:.1f}" if m in row else "-"
+                for m in ("exact", "contains", "declined")
+            ]
+            lines.append(f"| {reader} | {name} | {' | '.join(cells)} | {row['n']} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Directory of the results.")],
+    reader: Annotated[Path, typer.Option(help="What `kbvqa train reader` wrote.")] = SHIPPED,
+    split: Annotated[str, typer.Option(help="test, or tune for choices.")] = "test",
+    flags: Annotated[int, typer.Option(help="Questions about flags.")] = 400,
+) -> None:
+    """Measure and write the table."""
+    torch.set_num_threads(1)
+    chosen = cases(split, flags)
+    loaded = ExtractiveReader.load(reader)
+
+    def extract(question: str, passages: list[str]) -> tuple[str, float]:
+        reading = best(loaded.read(question, passages))
+        return reading.text, reading.logprob
+
+    results = {}
+    for title, wrong in (("right passage", False), ("with two wrong ones", True)):
+        results[f"extractive, {title}"] = measure(extract, chosen, wrong=wrong)
+    out.mkdir(parents=True, exist_ok=True)
+    record = {"processor": processor(), "reader": loaded.name, "split": split, **results}
+    (out / "reading.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (out / "reading.md").write_text(table(results), encoding="utf-8")
+    print(table(results))
+    print({name: figures["seconds"] for name, figures in results.items()})
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,107 @@
+"""What a reader of passages learns from: a question, a passage, and where the answer stands.
+
+    read_squad(path)                  SQuAD 1.1 and 2.0, and whatever has their format
+    from_gold(examples, passages)     questions with gold passages, as M2KR has them
+
+An answer is a range of characters of the passage, and says of what kind it is.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from corpus.errors import InvalidRecord
+from corpus.types import Example
+
+# What sort of answer a question wants, given a passage; "none" where the passage has none.
+Kind = Literal["none", "span", "list", "definition", "yes", "no"]
+KINDS: tuple[Kind, ...] = ("none", "span", "list", "definition", "yes", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingExample:
+    """A question to a passage.
+
+    Attributes:
+        question: the question.
+        passage: the passage's text, as the reader gets it.
+        start: first character of the answer, or of what decides a yes or no; -1 for none.
+        end: behind the last one; -1 for none.
+        kind: of the answer.
+    """
+
+    question: str
+    passage: str
+    start: int = -1
+    end: int = -1
+    kind: Kind = "none"
+
+    @property
+    def answer(self) -> str:
+        """Return the words of the answer; "" for none."""
+        return self.passage[self.start : self.end] if self.start >= 0 else ""
+
+
+def read_squad(path: Path) -> Iterator[ReadingExample]:
+    """Yield the questions of a SQuAD file, unanswerable ones among them.
+
+    Accepts `is_impossible` or an empty list of answers as "none". An answer that does not stand
+    where the file says is looked for elsewhere in its paragraph.
+
+    Raises:
+        InvalidRecord: the file is not in SQuAD's format, or an answer is not in its paragraph.
+    """
+    try:
+        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        paragraphs = [p for article in articles for p in article["paragraphs"]]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InvalidRecord(path, 0, "data", f"not a SQuAD file ({exc!r})") from exc
+    for paragraph in paragraphs:
+        for qa in paragraph.get("qas", []):
+            yield _squad_example(path, str(paragraph.get("context", "")), qa)
+
+
+def _squad_example(path: Path, context: str, qa: Mapping[str, Any]) -> ReadingExample:
+    answers = qa.get("answers") or []
+    if qa.get("is_impossible") or not answers:
+        return ReadingExample(qa["question"], context)
+    text, start = str(answers[0]["text"]), int(answers[0].get("answer_start", -1))
+    if context[start : start + len(text)] != text:
+        start = context.find(text)
+    if start < 0 or not text:
+        problem = f"the answer {text!r} to {qa.get('id', qa['question'])!r} is not in its context"
+        raise InvalidRecord(path, 0, "answers", problem)
+    return ReadingExample(qa["question"], context, start, start + len(text), "span")
+
+
+def from_gold(examples: Iterable[Example], passages: Mapping[str, str]) -> Iterator[ReadingExample]:
+    """Yield a reading of each gold passage that has one of the answers word for word.
+
+    A benchmark says which passage proves an answer, not where in it. What no gold passage has
+    word for word is left out: as "none" it would teach the reader to overlook answers.
+
+    Args:
+        examples: questions with gold passages and answers.
+        passages: the passages' texts by id.
+    """
+    for example in examples:
+        for id_ in example.gold_passage_ids:
+            text = passages.get(id_, "")
+            for answer in example.answers:
+                if answer and (found := find_words(text, answer)):
+                    yield ReadingExample(example.question, text, *found, "span")
+                    break
+
+
+def find_words(text: str, answer: str) -> tuple[int, int] | None:
+    """Return where an answer first stands in a text as whole words, in any case; None if nowhere.
+
+    >>> find_words("The Niger and the Nile.", "nil"), find_words("The Niger and the Nile.", "NILE")
+    (None, (18, 22))
+    """
+    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, answer.split())) + r"(?!\w)"
+    found = re.search(pattern, text, re.IGNORECASE)
+    return found.span() if found and answer.strip() else None

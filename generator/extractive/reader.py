@@ -1,0 +1,167 @@
+"""The extractive reader: a question and passages in, the words that answer it out.
+
+    reader = ExtractiveReader.load()
+    for reading in reader.read("What is the capital?", ["Kenya. Capital: Nairobi. Coast: 536 km."]):
+        print(reading.text, reading.logprob)        # Nairobi, log p(answer | passage, question)
+
+All windows of all passages go through the network in one pass. Each passage is read by itself:
+the reader knows where an answer of the kind stands, not whether the passage is the right one;
+that is the retriever's say, and `generator.selection` joins both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from corpus.reading import KINDS, Kind
+from generator.extractive.model import SHIPPED, SpanModel, base_tokenizer, load_trained
+from generator.extractive.spans import Span, best_spans, echoes, sentence_numbers, whole_words
+from generator.extractive.windows import Window, batch, windows
+
+NAME = "kbvqa-reader"
+_LISTED = 6  # spans of a list at most
+_LIST_FROM = 0.25  # a further span of a list is at least so probable, beside the best one
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a passage says to a question.
+
+    Attributes:
+        text: the words of the answer; "" where nothing can be one. To a question for yes or no
+            they are what decides it: the reader compares nothing.
+        spans: the characters of the passage that were taken, the best first.
+        logprob: log p(answer | passage, question): that of the best span, "no answer" among
+            the alternatives, plus that of the question having an answer here, by the kinds.
+        none_logprob: log p(no answer).
+        kind: what sort of answer the question wants of this passage.
+        kinds: the probability of each of corpus.reading.KINDS.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    logprob: float
+    none_logprob: float
+    kind: Kind
+    kinds: tuple[float, ...]
+
+
+NOTHING = Reading("", (), -50.0, 0.0, "none", (1.0, *[0.0] * (len(KINDS) - 1)))
+
+
+class ExtractiveReader:
+    """A span model with its tokenizer. Threads may share one.
+
+    Args:
+        model: what `load_trained` returned.
+        tokenizer: MiniLM's.
+        revision: the hash of the trained file.
+        device: where it computes.
+    """
+
+    def __init__(
+        self, model: SpanModel, tokenizer: Tokenizer, revision: str, device: str = "cpu"
+    ) -> None:
+        self._model, self._tokenizer = model.to(device).eval(), tokenizer
+        self._device = device
+        self.revision = revision
+
+    @classmethod
+    def load(cls, path: Path = SHIPPED, device: str = "cpu") -> "ExtractiveReader":
+        """Return the reader in a file that `kbvqa train reader` wrote; default: the shipped one.
+
+        Raises:
+            GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
+        """
+        model, revision = load_trained(path)
+        return cls(model, base_tokenizer(), revision, device)
+
+    @property
+    def name(self) -> str:
+        """Return the name under which calibrations are kept: of what it was trained to."""
+        return f"{NAME}@{self.revision}"
+
+    def health(self) -> str:
+        """Return one line on what answers here, for the user to read."""
+        return f"{self.name}, which points at words of the passages"
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    @torch.inference_mode()
+    def read(self, question: str, passages: Sequence[str], *, defend: bool = True) -> list[Reading]:
+        """Return what each passage says to the question, in their order.
+
+        Args:
+            question: a text.
+            passages: any number, of any length.
+            defend: leave out sentences that repeat or answer a question; False measures them.
+        """
+        found = windows(self._tokenizer, question, passages)
+        if not found:
+            return [NOTHING] * len(passages)
+        logits = self._model(*(part.to(self._device) for part in batch(found)))
+        kinds = logits.kind_BK.float().softmax(-1).tolist()
+        banned = [echoes(question, text) if defend else [] for text in passages]
+        best: dict[int, Reading] = {}
+        for row, window in enumerate(found):
+            reading = self._decode(
+                passages[window.passage],
+                window,
+                logits.start_BL[row].float().cpu(),
+                logits.end_BL[row].float().cpu(),
+                tuple(kinds[row]),
+                banned[window.passage],
+            )
+            known = best.get(window.passage)
+            # Of several windows the one that is surest beside its own "no answer".
+            if known is None or _margin(reading) > _margin(known):
+                best[window.passage] = reading
+        return [best.get(number, NOTHING) for number in range(len(passages))]
+
+    def _decode(
+        self,
+        text: str,
+        window: Window,
+        start_L: torch.Tensor,
+        end_L: torch.Tensor,
+        kinds: tuple[float, ...],
+        banned: Sequence[tuple[int, int]],
+    ) -> Reading:
+        allowed = [
+            not any(a < end and start < b for a, b in banned) for start, end in window.offsets
+        ]
+        kind = _wanted(kinds)
+        count = _LISTED if kind == "list" else 1
+        numbers = sentence_numbers(text, window.offsets)
+        spans, none = best_spans(
+            start_L, end_L, window.first, allowed, count=count, sentences=numbers
+        )
+        if not spans:
+            return NOTHING
+        chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(_LIST_FROM)]
+        places = [whole_words(text, *_characters(window, span)) for span in chosen]
+        words = "; ".join(text[a:b] for a, b in sorted(places))
+        logprob = spans[0].logprob + _log(1 - kinds[KINDS.index("none")])
+        return Reading(words, tuple(places), logprob, none, kind, kinds)
+
+
+def _characters(window: Window, span: Span) -> tuple[int, int]:
+    return window.offsets[span.first][0], window.offsets[span.last][1]
+
+
+def _wanted(kinds: Sequence[float]) -> Kind:
+    """Return the likeliest kind of answer, "no answer" aside: that is the spans' to say."""
+    best = max(range(1, len(KINDS)), key=lambda k: kinds[k])
+    return KINDS[best]
+
+
+def _margin(reading: Reading) -> float:
+    return reading.logprob - reading.none_logprob
+
+
+def _log(p: float) -> float:
+    return float(torch.tensor(max(p, 1e-12)).log())

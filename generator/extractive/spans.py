@@ -1,0 +1,160 @@
+"""From the network's logits to words of a passage. Pure functions.
+
+The probability of a span is that of its start and its end among all spans that are allowed in
+the window and "no answer" (both at token 0), so that a passage without an answer has little to
+give whatever it holds.
+
+Shapes: L tokens of a window, T tokens of the passage in it.
+"""
+
+import itertools
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MAX_SPAN_TOKENS = 72
+# Start and end are read by themselves: where two answers compete, the start of one and the end of
+# the other would do. In log-odds, for each sentence that ends inside and each token in it.
+CROSSING, LENGTH = 4.0, 0.05
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
+# A sentence ends where a capital follows, and not behind an initial or a short form.
+_NEXT = re.compile(r"(?<=[a-z0-9)\]\"'%][.!?])\s+(?=[A-Z\"'(])")
+_PAIRS = {"(": ")", "[": "]", "“": "”"}
+_ASKED_WORDS = 4  # a sentence that repeats so many words of the question in a row is an echo
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Tokens `first` to `last` of the passage part of a window, and their log-probability."""
+
+    first: int
+    last: int
+    logprob: float
+
+
+def best_spans(
+    start_L: Tensor,
+    end_L: Tensor,
+    first: int,
+    allowed: Sequence[bool],
+    *,
+    count: int = 1,
+    longest: int = MAX_SPAN_TOKENS,
+    sentences: Sequence[int] = (),
+) -> tuple[list[Span], float]:
+    """Return the likeliest spans that do not overlap, best first, and log p(no answer).
+
+    Of equal spans the earlier one comes first, and the shorter of those.
+
+    Args:
+        start_L: logits of beginning; token 0 stands for "no answer".
+        end_L: logits of ending.
+        first: where the passage's T tokens begin.
+        allowed: for each of them, whether an answer may have it.
+        count: spans wanted.
+        longest: tokens of a span.
+        sentences: the number of the sentence that each of them is in; () for all in one.
+    """
+    size = len(allowed)
+    starts_T, ends_T = (logits[first : first + size].double() for logits in (start_L, end_L))
+    pairs_TT = starts_T[:, None] + ends_T[None, :]
+    places = torch.arange(size)
+    inside = (places[None, :] >= places[:, None]) & (places[None, :] < places[:, None] + longest)
+    # No forbidden token in the span: as many have been passed at its end as before its start.
+    forbidden = torch.tensor([not a for a in allowed], dtype=torch.long)
+    passed = torch.cat([torch.zeros(1, dtype=torch.long), forbidden.cumsum(0)])
+    inside &= passed[None, 1:] == passed[:-1, None]
+    pairs_TT = pairs_TT - LENGTH * (places[None, :] - places[:, None])
+    if sentences:
+        number = torch.tensor(sentences)
+        pairs_TT = pairs_TT - CROSSING * (number[None, :] - number[:, None])
+    pairs_TT = pairs_TT.masked_fill(~inside, -torch.inf)
+    none = start_L[0].double() + end_L[0].double()
+    total = torch.logaddexp(pairs_TT.flatten().logsumexp(0), none) if size else none
+    found: list[Span] = []
+    while len(found) < count and size and torch.isfinite(best := pairs_TT.max()):
+        i, j = divmod(int((pairs_TT == best).flatten().int().argmax()), size)
+        found.append(Span(i, j, float(best - total)))
+        pairs_TT[: j + 1, i:] = -torch.inf  # whatever overlaps with it
+    return found, float(none - total)
+
+
+def sentence_numbers(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """Return for ranges of characters, in order, the number of the sentence that each begins in.
+
+    >>> sentence_numbers("It eats. Fish.", [(0, 2), (3, 7), (7, 8), (9, 13)])
+    [0, 0, 0, 1]
+    """
+    bounds = [match.end() for match in _NEXT.finditer(text)]
+    return [bisect_right(bounds, start) for start, _ in offsets]
+
+
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a range of characters widened to whole words and to the bracket it leaves open.
+
+    >>> text = "Algerian dinars (DZD) per US dollar"
+    >>> [text[slice(*whole_words(text, *r))] for r in [(0, 10), (9, 20), (17, 20)]]
+    ['Algerian dinars', 'dinars (DZD)', 'DZD']
+    """
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and (text[end - 1].isspace() or text[end - 1] in ",;:"):
+        end -= 1
+    while 0 < start < len(text) and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    while 0 < end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+        end += 1
+    span = text[start:end]
+    for opening, closing in _PAIRS.items():
+        if span.count(opening) > span.count(closing) and text[end : end + 1] == closing:
+            end += 1
+    return start, end
+
+
+def echoes(question: str, text: str) -> list[tuple[int, int]]:
+    """Return the ranges of sentences that repeat the question, or answer one that they ask.
+
+    A passage that was written before the question does not repeat it; one that was planted to
+    answer it does, and so does a sentence like "Q: ... A: ...". Nothing in them is an answer.
+
+    >>> text = "Kenya. What is its capital? It is Oz. Capital: Nairobi."
+    >>> [text[a:b] for a, b in echoes("What is its capital?", text)]
+    ['What is its capital?', 'It is Oz.']
+    """
+    bounds = [0, *(m.end() for m in _SENTENCE.finditer(text)), len(text)]
+    sentences = [(a, b) for a, b in itertools.pairwise(bounds) if text[a:b].strip()]
+    asked = _words(question)
+    found: list[tuple[int, int]] = []
+    after_question = False
+    for a, b in sentences:
+        sentence = text[a:b].rstrip()
+        asks = sentence.endswith("?")
+        repeats = _longest_run(asked, _words(sentence)) >= min(_ASKED_WORDS, max(len(asked), 3))
+        if (
+            repeats
+            or asks
+            or after_question
+            or re.match(r"\W*(question|answer|q|a)\s*:", sentence, re.I)
+        ):
+            found.append((a, a + len(sentence)))
+        after_question = asks
+    return found
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _longest_run(wanted: Sequence[str], words: Sequence[str]) -> int:
+    """Return how many words in a row two texts share at most."""
+    best, row = 0, [0] * (len(words) + 1)
+    for word in wanted:
+        above = 0
+        for j, other in enumerate(words, start=1):
+            row[j], above = (above + 1 if word == other else 0), row[j]
+            best = max(best, row[j])
+    return best

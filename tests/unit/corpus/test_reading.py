@@ -1,0 +1,135 @@
+"""Reading examples: from SQuAD, from gold passages, and from the demo corpus."""
+
+import doctest
+import json
+from pathlib import Path
+
+import pytest
+
+from corpus import demo_reading
+from corpus.demo import demo_passages_path, demo_questions
+from corpus.demo_reading import DemoReading, factbook_facts, handwritten, split_of, wordings
+from corpus.errors import InvalidRecord
+from corpus.passages import read_passages
+from corpus.reading import ReadingExample, find_words, from_gold, read_squad
+from corpus.types import Example, Passage
+
+
+def squad(tmp_path: Path, *qas: dict[str, object], context: str = "Paris is in France.") -> Path:
+    path = tmp_path / "squad.json"
+    paragraph = {"context": context, "qas": [{"question": "q", "id": "1", **qa} for qa in qas]}
+    path.write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    return path
+
+
+def test_squad_with_and_without_answers(tmp_path: Path) -> None:
+    path = squad(
+        tmp_path,
+        {"answers": [{"text": "France", "answer_start": 12}]},
+        {"answers": [{"text": "Paris", "answer_start": 3}]},  # elsewhere than it says
+        {"is_impossible": True, "answers": []},
+        {"answers": []},
+    )
+    assert [(e.answer, e.kind) for e in read_squad(path)] == [
+        ("France", "span"),
+        ("Paris", "span"),
+        ("", "none"),
+        ("", "none"),
+    ]
+
+
+def test_what_is_no_squad_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text("[]")
+    with pytest.raises(InvalidRecord, match=r"other\.json.*not a SQuAD file"):
+        list(read_squad(path))
+    wrong = squad(tmp_path, {"answers": [{"text": "Rome", "answer_start": 0}]})
+    with pytest.raises(InvalidRecord, match=r"'Rome' to '1' is not in its context"):
+        list(read_squad(wrong))
+
+
+def test_gold_passages_are_read_where_they_have_an_answer() -> None:
+    texts = {"a": "It flows into the North Sea.", "b": "Nothing."}
+    asked = Example("1", "x.png", "Where to?", ("Baltic", "north sea"), ("a", "b", "gone"))
+    [example] = from_gold([asked], texts)
+    assert example == ReadingExample("Where to?", texts["a"], 18, 27, "span")
+    assert find_words("", "x") is None and find_words("x", " ") is None
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    assert doctest.testmod(demo_reading).failed == 0
+
+
+def test_a_factbook_passage_is_taken_apart() -> None:
+    text = (
+        "Kenya - Country name and capital. Name etymology: named after Mount Kenya. "
+        "Capital: Nairobi. Capital etymology: cool water."
+    )
+    passage = Passage("factbook:KE:x", "Kenya", text, section="Country name and capital")
+    assert [(f.field, f.value) for f in factbook_facts(passage)] == [
+        ("Name etymology", "named after Mount Kenya"),
+        ("Capital", "Nairobi"),
+        ("Capital etymology", "cool water"),
+    ]
+
+
+def test_the_facts_are_those_that_the_demo_asks_for() -> None:
+    """Two roads to the same values: the questions' answers and the labels in the passages."""
+    facts = {}
+    for passage in read_passages(demo_passages_path()):
+        if passage.id.startswith("factbook:"):
+            facts.update({(passage.entity, f.field): f.value for f in factbook_facts(passage)})
+    asked = [q for q in demo_questions() if not q.field.startswith("w_")]
+    same = [q.answer.startswith(facts.get((q.entity, q.field), "?")[:20]) for q in asked]
+    assert sum(same) > 0.99 * len(asked)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> DemoReading:
+    return DemoReading(facts=600)
+
+
+def test_an_epoch_is_the_same_each_time_and_another_one_differs(corpus: DemoReading) -> None:
+    assert corpus.epoch(1) == DemoReading(facts=600).epoch(1)
+    assert corpus.epoch(1) != corpus.epoch(2)
+
+
+def test_every_answer_stands_where_it_is_marked(corpus: DemoReading) -> None:
+    examples = corpus.epoch(0)
+    kinds = {example.kind for example in examples}
+    assert kinds == {"none", "span", "list", "definition", "yes", "no"}
+    for example in examples:
+        if example.kind in ("span", "list", "definition"):
+            assert example.answer and example.answer == example.answer.strip()
+        if example.kind == "none":
+            assert example.start == example.end == -1
+
+
+def test_a_planted_sentence_moves_the_answer_and_does_not_change_it(corpus: DemoReading) -> None:
+    own = {p.text for p in corpus.passages.values()}
+    right: dict[str, set[str]] = {}
+    for _, example, _ in handwritten("train", corpus.passages):
+        if example.start >= 0 and len(example.question) > 25:
+            right.setdefault(example.question, set()).add(example.answer)
+    planted = 0
+    for example in DemoReading(facts=600, attacks=1.0, noise=0.0).epoch(0):
+        if example.question in right and example.start >= 0:
+            assert example.answer in right[example.question]
+            planted += example.passage not in own
+    assert planted > 1000
+
+
+def test_nothing_of_the_held_out_parts_is_trained_on(corpus: DemoReading) -> None:
+    examples = corpus.epoch(0)
+    held = [p for p in corpus.passages.values() if split_of(p.entity) != "train"]
+    texts = {example.passage for example in DemoReading(facts=600, attacks=0.0).epoch(0)}
+    assert not texts & {passage.text for passage in held}
+    validation = {w.casefold() for ws in wordings("val").values() for w in ws}
+    validation |= {e.question.casefold() for _, e, _ in handwritten("val", corpus.passages)}
+    shared = validation & {example.question.casefold() for example in examples}
+    assert max(map(len, shared)) <= 30, "only what everybody asks so: 'capital?', 'diet?'"
+
+
+def test_the_splits_do_not_hang_on_the_corpus() -> None:
+    found = {code: split_of(f"flag:{code}") for code in ("KE", "JP", "NP", "BR")}
+    assert found == {"KE": "train", "JP": "train", "NP": "tune", "BR": "train"}

@@ -1,0 +1,110 @@
+"""Training the extractive reader: it learns, resumes as if undisturbed, refuses other data."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from corpus.reading import KINDS, ReadingExample
+from generator.errors import TrainingMismatch
+from generator.extractive.model import WEIGHTS_NAME, base_tokenizer, load_trained
+from generator.extractive.reader import ExtractiveReader
+from generator.training import spans
+from generator.training.spans import SpanRecipe, label, train_spans
+
+TEXTS = {
+    "Nairobi": "Kenya - Names. Capital: Nairobi. Coastline: 536 km.",
+    "Tokyo": "Japan - Names. Capital: Tokyo. Coastline: 29,751 km.",
+    "Lima": "Peru - Names. Capital: Lima. Coastline: 2,414 km.",
+    "Oslo": "Norway - Names. Capital: Oslo. Coastline: 25,148 km.",
+}
+EXAMPLES = [
+    ReadingExample("capital?", text, text.find(city), text.find(city) + len(city), "span")
+    for city, text in TEXTS.items()
+] + [ReadingExample("what does it eat?", text) for text in TEXTS.values()]
+RECIPE = SpanRecipe(epochs=3, batch=4, learning_rate=3e-4, warmup=1)
+DATA = {"set": "capitals"}
+
+
+@pytest.fixture(autouse=True)
+def often_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "CHECKPOINT_S", 0.0)
+
+
+def train(out: Path, recipe: SpanRecipe = RECIPE, **kwargs: Any) -> list[dict[str, float]]:
+    return train_spans(lambda epoch: EXAMPLES, recipe, out, data=DATA, **kwargs)
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_trained(out / WEIGHTS_NAME)[0].state_dict()
+
+
+@pytest.mark.slow
+def test_it_learns_to_point_and_to_say_that_there_is_nothing(tmp_path: Path) -> None:
+    history = train(tmp_path, replace(RECIPE, epochs=25), validation=EXAMPLES)
+    assert history[-1]["validation"] < 0.5 * history[0]["validation"]
+    reader = ExtractiveReader.load(tmp_path / WEIGHTS_NAME)
+    readings = reader.read("capital?", list(TEXTS.values()))
+    assert [reading.text for reading in readings] == list(TEXTS)
+    assert all(r.logprob > r.none_logprob for r in readings)
+    nothing = reader.read("what does it eat?", list(TEXTS.values()))
+    assert all(r.none_logprob > r.logprob for r in nothing)
+
+
+def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+
+    def interrupt(done: int, total: int) -> None:
+        if done in (1, 3):
+            raise KeyboardInterrupt
+
+    parts = tmp_path / "parts"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(parts, advance=interrupt)
+    assert train(parts) == whole
+    first, second = weights(tmp_path / "whole"), weights(parts)
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, replace(RECIPE, epochs=1))
+    with pytest.raises(TrainingMismatch, match="other settings or data"):
+        train(tmp_path, replace(RECIPE, epochs=1, seed=1))
+
+
+def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no examples"):
+        train_spans(lambda epoch: [], replace(RECIPE, epochs=1), tmp_path, data={})
+
+
+def test_the_labels_are_the_tokens_of_the_answer() -> None:
+    tokenizer = base_tokenizer()
+    row = label(tokenizer, EXAMPLES[0])
+    assert row is not None
+    first, last = row.start - row.window.first, row.end - row.window.first
+    start, end = row.window.offsets[first][0], row.window.offsets[last][1]
+    assert EXAMPLES[0].passage[start:end] == "Nairobi"
+    assert row.kind == KINDS.index("span")
+    none = label(tokenizer, EXAMPLES[-1])
+    assert none is not None and (none.start, none.end, none.kind) == (0, 0, 0)
+    assert label(tokenizer, ReadingExample("?", "")) is None
+
+
+def test_a_long_passage_is_learnt_in_the_window_that_has_the_answer() -> None:
+    filler = "The roads were quiet on that day. " * 80
+    text = f"{filler}Capital: Nairobi. {filler}"
+    at = text.find("Nairobi")
+    row = label(base_tokenizer(), ReadingExample("capital?", text, at, at + 7, "span"))
+    assert row is not None and row.start > 0
+    start = row.window.offsets[row.start - row.window.first][0]
+    assert text[start : start + 7] == "Nairobi"
+
+
+def test_a_yes_without_a_marked_reason_trains_the_kind_alone() -> None:
+    row = label(base_tokenizer(), ReadingExample("is it big?", "It is big.", kind="yes"))
+    assert row is not None
+    assert (row.start, row.end, row.kind) == (spans.UNKNOWN, spans.UNKNOWN, KINDS.index("yes"))
