@@ -158,7 +158,7 @@ def ask(
 
 @app.command()
 def setup() -> None:
-    """Build what is missing: the checkpoint, the reader, the index of the demo corpus."""
+    """Build what is missing: the checkpoint and the index of the demo corpus."""
     from app.components import set_up
 
     settings = load_settings()

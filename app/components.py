@@ -43,7 +43,7 @@ def open_generator(settings: Settings, say: Say) -> Answerer:
         device = best_device().type
         if settings.extractive:
             path = Path(settings.reader) if settings.reader is not None else SHIPPED
-            return ExtractiveReader.load(path, device)
+            return ExtractiveReader.load(path, device, use_onednn)
         if settings.reader not in (None, SMOLLM2):
             name = str(settings.reader)
             return EmbeddedReader.load(Path(name), device=device, prepare=use_onednn, name=name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from app.answering import Answering, Outcome
 from app.errors import InvalidQuestion
+from corpus.images import featureless
 from corpus.types import Answer, Hit, Query
 from generator.errors import GeneratorError
 from generator.strategies import WEIGHED, Answerer, Strategy
@@ -164,7 +165,7 @@ class Pipeline:
                 shown=top_k,
                 strategy=strategy,
                 caption=found.seen,
-                doubts=_doubts(found),
+                doubts=_doubts(query, found),
             )
             try:
                 with _timed(timings, "generate"), closing(steps):
@@ -207,8 +208,10 @@ class Pipeline:
         return replace(query, question=question)
 
 
-def _doubts(found: Retrieval) -> tuple[str, ...]:
-    """Return why the retriever doubts what it found, as reasons."""
+def _doubts(query: Query, found: Retrieval) -> tuple[str, ...]:
+    """Return why what was found is in doubt before anything is read, as reasons."""
+    if query.image is not None and featureless(query.image):
+        return ("the picture shows nothing but a colour, a gradient or noise",)
     if not found.unsure or found.threshold is None:
         return ()
     best = f"scores {found.hits[0].score:.1f}" if found.hits else "was not found"

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
             "smollm2" for SmolLM2-135M, or the directory of a causal model, such as one that
             `kbvqa train generator --merge` wrote.
         generator_url: an OpenAI-compatible server, for example http://127.0.0.1:8000/v1;
-            None for the embedded reader.
+            None for what reads inside this process.
         generator_model: the name under which the server serves its model.
         generator_api_key: sent to the server; None sends none.
         generator_api: "chat" sends messages and the picture, "completions" plain text.

@@ -43,7 +43,7 @@ def fine_tune(
         run: what `kbvqa evaluate run` wrote for the training questions.
         out: for adapters, record and checkpoint.
         recipe: the settings of the training.
-        model_name: a directory or hub id; None for the embedded reader's model.
+        model_name: a directory or hub id; None for SmolLM2-135M.
         validation: another run, or None.
         images: the directory of the pictures; needed by a model that sees.
         merged: whether the merged model is written to "merged" under `out`.

@@ -63,7 +63,8 @@ def main(
             with PassageIndex.open(location) as index:
                 exact = open_exact(index, say)
                 assert exact is not None
-                found = [[h.passage.id for h in exact.search(q.rows_QD, 10)] for q in queries]
+                many = exact.search_many([q.rows_QD for q in queries], 10)
+                found = [[hit.passage.id for hit in hits] for hits in many]
             pairs = list(zip(found, golds, strict=True))
             recalls = {
                 f"recall@{k}": _mean([recall_at_k(f, g, k) for f, g in pairs]) for k in RECALL_AT

@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from corpus.errors import InvalidImage
@@ -18,6 +19,7 @@ MAX_IMAGE_PIXELS = 64_000_000
 _FORMATS = (
     "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000",
 )  # fmt: skip
+_LEAST_STEP = 16.0  # of 255 levels: less between all neighbouring cells is no edge
 _READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 
 # What Pillow's decoders raise on broken data.
@@ -97,6 +99,23 @@ def _read(source: Path | bytes | BinaryIO) -> tuple[bytes, str]:
             f"{name} is larger than {limit} MB; save it smaller, for example as JPEG"
         )
     return data, name
+
+
+def featureless(image: Image.Image) -> bool:
+    """Return whether a picture shows nothing: one colour, a smooth gradient, or mere noise.
+
+    Neither of neighbouring cells of a fine grid nor of those of a coarse one do any two differ:
+    noise evens out in large cells, a gradient is small from one small cell to the next.
+    """
+    return any(_largest_step(image, cells) < _LEAST_STEP for cells in (32, 8))
+
+
+def _largest_step(image: Image.Image, cells: int) -> float:
+    """Return the largest difference, of 255 levels, between neighbours in a grid of cells."""
+    grid = np.asarray(
+        image.convert("RGB").resize((cells, cells), Image.Resampling.BOX), dtype=np.float32
+    )
+    return float(max(np.abs(np.diff(grid, axis=axis)).max() for axis in (0, 1)))
 
 
 def _read_file(path: Path) -> bytes:

@@ -44,7 +44,7 @@ def train_generator(
     output: Annotated[Path, typer.Option("--out", help="Where the adapters are written.")],
     model: Annotated[
         str | None,
-        typer.Option(help="A directory or hub id. Default: the embedded reader's model."),
+        typer.Option(help="A directory or hub id. Default: SmolLM2-135M."),
     ] = None,
     validation: Annotated[
         Path | None, typer.Option(help="Another such run, to keep the best and to stop by.")

@@ -182,3 +182,20 @@ def test_a_corpus_too_large_for_memory_is_searched_in_the_index(
     said: list[str] = []
     assert components.open_exact(pipeline.index, said.append) is None
     assert "9 GB" in said[-1]
+
+
+def test_a_picture_of_nothing_is_never_simply_answered(pipeline: Pipeline, generator) -> None:
+    generator.write = lambda prompt: ("Paris [1]", -0.1)
+    blank = replace(QUERY, image=Image.new("RGB", (64, 64), "navy"))
+    outcome = pipeline.ask(blank, 2).outcome
+    assert outcome is not None and outcome.confidence.verdict == "unsure"
+    assert "shows nothing" in outcome.confidence.reasons[0]
+
+
+def test_what_was_not_calibrated_is_said_with_what_to_do(pipeline: Pipeline) -> None:
+    assert pipeline.answering is not None
+    said = pipeline.answering.uncalibrated
+    assert "kbvqa evaluate answers" in said and "scripted with few-shot prompts" in said
+    fit = Fit(0.0, {}, {}, {}, None, 50)
+    known = Calibration("c", 1.0, {}, {"scripted/few-shot/concat": fit})
+    assert replace(pipeline.answering, calibration=known).uncalibrated == ""

@@ -290,3 +290,21 @@ def test_an_address_of_another_machine_is_reported() -> None:
     # 203.0.113.0/24 is reserved for documentation.
     with pytest.raises(InvalidSettings, match=r"203\.0\.113\.1.*KBVQA_HOST"):
         check_port("203.0.113.1", 7860)
+
+
+def test_exactly_the_words_that_were_taken_are_marked() -> None:
+    """Not those that look alike: here "Paris" in the same passage and in another one."""
+    text = "France - Capital. Paris is large. Capital: Paris. Rivers: Seine."
+    at = text.rindex("Paris")
+    first = Passage("a", "France", text, section="Capital")
+    other = Passage("b", "Texas", "Texas. Paris is in Lamar County.")
+    answer = Answer("Paris", (Citation("a", 1, "span", ((at, at + 5),)),))
+    html = markup.passages(retrieval(first, other), answer)
+    assert html.count("<mark>") == 1
+    assert "Paris is large. Capital: <mark>Paris</mark>. Rivers" in html
+    assert "the marked words" in markup.answered(outcome(answer, strategy="extract"))
+
+
+def test_a_picture_is_not_missed_where_nothing_is_written() -> None:
+    shown = markup.answered(outcome(Answer("Paris"), strategy="extract", saw_picture=False))
+    assert "words taken out of a passage" in shown and "saw no picture" not in shown

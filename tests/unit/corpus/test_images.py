@@ -5,12 +5,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
 from corpus import images
+from corpus.demo import demo_dir, demo_images, example_gallery, example_image_path
 from corpus.errors import InvalidImage
-from corpus.images import load_image
+from corpus.images import featureless, load_image
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -38,6 +40,31 @@ def two_pixels(mode: str = "RGB") -> Image.Image:
     image = Image.new("RGB", (2, 1), RED)
     image.putpixel((1, 0), BLUE)
     return image.convert(mode)
+
+
+def gradient() -> Image.Image:
+    ramp = np.linspace(0, 255, 256, dtype=np.uint8)
+    return Image.fromarray(np.repeat(np.tile(ramp, (256, 1))[:, :, None], 3, axis=2))
+
+
+def noise() -> Image.Image:
+    levels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    return Image.fromarray(levels)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [Image.new("RGB", (64, 48), colour) for colour in ("white", "black", "#1440c8", "#14a03c")]
+    + [gradient(), noise(), Image.new("RGB", (1, 1))],
+)
+def test_what_shows_nothing_is_noticed(picture: Image.Image) -> None:
+    assert featureless(picture)
+
+
+def test_every_picture_of_the_demo_shows_something() -> None:
+    paths = [demo_dir() / image.image for image in demo_images()]
+    paths += [example_image_path(example) for example in example_gallery()]
+    assert [path for path in paths if featureless(load_image(path))] == []
 
 
 def test_path_bytes_and_file_give_the_same_picture(tmp_path: Path) -> None:
