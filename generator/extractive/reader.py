@@ -23,8 +23,10 @@ from generator.extractive.spans import Span, best_spans, echoes, sentence_number
 from generator.extractive.windows import Window, batch, windows
 
 NAME = "kbvqa-reader"
-_LISTED = 6  # spans of a list at most
-_LIST_FROM = 0.25  # a further span of a list is at least so probable, beside the best one
+# How many spans of a passage are taken at most, and how probable a further one is at least,
+# beside the best: those of a list, and those that leave the reader of two minds.
+_LISTED, _LIST_FROM = 6, 0.25
+_TIED, _TIED_FROM = 2, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +150,14 @@ class ExtractiveReader:
             not any(a < end and start < b for a, b in banned) for start, end in window.offsets
         ]
         kind = _wanted(kinds)
-        count = _LISTED if kind == "list" else 1
+        count, least = (_LISTED, _LIST_FROM) if kind == "list" else (_TIED, _TIED_FROM)
         numbers = sentence_numbers(text, window.offsets)
         spans, none = best_spans(
             start_L, end_L, window.first, allowed, count=count, sentences=numbers
         )
         if not spans:
             return NOTHING
-        chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(_LIST_FROM)]
+        chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(least)]
         places = [whole_words(text, *_characters(window, span)) for span in chosen]
         words = "; ".join(text[a:b] for a, b in sorted(places))
         logprob = spans[0].logprob + _log(1 - kinds[KINDS.index("none")])
