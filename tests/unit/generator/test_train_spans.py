@@ -53,6 +53,7 @@ def test_it_learns_to_point_and_to_say_that_there_is_nothing(tmp_path: Path) -> 
     assert all(r.none_logprob > r.logprob for r in nothing)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole")
 
@@ -70,6 +71,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path: Path) -> N
         assert torch.equal(tensor, second[name]), name
 
 
+@pytest.mark.slow
 def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
     train(tmp_path, replace(RECIPE, epochs=1))
     with pytest.raises(TrainingMismatch, match="other settings or data"):
