@@ -16,6 +16,7 @@ from app.pipeline import Pipeline
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import demo_dir
 from corpus.types import Example
+from generator.extractive.reader import ExtractiveReader
 
 Say = Callable[[str], None]
 Advance = Callable[[int, int], None]
@@ -47,7 +48,8 @@ def evaluate_demo(
     if answer:
         short = _spread(demo_examples("flag", per_picture=1, seed=1, short=True), short_n)
         parts["Short answers, with retrieval"] = (short, {})
-        parts["Short answers, without retrieval"] = (short, {"retrieval": False})
+        if not isinstance(pipeline.generator, ExtractiveReader):  # which reads passages alone
+            parts["Short answers, without retrieval"] = (short, {"retrieval": False})
     results = {}
     for title, (examples, switches) in parts.items():
         say(title)

@@ -185,6 +185,11 @@ def respond(
 def _extracted(
     reader: ExtractiveReader, query: Query, hits: Sequence[Hit], plan: Plan
 ) -> GeneratorOf[str | Reply, None, None]:
+    if not hits:
+        raise StrategyUnavailable(
+            f"{reader.name} answers from passages alone, and there are none. Ask with retrieval, "
+            "or set KBVQA_READER or KBVQA_GENERATOR_URL to something that writes."
+        )
     read = hits[: plan.passages]
     question = one_line(query.question)
     readings = reader.read(question, [hit.passage.text for hit in read], defend=plan.delimit)

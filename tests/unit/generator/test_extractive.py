@@ -160,3 +160,8 @@ def test_strategies_of_the_others_are_refused_and_the_other_way_round(reader, pa
         list(respond(reader, Query("?"), found, Plan(strategy="concat")))
     with pytest.raises(StrategyUnavailable, match="does not answer by 'extract'"):
         list(respond(ScriptedGenerator([]), Query("?"), found, PLAN))
+
+
+def test_without_passages_it_says_what_to_do(reader) -> None:
+    with pytest.raises(StrategyUnavailable, match="answers from passages alone"):
+        list(respond(reader, Query("What is it?"), [], PLAN))
