@@ -7,7 +7,6 @@ needs to know how the small model is stored.
 """
 
 import hashlib
-import importlib.util
 import io
 import json
 import shutil
@@ -19,6 +18,8 @@ import torch
 from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
+from corpus.errors import DatasetNotFound
+from corpus.installed import package_file
 from retriever import efficientnet
 from retriever.checkpoint import CALIBRATION_NAME
 from retriever.config import EFFICIENTNET, FLMRConfig
@@ -143,18 +144,7 @@ def _text_archive() -> zipfile.ZipFile:
 
 
 def _package_file(package: str, file: str, sha256: str) -> bytes:
-    """Return the bytes of a data file of an installed package that is not imported."""
-    spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    path = Path(folders[0]) / file if folders else None
-    if path is None or not path.is_file():
-        raise InvalidCheckpoint(
-            f"{file} of the package {package} is not installed: {NAME}'s towers come from there. "
-            "Run `make install`."
-        )
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise InvalidCheckpoint(
-            f"{path} is not the file {NAME} was trained with. Run `make install` to get it."
-        )
-    return content
+    try:
+        return package_file(package, file, sha256)
+    except DatasetNotFound as exc:
+        raise InvalidCheckpoint(f"{NAME}'s towers are not as it was trained: {exc}") from exc

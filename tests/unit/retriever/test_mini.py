@@ -47,6 +47,6 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path: Path) -> None:
 
 def test_another_version_of_a_tower_is_refused(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(mini, "VISION_SHA256", "0" * 64)
-    with pytest.raises(InvalidCheckpoint, match="not the file kbvqa-mini was trained with"):
+    with pytest.raises(InvalidCheckpoint, match=r"kbvqa-mini.*another version"):
         mini.assemble(tmp_path)
     assert not list(tmp_path.glob("*/kbvqa-mini"))
