@@ -70,8 +70,9 @@ test-lowest: $(LOWEST_VENV)/installed  ## the unit tests with the lowest version
 test-newest: $(NEWEST_VENV)/installed  ## the unit tests under the newest Python that has all wheels, NEWEST_PYTHON
 	HF_HUB_OFFLINE=1 $(NEWEST_VENV)/bin/python -m pytest tests/unit -m "not slow and not vllm"
 
-# What libraries do on processors that this one is not: MKL, PyTorch's own kernels, oneDNN, all at their oldest.
-# Only tests that compute are run; `make test` is the run without any of these.
+# As on other processors: MKL, PyTorch's own kernels and oneDNN, each held back alone, then all of them.
+# `make test` is the run without any of these. MKL knows AVX2 on Intel's processors only: elsewhere it
+# takes what it would take unset.
 PROCESSORS := MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
   MKL_CBWR=COMPATIBLE,ATEN_CPU_CAPABILITY=default,ONEDNN_MAX_CPU_ISA=SSE41
 
