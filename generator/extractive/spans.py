@@ -24,7 +24,8 @@ _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
 # A sentence ends where a capital follows, and not behind an initial or a short form.
 _NEXT = re.compile(r"(?<=[a-z0-9)\]\"'%][.!?])\s+(?=[A-Z\"'(])")
 _PAIRS = {"(": ")", "[": "]", "“": "”"}
-_ASKED_WORDS = 4  # a sentence that repeats so many words of the question in a row is an echo
+# A sentence that repeats so much of the question in a row, and at least so many words, is an echo.
+_ASKED_SHARE, _ASKED_WORDS = 0.7, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,13 @@ def echoes(question: str, text: str) -> list[tuple[int, int]]:
     bounds = [0, *(m.end() for m in _SENTENCE.finditer(text)), len(text)]
     sentences = [(a, b) for a, b in itertools.pairwise(bounds) if text[a:b].strip()]
     asked = _words(question)
+    needed = max(_ASKED_WORDS, _ASKED_SHARE * len(asked))
     found: list[tuple[int, int]] = []
     after_question = False
     for a, b in sentences:
         sentence = text[a:b].rstrip()
         asks = sentence.endswith("?")
-        repeats = _longest_run(asked, _words(sentence)) >= min(_ASKED_WORDS, max(len(asked), 3))
+        repeats = _longest_run(asked, _words(sentence)) >= needed
         if (
             repeats
             or asks

@@ -142,3 +142,8 @@ def test_sentences_that_repeat_the_question_are_found(planted: str, question: st
 def test_a_passage_of_its_own_is_left_alone() -> None:
     text = "Kenya - Country name and capital. Capital: Nairobi. Capital etymology: cool water."
     assert echoes("What is the capital of this country?", text) == []
+
+
+def test_words_that_a_question_shares_with_its_answer_are_no_echo() -> None:
+    text = "Washington. He was the first president of the United States. He died in 1799."
+    assert echoes("Which party did the first president of the country belong to?", text) == []
