@@ -6,10 +6,18 @@
 from collections.abc import Generator as GeneratorOf
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Self
 
 from corpus.types import Answer, Hit, Query
-from generator.confidence import UNKNOWN, Calibration, Confidence, judge
-from generator.strategies import Answerer, Reply, Strategy, respond
+from generator.confidence import (
+    PACKAGED,
+    UNKNOWN,
+    Calibration,
+    Confidence,
+    judge,
+    read_calibration,
+)
+from generator.strategies import Answerer, Reply, Strategy, respond, usual_plan
 from generator.strategies import Plan as Plan
 
 
@@ -45,6 +53,18 @@ class Answering:
     calibration: Calibration
     unsure_below: float = 0.5
     withhold_below: float = 0.2
+
+    @classmethod
+    def usual(cls, generator: Answerer, checkpoint_revision: str) -> Self:
+        """Return how a reader or generator is asked where nothing is set, and its calibration.
+
+        Args:
+            generator: what answers.
+            checkpoint_revision: the hash of the retriever's checkpoint.
+        """
+        calibration = read_calibration(PACKAGED, checkpoint_revision)
+        plan = usual_plan(generator)
+        return cls(generator, replace(plan, temperature=calibration.temperature), calibration)
 
     @property
     def uncalibrated(self) -> str:

@@ -194,7 +194,7 @@ def _encoding(encoder: Encoder, pool_factor: int, cut: list[tuple[str, int]]) ->
         cut.append((passage.id, tokens))
 
     def encode(passages: Iterable[Passage]) -> Iterator[tuple[list[Passage], list[Rows]]]:
-        for batch, embeddings in encoder.encode_passages(passages, note):
+        for batch, embeddings in encoder.encode_corpus(passages, note):
             yield batch, [pool_tokens(rows, pool_factor) for rows in embeddings]
 
     return encode
@@ -232,6 +232,6 @@ def _finished(location: Path | str, wanted: Fingerprint, connection: Connection)
     """Return the finished build at a location, if it is made from what is wanted."""
     try:
         with PassageIndex.open(location, wanted, connection) as index:
-            return index.build
+            return index.built
     except IndexNotReady:
         return None

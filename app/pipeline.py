@@ -78,7 +78,8 @@ class Pipeline:
     Args:
         encoder: turns queries into embeddings.
         index: holds the passages; None when retrieval is never asked for.
-        answering: writes answers; None when only retrieval is asked for.
+        answering: writes answers: a reader or generator, which is asked as `Answering.usual`
+            says, or how to ask it; None when only retrieval is asked for.
         max_question_characters: longer questions are refused.
         exact: the corpus in memory, searched instead of the index; None for the index.
     """
@@ -87,11 +88,13 @@ class Pipeline:
         self,
         encoder: Encoder,
         index: PassageIndex | None,
-        answering: Answering | None,
+        answering: Answering | Answerer | None = None,
         *,
         max_question_characters: int = 500,
         exact: ExactSearcher | None = None,
     ) -> None:
+        if answering is not None and not isinstance(answering, Answering):
+            answering = Answering.usual(answering, encoder.checkpoint.revision)
         self.encoder, self.index, self.answering = encoder, index, answering
         self.exact = exact
         self.max_question_characters = max_question_characters
@@ -101,7 +104,7 @@ class Pipeline:
         """Return the generator, None when only retrieval is asked for."""
         return self.answering.generator if self.answering else None
 
-    def retrieve(self, query: Query, top_k: int, mode: SearchMode = "two-stage") -> Retrieval:
+    def retrieve(self, query: Query, top_k: int = 5, mode: SearchMode = "two-stage") -> Retrieval:
         """Return the `top_k` best passages for a query.
 
         Raises:
@@ -124,7 +127,7 @@ class Pipeline:
     def stream(
         self,
         query: Query,
-        top_k: int,
+        top_k: int = 5,
         *,
         retrieval: bool = True,
         answer: bool = True,
@@ -182,7 +185,7 @@ class Pipeline:
     def ask(
         self,
         query: Query,
-        top_k: int,
+        top_k: int = 5,
         *,
         retrieval: bool = True,
         answer: bool = True,

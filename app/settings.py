@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import InvalidSettings
+from corpus.home import home_directory
 from retriever.index_settings import Connection, is_url
 
 PREFIX = "KBVQA_"
@@ -17,11 +18,6 @@ MINI = "kbvqa-mini"
 
 # As in generator.strategies, which is not imported: --help is instant.
 Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
-
-
-def _default_home() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "kbvqa"
 
 
 class Settings(BaseSettings):
@@ -75,7 +71,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
     )
 
-    home: Path = Field(default_factory=_default_home)
+    home: Path = Field(default_factory=home_directory)
     data: Path | None = None
     checkpoint: str = MINI
     revision: str | None = None

@@ -66,7 +66,7 @@ def this_way(encoder: Encoder, passages: list[Passage]) -> Rows:
     """Return the rows of passages, encoded as `kbvqa index build` does."""
     return {
         passage.id: torch.from_numpy(rows)
-        for batch, embeddings in encoder.encode_passages(passages)
+        for batch, embeddings in encoder.encode_corpus(passages)
         for passage, rows in zip(batch, embeddings, strict=True)
     }
 
@@ -92,7 +92,7 @@ def compare(
 ) -> dict[str, Any]:
     """Return seconds of the three ways over the same passages, and the largest difference.
 
-    A window of `encode_passages` is the unit of a turn. The public ways take long: they are
+    A window of `encode_corpus` is the unit of a turn. The public ways take long: they are
     measured on the first of the passages, which come in random order, and scaled.
 
     Args:

@@ -168,7 +168,7 @@ def _rows(
     """Return the embeddings of queries and of passages."""
     read = {
         passage.id: torch.from_numpy(rows)
-        for batch, found in encoder.encode_passages(passages)
+        for batch, found in encoder.encode_corpus(passages)
         for passage, rows in zip(batch, found, strict=True)
     }
     return {
@@ -339,13 +339,11 @@ def _encode_passages(report: Report, sizes: Sizes, name: str, precision: str) ->
         whole = milliseconds(lambda: model.encode_passage(**tokens), report.device)
         tokens["attention_mask"][-1, -1] = 0
         padded = milliseconds(lambda: model.encode_passage(**tokens), report.device)
-    through = milliseconds(
-        lambda: list(encoder.encode_passages(passages)), report.device, repeats=3
-    )
+    through = milliseconds(lambda: list(encoder.encode_corpus(passages)), report.device, repeats=3)
     for what, count, ms in (
         (f"{LENGTH} tokens, model", batch, whole),
         (f"{LENGTH} tokens, model, padding", batch, padded),
-        (f"{LENGTH - 60} to {LENGTH + 60} tokens, Encoder.encode_passages", len(passages), through),
+        (f"{LENGTH - 60} to {LENGTH + 60} tokens, Encoder.encode_corpus", len(passages), through),
     ):
         row = {"what": f"passages, {what}", "precision": precision, "a second": count / ms * 1e3}
         report.add(**row, **report.speed(precision, flop * count, ms))

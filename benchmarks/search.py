@@ -57,7 +57,7 @@ def prepare(
         if path.exists():
             continue
         ids, rows = [], []
-        for batch, embeddings in encoder.encode_passages(window):
+        for batch, embeddings in encoder.encode_corpus(window):
             ids += [passage.id for passage in batch]
             rows += [np.asarray(e, np.float16) for e in embeddings]
         _save(path, rows, ids=np.array(ids))

@@ -16,7 +16,7 @@ from generator.connection import Api, Connection
 from generator.interface import MAX_TOKENS, Capabilities, Completion, Verdict, wait
 from generator.pictures import PIXEL_BUDGET, image_data_uri
 from generator.probe import probe
-from generator.prompts import Prompt
+from generator.prompts import Prompt, Style
 from generator.protocol import TOP_LOGPROBS, Growing, chat_messages, read_verdict
 
 _T = TypeVar("_T")
@@ -71,6 +71,11 @@ class OpenAIGenerator:
         self._faults = self._connection.faults
         self._background = Background(self._connection.open, self._connection.shut)
         self._capabilities: Capabilities | None = None
+
+    @property
+    def style(self) -> Style:
+        """Return how prompts are written to it: a base model needs to be shown."""
+        return "instruct" if self._connection.api == "chat" else "few-shot"
 
     def close(self) -> None:
         """Drop the connections and end the thread."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from generator.prompts import Prompt
+from generator.prompts import Prompt, Style
 
 MAX_TOKENS = 48
 
@@ -102,6 +102,10 @@ class Generator(Protocol):
     @property
     def name(self) -> str:
         """The model's name."""
+
+    @property
+    def style(self) -> Style:
+        """How prompts are written to it, where nothing is set."""
 
     def capabilities(self) -> Capabilities:
         """Return what it can do; asks a server the first time.

@@ -19,7 +19,7 @@ from torch import Tensor
 from generator.decoding import Copying, Free, Row
 from generator.errors import BadCompletion, GeneratorUnavailable
 from generator.interface import MAX_TOKENS, Capabilities, Completion, Usage, Verdict
-from generator.prompts import Prompt
+from generator.prompts import Prompt, Style
 from generator.weights import NAME
 
 # B rows of a batch · T tokens of the longest row · P tokens of the prefix · V vocabulary
@@ -87,6 +87,11 @@ class EmbeddedReader:
         model = model.to(device).eval()
         prepare(model)
         return cls(model, tokenizer, name)
+
+    @property
+    def style(self) -> Style:
+        """Return how prompts are written to it: small models need to be shown."""
+        return "few-shot"
 
     def capabilities(self) -> Capabilities:
         """Return what it can do: everything but see."""

@@ -71,6 +71,17 @@ class Plan:
     agree: bool = True
 
 
+def usual_plan(generator: Answerer) -> Plan:
+    """Return how a reader or generator is asked where nothing is set.
+
+    The extractive reader points at words of five passages; a chat server, or another model, reads
+    three one by one.
+    """
+    if isinstance(generator, ExtractiveReader):
+        return Plan("extract", passages=5)
+    return Plan("ra-vqa", style=generator.style)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A prompt that was used: the name of its template, the hash of its text, its passages."""

@@ -8,23 +8,27 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL.Image import Image
 from torch import Tensor
 
 from corpus.types import Passage, Query
 from retriever.ahead import ahead, map_ahead
-from retriever.checkpoint import Checkpoint
+from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.efficientnet import EfficientNetLite0
 from retriever.errors import InvalidQuery
 from retriever.images import crop_regions
 from retriever.index_record import Precision
 from retriever.microbatch import MicroBatcher
+from retriever.mini import NAME as MINI
+from retriever.mini import assemble
 from retriever.onednn import use_onednn
 from retriever.precision import DTYPES, fastest_on_cpu
 from retriever.text_vision import TextVision
@@ -43,8 +47,9 @@ OnCut = Callable[[Passage, int], None]
 logger = logging.getLogger(__name__)
 
 
-class EncodedQuery(NamedTuple):
-    """A query's embedding.
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedQuery:
+    """A query's embedding; numpy takes it as its rows.
 
     Attributes:
         rows_QD: unit rows [Q, D], without those that are masked out.
@@ -55,6 +60,11 @@ class EncodedQuery(NamedTuple):
     rows_QD: Embedding
     seen: str
     cut: int
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.generic]:
+        return np.array(self.rows_QD, dtype=dtype, copy=copy)
 
 
 def best_device() -> torch.device:
@@ -127,6 +137,25 @@ class Encoder:
         )
         self._batcher = MicroBatcher(self.encode_queries)
         self._threads = ThreadPoolExecutor(thread_name_prefix="pictures")
+
+    @classmethod
+    def from_pretrained(
+        cls, location: Path | str, revision: str | None = None, **options: Any
+    ) -> Self:
+        """Return the encoder of a checkpoint.
+
+        Args:
+            location: "kbvqa-mini", which comes along and is assembled once under the cache
+                directory; a checkpoint directory; or the id of a hub repository.
+            revision: of the hub repository; None for the newest.
+            options: the arguments of the class.
+
+        Raises:
+            InvalidCheckpoint: no such checkpoint, another architecture, unusable weights.
+        """
+        if location == MINI:
+            location = assemble()
+        return cls(load_checkpoint(location, revision), **options)
 
     def _precision(self, wanted: PassagePrecision) -> Precision:
         """Return what passages are encoded in on this device."""
@@ -253,10 +282,27 @@ class Encoder:
             )
         return lost
 
-    def encode_passages(
+    def encode_passages(self, passages: Sequence[Passage]) -> list[Embedding]:
+        """Return the passages' embeddings [P, D], in their order.
+
+        Masked rows (padding, punctuation) are removed. A text that is longer than the tokenizer's
+        limit is cut there, with a warning. For more than fit into memory: `encode_corpus`.
+        """
+
+        def cut(numbered: Passage, tokens: int) -> None:
+            _warn(passages[int(numbered.id)], tokens)
+
+        # Ids need not be unique here, or there at all.
+        numbered = [replace(passage, id=str(i)) for i, passage in enumerate(passages)]
+        found: dict[str, Embedding] = {}
+        for batch, embeddings in self.encode_corpus(numbered, cut):
+            found.update(zip((passage.id for passage in batch), embeddings, strict=True))
+        return [found[passage.id] for passage in numbered]
+
+    def encode_corpus(
         self, passages: Iterable[Passage], on_cut: OnCut | None = None
     ) -> Iterator[tuple[list[Passage], list[Embedding]]]:
-        """Yield passages with their embeddings [P, D], batch by batch.
+        """Yield passages with their embeddings [P, D], batch by batch, in the order of length.
 
         Within a window of reading order, short ones come first. Masked rows (padding,
         punctuation) are removed. The next window is read and tokenised meanwhile. On a CPU

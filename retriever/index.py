@@ -12,7 +12,7 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from numpy.typing import ArrayLike
 
@@ -42,6 +42,9 @@ from retriever.index_record import DEFAULT_STORAGE, Build, Fingerprint, Precisio
 from retriever.index_search import SearchMode, search_engine
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
 
+if TYPE_CHECKING:
+    from retriever.encoder import Encoder
+
 __all__ = ["Fingerprint", "PassageFilter", "PassageIndex", "SearchMode", "Storage"]
 
 
@@ -61,6 +64,41 @@ class PassageIndex:
         """Not for callers: use `create`, `create_or_resume`, `update` or `open`."""
         self._store, self._build, self._complete = store, build, complete
         self._attach(engine)
+
+    @classmethod
+    def build(
+        cls,
+        location: Location,
+        passages: Sequence[Passage],
+        encoder: "Encoder",
+        *,
+        name: str = "passages",
+        storage: Storage | None = None,
+        connection: Connection = DEFAULT_CONNECTION,
+    ) -> "PassageIndex":
+        """Return the finished index of these passages and no others, open for searching.
+
+        What is there already is not encoded again: a build that was stopped goes on, and a
+        finished one changes to what is asked for. A corpus that does not fit into memory is for
+        `kbvqa index build`.
+
+        Args:
+            location: a directory, or the URL of a collection.
+            passages: with unique ids.
+            encoder: embeds them.
+            name: of the corpus, printed in results.
+            storage: how embeddings are kept; None for as they are, or float16.
+            connection: for a server.
+
+        Raises:
+            ValueError: there is no passage, or two have the same id.
+            IndexNotReady: `location` holds an index of another checkpoint.
+            IndexUnavailable: it cannot be written; see `create_or_resume`.
+        """
+        # It writes into an index, and so has to import this module first.
+        from retriever.indexing import build_passages
+
+        return build_passages(location, passages, encoder, name, storage, connection)
 
     @classmethod
     def create(
@@ -196,7 +234,7 @@ class PassageIndex:
         return self._build.storage
 
     @property
-    def build(self) -> Build:
+    def built(self) -> Build:
         """What its record says: storage, skipped passages and so on."""
         return self._build
 

@@ -51,7 +51,7 @@ def copy_index(
     storage = storage or source.storage
     total = source.count
     with PassageIndex.create_or_resume(
-        target, source.fingerprint, storage, connection, precisions=source.build.precisions
+        target, source.fingerprint, storage, connection, precisions=source.built.precisions
     ) as copy:
         if not copy.complete:
             for done, points in _pages(source):
@@ -64,7 +64,7 @@ def copy_index(
                 ]
                 copy.upsert([p for p, _ in missing], [rows for _, rows in missing])
                 advance(done, total)
-            copy.finish(skipped=source.build.skipped, kept=source.build.kept)
+            copy.finish(skipped=source.built.skipped, kept=source.built.kept)
         _compare(source, copy)
 
 
@@ -78,7 +78,7 @@ def verify_index(
     must be as many as the record says, each once.
     """
     problems: list[str] = []
-    ids, total = Seen(), index.build.passages
+    ids, total = Seen(), index.built.passages
     tolerance = 1e-2 if index.storage.tokens != "turbo4" else 0.2
     done = 0
     for done, point in enumerate(index.points(), start=1):

@@ -5,21 +5,29 @@
 At no time more than a window of passages and a few batches of embeddings are in memory.
 """
 
+import hashlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from corpus.passages import passage_line
 from corpus.seen import Seen
 from corpus.types import Passage
 from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import Vector
 from retriever.index import PassageIndex
-from retriever.index_record import content_hash
+from retriever.index_builds import Location
+from retriever.index_record import Fingerprint, Storage, content_hash
+from retriever.index_settings import Connection
+
+if TYPE_CHECKING:
+    from retriever.encoder import Encoder
 
 WINDOW = 1_024  # as the encoder's, which sorts that many by length
 _WAITING_BATCHES = 4  # of about 4,096 tokens: 2 MB each at 128 dims
@@ -178,6 +186,44 @@ def _together(batches: Iterator[Batch]) -> Batch:
         passages += batch
         rows += [np.asarray(e, dtype=np.float16) for e in embeddings]
     return passages, rows
+
+
+def build_passages(
+    location: Location,
+    passages: Sequence[Passage],
+    encoder: "Encoder",
+    name: str,
+    storage: Storage | None,
+    connection: Connection,
+) -> PassageIndex:
+    """Return what `PassageIndex.build` does; arguments and errors as there."""
+    ids, digest = Seen(), hashlib.sha256()
+    for passage in passages:
+        if passage.id in ids:
+            raise ValueError(f"two passages have the id {passage.id!r}: ids are unique")
+        ids.add(passage.id)
+        digest.update(passage_line(passage))
+    if not passages:
+        raise ValueError("no passages: an index holds one at least")
+    checkpoint = encoder.checkpoint
+    made_from = Fingerprint(
+        checkpoint=checkpoint.name,
+        checkpoint_sha256=checkpoint.revision,
+        corpus=name,
+        corpus_sha256=digest.hexdigest(),
+        passages=len(passages),
+        dim=encoder.dim,
+        max_passage_tokens=checkpoint.passage_tokenizer.max_length,
+    )
+    precisions = (encoder.passage_precision,)
+    index = PassageIndex.update(location, made_from, storage, connection, precisions=precisions)
+    with ExitStack() as on_error:
+        on_error.callback(index.close)
+        report = write_corpus(index, passages, encoder.encode_corpus)
+        remove_missing(index, ids, report, delete=True)
+        index.finish(skipped=len(report.skipped))
+        on_error.pop_all()
+    return index
 
 
 class _Writer:

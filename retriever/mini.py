@@ -19,6 +19,7 @@ from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
 from corpus.errors import DatasetNotFound
+from corpus.home import home_directory
 from corpus.installed import package_file
 from retriever import efficientnet
 from retriever.checkpoint import CALIBRATION_NAME
@@ -76,16 +77,17 @@ def mini_config() -> FLMRConfig:
     )
 
 
-def assemble(directory: Path) -> Path:
+def assemble(directory: Path | None = None) -> Path:
     """Return the path of kbvqa-mini as a checkpoint directory, made there if it is missing.
 
     Args:
         directory: where checkpoints are kept; each version of the weights has its own folder.
+            None for "checkpoints" in kbvqa's home directory.
 
     Raises:
         InvalidCheckpoint: a package with the frozen towers is missing or is another version.
     """
-    target = directory / _version() / NAME
+    target = (directory or home_directory() / "checkpoints") / _version() / NAME
     if (target / WEIGHTS_NAME).exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,11 @@ Shapes: B queries · N passages · Q query tokens · P passage tokens · T passa
 passages end to end · D embedding dim
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +23,11 @@ MASKED = -9999.0
 _TILE = 2**24
 
 
-def maxsim(q_BQD: Tensor, p_NPD: Tensor, mask_NP: Tensor) -> Tensor:
+def maxsim(
+    queries: Tensor | Sequence[ArrayLike],
+    passages: Tensor | Sequence[ArrayLike],
+    mask_NP: Tensor | None = None,
+) -> Tensor:
     """Return late-interaction scores [B, N]: the sum over Q of the max over P.
 
     An all-zero query row adds 0 to every score (except that of a passage with no token left).
@@ -36,13 +42,29 @@ def maxsim(q_BQD: Tensor, p_NPD: Tensor, mask_NP: Tensor) -> Tensor:
     the mask is applied before the max, so that a masked token cannot beat a negative real one.
 
     Args:
-        q_BQD: query embeddings.
-        p_NPD: passage embeddings, padded to the same length.
-        mask_NP: True where a passage token is real.
+        queries: what an encoder returned, or any matrices [Q, D]; with a mask one tensor [B, Q, D].
+        passages: matrices [P, D] of any numbers of rows; with a mask one tensor [N, P, D].
+        mask_NP: True where a passage token is real; None where all are.
 
     Raises:
         ValueError: if the shapes do not agree.
     """
+    if mask_NP is not None:
+        return _maxsim_padded(torch.as_tensor(queries), torch.as_tensor(passages), mask_NP)
+    if not len(passages) or not len(queries):
+        return torch.zeros(len(queries), len(passages))
+    rows = [_matrix(passage) for passage in passages]
+    lengths_N = torch.tensor([len(row) for row in rows])
+    rows_TD = torch.cat(rows)
+    return torch.cat([maxsim_ragged(_matrix(q)[None], rows_TD, lengths_N) for q in queries])
+
+
+def _matrix(rows: ArrayLike | Tensor) -> Tensor:
+    return rows if isinstance(rows, Tensor) else torch.from_numpy(np.asarray(rows))
+
+
+def _maxsim_padded(q_BQD: Tensor, p_NPD: Tensor, mask_NP: Tensor) -> Tensor:
+    """Return `maxsim` of embeddings that are padded to the same length."""
     Q, D = q_BQD.shape[1:]
     N, P = p_NPD.shape[:2]
     if p_NPD.shape[2] != D or mask_NP.shape != (N, P):

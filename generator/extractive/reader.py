@@ -94,6 +94,19 @@ class ExtractiveReader:
             prepare(model)
         return cls(model, base_tokenizer(), revision, device)
 
+    @classmethod
+    def from_pretrained(cls, path: Path = SHIPPED, device: str = "cpu") -> "ExtractiveReader":
+        """Return the reader that comes along, or another that `kbvqa train reader` wrote.
+
+        Args:
+            path: reader.safetensors.
+            device: where it computes.
+
+        Raises:
+            GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
+        """
+        return cls.load(path, device)
+
     @property
     def name(self) -> str:
         """Return the name under which calibrations are kept: of what it was trained to."""

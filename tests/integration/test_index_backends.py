@@ -218,7 +218,7 @@ def test_a_build_goes_on_where_it_stopped(home: Home) -> None:
         with pytest.raises(ValueError, match="holds 6 of 10 passages"):
             index.finish()
         index.finish(skipped=4)
-        assert index.complete and index.build.skipped == 4
+        assert index.complete and index.built.skipped == 4
     with pytest.raises(IndexUnavailable, match="is not empty"):
         create(home)
 

@@ -36,7 +36,7 @@ def test_there_and_back_again(source: Path, home: Home, tmp_path: Path) -> None:
         copy_index(original, home.location, home.connection, advance=lambda *p: progress.append(p))
         assert progress[-1] == (COUNT, COUNT)
         with PassageIndex.open(home.location, connection=home.connection) as there:
-            assert there.fingerprint == original.fingerprint and there.build.skipped == 2
+            assert there.fingerprint == original.fingerprint and there.built.skipped == 2
             assert verify_index(there) == []
             copy_index(there, tmp_path / "back")
         with PassageIndex.open(tmp_path / "back", original.fingerprint) as back:

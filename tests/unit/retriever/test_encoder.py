@@ -32,7 +32,7 @@ def encoder() -> Encoder:
 def encoded(encoder: Encoder) -> dict[str, np.ndarray]:
     return {
         passage.id: rows
-        for passages, embeddings in encoder.encode_passages(PASSAGES)
+        for passages, embeddings in encoder.encode_corpus(PASSAGES)
         for passage, rows in zip(passages, embeddings, strict=True)
     }
 
@@ -120,20 +120,18 @@ def test_an_error_in_the_corpus_reaches_the_caller(encoder: Encoder) -> None:
         raise OSError("line 2")
 
     with pytest.raises(OSError, match="line 2"):
-        list(encoder.encode_passages(broken()))
+        list(encoder.encode_corpus(broken()))
 
 
 def test_passages_that_are_cut_are_reported(encoder: Encoder, caplog) -> None:
     limit = encoder.checkpoint.passage_tokenizer.max_length
     long = Passage("long", "", "bird " * 2 * limit)
     told: list[tuple[str, int]] = []
-    batches = list(
-        encoder.encode_passages([PASSAGES[0], long], lambda p, n: told.append((p.id, n)))
-    )
+    batches = list(encoder.encode_corpus([PASSAGES[0], long], lambda p, n: told.append((p.id, n))))
     assert told == [("long", 2 * limit + 3)]
     rows = {p.id: len(e) for ps, es in batches for p, e in zip(ps, es, strict=True)}
     assert rows["long"] == limit
-    list(encoder.encode_passages([long]))
+    list(encoder.encode_corpus([long]))
     assert "'long'" in caplog.text
 
 
@@ -259,9 +257,9 @@ def test_passages_in_bfloat16_are_those_in_float32_to_its_three_digits(encoder: 
     halved = Encoder(encoder.checkpoint, torch.device("cpu"), passage_precision="bfloat16")
     assert (encoder.passage_precision, halved.passage_precision) == ("float32", "bfloat16")
     passages = [Passage("a", "A", "A goldfinch on a branch."), Passage("b", "B", "Mount Fuji")]
-    expected = {p.id: rows for batch, es in encoder.encode_passages(passages)
+    expected = {p.id: rows for batch, es in encoder.encode_corpus(passages)
                 for p, rows in zip(batch, es, strict=True)}  # fmt: skip
-    for batch, embeddings in halved.encode_passages(passages):
+    for batch, embeddings in halved.encode_corpus(passages):
         for passage, rows in zip(batch, embeddings, strict=True):
             assert rows.dtype == np.float32
             np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)

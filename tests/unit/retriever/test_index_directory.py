@@ -183,7 +183,7 @@ def test_what_a_killed_build_left_is_not_taken_for_the_next(
     smaller = finish_and_be_killed(tmp_path, monkeypatch)
     other = replace(smaller, checkpoint_sha256="c1")
     with PassageIndex.update(tmp_path, other, fresh=True) as index:
-        assert index.build.place == "shard" and index.count == 0
+        assert index.built.place == "shard" and index.count == 0
 
 
 def test_nothing_is_tidied_while_a_process_builds(
@@ -256,10 +256,10 @@ def test_the_precisions_of_an_index_are_remembered_over_updates(tmp_path: Path) 
     with PassageIndex.update(tmp_path, fingerprint, precisions=("bfloat16",)) as index:
         index.upsert(make_passages(2), random_embeddings(2))
         index.finish()
-        assert index.build.precisions == ("bfloat16", "float32")
+        assert index.built.precisions == ("bfloat16", "float32")
     larger = replace(make_fingerprint(3), corpus_sha256="d1")
     with PassageIndex.update(tmp_path, larger, precisions=("float16",)) as index:
         index.upsert(make_passages(3)[2:], random_embeddings(3)[2:])
         index.finish()
     with PassageIndex.open(tmp_path) as index:
-        assert index.build.precisions == ("bfloat16", "float16", "float32")
+        assert index.built.precisions == ("bfloat16", "float16", "float32")

@@ -1,0 +1,103 @@
+"""`import kbvqa`: the public names, and the program that the README shows."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import kbvqa
+from corpus.demo import demo_dir
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", kbvqa.__all__)
+def test_a_public_name_is_importable_and_says_what_it_is(name: str) -> None:
+    thing = getattr(kbvqa, name)
+    documentation = inspect.getdoc(thing)
+    assert documentation and not documentation.startswith(f"{name}("), "dataclass's own"
+    for method, function in inspect.getmembers(thing, inspect.isroutine):
+        if not method.startswith("_") and function.__qualname__.startswith(thing.__name__ + "."):
+            assert inspect.getdoc(function), f"{name}.{method}"
+
+
+def test_importing_costs_nothing() -> None:
+    code = "import sys, kbvqa; print('torch' in sys.modules, 'app' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert run.stdout.split() == ["False", "False"], run.stderr
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Retriever'"):
+        kbvqa.Retriever  # noqa: B018
+
+
+def test_another_package_named_app_is_not_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("")
+    (tmp_path / "app" / "pipeline.py").write_text("Pipeline = 1")
+    (tmp_path / "app" / "cli.py").write_text("def main(): print('not ours')")
+    code = f"import sys; sys.path.append({str(ROOT)!r}); from kbvqa import Pipeline"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "is not kbvqa's" in run.stderr and run.returncode
+    run = subprocess.run(
+        [sys.executable, "-m", "kbvqa", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+    assert "Ask a knowledge question" in run.stdout, run.stderr
+
+
+def test_the_program_in_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    picture = Image.open(demo_dir() / "examples" / "kenya.png")
+    picture.save("flag.png")
+    names: dict[str, object] = {}
+    exec(program, names)  # noqa: S102
+    assert capsys.readouterr().out.startswith("Nairobi (Citation(passage_id='ke'")
+    scores, hits = names["scores"], names["hits"]
+    assert isinstance(scores, torch.Tensor) and isinstance(hits, list)
+    assert scores.shape == (1, 2) and scores[0, 0] > scores[0, 1]
+    assert [hit.passage.id for hit in hits] == ["ke", "jp"]
+    assert [hit.score for hit in hits] == pytest.approx(scores[0].tolist(), rel=2e-3)  # float16
+
+
+def test_an_index_of_a_list_becomes_what_is_asked_for(tmp_path: Path) -> None:
+    encoder = kbvqa.Encoder.from_pretrained("kbvqa-mini")
+    kenya = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
+    japan = kbvqa.Passage("jp", "Japan", "Capital: Tokyo.")
+    chad = kbvqa.Passage("td", "Chad", "Capital: N'Djamena.")
+    with kbvqa.PassageIndex.build(tmp_path / "index", [kenya, japan], encoder) as index:
+        first = dict(index.content_hashes())
+    with kbvqa.PassageIndex.build(tmp_path / "index", [chad, kenya], encoder) as index:
+        assert index.passage_ids() == {"td", "ke"}
+        assert index.content_hashes()["ke"] == first["ke"]
+    with pytest.raises(ValueError, match="two passages have the id 'ke'"):
+        kbvqa.PassageIndex.build(tmp_path / "other", [kenya, kenya], encoder)
+    with pytest.raises(ValueError, match="no passages"):
+        kbvqa.PassageIndex.build(tmp_path / "other", [], encoder)
+    assert not (tmp_path / "other").exists()
+
+
+def test_passages_come_back_in_their_order_whatever_their_ids() -> None:
+    encoder = kbvqa.Encoder.from_pretrained("kbvqa-mini")
+    texts = ["The giraffe is a tall mammal of Africa.", "Tea.", "A bear eats fish and honey."]
+    passages = [kbvqa.Passage("same", "", text) for text in texts]
+    together = encoder.encode_passages(passages)
+    assert len(together[1]) < len(together[2]) and len(together[1]) < len(together[0])
+    for passage, rows in zip(passages, together, strict=True):
+        [alone] = encoder.encode_passages([passage])
+        np.testing.assert_allclose(rows, alone, atol=1e-5)
