@@ -44,9 +44,7 @@ def test_another_package_named_app_is_not_taken_for_ours(tmp_path: Path) -> None
     (tmp_path / "app" / "pipeline.py").write_text("Pipeline = 1")
     (tmp_path / "app" / "cli.py").write_text("def main(): print('not ours')")
     code = f"import sys; sys.path.append({str(ROOT)!r}); from kbvqa import Pipeline"
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert "is not kbvqa's" in run.stderr and run.returncode
     run = subprocess.run(
         [sys.executable, "-m", "kbvqa", "--help"],
@@ -66,7 +64,7 @@ def test_the_program_in_the_readme_runs(
     picture = Image.open(demo_dir() / "examples" / "kenya.png")
     picture.save("flag.png")
     names: dict[str, object] = {}
-    exec(program, names)  # noqa: S102
+    exec(program, names)
     assert capsys.readouterr().out.startswith("Nairobi (Citation(passage_id='ke'")
     scores, hits = names["scores"], names["hits"]
     assert isinstance(scores, torch.Tensor) and isinstance(hits, list)
