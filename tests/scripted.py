@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 from generator.interface import Capabilities, Completion, Usage, Verdict
-from generator.prompts import Prompt
+from generator.prompts import Prompt, Style
 
 
 @dataclass
@@ -21,6 +21,7 @@ class ScriptedGenerator:
     judge: Callable[[Prompt], float] = lambda prompt: 0.9
     images: bool = False
     name: str = "scripted"
+    style: Style = "few-shot"
     asked: list[Prompt] = field(default_factory=list)
     closed: int = 0
 
