@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from app.answering import Answering, Outcome
-from app.errors import InvalidQuestion
 from corpus.images import featureless
 from corpus.types import Answer, Hit, Query
 from generator.errors import GeneratorError
@@ -79,7 +78,7 @@ class Pipeline:
         encoder: turns queries into embeddings.
         index: holds the passages; None when retrieval is never asked for.
         answering: writes answers; None when only retrieval is asked for.
-        max_question_characters: longer questions are refused.
+        max_question_characters: of a question that a user types: see app.questions.
         exact: the corpus in memory, searched instead of the index; None for the index.
     """
 
@@ -105,12 +104,10 @@ class Pipeline:
         """Return the `top_k` best passages for a query.
 
         Raises:
-            InvalidQuestion: the question is empty or too long.
             ValueError: the pipeline has no index.
         """
         if self.index is None:
             raise ValueError("this pipeline has no index: it was built without retrieval")
-        query = self._checked(query)
         timings: dict[str, float] = {}
         with _timed(timings, "encode"):
             encoded = self.encoder.encode_query(query)
@@ -140,12 +137,9 @@ class Pipeline:
             retrieval: False asks the generator alone.
             answer: False stops after retrieval.
             strategy: another than the one that is set.
-
-        Raises:
-            InvalidQuestion: the question is empty or too long.
         """
         started = time.perf_counter()
-        query = self._checked(query)
+        query = replace(query, question=query.question.strip())
         found = Retrieval((), False, None, "", {})
         if retrieval:
             found = self.retrieve(query, max(top_k, WEIGHED))
@@ -188,24 +182,12 @@ class Pipeline:
         answer: bool = True,
         strategy: Strategy | None = None,
     ) -> Result:
-        """Return the result of a query; arguments and errors as for `stream`."""
+        """Return the result of a query; arguments as for `stream`."""
         *_, result = self.stream(
             query, top_k, retrieval=retrieval, answer=answer, strategy=strategy
         )
         assert isinstance(result, Result)
         return result
-
-    def _checked(self, query: Query) -> Query:
-        """Return the query with its question stripped."""
-        question = query.question.strip()
-        if not question:
-            raise InvalidQuestion("The question is empty. Ask something about the picture.")
-        if len(question) > self.max_question_characters:
-            raise InvalidQuestion(
-                f"The question has {len(question):,} characters; at most "
-                f"{self.max_question_characters:,} are read. Ask a shorter one."
-            )
-        return replace(query, question=question)
 
 
 def _doubts(query: Query, found: Retrieval) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from corpus.types import Answer, Citation, Hit
-from generator.errors import BadCompletion
+from generator.errors import EmptyCompletion
 
 _CITATION = re.compile(
     r"\s*\[\s*(?:passages?\s*)?(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*\]", re.IGNORECASE
@@ -26,7 +26,7 @@ def parse_answer(completion: str, hits: Sequence[Hit]) -> Answer:
     the passages that contain the answer word for word are cited.
 
     Raises:
-        BadCompletion: there is no text beside the citations.
+        EmptyCompletion: there is no text beside the citations.
     """
     line = completion.strip().partition("\n")[0]
     text = answer_text(completion)
@@ -42,12 +42,12 @@ def answer_text(completion: str) -> str:
     """Return the answer in `completion` without citations.
 
     Raises:
-        BadCompletion: there is no text beside the citations.
+        EmptyCompletion: there is no text beside the citations.
     """
     line = completion.strip().partition("\n")[0]
     text = _tidy(_UNFINISHED_CITATION.sub("", _CITATION.sub("", line)))
     if not text:
-        raise BadCompletion(
+        raise EmptyCompletion(
             f"The generator wrote no answer: {completion[:80]!r}. Ask again or rephrase."
         )
     return text
