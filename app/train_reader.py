@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def train_reader(
     own = [example for path in squad for example in read_squad(path)]
     if passages is not None:
         with open_corpus(passages).read() as stream:
-            own += from_gold(examples, {passage.id: passage.text for passage in stream})
+            texts = {passage.id: passage.text for passage in stream}
+        own += from_gold([replace(e, answers=e.searched) for e in examples], texts)
     if not own and not demo:
         raise InvalidTrainingData(
             "no example has an answer that stands in its passage: give --squad, or --benchmark "

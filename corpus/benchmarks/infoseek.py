@@ -276,7 +276,7 @@ def _as_example(row: InfoSeekExample | Mapping[str, Any]) -> InfoSeekExample:
 
 def _range(answer_eval: Any) -> tuple[float, float]:
     """Return the range of a numerical question's answer_eval."""
-    first = answer_eval if isinstance(answer_eval, Mapping) else next(iter(answer_eval), None)
+    first = answer_eval if isinstance(answer_eval, Mapping) else next(iter(answer_eval), {})
     try:
         low, high = (float(value) for value in first["range"][:2])
     except (TypeError, KeyError, ValueError) as exc:
