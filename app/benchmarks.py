@@ -19,7 +19,7 @@ from corpus.demo import DEMO_DIR
 from corpus.examples import read_examples
 from corpus.packed import find_file
 from corpus.types import Example
-from generator.answers import contains, words
+from generator.answers import contains, same_answer
 
 Scores = dict[str, float]
 AnswerScores = Callable[[Any, str], Scores]
@@ -82,10 +82,10 @@ def own_scores(example: Example, answer: str) -> Scores:
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """Return 1.0 when the prediction has the words of an acceptable answer and no others.
 
-    Case, accents, punctuation and articles do not matter.
+    Case, accents and punctuation do not matter, nor articles unless there is nothing else.
+    Signs and decimals of numbers do; marks between groups of digits do not.
     """
-    given = _without_articles(prediction)
-    return float(any(given == _without_articles(answer) for answer in answers))
+    return float(any(same_answer(prediction, answer) for answer in answers))
 
 
 def contains_match(prediction: str, answers: Sequence[str]) -> float:
@@ -299,7 +299,3 @@ def open_benchmark(
         chosen = [benchmark.examples[int(i * step)] for i in range(limit)]
         benchmark = replace(benchmark, name=f"{benchmark.name}[{limit}]", examples=chosen)
     return benchmark, pictures
-
-
-def _without_articles(text: str) -> list[str]:
-    return [word for word in words(text).split() if word not in ("a", "an", "the")]

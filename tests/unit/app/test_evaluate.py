@@ -94,6 +94,16 @@ def test_exact_match_ignores_case_accents_articles_and_punctuation() -> None:
     assert contains_match("Parisian", ["Paris"]) == 0.0
 
 
+def test_own_scores_keep_what_carries_meaning() -> None:
+    for prediction, answer in (("It is a B", "A"), ("-5", "5"), ("the", "A"), ("3.5", "5")):
+        given = own_scores(Example("1", "", "?", (answer,)), prediction)
+        assert given == {"exact_match": 0.0, "contains": 0.0}
+    assert exact_match("1500", ["1,500"]) == contains_match("1500 km", ["1,500"]) == 1.0
+    assert exact_match("A", ["a"]) == 1.0
+    assert own_scores(Example("1", "", "?"), "x") == {}
+    assert exact_match("", ["..."]) == contains_match("", ["Paris"]) == 0.0
+
+
 def test_calibration_separates_right_from_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "flags"
     folder.mkdir()
