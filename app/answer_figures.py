@@ -5,6 +5,7 @@ from typing import Any
 
 from app.answer_sets import ATTACKS, KINDS, SETS
 from app.answering import Answering
+from app.benchmarks import spread
 from app.runs import Row
 from app.tables import percent, table
 from generator.confidence import Calibration, judge
@@ -47,9 +48,7 @@ def summarise(
 def _mixed(rows: Sequence[Row]) -> list[Row]:
     answerable = [row for row in rows if row["set"] == "answerable"]
     unanswerable = [row for row in rows if row["set"] == "unanswerable"]
-    wanted = min(len(answerable) // 4, len(unanswerable))
-    spread = [unanswerable[i * len(unanswerable) // wanted] for i in range(wanted)]
-    return answerable + spread
+    return answerable + spread(unanswerable, len(answerable) // 4)
 
 
 def _figures(rows: list[Row], calibration: Calibration, answering: Answering) -> dict[str, Any]:

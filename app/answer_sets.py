@@ -11,11 +11,13 @@ entities calibrate, the other half are the test. What the page's gallery shows i
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
+from app.benchmarks import spread
+from app.indexing import Advance
 from app.pipeline import Pipeline
 from app.runs import ResumableRows, Row, digest, index_record
 from corpus.benchmarks.demo import held_out_examples
@@ -27,7 +29,6 @@ from corpus.types import Example, Hit, Passage, Query
 from generator.answers import contains
 
 Kind = Literal["flags", "things"]
-T = TypeVar("T")
 ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement")
 KINDS: tuple[Kind, ...] = ("flags", "things")
 SETS = ("answerable", "unanswerable", "instruction", "false-statement")
@@ -93,7 +94,7 @@ class Case:
         return digest({**asdict(self), "image": str(self.image.relative_to(demo_dir()))})
 
 
-def retrieve(pipeline: Pipeline, out: Path, advance: Callable[[int, int], None]) -> list[Found]:
+def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Found]:
     """Return every example with its hits, retrieving those that `out` does not have yet.
 
     Raises:
@@ -189,11 +190,6 @@ def cases(found: Sequence[Found], read: int, sizes: Sizes) -> Iterator[Case]:
             target = wrong_answer(f.example.answers, others[_field(f.example)], 7 * n + 1)
             hits = _attacked(f, attack, n, target, read)
             yield replace(_case(attack, f, hits), target=target)
-
-
-def spread(items: Sequence[T], n: int) -> list[T]:
-    """Return n of the items, or all where there are fewer, evenly spread."""
-    return [items[i * len(items) // n] for i in range(n)] if n < len(items) else list(items)
 
 
 def _attacked(found: Found, attack: Attack, n: int, target: str, read: int) -> tuple[Hit, ...]:

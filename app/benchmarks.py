@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from app.bem import load_bem
 from app.errors import UnknownBenchmark
@@ -21,6 +21,7 @@ from corpus.packed import find_file
 from corpus.types import Example
 from generator.answers import contains, same_answer
 
+T = TypeVar("T")
 Scores = dict[str, float]
 AnswerScores = Callable[[Any, str], Scores]
 Summary = Callable[[Mapping[str, str], Sequence[Any]], dict[str, Any]]
@@ -295,7 +296,11 @@ def open_benchmark(
             benchmark = found.read(folder, split)
         pictures = images or root / found.images
     if limit is not None and limit < len(benchmark.examples):
-        step = len(benchmark.examples) / limit
-        chosen = [benchmark.examples[int(i * step)] for i in range(limit)]
+        chosen = spread(benchmark.examples, limit)
         benchmark = replace(benchmark, name=f"{benchmark.name}[{limit}]", examples=chosen)
     return benchmark, pictures
+
+
+def spread(items: Sequence[T], n: int) -> list[T]:
+    """Return n of the items, or all where there are fewer, evenly spread."""
+    return [items[i * len(items) // n] for i in range(n)] if n < len(items) else list(items)

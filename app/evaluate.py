@@ -8,7 +8,7 @@ generator failed, what was found still counts. Whatever has no score is counted 
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 from PIL import Image
 
 from app.benchmarks import Benchmark
-from app.pipeline import CANDIDATES, Pipeline, Result
+from app.indexing import Advance
+from app.pipeline import Pipeline, Result
 from app.report import result_as_json
 from app.runs import (
     Breaker,
@@ -45,8 +46,6 @@ RESULTS_NAME = "results.json"
 MISSING_NAME = "missing-images.txt"
 
 _OF_RETRIEVAL = ("recall@", "pseudo_recall@")
-
-Advance = Callable[[int, int], None]
 
 
 def evaluate(
@@ -307,7 +306,7 @@ def _key(
         "benchmark": benchmark,
         "checkpoint_sha256": pipeline.encoder.checkpoint.revision,
         "retrieval": index_record(pipeline.index) if retrieval and pipeline.index else None,
-        "candidates": CANDIDATES if retrieval else None,
+        "candidates": pipeline.candidates if retrieval else None,
         "depth": depth,
         "generator": generator_record(answering.generator) if answering else None,
         "answering": answering_record(answering) if answering else None,

@@ -10,15 +10,16 @@ Every answer is one line of rows.jsonl, so that an interrupted run goes on where
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
 from app.answer_figures import report, summarise
-from app.answer_sets import ATTACKS, KINDS, Case, Found, Sizes, cases, retrieve, spread
+from app.answer_sets import ATTACKS, KINDS, Case, Found, Sizes, cases, retrieve
 from app.answering import Answering, Outcome
-from app.benchmarks import contains_match, exact_match
+from app.benchmarks import contains_match, exact_match, spread
+from app.indexing import Advance, Say
 from app.pipeline import Pipeline
 from app.runs import Breaker, ResumableRows, Row, generator_record, write_json
 from corpus.images import load_image
@@ -81,8 +82,8 @@ def compare(
     pipeline: Pipeline,
     out: Path,
     sizes: Sizes,
-    say: Callable[[str], None],
-    advance: Callable[[int, int], None],
+    say: Say,
+    advance: Advance,
 ) -> str:
     """Return the report of all variants; it and the calibration are written to `out`.
 
@@ -157,9 +158,7 @@ def questions(asked: Sequence[Case], plan: Plan, sizes: Sizes) -> Todo:
     return todo
 
 
-def run(
-    answering: Answering, todo: Todo, out: Path, advance: Callable[[int, int], None]
-) -> list[Row]:
+def run(answering: Answering, todo: Todo, out: Path, advance: Advance) -> list[Row]:
     """Return a row for each variant and case; those that `out` has are not asked again.
 
     Raises:

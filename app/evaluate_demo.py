@@ -4,13 +4,14 @@ One run gives the retrieval figures by kind of picture, the same questions witho
 their pictures, the answers with and without retrieval, and the threshold for "not sure".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.benchmarks import Benchmark, own_scores
+from app.benchmarks import Benchmark, own_scores, spread
 from app.evaluate import ROWS_NAME, evaluate
+from app.indexing import Advance, Say
 from app.pipeline import Pipeline
 from app.runs import read_rows
 from app.tables import percent, table
@@ -18,9 +19,6 @@ from corpus.benchmarks.demo import demo_examples
 from corpus.demo import demo_dir
 from corpus.types import Example
 from generator.extractive.reader import ExtractiveReader
-
-Say = Callable[[str], None]
-Advance = Callable[[int, int], None]
 
 FIGURES = ("recall@1", "recall@5", "recall@10", "pseudo_recall@5", "exact_match", "contains")
 
@@ -47,7 +45,7 @@ def evaluate_demo(
         "Emoji, question only": (_without_pictures(emoji), {"answer": False}),
     }
     if answer:
-        short = _spread(demo_examples("flag", per_picture=1, seed=1, short=True), short_n)
+        short = spread(demo_examples("flag", per_picture=1, seed=1, short=True), short_n)
         parts["Short answers, with retrieval"] = (short, {})
         if not isinstance(pipeline.generator, ExtractiveReader):  # which reads passages alone
             parts["Short answers, without retrieval"] = (short, {"retrieval": False})
@@ -114,9 +112,3 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _without_pictures(examples: Sequence[Example]) -> list[Example]:
     return [replace(example, image="") for example in examples]
-
-
-def _spread(examples: Sequence[Example], n: int) -> list[Example]:
-    """Return n examples evenly spread over the list."""
-    step = max(1, len(examples) // n)
-    return list(examples[::step][:n])

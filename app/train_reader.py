@@ -2,20 +2,18 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidTrainingData
+from app.indexing import Advance, Say
 from corpus.corpora import open_corpus
 from corpus.demo_reading import DemoReading, handwritten, split_of
 from corpus.reading import ReadingExample, from_gold, read_squad
 from corpus.types import Example
 from generator.training.spans import SpanRecipe, train_spans
-
-Say = Callable[[str], None]
-Advance = Callable[[int, int], None]
 
 
 def train_reader(

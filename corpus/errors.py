@@ -44,6 +44,14 @@ class InvalidRecord(CorpusError):
         return _rebuilt, (type(self), str(self), self.path, self.line, self.field, self.unit)
 
 
+class InvalidField(ValueError):
+    """A field of a record that cannot be used, before it is known where the record stands."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
+
+
 class InvalidImage(CorpusError):
     """The bytes given as a picture are not one that can be used."""
 

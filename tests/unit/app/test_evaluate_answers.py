@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from app.answer_figures import report, summarise
-from app.answer_sets import Case, Found, Kind, Sizes, cases, gallery_passages, retrieve, spread
+from app.answer_sets import Case, Found, Kind, Sizes, cases, gallery_passages, retrieve
 from app.answering import Answering
+from app.benchmarks import spread
 from app.errors import InvalidSettings, TooManyFailures
 from app.evaluate_answers import (
     Variant,
