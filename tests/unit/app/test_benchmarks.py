@@ -1,6 +1,7 @@
 """Benchmarks by name through a real (tiny) retriever: scores, names, notes and what is unscored."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from app.answering import Answering
 from app.benchmarks import KNOWN, open_benchmark, read_evqa
 from app.cli import app as cli
+from app.commands.evaluate import app as evaluate_app
 from app.components import build_index, open_index
 from app.errors import UnknownBenchmark
 from app.evaluate import evaluate
@@ -32,6 +35,8 @@ from tests import corpus_files
 from tests.golden_cases import GOLDEN, golden_image
 from tests.scripted import ScriptedGenerator
 from tests.unit.app.test_cli import assert_clear, kbvqa
+
+ROOT = Path(__file__).parents[3]
 
 
 def pipeline_over(
@@ -388,3 +393,18 @@ def refusing() -> Iterator[int]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
+
+
+def test_the_guide_names_options_and_scores_that_there_are() -> None:
+    guide = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    known = {option for p in get_command(evaluate_app).commands["run"].params for option in p.opts}
+    commands = [line for line in guide.splitlines() if line.startswith("    kbvqa evaluate run")]
+    assert len(commands) > 3
+    for command in commands:
+        assert set(re.findall(r"--[a-z-]+", command)) <= known
+        name = command.split()[3]
+        assert name in KNOWN or name.endswith(".jsonl")
+    elsewhere = {"--by", "--gs112k"}
+    assert set(re.findall(r"`(--[a-z0-9-]+)", guide)) <= known | elsewhere
+    for name in ("missing-images.txt", "results.json", "_shown", "_failures_wrong"):
+        assert name in guide
