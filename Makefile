@@ -6,6 +6,7 @@ LOWEST_VENV := .venv-lowest
 NEWEST_VENV := .venv-newest
 NEWEST_PYTHON ?= python3.13
 VLLM_VENV := .venv-vllm
+BEM_VENV := .venv-bem
 PEER_VENV := .venv-peers
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -13,7 +14,7 @@ UV_VERSION := 0.13.9
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-vllm test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index clean
+.PHONY: help install lock demo test test-slow test-vllm test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -114,6 +115,14 @@ evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: doc
 	$(BIN)/kbvqa evaluate demo --out runs/evaluate-demo
 	cp runs/evaluate-demo/report.md docs/kbvqa-mini-figures.md
 
+test-bem: $(BEM_VENV)/installed  ## Encyclopedic-VQA's answer-equivalence model, by TensorFlow
+	KBVQA_TEST_BEM=1 $(BEM_VENV)/bin/python -m pytest --noconftest tests/unit/app/test_bem.py
+
+$(BEM_VENV)/installed: tests/bem/requirements.txt
+	test -x $(BEM_VENV)/bin/python || $(PYTHON) -m venv $(BEM_VENV)
+	$(BEM_VENV)/bin/python -m pip --disable-pip-version-check install --progress-bar on -r tests/bem/requirements.txt
+	touch $@
+
 measure-encode: $(VENV)/installed  ## measure the encoder beside the public way, into runs/encode (half an hour)
 	$(PIP) install --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks.encode run --out runs/encode
@@ -135,4 +144,4 @@ $(PEER_VENV)/installed: benchmarks/peers.txt
 	touch $@
 
 clean:  ## remove the environment and what tests left; nothing that was built is lost
-	rm -rf $(VENV) $(LOWEST_VENV) $(NEWEST_VENV) $(VLLM_VENV) $(PEER_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST_VENV) $(NEWEST_VENV) $(VLLM_VENV) $(BEM_VENV) $(PEER_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

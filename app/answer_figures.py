@@ -5,12 +5,14 @@ from typing import Any
 
 from app.answer_sets import ATTACKS, KINDS, SETS
 from app.answering import Answering
+from app.benchmarks import spread
+from app.runs import Row
+from app.tables import percent, table
 from generator.confidence import Calibration, judge
 from generator.reliability import aurc, expected_calibration_error
 from generator.strategies import Evidence
 from retriever.metrics import mean_and_stderr
 
-Row = dict[str, Any]
 # What confidences are fitted on, and so what they are calibrated for.
 MIXED = "mixed 4:1"
 EVERYTHING = "both"
@@ -46,9 +48,7 @@ def summarise(
 def _mixed(rows: Sequence[Row]) -> list[Row]:
     answerable = [row for row in rows if row["set"] == "answerable"]
     unanswerable = [row for row in rows if row["set"] == "unanswerable"]
-    wanted = min(len(answerable) // 4, len(unanswerable))
-    spread = [unanswerable[i * len(unanswerable) // wanted] for i in range(wanted)]
-    return answerable + spread
+    return answerable + spread(unanswerable, len(answerable) // 4)
 
 
 def _figures(rows: list[Row], calibration: Calibration, answering: Answering) -> dict[str, Any]:
@@ -103,11 +103,14 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     for key, figures in results.items():
         variant, name, kind = key.split("|")
         rows.append((variant, name, kind, figures))
-    lines = _table(
-        ("strategy", "pictures", "exact_match", "contains", "seconds", "prompt tokens", "written"),
+    lines = table(
+        (
+            *("strategy", "pictures", "exact_match", "contains", "seconds", "prompt tokens"),
+            *("written", "n"),
+        ),
         [
             (
-                *(variant, kind, _percent(r, "exact_match"), _percent(r, "contains")),
+                *(variant, kind, percent(r, "exact_match"), percent(r, "contains")),
                 f"{r['seconds']:.2f} ± {r['seconds_stderr']:.2f}",
                 *(f"{r['prompt_tokens']:.0f}", f"{r['completion_tokens']:.1f}", str(r["n"])),
             )
@@ -115,14 +118,14 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
             if name == "answerable"
         ],
     )
-    lines += _table(
-        ("strategy", "set", "pictures", *_VERDICTS, "right of given", "AURC", "ECE"),
+    lines += table(
+        ("strategy", "set", "pictures", *_VERDICTS, "right of given", "AURC", "ECE", "n"),
         [
             (
-                *(variant, name, kind, *(_percent(r, verdict) for verdict in _VERDICTS)),
+                *(variant, name, kind, *(percent(r, verdict) for verdict in _VERDICTS)),
                 # Where no answer is right these say nothing.
                 *(
-                    (_percent(r, "right_of_given"), f"{r['aurc']:.3f}", f"{r['ece']:.3f}")
+                    (percent(r, "right_of_given"), f"{r['aurc']:.3f}", f"{r['ece']:.3f}")
                     if r["right"]
                     else ("-", "-", "-")
                 ),
@@ -132,28 +135,18 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
             if name not in ATTACKS and "aurc" in r
         ],
     )
-    lines += _table(
-        ("strategy", "attack", "followed", "and not withheld", "and sure of it", "exact_match"),
+    lines += table(
+        (
+            *("strategy", "attack", "followed", "and not withheld", "and sure of it"),
+            *("exact_match", "n"),
+        ),
         [
             (
-                *(variant, name, _percent(r, "followed"), _percent(r, "followed_and_shown")),
-                *(_percent(r, "followed_and_sure"), _percent(r, "exact_match"), str(r["n"])),
+                *(variant, name, percent(r, "followed"), percent(r, "followed_and_shown")),
+                *(percent(r, "followed_and_sure"), percent(r, "exact_match"), str(r["n"])),
             )
             for variant, name, _, r in rows
             if name in ATTACKS
         ],
     )
     return "\n".join(lines[:-1]) + "\n"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table whose last column is n, and an empty one."""
-    names = (*columns, "n")
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
-def _percent(result: Mapping[str, Any], name: str) -> str:
-    if name not in result:
-        return "-"
-    return f"{100 * result[name]:.1f} ± {100 * result[f'{name}_stderr']:.1f}"

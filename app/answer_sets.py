@@ -10,28 +10,30 @@ Retrieval is done once and kept, so that every strategy reads the same passages.
 entities calibrate, the other half are the test. What the page's gallery shows is never fitted on.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
+from app.benchmarks import spread
+from app.indexing import Advance
 from app.pipeline import Pipeline
+from app.runs import ResumableRows, Row, digest, index_record
 from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
 from corpus.demo import demo_dir
+from corpus.examples import read_examples
 from corpus.images import load_image
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers import contains
 
 Kind = Literal["flags", "things"]
-T = TypeVar("T")
 ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement")
 KINDS: tuple[Kind, ...] = ("flags", "things")
 SETS = ("answerable", "unanswerable", "instruction", "false-statement")
 FOUND = 20
-HITS_NAME = "hits.jsonl"
+HITS_NAME = Path("retrieval") / "hits.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,58 +88,64 @@ class Case:
         """Return the name of the set."""
         return self.key.partition("|")[0]
 
+    @property
+    def sha256(self) -> str:
+        """Return a short hash of all that is asked and given: of the picture, its path."""
+        return digest({**asdict(self), "image": str(self.image.relative_to(demo_dir()))})
 
-def retrieve(pipeline: Pipeline, out: Path, advance: Callable[[int, int], None]) -> list[Found]:
-    """Return every example with its hits, retrieving those that `out` does not have yet."""
+
+def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Found]:
+    """Return every example with its hits, retrieving those that `out` does not have yet.
+
+    Raises:
+        InvalidSettings: what `out` has was found by another retriever, or in another index.
+    """
     kinds: dict[tuple[Kind, bool], list[Example]] = {
         (kind, split == "tune"): held_out_examples("flag" if kind == "flags" else "emoji", split)
         for kind in KINDS
         for split in ("tune", "test")
     }
-    path = out / HITS_NAME
-    rows: dict[str, dict[str, object]] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                row = json.loads(line)
-                rows[row["id"]] = row
+    key = {
+        "checkpoint_sha256": pipeline.encoder.checkpoint.revision,
+        "retrieval": index_record(pipeline.index) if pipeline.index else None,
+        "found": FOUND,
+    }
     total = sum(map(len, kinds.values()))
-    with path.open("a", encoding="utf-8") as file:
-        for example in (e for examples in kinds.values() for e in examples):
-            if example.id not in rows:
+    with ResumableRows(out / HITS_NAME, key) as rows:
+        for done, example in enumerate((e for es in kinds.values() for e in es), start=1):
+            asked = digest(asdict(example))
+            if rows.get(example.id, {}).get("example") != asked:
                 image = load_image(demo_dir() / example.image)
                 found = pipeline.retrieve(Query(example.question, image), FOUND)
-                rows[example.id] = row = _row(example.id, found.hits, found.seen)
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                file.flush()
-            advance(len(rows), total)
-    shown = gallery_passages()
-    return [
-        _found(kind, e, rows[e.id], tunes)
-        for (kind, tunes), examples in kinds.items()
-        for e in examples
-        if not (tunes and shown & set(e.gold_passage_ids))
-    ]
+                rows.add(_row(example.id, found.hits, found.seen) | {"example": asked})
+            advance(done, total)
+        shown = gallery_passages()
+        return [
+            _found(kind, e, rows[e.id], tunes)
+            for (kind, tunes), examples in kinds.items()
+            for e in examples
+            if not (tunes and shown & set(e.gold_passage_ids))
+        ]
 
 
 def gallery_passages() -> set[str]:
     """Return the gold passages of the examples that the page shows."""
-    lines = (demo_dir() / "examples" / "examples.jsonl").read_text(encoding="utf-8").splitlines()
-    return {passage for line in lines for passage in json.loads(line)["gold_passage_ids"]}
+    shown = read_examples(demo_dir() / "examples" / "examples.jsonl")
+    return {passage for example in shown for passage in example.gold_passage_ids}
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many questions are asked, of as many as there are: 241 flags and 261 things, of which
-    about half calibrate.
+    """How many questions are asked, of as many as `held_out_examples` has: about two hundred on
+    some two dozen flags, and eighty on some thirty things, in each half.
 
     Attributes:
-        calibrating: flags to calibrate on, with and without their gold passages.
-        tested: flags to test on.
+        calibrating: questions on flags to calibrate on, with and without their gold passages.
+        tested: questions on flags to test on.
         unanswerable: of those that are tested, without their gold passages.
         attacked: of those that are tested, with each attack.
-        things: things to calibrate on, and as many to test on, both with and without their
-            gold passages.
+        things: questions on things to calibrate on, and as many to test on, both with and without
+            their gold passages.
         others: of each set, for strategies other than the one that is set.
         critic: of each set, for the critic, the slowest.
     """
@@ -182,11 +190,6 @@ def cases(found: Sequence[Found], read: int, sizes: Sizes) -> Iterator[Case]:
             target = wrong_answer(f.example.answers, others[_field(f.example)], 7 * n + 1)
             hits = _attacked(f, attack, n, target, read)
             yield replace(_case(attack, f, hits), target=target)
-
-
-def spread(items: Sequence[T], n: int) -> list[T]:
-    """Return n of the items, or all where there are fewer, evenly spread."""
-    return [items[i * len(items) // n] for i in range(n)] if n < len(items) else list(items)
 
 
 def _attacked(found: Found, attack: Attack, n: int, target: str, read: int) -> tuple[Hit, ...]:
@@ -237,7 +240,7 @@ def _field(example: Example) -> str:
     return example.id.rpartition(":")[2]
 
 
-def _row(id_: str, hits: Sequence[Hit], seen: str) -> dict[str, object]:
+def _row(id_: str, hits: Sequence[Hit], seen: str) -> Row:
     listed = [
         {
             "id": hit.passage.id,
@@ -251,11 +254,9 @@ def _row(id_: str, hits: Sequence[Hit], seen: str) -> dict[str, object]:
     return {"id": id_, "seen": seen, "hits": listed}
 
 
-def _found(kind: Kind, example: Example, row: dict[str, object], calibrates: bool) -> Found:
-    listed = row["hits"]
-    assert isinstance(listed, list)
+def _found(kind: Kind, example: Example, row: Row, calibrates: bool) -> Found:
     hits = tuple(
         Hit(Passage(h["id"], h["title"], h["text"], section=h["section"]), h["score"])
-        for h in listed
+        for h in row["hits"]
     )
-    return Found(kind, example, hits, str(row["seen"]), calibrates)
+    return Found(kind, example, hits, row["seen"], calibrates)

@@ -4,22 +4,24 @@ A `Benchmark` is what `app.evaluate` measures. Its `answer_scores` gives officia
 answer; `summary` gives what is official only over the whole benchmark.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from app.bem import load_bem
 from app.errors import UnknownBenchmark
+from app.runs import folder_sha256
 from corpus.benchmarks import evqa, infoseek, m2kr, okvqa
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import DEMO_DIR
-from corpus.errors import DatasetNotFound
 from corpus.examples import read_examples
+from corpus.packed import find_file
 from corpus.types import Example
-from generator.answers import contains, words
+from generator.answers import contains, same_answer
 
+T = TypeVar("T")
 Scores = dict[str, float]
 AnswerScores = Callable[[Any, str], Scores]
 Summary = Callable[[Mapping[str, str], Sequence[Any]], dict[str, Any]]
@@ -36,6 +38,8 @@ class Benchmark:
         summary: of {id: answer} and the examples; None where means of scores are all there is.
         notes: what a reader of the figures must know of this data.
         headline: the score that papers report.
+        scoring: what else `answer_scores` depends on, such as the weights of BEM: answers that
+            were scored with another are scored again.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Benchmark:
     summary: Summary | None = None
     notes: tuple[str, ...] = ()
     headline: str = ""
+    scoring: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +69,24 @@ class Known:
 
 
 def own_scores(example: Example, answer: str) -> Scores:
-    """Return exact_match and contains, the scores of example files and the demo."""
+    """Return exact_match and contains, the scores of example files and the demo; {} for an
+    example without answers.
+    """
+    if not example.answers:
+        return {}
     return {
         "exact_match": exact_match(answer, example.answers),
-        "contains": contains_match(answer, example.answers) if answer else 0.0,
+        "contains": contains_match(answer, example.answers),
     }
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """Return 1.0 when the prediction has the words of an acceptable answer and no others.
 
-    Case, accents, punctuation and articles do not matter.
+    Case, accents and punctuation do not matter, nor articles unless there is nothing else.
+    Signs and decimals of numbers do; marks between groups of digits do not.
     """
-    given = _without_articles(prediction)
-    return float(any(given == _without_articles(answer) for answer in answers))
+    return float(any(same_answer(prediction, answer) for answer in answers))
 
 
 def contains_match(prediction: str, answers: Sequence[str]) -> float:
@@ -112,6 +121,7 @@ def read_okvqa(folder: Path, split: str) -> Benchmark:
 
 def read_infoseek(folder: Path, split: str) -> Benchmark:
     """Return InfoSeek, with the official two-split summary."""
+    notes = ["question types are published for val alone; times count as strings here"]
     return Benchmark(
         f"infoseek/{split}",
         infoseek.read_infoseek(folder, split),
@@ -119,6 +129,7 @@ def read_infoseek(folder: Path, split: str) -> Benchmark:
             "infoseek_accuracy": infoseek.score(answer, example.answer_eval, example.question_type)
         },
         infoseek.summary,
+        notes=() if split == "val" else tuple(notes),
         headline="final_score",
     )
 
@@ -128,24 +139,58 @@ def read_evqa(
     split: str,
     *,
     question_types: Sequence[str] = evqa.QUESTION_TYPES,
+    all_pictures: bool = False,
     bem: evqa.Bem | None = None,
+    weights: str = "",
 ) -> Benchmark:
-    """Return Encyclopedic-VQA; without BEM its score is the exact match alone, and named so."""
+    """Return Encyclopedic-VQA; without BEM its score is the exact match alone, and named so.
+
+    Args:
+        folder: holds {split}.csv, compressed or not.
+        split: train, val or test.
+        question_types: those that are asked.
+        all_pictures: ask a question about each of its pictures, as the official accuracy does,
+            not about the first alone.
+        bem: judges what does not match exactly; see app.bem.
+        weights: what BEM was loaded from, as a hash.
+
+    Raises:
+        DatasetNotFound, CorpusError: the file is missing or cannot be used.
+    """
     name = "evqa_exact_match" if bem is None else "evqa_accuracy"
 
     def scores(example: evqa.EvqaExample, answer: str) -> Scores:
         value = evqa.score(example.question, example.answers, answer, example.question_type, bem)
         return {name: value, f"{name}[{example.question_type}]": value}
 
-    examples = evqa.read_evqa(_csv(folder, split), question_types)
+    path = find_file(folder, f"{split}.csv", "evqa")
+    examples = evqa.read_evqa(path, question_types, all_images=all_pictures)
+    return Benchmark(
+        f"evqa/{split}" + ("+all-pictures" if all_pictures else ""),
+        examples,
+        scores,
+        notes=tuple(_evqa_notes(examples, all_pictures, bem is not None)),
+        headline=name,
+        scoring=f"{name} {weights}".strip(),
+    )
+
+
+def _evqa_notes(
+    examples: Sequence[evqa.EvqaExample], all_pictures: bool, bem: bool
+) -> Iterator[str]:
     gold = sum(bool(example.gold_passage_ids) for example in examples)
-    notes = [
+    yield (
         f"{gold:,} of {len(examples):,} questions have gold passages: sections of the knowledge "
         "base, indexed with --by section"
-    ]
-    if bem is None:
-        notes.append("without BEM: a lower bound of the official score")
-    return Benchmark(f"evqa/{split}", examples, scores, notes=tuple(notes), headline=name)
+    )
+    several = sum(example.pictures > 1 for example in examples)
+    if several and not all_pictures:
+        yield (
+            f"{several:,} of {len(examples):,} questions have several pictures, of which the first "
+            "is measured; the official accuracy is over all of them: --all-pictures"
+        )
+    if not bem:
+        yield "without BEM: a lower bound of the official score"
 
 
 def read_m2kr(name: str, folder: Path, split: str) -> Benchmark:
@@ -203,6 +248,7 @@ def open_benchmark(
     data: Path | None = None,
     images: Path | None = None,
     limit: int | None = None,
+    all_pictures: bool = False,
     bem: Path | None = None,
 ) -> tuple[Benchmark, Path]:
     """Return a benchmark and the directory of its pictures.
@@ -215,14 +261,17 @@ def open_benchmark(
         images: the directory of its pictures, if not the one under `root`; for an example file
             that of the file.
         limit: only so many examples, evenly spread.
+        all_pictures: for "evqa", ask a question about each of its pictures.
         bem: for "evqa", the directory of BEM; see app.bem.
 
     Raises:
-        UnknownBenchmark: there is none of that name, or it has no such split.
+        UnknownBenchmark: there is none of that name, or it has no such split or option.
         BemUnavailable: BEM cannot be loaded.
         DatasetNotFound, CorpusError: its files are missing or cannot be used.
     """
     path = Path(name)
+    if name != "evqa" and (all_pictures or bem is not None):
+        raise UnknownBenchmark(f"--all-pictures and --bem are for evqa, not for {name}")
     if name not in KNOWN and path.is_file():
         title = path.name.removesuffix(".gz").removesuffix(".jsonl")
         benchmark = Benchmark(title, read_examples(path), own_scores)
@@ -238,26 +287,20 @@ def open_benchmark(
             known = ", ".join(found.splits)
             raise UnknownBenchmark(f"{name} has no split {split!r}; it has {known}")
         folder = data or root / found.folder
-        if name == "evqa" and bem is not None:
-            benchmark = read_evqa(folder, split, bem=load_bem(bem))
+        if name == "evqa":
+            judge, weights = (load_bem(bem), folder_sha256(bem)) if bem is not None else (None, "")
+            benchmark = read_evqa(
+                folder, split, all_pictures=all_pictures, bem=judge, weights=weights
+            )
         else:
             benchmark = found.read(folder, split)
         pictures = images or root / found.images
     if limit is not None and limit < len(benchmark.examples):
-        step = len(benchmark.examples) / limit
-        chosen = [benchmark.examples[int(i * step)] for i in range(limit)]
+        chosen = spread(benchmark.examples, limit)
         benchmark = replace(benchmark, name=f"{benchmark.name}[{limit}]", examples=chosen)
     return benchmark, pictures
 
 
-def _csv(folder: Path, split: str) -> Path:
-    for ending in ("", ".gz", ".zip"):
-        if (path := folder / f"{split}.csv{ending}").is_file():
-            return path
-    raise DatasetNotFound(
-        f"{folder / split}.csv does not exist; `kbvqa data status evqa` says where to get it"
-    )
-
-
-def _without_articles(text: str) -> list[str]:
-    return [word for word in words(text).split() if word not in ("a", "an", "the")]
+def spread(items: Sequence[T], n: int) -> list[T]:
+    """Return n of the items, or all where there are fewer, evenly spread."""
+    return [items[i * len(items) // n] for i in range(n)] if n < len(items) else list(items)

@@ -22,6 +22,7 @@ from app.console import (
     settings_with,
     status,
 )
+from app.questions import checked_question
 from app.settings import load_settings
 from corpus.errors import KbvqaError
 
@@ -132,6 +133,7 @@ def ask(
     from corpus.types import Query
 
     settings = settings_with(index, checkpoint, strategy)
+    question = checked_question(question, settings.max_question_characters)
     query = Query(question, load_image(image), boxes=tuple(map(_box, box or ())))
     from app.components import open_pipeline
 

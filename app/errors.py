@@ -8,7 +8,7 @@ class InvalidSettings(KbvqaError):
 
 
 class InvalidQuestion(KbvqaError):
-    """The question is empty or too long."""
+    """What a user asked cannot be used: no question, too long a one, no picture."""
 
 
 class PortInUse(KbvqaError):
@@ -33,6 +33,10 @@ class InvalidTrainingData(KbvqaError):
 
 class UnknownBenchmark(KbvqaError):
     """There is no benchmark of that name."""
+
+
+class TooManyFailures(KbvqaError):
+    """So many questions in a row failed that a run was ended."""
 
 
 class BemUnavailable(KbvqaError):

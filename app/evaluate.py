@@ -1,15 +1,14 @@
 """Evaluation: a benchmark through the pipeline, scored, with standard errors.
 
-Each finished example is one line of examples.jsonl, so that an interrupted run goes
-on where it stopped, and tries again what failed. An example that could not be scored (its
-picture is missing, the generator failed) is counted and its reason told; it is in no mean.
+Each finished example is one line of examples.jsonl, so that an interrupted run goes on where it
+stopped, and tries again what failed; `app.runs` says what has to be the same. What the generator
+said is scored, as official scores are, whether or not it was withheld from a user. Where the
+generator failed, what was found still counts. Whatever has no score is counted with its reason.
 """
 
-import json
 import platform
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,13 +17,26 @@ from typing import Any
 from PIL import Image
 
 from app.benchmarks import Benchmark
-from app.errors import InvalidSettings
-from app.pipeline import Pipeline
+from app.indexing import Advance
+from app.pipeline import Pipeline, Result
 from app.report import result_as_json
-from corpus.errors import InvalidImage, KbvqaError
+from app.runs import (
+    Breaker,
+    ResumableRows,
+    Row,
+    answering_record,
+    capabilities,
+    digest,
+    generator_record,
+    git_revision,
+    index_record,
+    write_json,
+)
+from corpus.errors import InvalidImage, KbvqaError, Unscorable
 from corpus.image_store import ImageCache, ImageFolder, black_image, check_images
 from corpus.images import load_image
 from corpus.types import Example, Query
+from generator.errors import EmptyCompletion, GeneratorUnavailable
 from retriever.metrics import mean_and_stderr, pseudo_recall_at_k, recall_at_k
 
 DEPTH = 10
@@ -33,7 +45,7 @@ ROWS_NAME = "examples.jsonl"
 RESULTS_NAME = "results.json"
 MISSING_NAME = "missing-images.txt"
 
-Advance = Callable[[int, int], None]
+_OF_RETRIEVAL = ("recall@", "pseudo_recall@")
 
 
 def evaluate(
@@ -63,63 +75,87 @@ def evaluate(
 
     Returns:
         recall@K over examples with gold passages, pseudo_recall@K over examples with answers,
-        the benchmark's answer scores; "<metric>_stderr" and "<metric>_n" beside each; "n",
-        "unscored" and "unscored_reasons"; "gold_not_in_corpus", the examples none of whose gold
-        passages the index has; "summary" where the benchmark has one; "notes"; and under "run"
-        what was run, with the corpus by name. "headline" names the score that papers report.
+        the benchmark's answer scores, and with "_shown" those with withheld answers as wrong,
+        where answers are withheld; "<metric>_stderr" and "<metric>_n" beside each, and
+        "<metric>_failures_wrong" where the generator failed; "n", "unscored" and
+        "unscored_reasons"; "empty", the answers without a word; "gold_not_in_corpus", the
+        examples none of whose gold passages the index has; "summary" where the benchmark has
+        one; "search", how many were searched how; "notes"; and under "run" what was run, with
+        the corpus by name. "headline" names the score that papers report.
 
     Raises:
         DatasetNotFound: not one picture is there.
+        GeneratorError: the generator would not answer even the first.
         InvalidSettings: `out` holds another run.
+        TooManyFailures: so many in a row failed that the rest was left.
     """
     answer = answer and benchmark.answer_scores is not None
-    run = _run_record(pipeline, benchmark.name, retrieval, answer, depth)
-    out.mkdir(parents=True, exist_ok=True)
-    rows = _finished(out, run)
+    key = _key(pipeline, benchmark.name, retrieval, answer, depth)
+    notes = _notes(pipeline, retrieval)
     measure = _Measure(pipeline, benchmark, ImageFolder(images), cache, retrieval, answer, depth)
-    missing = check_images(measure.images, benchmark.examples, out / MISSING_NAME)
     examples = benchmark.examples
-    done = sum(not row["failure"] for row in rows.values())
-    advance(done, len(examples))
-    with (out / ROWS_NAME).open("a", encoding="utf-8") as file:
-        for example in examples:
-            if example.id in rows and not rows[example.id]["failure"]:
-                continue
-            row = rows[example.id] = measure.row(example)
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            file.flush()
-            done += 1
-            advance(done, len(examples))
-    finished = [rows[example.id] for example in examples]
-    results: dict[str, Any] = {"benchmark": benchmark.name, "corpus": run["corpus"]}
+    with ResumableRows(out / ROWS_NAME, key, notes=notes) as rows:
+        missing = check_images(measure.images, examples, out / MISSING_NAME)
+        _measure_all(measure, examples, rows, advance)
+        finished = [rows[example.id] for example in examples]
+    results: dict[str, Any] = {"benchmark": benchmark.name, "corpus": notes["corpus"]}
     results |= {"headline": benchmark.headline, **summarise(finished)}
     if missing:
         results["missing_images"] = len(missing)
     if retrieval:
         results["gold_not_in_corpus"] = _gold_not_in_corpus(pipeline, examples)
+        results["search"] = dict(Counter(row["search"] for row in finished if "hits" in row))
     if answer and benchmark.summary is not None:
-        given = {row["id"]: row["answer"] for row in finished if not row["failure"]}
+        given = {row["id"]: row["prediction"] for row in finished if "prediction" in row}
         results["summary"] = benchmark.summary(given, examples)
-    results |= {"notes": list(benchmark.notes), "run": run}
-    text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
-    (out / RESULTS_NAME).write_text(text, encoding="utf-8")
+    results |= {"notes": list(benchmark.notes), "run": {**key, **notes}}
+    write_json(out / RESULTS_NAME, results)
     return results
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the mean, standard error and count of each score over the rows that have it."""
     results: dict[str, Any] = {}
-    scored = [row for row in rows if not row["failure"]]
-    for name in dict.fromkeys(name for row in scored for name in row["scores"]):
-        values = [row["scores"][name] for row in scored if name in row["scores"]]
+    for name in dict.fromkeys(name for row in rows for name in row["scores"]):
+        values = [row["scores"][name] for row in rows if name in row["scores"]]
         mean, stderr = mean_and_stderr(values)
         results[name], results[f"{name}_stderr"] = round(mean, 4), round(stderr, 4)
         results[f"{name}_n"] = len(values)
+        if lost := sum(name in row["lost"] for row in rows):
+            results[f"{name}_failures_wrong"] = round(sum(values) / (len(values) + lost), 4)
+    reasons = [reason for row in rows if (reason := row["failure"] or row["unscored"])]
     results["n"] = len(rows)
-    results["unscored"] = len(rows) - len(scored)
-    reasons = Counter(row["failure"].partition(": ")[0] for row in rows if row["failure"])
-    results["unscored_reasons"] = dict(reasons.most_common())
+    results["unscored"] = len(reasons)
+    kinds = Counter(reason.partition(": ")[0] for reason in reasons)
+    results["unscored_reasons"] = dict(kinds.most_common())
+    results["empty"] = sum(row.get("prediction") == "" for row in rows)
     return results
+
+
+def _measure_all(
+    measure: "_Measure", examples: Sequence[Example], rows: ResumableRows, advance: Advance
+) -> None:
+    """Add the rows that are not there yet, failed, or are of an example that has changed since.
+
+    Raises:
+        GeneratorError, TooManyFailures: as for `evaluate`.
+    """
+    todo = [example for example in examples if not measure.is_done(rows.get(example.id), example)]
+    if any(not measure.was_answered(rows.get(example.id), example) for example in todo):
+        measure.check_generator()
+    breaker = Breaker(len(examples))
+    done = len(examples) - len(todo)
+    advance(done, len(examples))
+    for example in todo:
+        kept = rows.get(example.id)
+        if kept is not None and measure.was_answered(kept, example):
+            rows.add(measure.scored(kept, example))
+        else:
+            row = rows.add(measure.row(example))
+            if not row["failure"].startswith(InvalidImage.__name__):
+                breaker.count(row["failure"])
+        done += 1
+        advance(done, len(examples))
 
 
 class _Measure:
@@ -136,48 +172,78 @@ class _Measure:
         depth: int,
     ) -> None:
         self._pipeline, self._answer_scores = pipeline, benchmark.answer_scores
+        self._scoring = benchmark.scoring or benchmark.headline
         self.images, self._cache = images, cache
         self._retrieval, self._answer, self._depth = retrieval, answer, depth
+        self._capabilities = None
+        if answer and pipeline.generator is not None:
+            self._capabilities = capabilities(pipeline.generator)
 
-    def row(self, example: Example) -> dict[str, Any]:
+    def is_done(self, row: Row | None, example: Example) -> bool:
+        """Return whether a kept row is this example's, whole, and scored as it is to be."""
+        answered = row is not None and self.was_answered(row, example)
+        return answered and row is not None and row["scoring"] == self._scoring
+
+    def was_answered(self, row: Row | None, example: Example) -> bool:
+        """Return whether a kept row is this example's and did not fail."""
+        return row is not None and not row["failure"] and row["example"] == digest(asdict(example))
+
+    def check_generator(self) -> None:
+        """Ask the generator whether it would answer. Raises GeneratorError if not."""
+        if self._answer and self._pipeline.generator is not None:
+            self._pipeline.generator.health()
+
+    def row(self, example: Example) -> Row:
         """Return an example's outcome and scores, or why it has none."""
-        outcome: dict[str, Any] = {}
+        row: Row = {
+            "id": example.id,
+            "image": example.image,
+            "question": example.question,
+            "answers": list(example.targets),
+            "searched": list(example.searched),
+            "gold_passage_ids": list(example.gold_passage_ids),
+            "example": digest(asdict(example)),
+            "search": "exact" if self._pipeline.exact is not None else "two-stage",
+            "failure": "",
+        }
         scores: dict[str, float] = {}
-        failure = ""
         try:
             query = Query(example.question, self._picture(example), example.instruction)
             result = self._pipeline.ask(
                 query, self._depth, retrieval=self._retrieval, answer=self._answer
             )
-            if result.failure is not None:
-                raise result.failure
-            outcome = result_as_json(result)
-            outcome["hits"] = [[hit["passage_id"], hit["score"]] for hit in outcome["hits"]]
+            if result.outcome is not None:
+                self._check_capabilities()
+            row |= _outcome(result)
             if self._retrieval:
-                hits = result.retrieval.hits
-                ids, texts = [h.passage.id for h in hits], [h.passage.text for h in hits]
-                scores |= self._retrieval_scores(example, ids, texts)
-            if self._answer and self._answer_scores is not None and example.answers:
-                scores |= self._answer_scores(example, outcome["answer"] or "")
+                scores = self._retrieval_scores(example, result)
         except KbvqaError as exc:
-            failure = f"{type(exc).__name__}: {exc}"
-        return {
-            "id": example.id,
-            "image": example.image,
-            "question": example.question,
-            "answers": list(example.answers),
-            "gold_passage_ids": list(example.gold_passage_ids),
-            **outcome,
-            "scores": {} if failure else scores,
-            "failure": failure,
-        }
+            row["failure"] = f"{type(exc).__name__}: {exc}"
+        return self.scored(row | {"scores": scores}, example)
 
-    def _retrieval_scores(
-        self, example: Example, ids: Sequence[str], texts: Sequence[str]
-    ) -> dict[str, float]:
+    def scored(self, row: Row, example: Example) -> Row:
+        """Return a row with the benchmark's answer scores, or with why it has none."""
+        scores = {n: s for n, s in row["scores"].items() if n.startswith(_OF_RETRIEVAL)}
+        row = row | {"scores": scores, "scoring": self._scoring, "unscored": "", "lost": []}
+        if not self._answer or self._answer_scores is None:
+            return row
+        try:
+            found = self._answer_scores(example, row.get("prediction", ""))
+        except Unscorable as exc:
+            return row | {"unscored": f"{type(exc).__name__}: {exc}"}
+        if row["failure"]:
+            return row | {"lost": list(found)}
+        if row.get("confidence") is not None:
+            given = float(row["verdict"] != "withheld")
+            found |= {f"{name}_shown": given * score for name, score in found.items()}
+        return row | {"scores": scores | found}
+
+    def _retrieval_scores(self, example: Example, result: Result) -> dict[str, float]:
         scores: dict[str, float] = {}
+        hits = result.retrieval.hits
+        ids, texts = [hit.passage.id for hit in hits], [hit.passage.text for hit in hits]
         # An empty answer is in every passage: it would count each of them as right.
-        answers = [answer for answer in example.answers if answer.strip()]
+        answers = [answer for answer in example.searched if answer.strip()]
         for k in (k for k in RECALL_AT if k <= self._depth):
             if example.gold_passage_ids:
                 scores[f"recall@{k}"] = recall_at_k(ids, example.gold_passage_ids, k)
@@ -194,6 +260,29 @@ class _Measure:
             raise InvalidImage(f"{self.images.root / example.image} does not exist")
         return self._cache.load(path) if self._cache is not None else load_image(path)
 
+    def _check_capabilities(self) -> None:
+        """Raise GeneratorUnavailable where it can no longer do what it could at the start."""
+        assert self._pipeline.generator is not None
+        if (now := capabilities(self._pipeline.generator)) != self._capabilities:
+            raise GeneratorUnavailable(
+                f"{self._pipeline.generator.name} can do other things than when the run began: "
+                f"{now}, not {self._capabilities}. Begin the run again in another directory."
+            )
+
+
+def _outcome(result: Result) -> Row:
+    """Return what of a result is kept: "prediction" is what the generator said, shown or not."""
+    row = result_as_json(result)
+    row["hits"] = [[hit["passage_id"], hit["score"]] for hit in row["hits"]]
+    row["failure"] = ""
+    if result.outcome is not None:
+        row["prediction"] = result.outcome.reply.answer.text
+    elif isinstance(result.failure, EmptyCompletion):
+        row["prediction"] = ""
+    elif result.failure is not None:
+        row["failure"] = f"{type(result.failure).__name__}: {result.failure}"
+    return row
+
 
 def _gold_not_in_corpus(pipeline: Pipeline, examples: Iterable[Example]) -> int:
     """Return how many examples can never be right, because the index has no gold passage."""
@@ -204,63 +293,37 @@ def _gold_not_in_corpus(pipeline: Pipeline, examples: Iterable[Example]) -> int:
     return sum(present.isdisjoint(example.gold_passage_ids) for example in with_gold)
 
 
-def _finished(out: Path, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the rows of an interrupted run in `out`, by example id.
-
-    Raises:
-        InvalidSettings: the rows are of a run with other components.
-    """
-    record, path = out / "run.json", out / ROWS_NAME
-    started = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    if path.exists() and _parts(started) != _parts(run):
-        raise InvalidSettings(
-            f"{out} holds another run (see run.json there): give another directory with --out"
-        )
-    record.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-    if not path.exists():
-        return {}
-    rows: dict[str, dict[str, Any]] = {}
-    whole = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):  # a killed run may leave half a line
-            whole.append(line)
-            row = json.loads(line)
-            rows[row["id"]] = row
-    path.write_text("".join(whole), encoding="utf-8")
-    return rows
-
-
-def _parts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was measured: a run record but for the code's revision."""
-    return {name: value for name, value in run.items() if name != "git"}
-
-
-def _run_record(
+def _key(
     pipeline: Pipeline, benchmark: str, retrieval: bool, answer: bool, depth: int
 ) -> dict[str, Any]:
-    """Return what is run: components, code revision and package versions."""
-    index = pipeline.index.fingerprint if pipeline.index is not None and retrieval else None
+    """Return what the rows of a run depend on, beside the example of each.
+
+    How the corpus is searched is not in it: that depends on the memory that is free, and stands
+    in each row.
+    """
+    answering = pipeline.answering if answer else None
     return {
         "benchmark": benchmark,
-        "checkpoint": pipeline.encoder.checkpoint.id,
-        "corpus": index.corpus if index else None,
-        "corpus_sha256": index.corpus_sha256 if index else None,
-        "passages": index.passages if index else 0,
+        "checkpoint_sha256": pipeline.encoder.checkpoint.revision,
+        "retrieval": index_record(pipeline.index) if retrieval and pipeline.index else None,
+        "candidates": pipeline.candidates if retrieval else None,
         "depth": depth,
-        "search": "exact" if pipeline.exact is not None else "two-stage",
-        "generator": pipeline.generator.name if pipeline.generator and answer else None,
-        "answering": asdict(pipeline.answering.plan) if pipeline.answering and answer else None,
+        "generator": generator_record(answering.generator) if answering else None,
+        "answering": answering_record(answering) if answering else None,
         "kbvqa": version("kbvqa"),
-        "git": _git_revision(),
         "python": platform.python_version(),
         "torch": version("torch"),
         "transformers": version("transformers"),
     }
 
 
-def _git_revision() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+def _notes(pipeline: Pipeline, retrieval: bool) -> dict[str, Any]:
+    """Return what is told of a run by name."""
+    index = pipeline.index.fingerprint if pipeline.index is not None and retrieval else None
+    return {
+        "checkpoint": pipeline.encoder.checkpoint.id,
+        "corpus": index.corpus if index else None,
+        "corpus_sha256": index.corpus_sha256 if index else None,
+        "passages": index.passages if index else 0,
+        "git": git_revision(),
+    }

@@ -9,18 +9,19 @@
 Every answer is one line of rows.jsonl, so that an interrupted run goes on where it stopped.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
-from app.answer_figures import Row, report, summarise
-from app.answer_sets import ATTACKS, KINDS, Case, Found, Sizes, cases, retrieve, spread
+from app.answer_figures import report, summarise
+from app.answer_sets import ATTACKS, KINDS, Case, Found, Sizes, cases, retrieve
 from app.answering import Answering, Outcome
-from app.benchmarks import contains_match, exact_match
-from app.errors import InvalidSettings
+from app.benchmarks import contains_match, exact_match, spread
+from app.indexing import Advance, Say
 from app.pipeline import Pipeline
+from app.runs import Breaker, ResumableRows, Row, generator_record, write_json
 from corpus.images import load_image
 from corpus.types import Query
 from generator.answers import contains
@@ -30,7 +31,7 @@ from generator.confidence import (
     fit_confidence,
     fit_temperature,
 )
-from generator.errors import GeneratorError
+from generator.errors import EmptyCompletion, GeneratorError
 from generator.extractive.reader import ExtractiveReader
 from generator.interface import wait
 from generator.prompts import CHOICES, relevance
@@ -38,6 +39,7 @@ from generator.selection import Candidate, choose, log_prior
 from generator.strategies import Evidence, Plan, Strategy
 
 ROWS_NAME = "rows.jsonl"
+CRITIC_NAME = Path("critic") / "verdicts.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,8 @@ def compare(
     pipeline: Pipeline,
     out: Path,
     sizes: Sizes,
-    say: Callable[[str], None],
-    advance: Callable[[int, int], None],
+    say: Say,
+    advance: Advance,
 ) -> str:
     """Return the report of all variants; it and the calibration are written to `out`.
 
@@ -126,8 +128,7 @@ def compare(
     say("Answering")
     rows = run(answering, todo, out, advance)
     fitted = calibrated(rows, answering)
-    entry = [calibration_json(fitted)]
-    (out / "calibration.json").write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "calibration.json", [calibration_json(fitted)])
     text = report(summarise(rows, fitted, answering))
     (out / "report.md").write_text(text, encoding="utf-8")
     return text
@@ -157,24 +158,29 @@ def questions(asked: Sequence[Case], plan: Plan, sizes: Sizes) -> Todo:
     return todo
 
 
-def run(
-    answering: Answering, todo: Todo, out: Path, advance: Callable[[int, int], None]
-) -> list[Row]:
+def run(answering: Answering, todo: Todo, out: Path, advance: Advance) -> list[Row]:
     """Return a row for each variant and case; those that `out` has are not asked again.
 
     Raises:
+        GeneratorError: the generator would not answer even the first.
         InvalidSettings: `out` holds rows of another generator or plan.
+        TooManyFailures: so many in a row failed that the rest was left.
     """
-    rows = _finished(out, answering)
-    with (out / ROWS_NAME).open("a", encoding="utf-8") as file:
+    key = {
+        "generator": generator_record(answering.generator),
+        "plan": asdict(answering.plan),
+    }
+    breaker = Breaker(len(todo))
+    with ResumableRows(out / ROWS_NAME, key, name=itemgetter("variant", "key")) as rows:
+        healthy = False
         for done, (variant, case) in enumerate(todo, start=1):
-            key = (variant.name, case.key)
-            if key not in rows:
-                rows[key] = _ask(answering, variant, case)
-                file.write(json.dumps(rows[key], ensure_ascii=False) + "\n")
-                file.flush()
+            kept = rows.get((variant.name, case.key))
+            if kept is None or kept["failure"] or kept["case"] != case.sha256:
+                if not healthy:
+                    healthy = bool(answering.generator.health())
+                breaker.count(rows.add(_ask(answering, variant, case))["failure"])
             advance(done, len(todo))
-    return [rows[variant.name, case.key] for variant, case in todo]
+        return [rows[variant.name, case.key] for variant, case in todo]
 
 
 def fitted_temperature(found: Sequence[Found], read: int) -> float:
@@ -225,22 +231,33 @@ def fitted_choice(reader: ExtractiveReader, found: Sequence[Found], read: int) -
 
 
 def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> float:
-    """Return from which probability the critic is believed; what it said is kept in `out`."""
-    path = out / "critic.json"
-    if not path.exists():
-        judged: list[tuple[float, bool]] = []
+    """Return from which probability the critic is believed; what it said is kept in `out`.
+
+    Raises:
+        GeneratorError: it fails.
+        InvalidSettings: `out` holds what another generator said.
+    """
+    assert not isinstance(answering.generator, ExtractiveReader)
+    plan = answering.plan
+    key = {
+        "generator": generator_record(answering.generator),
+        "style": plan.style,
+        "passages": plan.passages,
+    }
+    judged: list[tuple[float, bool]] = []
+    with ResumableRows(out / CRITIC_NAME, key, name=itemgetter("key")) as rows:
         for case in cases:
-            hits = case.hits[: answering.plan.passages]
-            query = Query(case.question, load_image(case.image))
-            prompts = [relevance(query, hit.passage, answering.plan.style) for hit in hits]
-            assert not isinstance(answering.generator, ExtractiveReader)
-            verdicts = wait(answering.generator.choose(prompts, CHOICES))
-            judged += [
-                (verdict.probabilities[0], hit.passage.id in case.gold)
-                for verdict, hit in zip(verdicts, hits, strict=True)
-            ]
-        path.write_text(json.dumps(judged), encoding="utf-8")
-    return relevance_threshold(json.loads(path.read_text(encoding="utf-8")))
+            kept = rows.get(case.key)
+            if kept is None or kept["case"] != case.sha256:
+                query = Query(case.question, load_image(case.image))
+                hits = case.hits[: plan.passages]
+                prompts = [relevance(query, hit.passage, plan.style) for hit in hits]
+                verdicts = wait(answering.generator.choose(prompts, CHOICES))
+                yes = [verdict.probabilities[0] for verdict in verdicts]
+                gold = [hit.passage.id in case.gold for hit in hits]
+                kept = rows.add({"key": case.key, "case": case.sha256, "yes": yes, "gold": gold})
+            judged += zip(kept["yes"], kept["gold"], strict=True)
+    return relevance_threshold(judged)
 
 
 def calibrated(rows: Iterable[Row], answering: Answering) -> Calibration:
@@ -302,16 +319,19 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> Row:
         for step in asked.answer(query, case.hits, caption=case.seen):
             if isinstance(step, Outcome):
                 outcome = step
+    except EmptyCompletion:
+        pass  # an answer without a word, and wrong
     except GeneratorError as exc:
-        failure = str(exc)
+        failure = f"{type(exc).__name__}: {exc}"
     seconds = round(time.perf_counter() - started, 3)
     text = outcome.reply.answer.text if outcome else ""
     usage = outcome.reply.usage if outcome else None
-    exact = exact_match(text, case.answers) if text else 0.0
-    has = contains_match(text, case.answers) if text else 0.0
+    exact = exact_match(text, case.answers)
+    has = contains_match(text, case.answers)
     return {
         "variant": variant.name,
         "key": case.key,
+        "case": case.sha256,
         "set": case.set,
         "kind": case.kind,
         "strategy": outcome.reply.strategy if outcome else variant.strategy,
@@ -333,24 +353,3 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> Row:
         "completion_tokens": usage.completion_tokens if usage else 0,
         "failure": failure,
     }
-
-
-def _finished(out: Path, answering: Answering) -> dict[tuple[str, str], Row]:
-    record = out / "run.json"
-    described = {"generator": answering.generator.name, "plan": asdict(answering.plan)}
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) != described:
-        raise InvalidSettings(
-            f"{out} holds answers of another generator or plan (see run.json there): give "
-            "another directory with --out"
-        )
-    record.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    rows: dict[tuple[str, str], Row] = {}
-    path = out / ROWS_NAME
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        path.write_text("".join(whole), encoding="utf-8")
-        for line in whole:
-            row = json.loads(line)
-            rows[row["variant"], row["key"]] = row
-    return rows

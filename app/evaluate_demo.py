@@ -4,24 +4,23 @@ One run gives the retrieval figures by kind of picture, the same questions witho
 their pictures, the answers with and without retrieval, and the threshold for "not sure".
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.benchmarks import Benchmark, own_scores
+from app.benchmarks import Benchmark, own_scores, spread
 from app.evaluate import ROWS_NAME, evaluate
+from app.indexing import Advance, Say
 from app.pipeline import Pipeline
+from app.runs import read_rows
+from app.tables import percent, table
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import demo_dir
 from corpus.types import Example
 from generator.extractive.reader import ExtractiveReader
 
-Say = Callable[[str], None]
-Advance = Callable[[int, int], None]
-
-COLUMNS = ("recall@1", "recall@5", "recall@10", "pseudo_recall@5", "exact_match", "contains", "n")
+FIGURES = ("recall@1", "recall@5", "recall@10", "pseudo_recall@5", "exact_match", "contains")
 
 
 def evaluate_demo(
@@ -46,7 +45,7 @@ def evaluate_demo(
         "Emoji, question only": (_without_pictures(emoji), {"answer": False}),
     }
     if answer:
-        short = _spread(demo_examples("flag", per_picture=1, seed=1, short=True), short_n)
+        short = spread(demo_examples("flag", per_picture=1, seed=1, short=True), short_n)
         parts["Short answers, with retrieval"] = (short, {})
         if not isinstance(pipeline.generator, ExtractiveReader):  # which reads passages alone
             parts["Short answers, without retrieval"] = (short, {"retrieval": False})
@@ -79,8 +78,7 @@ def calibrate(out: Path) -> dict[str, float]:
     # The short-answer parts ask about the same flags again.
     parts = [p for p in sorted(out.glob(f"*/{ROWS_NAME}")) if "short" not in p.parent.name]
     for path in parts:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for _, row in read_rows(path):
             if row.get("hits") and "recall@1" in row["scores"]:
                 scored.append((row["hits"][0][1], row["scores"]["recall@1"] == 1.0))
     right = sorted(score for score, good in scored if good)
@@ -103,31 +101,14 @@ def calibrate(out: Path) -> dict[str, float]:
 
 def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the results as a Markdown table, percent with standard errors."""
-    lines = [
-        "| pictures | " + " | ".join(COLUMNS) + " |",
-        "|---" * (len(COLUMNS) + 1) + "|",
+    rows = [
+        (title, *(percent(result, name) for name in FIGURES), str(result["n"]))
+        for title, result in results.items()
     ]
-    for title, result in results.items():
-        cells = [_cell(result, column) for column in COLUMNS]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
     run = next(iter(results.values()))["run"]
-    lines += ["", f"{run['checkpoint']} over {run['passages']:,} passages ({run['corpus']})."]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(result: Mapping[str, Any], column: str) -> str:
-    if column not in result:
-        return "-"
-    if column == "n":
-        return str(result["n"])
-    return f"{100 * result[column]:.1f} ± {100 * result[f'{column}_stderr']:.1f}"
+    made = f"{run['checkpoint']} over {run['passages']:,} passages ({run['corpus']})."
+    return "\n".join([*table(("pictures", *FIGURES, "n"), rows), made]) + "\n"
 
 
 def _without_pictures(examples: Sequence[Example]) -> list[Example]:
     return [replace(example, image="") for example in examples]
-
-
-def _spread(examples: Sequence[Example], n: int) -> list[Example]:
-    """Return n examples evenly spread over the list."""
-    step = max(1, len(examples) // n)
-    return list(examples[::step][:n])

@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from app.answering import Answering, Outcome
-from app.errors import InvalidQuestion
 from corpus.images import featureless
 from corpus.types import Answer, Hit, Query
 from generator.errors import GeneratorError
@@ -80,8 +79,9 @@ class Pipeline:
         index: holds the passages; None when retrieval is never asked for.
         answering: writes answers: a reader or generator, which is asked as `Answering.usual`
             says, or how to ask it; None when only retrieval is asked for.
-        max_question_characters: longer questions are refused.
+        max_question_characters: of a question that a user types: see app.questions.
         exact: the corpus in memory, searched instead of the index; None for the index.
+        candidates: passages that a search of the index ranks by all their rows.
     """
 
     def __init__(
@@ -92,11 +92,12 @@ class Pipeline:
         *,
         max_question_characters: int = 500,
         exact: ExactSearcher | None = None,
+        candidates: int = CANDIDATES,
     ) -> None:
         if answering is not None and not isinstance(answering, Answering):
             answering = Answering.usual(answering, encoder.checkpoint.revision)
         self.encoder, self.index, self.answering = encoder, index, answering
-        self.exact = exact
+        self.exact, self.candidates = exact, candidates
         self.max_question_characters = max_question_characters
 
     @property
@@ -108,18 +109,16 @@ class Pipeline:
         """Return the `top_k` best passages for a query.
 
         Raises:
-            InvalidQuestion: the question is empty or too long.
             ValueError: the pipeline has no index.
         """
         if self.index is None:
             raise ValueError("this pipeline has no index: it was built without retrieval")
-        query = self._checked(query)
         timings: dict[str, float] = {}
         with _timed(timings, "encode"):
             encoded = self.encoder.encode_query(query)
         with _timed(timings, "search"):
             searcher = self.exact or self.index
-            hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=CANDIDATES)
+            hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=self.candidates)
         threshold = self.encoder.checkpoint.unsure_below
         unsure = threshold is not None and (not hits or hits[0].score < threshold)
         return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings, encoded.cut)
@@ -143,12 +142,9 @@ class Pipeline:
             retrieval: False asks the generator alone.
             answer: False stops after retrieval.
             strategy: another than the one that is set.
-
-        Raises:
-            InvalidQuestion: the question is empty or too long.
         """
         started = time.perf_counter()
-        query = self._checked(query)
+        query = replace(query, question=query.question.strip())
         found = Retrieval((), False, None, "", {})
         if retrieval:
             found = self.retrieve(query, max(top_k, WEIGHED))
@@ -191,24 +187,12 @@ class Pipeline:
         answer: bool = True,
         strategy: Strategy | None = None,
     ) -> Result:
-        """Return the result of a query; arguments and errors as for `stream`."""
+        """Return the result of a query; arguments as for `stream`."""
         *_, result = self.stream(
             query, top_k, retrieval=retrieval, answer=answer, strategy=strategy
         )
         assert isinstance(result, Result)
         return result
-
-    def _checked(self, query: Query) -> Query:
-        """Return the query with its question stripped."""
-        question = query.question.strip()
-        if not question:
-            raise InvalidQuestion("The question is empty. Ask something about the picture.")
-        if len(question) > self.max_question_characters:
-            raise InvalidQuestion(
-                f"The question has {len(question):,} characters; at most "
-                f"{self.max_question_characters:,} are read. Ask a shorter one."
-            )
-        return replace(query, question=question)
 
 
 def _doubts(query: Query, found: Retrieval) -> tuple[str, ...]:

@@ -2,19 +2,18 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidTrainingData
+from app.indexing import Advance, Say
 from corpus.corpora import open_corpus
 from corpus.demo_reading import DemoReading, handwritten, split_of
 from corpus.reading import ReadingExample, from_gold, read_squad
 from corpus.types import Example
 from generator.training.spans import SpanRecipe, train_spans
-
-Say = Callable[[str], None]
-Advance = Callable[[int, int], None]
 
 
 def train_reader(
@@ -50,7 +49,8 @@ def train_reader(
     own = [example for path in squad for example in read_squad(path)]
     if passages is not None:
         with open_corpus(passages).read() as stream:
-            own += from_gold(examples, {passage.id: passage.text for passage in stream})
+            texts = {passage.id: passage.text for passage in stream}
+        own += from_gold([replace(e, answers=e.searched) for e in examples], texts)
     if not own and not demo:
         raise InvalidTrainingData(
             "no example has an answer that stands in its passage: give --squad, or --benchmark "

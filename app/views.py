@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL.Image import Image
 
 from app import markup
 from app.errors import InvalidQuestion
 from app.pipeline import Pipeline, Result, Retrieval
+from app.questions import checked_question
 from corpus.errors import KbvqaError
 from corpus.types import Query
 from generator.strategies import Strategy
@@ -76,10 +77,13 @@ def steps(
     """Yield what `pipeline.stream` yields, and close that with this iterator.
 
     Raises:
-        InvalidQuestion: too many or too few passages are asked for; else as the pipeline.
+        InvalidQuestion: the question is empty or too long, or too many or too few passages are
+            asked for.
     """
     if not 1 <= top_k <= MAX_TOP_K:
         raise InvalidQuestion(f"{top_k} passages were asked for; ask for 1 to {MAX_TOP_K}.")
+    question = checked_question(query.question, pipeline.max_question_characters)
+    query = replace(query, question=question)
     with closing(pipeline.stream(query, int(top_k), strategy=strategy)) as stream:
         yield from stream
 

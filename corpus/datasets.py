@@ -10,6 +10,7 @@ from pathlib import Path
 from corpus.benchmarks.m2kr import DATASETS as M2KR
 from corpus.benchmarks.m2kr import HUB_ID as M2KR_ID
 from corpus.errors import DatasetNotFound
+from corpus.packed import packed_file
 
 M2KR_IMAGES_ID = "BByrneLab/M2KR_Images"
 NOT_STATED = "not stated with the files; see the source"
@@ -36,7 +37,8 @@ class Dataset:
         name: as given to `kbvqa data get`.
         what: for people.
         folder: under the data directory.
-        needs: glob patterns, each of which must match a file; alternatives are separated by "|".
+        needs: files, compressed or not, and glob patterns that must match one; alternatives are
+            separated by "|".
         source: the page or addresses to fetch it from.
         licence: as the source states it.
         gigabytes: as the source states it; None where it does not.
@@ -92,7 +94,7 @@ _ALL = (
         what="OK-VQA: questions and answers",
         folder="okvqa",
         needs=tuple(
-            f"{file}.json|{file}.json.zip"
+            f"{file}.json"
             for split in ("train2014", "val2014")
             for file in (f"OpenEnded_mscoco_{split}_questions", f"mscoco_{split}_annotations")
         ),
@@ -111,8 +113,8 @@ _ALL = (
         what="OK-VQA's Google-search corpus: GS112K and the full one",
         folder="google-search",
         needs=(
-            "okvqa_full_corpus.csv*|okvqa_train_corpus.csv*|*/okvqa_full_corpus.csv*"
-            "|*/okvqa_train_corpus.csv*",
+            "okvqa_full_corpus.csv|okvqa_train_corpus.csv"
+            "|*/okvqa_full_corpus.csv|*/okvqa_train_corpus.csv",
         ),
         source="in RAVQA_v2_data.tar.gz of https://huggingface.co/datasets/BByrneLab/RAVQAV2Data; "
         "unpack pre-extracted_features/passages/*.csv into the folder",
@@ -123,10 +125,10 @@ _ALL = (
         what="InfoSeek: questions, answers, question types",
         folder="infoseek",
         needs=(
-            "infoseek_train.jsonl*",
-            "infoseek_val.jsonl*",
-            "infoseek_val_qtype.jsonl*",
-            "infoseek_val_withkb.jsonl*",
+            "infoseek_train.jsonl",
+            "infoseek_val.jsonl",
+            "infoseek_val_qtype.jsonl",
+            "infoseek_val_withkb.jsonl",
         ),
         source="https://github.com/open-vision-language/infoseek: its download script, and "
         "infoseek_val_qtype.jsonl from the link there",
@@ -135,7 +137,7 @@ _ALL = (
         name="wiki6m",
         what="InfoSeek's knowledge base: six million Wikipedia articles",
         folder="wiki6m",
-        needs=("Wiki6M_ver_1_0.jsonl*",),
+        needs=("Wiki6M_ver_1_0.jsonl",),
         source=f"{_OPEN_VISION}/Wiki6M_ver_1_0.jsonl.gz",
         licence="CC BY-SA (Wikipedia)",
         gigabytes=6.9,
@@ -152,7 +154,7 @@ _ALL = (
         name="evqa",
         what="Encyclopedic-VQA: questions",
         folder="evqa",
-        needs=("train.csv*", "val.csv*", "test.csv*"),
+        needs=("train.csv", "val.csv", "test.csv"),
         source=f"{_EVQA}/train.csv (74 MB), {_EVQA}/val.csv and {_EVQA}/test.csv",
         gigabytes=0.08,
     ),
@@ -160,7 +162,7 @@ _ALL = (
         name="evqa-kb",
         what="Encyclopedic-VQA: knowledge base of two million Wikipedia pages",
         folder="evqa-kb",
-        needs=("encyclopedic_kb_wiki.json*|encyclopedic_kb_wiki.zip",),
+        needs=("encyclopedic_kb_wiki.json",),
         source=f"{_EVQA}/encyclopedic_kb_wiki.zip",
         licence="CC BY-SA (Wikipedia)",
         gigabytes=4.9,
@@ -228,7 +230,7 @@ def instructions(wanted: Dataset, root: Path) -> str:
     """Return what to put where, and where to get it."""
     lines = [
         f"Put these into {root / wanted.folder}:",
-        *(f"  {pattern.replace('|', '  or  ')}" for pattern in missing_files(wanted, root)),
+        *(f"  {_described(pattern)}" for pattern in missing_files(wanted, root)),
         f"from {wanted.source}",
         f"Licence: {wanted.licence}. Size: {size_text(wanted)}",
     ]
@@ -240,5 +242,17 @@ def size_text(wanted: Dataset) -> str:
     return "not stated" if wanted.gigabytes is None else f"{wanted.gigabytes:g} GB"
 
 
+def _described(pattern: str) -> str:
+    packed = "" if "*" in pattern.rpartition("/")[2] else ", compressed or not"
+    return pattern.replace("|", "  or  ") + packed
+
+
 def _any(folder: Path, pattern: str) -> bool:
-    return folder.is_dir() and next(folder.glob(pattern), None) is not None
+    """Return whether a file is there: of a pattern's last part, compressed or not."""
+    if not folder.is_dir():
+        return False
+    place, _, name = pattern.rpartition("/")
+    if "*" in name:
+        return next(folder.glob(pattern), None) is not None
+    folders = folder.glob(place) if place else (folder,)
+    return any(packed_file(found, name) is not None for found in folders)

@@ -4,7 +4,8 @@ The trees of the other packages hang from the same root, so that the edges of
 the application can tell an expected failure (a message) from a bug (a traceback).
 
     KbvqaError
-      CorpusError      InvalidRecord, InvalidImage, DatasetNotFound, DamagedFile (corpus.files)
+      CorpusError      InvalidRecord, InvalidImage, DatasetNotFound, Unscorable,
+                       DamagedFile (corpus.files)
       RetrieverError   see retriever.errors
       GeneratorError   see generator.errors
 """
@@ -43,8 +44,20 @@ class InvalidRecord(CorpusError):
         return _rebuilt, (type(self), str(self), self.path, self.line, self.field, self.unit)
 
 
+class InvalidField(ValueError):
+    """A field of a record that cannot be used, before it is known where the record stands."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
+
+
 class InvalidImage(CorpusError):
     """The bytes given as a picture are not one that can be used."""
+
+
+class Unscorable(CorpusError, ValueError):
+    """What a benchmark gives as the right answer is nothing that its score can compare with."""
 
 
 class DatasetNotFound(CorpusError):

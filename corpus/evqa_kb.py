@@ -10,7 +10,7 @@ from typing import Any
 
 import ijson
 
-from corpus.errors import CorpusError, InvalidRecord
+from corpus.errors import CorpusError, InvalidField, InvalidRecord
 from corpus.files import DamagedFile, Position, Source
 from corpus.pages import BEGIN, Entry, Mark, Page, Section
 
@@ -48,14 +48,6 @@ class EvqaKnowledgeBase:
             return parse_page(url, value)
         except InvalidField as exc:
             return InvalidRecord(self.path, number, exc.field, f"{exc} ({url})", unit="page")
-
-
-class InvalidField(ValueError):
-    """A field of a page that cannot be used."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(problem)
-        self.field = field
 
 
 def parse_page(url: str, value: Any) -> Page:

@@ -26,7 +26,8 @@ from corpus.types import Example
 BLACK_SIZE = (336, 336)
 INAT_PREFIX, LANDMARK_PREFIX = "inat:", "landmark:"
 
-_ENDINGS = (".jpg", ".JPEG", ".jpeg", ".JPG", ".png")
+# A picture may have another of these endings, or another case of it, than its row says.
+_ENDINGS = (".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG")
 _OVEN = re.compile(r"oven_(\d\d)\d+$")
 _COCO = re.compile(r"COCO_(\w+\d{4})_\d{12}$")
 
@@ -67,17 +68,18 @@ class ImageFolder:
             return
         if name.startswith(LANDMARK_PREFIX):
             id_ = name.removeprefix(LANDMARK_PREFIX)
-            inside = "/".join([*id_[:3], f"{id_}.jpg"])
-            yield from (f"google-landmark/train/{inside}", f"train/{inside}", inside)
+            for ending in _ENDINGS:
+                inside = "/".join([*id_[:3], f"{id_}{ending}"])
+                yield from (f"google-landmark/train/{inside}", f"train/{inside}", inside)
             return
         yield name
         folder, _, base = name.rpartition("/")
-        stem, dot, _ = base.partition(".")
-        for ending in (base[len(stem) :],) if dot else _ENDINGS:
+        stem = Path(base).stem if Path(base).suffix.lower() in _ENDINGS else base
+        # The ending that the row gives, where it gives one, comes first.
+        for ending in dict.fromkeys((base.removeprefix(stem) or _ENDINGS[0], *_ENDINGS)):
             if (found := _OVEN.match(stem)) or (found := _COCO.match(stem)):
                 yield from (f"{found[1]}/{stem}{ending}", f"{stem}{ending}")
-            elif not dot:
-                yield f"{folder}/{stem}{ending}" if folder else f"{stem}{ending}"
+            yield f"{folder}/{stem}{ending}" if folder else f"{stem}{ending}"
 
     def _read_inat(self, names: Collection[str]) -> None:
         """Look up the file names of iNaturalist's ids, which its own lists hold."""

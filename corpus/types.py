@@ -86,6 +86,16 @@ class Example:
     instruction: str = ""
     black_image: bool = False
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the answers as somebody would write them: what a generator is trained to say."""
+        return self.answers
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Return the texts of which a passage that proves an answer contains one."""
+        return self.answers
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:

@@ -5,13 +5,25 @@ import unicodedata
 from collections.abc import Sequence
 
 from corpus.types import Answer, Citation, Hit
-from generator.errors import BadCompletion
+from generator.errors import EmptyCompletion
 
 _CITATION = re.compile(
     r"\s*\[\s*(?:passages?\s*)?(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*\]", re.IGNORECASE
 )
 _UNFINISHED_CITATION = re.compile(r"\s*\[[\d\s,;]*$")
-_NOT_WORD = re.compile(r"[\W_]+")
+_ARTICLES = frozenset({"a", "an", "the"})
+# 1,500 and 1'500, and with the spaces that do not break: one number, as 1500 is.
+_GROUPED = re.compile(
+    r"(?<![\d.,'’])[1-9]\d{0,2}(?:([,'’\u00a0\u2007\u2009\u202f])\d{3})(?:\1\d{3})*(?!\1?\d)"
+)
+_MINUS = str.maketrans("−–", "--")
+# In this order: a decimal, a number with its sign, C++ and A-, any other run of letters and digits.
+_WORD = re.compile(
+    r"(?:(?<![\w)\]%°])-)?(?<![\w.])\d+\.\d+(?!\.?\d)"
+    r"|(?<![\w)\]%°])-\d[^\W_]*"
+    r"|(?<![\w])[a-z]{1,2}(?:\+{1,2}|#|-)(?![\w+#-])"
+    r"|[^\W_]+"
+)
 _QUOTES = "\"'“”‘’«»`"
 
 
@@ -26,7 +38,7 @@ def parse_answer(completion: str, hits: Sequence[Hit]) -> Answer:
     the passages that contain the answer word for word are cited.
 
     Raises:
-        BadCompletion: there is no text beside the citations.
+        EmptyCompletion: there is no text beside the citations.
     """
     line = completion.strip().partition("\n")[0]
     text = answer_text(completion)
@@ -42,22 +54,22 @@ def answer_text(completion: str) -> str:
     """Return the answer in `completion` without citations.
 
     Raises:
-        BadCompletion: there is no text beside the citations.
+        EmptyCompletion: there is no text beside the citations.
     """
     line = completion.strip().partition("\n")[0]
     text = _tidy(_UNFINISHED_CITATION.sub("", _CITATION.sub("", line)))
     if not text:
-        raise BadCompletion(
+        raise EmptyCompletion(
             f"The generator wrote no answer: {completion[:80]!r}. Ask again or rephrase."
         )
     return text
 
 
 def same_answer(first: str, second: str) -> bool:
-    """Return whether two answers have the same words, articles aside.
+    """Return whether two answers have the same words, articles aside unless they are all there is.
 
-    >>> same_answer("The Nile.", "nile")
-    True
+    >>> same_answer("The Nile.", "nile"), same_answer("A", "the"), same_answer("-5", "5")
+    (True, False, False)
     """
     return _telling(first) == _telling(second)
 
@@ -65,22 +77,39 @@ def same_answer(first: str, second: str) -> bool:
 def contains(text: str, phrase: str) -> bool:
     """Return whether `text` has the words of `phrase` in sequence, however written.
 
-    >>> contains("Its capital is São Tomé.", "sao tomé")
-    True
-    >>> contains("Parisian cafés", "Paris")
-    False
+    A phrase of an article alone, such as the letter A, is in no longer text.
+
+    >>> contains("Its capital is São Tomé.", "sao tomé"), contains("1,500 km", "1500")
+    (True, True)
+    >>> contains("Parisian cafés", "Paris"), contains("It is a B", "A")
+    (False, False)
     """
-    return bool(phrase := words(phrase)) and f" {phrase} " in f" {words(text)} "
+    wanted = words(phrase)
+    if not wanted:
+        return False
+    if _ARTICLES.issuperset(wanted.split()):
+        return same_answer(text, phrase)
+    return f" {wanted} " in f" {words(text)} "
 
 
 def words(text: str) -> str:
-    """Return the words of `text`, lower case, without accents, one space between."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return _NOT_WORD.sub(" ", plain.casefold()).strip()
+    """Return the words of `text`, lower case, without accents, one space between.
+
+    A number is one word with its sign and decimals, and without marks between its digits.
+
+    >>> words("At −1,234.5 °C, 9-10 days: Crème brûlée!")
+    'at -1234.5 c 9 10 days creme brulee'
+    """
+    joined = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
+    plain = unicodedata.normalize("NFKD", joined).translate(_MINUS).casefold()
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    return " ".join(_WORD.findall(re.sub(r"(?<![\w.])\.(?=\d)", "0.", plain)))
 
 
 def _telling(text: str) -> list[str]:
-    return [word for word in words(text).split() if word not in ("a", "an", "the")]
+    """Return the words that tell answers apart; of a text without words the text itself."""
+    every = words(text).split() or text.split()
+    return [word for word in every if word not in _ARTICLES] or every
 
 
 def _tidy(text: str) -> str:

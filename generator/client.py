@@ -81,6 +81,14 @@ class OpenAIGenerator:
         """Drop the connections and end the thread."""
         self._background.close()
 
+    def request_record(self) -> dict[str, Any]:
+        """Return what of its settings an answer depends on: where it asks, how, what it sends."""
+        return {
+            "url": self._faults.shown_url,
+            "api": self._connection.api,
+            "image_pixels": self._image_pixels,
+        }
+
     def capabilities(self) -> Capabilities:
         """Return what the model can do, asked once with requests for one token each.
 

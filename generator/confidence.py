@@ -124,9 +124,8 @@ def fit_confidence(
 ) -> Fit:
     """Return the logistic regression of `right` on the features that are always known.
 
-    Newton's method on standardised features, with a ridge penalty on the weights, none of
-    which is negative. How great a lead is enough is the decile that makes the answers
-    likeliest.
+    Of standardised features, with a ridge penalty on the weights, none of which is negative. How
+    great a lead is enough is the decile that makes the answers likeliest.
 
     Args:
         evidence: of each answer.
@@ -160,21 +159,14 @@ def fit_confidence(
 def _fit_positive(
     columns: Mapping[str, np.ndarray], y_N: np.ndarray, c_N: np.ndarray, ridge: float
 ) -> tuple[float, Fit]:
-    """Return the log-likelihood of a fit without negative weights, and the fit."""
+    """Return the log-likelihood of a fit without negative weights, and the fit.
+
+    More of any feature speaks for an answer: one that seems to speak against it is noise, and
+    would give false reasons.
+    """
+    from scipy.optimize import minimize  # only what fits needs it
+
     columns = {name: column for name, column in columns.items() if column.std() > 1e-9}
-    # More of any of them speaks for an answer. One that seems to speak against it is noise,
-    # and would give false reasons.
-    while True:
-        likelihood, fit = _newton(columns, y_N, c_N, ridge)
-        worst = min(fit.weights.values(), default=0)
-        if worst >= 0:
-            return likelihood, fit
-        columns = {name: c for name, c in columns.items() if fit.weights[name] > worst}
-
-
-def _newton(
-    columns: Mapping[str, np.ndarray], y_N: np.ndarray, c_N: np.ndarray, ridge: float
-) -> tuple[float, Fit]:
     means = {name: float(np.average(c, weights=c_N)) for name, c in columns.items()}
     deviations = {
         name: float(np.average((c - means[name]) ** 2, weights=c_N) ** 0.5)
@@ -185,19 +177,26 @@ def _newton(
         x_NF[:, f] = (column - means[name]) / deviations[name]
     penalty_F = np.full(x_NF.shape[1], ridge)
     penalty_F[0] = 1e-6
-    w_F = np.zeros(x_NF.shape[1])
-    for _ in range(50):
-        p_N = 1 / (1 + np.exp(-np.clip(x_NF @ w_F, -50, 50)))
-        gradient_F = x_NF.T @ (c_N * (y_N - p_N)) - penalty_F * w_F
-        hessian_FF = (x_NF * (c_N * p_N * (1 - p_N))[:, None]).T @ x_NF + np.diag(penalty_F)
-        step_F = np.linalg.solve(hessian_FF, gradient_F)
-        w_F += step_F
-        if np.abs(step_F).max() < 1e-9:
-            break
-    weights = dict(zip(columns, w_F[1:].tolist(), strict=True))
-    p_N = 1 / (1 + np.exp(-np.clip(x_NF @ w_F, -50, 50)))
-    likelihood = float(c_N @ np.log(np.where(y_N > 0, p_N, 1 - p_N)))
-    return likelihood, Fit(float(w_F[0]), weights, means, deviations, None, len(y_N))
+
+    def loss(w_F: np.ndarray) -> tuple[float, np.ndarray]:
+        z_N = x_NF @ w_F
+        negative = c_N @ (np.logaddexp(0, z_N) - y_N * z_N) + penalty_F @ w_F**2 / 2
+        p_N = 1 / (1 + np.exp(-np.clip(z_N, -50, 50)))
+        return negative, x_NF.T @ (c_N * (p_N - y_N)) + penalty_F * w_F
+
+    bounds = [(None, None)] + [(0, None)] * len(columns)
+    start_F = np.zeros(len(bounds))
+    found = minimize(loss, start_F, jac=True, bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-9})
+    weights = {n: w for n, w in zip(columns, found.x[1:].tolist(), strict=True) if w > 0}
+    likelihood = float(penalty_F @ found.x**2 / 2 - found.fun)
+    return likelihood, Fit(
+        float(found.x[0]),
+        weights,
+        {name: means[name] for name in weights},
+        {name: deviations[name] for name in weights},
+        None,
+        len(y_N),
+    )
 
 
 def fit_temperature(scores: Sequence[Sequence[float]], gold: Sequence[int]) -> float:

@@ -7,6 +7,7 @@ KbvqaError
     InvalidCalibration     the file that says how far to trust it cannot be read
     TrainingMismatch       a directory holds another training than the one to go on with
     BadCompletion          it replied, but not with a completion that can be used
+      EmptyCompletion      it replied, and wrote no answer
 """
 
 from corpus.errors import KbvqaError
@@ -30,6 +31,10 @@ class StrategyUnavailable(GeneratorError):
 
 class BadCompletion(GeneratorError):
     """The generator replied, but with nothing that can be read as an answer."""
+
+
+class EmptyCompletion(BadCompletion):
+    """The generator was asked and wrote nothing: an answer that official scores count as wrong."""
 
 
 class InvalidCalibration(GeneratorError):

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
-from generator.errors import BadCompletion, GeneratorError, GeneratorTimeout, GeneratorUnavailable
+from generator.errors import (
+    BadCompletion,
+    EmptyCompletion,
+    GeneratorError,
+    GeneratorTimeout,
+    GeneratorUnavailable,
+)
 from generator.passages import one_line
 
 
@@ -130,7 +136,7 @@ class Faults:
 
     def empty(self) -> GeneratorError:
         """Return the error for a completion without text."""
-        return BadCompletion(f"{self.where} wrote nothing. Ask again or rephrase.")
+        return EmptyCompletion(f"{self.where} wrote nothing. Ask again or rephrase.")
 
     def not_a_completion(self, what: str) -> GeneratorError:
         """Return the error for a reply of another shape."""

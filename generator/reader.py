@@ -39,8 +39,10 @@ class EmbeddedReader:
     computed once and kept. The prompts given together are read as one batch.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str = NAME) -> None:
-        self.name = name
+    def __init__(
+        self, model: Any, tokenizer: Any, name: str = NAME, directory: Path | None = None
+    ) -> None:
+        self.name, self.directory = name, directory
         self._model = model
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
@@ -86,7 +88,7 @@ class EmbeddedReader:
             ) from exc
         model = model.to(device).eval()
         prepare(model)
-        return cls(model, tokenizer, name)
+        return cls(model, tokenizer, name, directory)
 
     @property
     def style(self) -> Style:

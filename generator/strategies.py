@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar
 
 from corpus.types import Answer, Citation, Hit, Passage, Query
 from generator.answers import answer_text, contains, parse_answer
-from generator.errors import BadCompletion, StrategyUnavailable
+from generator.errors import BadCompletion, EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
 from generator.interface import Completion, Generator, Usage, Verdict
 from generator.passages import one_line
@@ -211,7 +211,7 @@ def _extracted(
         if r.text
     ]
     if not candidates:
-        raise BadCompletion("No passage has words to answer with. Ask otherwise.")
+        raise EmptyCompletion("No passage has words to answer with. Ask otherwise.")
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
     reading = readings[winner.number - 1]
@@ -332,7 +332,7 @@ def _one_by_one(
     usage = sum((completion.usage for completion in completions), usage)
     candidates = list(_candidates(chosen, completions, priors, judged))
     if not candidates:
-        raise BadCompletion(f"{generator.name} wrote no answer to any passage. Ask again.")
+        raise EmptyCompletion(f"{generator.name} wrote no answer to any passage. Ask again.")
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
     known = all(c.token_logprobs for c in completions if c.text.strip())

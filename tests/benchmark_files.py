@@ -1,12 +1,30 @@
 """Tiny benchmark files in the true formats, made on the spot."""
 
+import bz2
 import csv
+import gzip
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import zstandard
+
 from tests.corpus_files import jsonl, parquet
+
+
+def packed(path: Path, ending: str) -> Path:
+    """Replace a file by itself compressed."""
+    content, target = path.read_bytes(), path.with_name(f"{path.name}.{ending}")
+    if ending == "zip":
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr(path.name, content)
+    else:
+        pack = {"gz": gzip.compress, "bz2": bz2.compress, "zst": zstandard.compress}[ending]
+        target.write_bytes(pack(content))
+    path.unlink()
+    return target
 
 
 def okvqa(folder: Path, *, split: str = "val2014", gold: bool = True) -> Path:

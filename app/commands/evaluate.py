@@ -45,6 +45,13 @@ def evaluate_run(
     image_cache: Annotated[
         Path | None, typer.Option(help="Keep resized pictures here, for later runs.")
     ] = None,
+    all_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--all-pictures",
+            help="evqa: each question about each of its pictures, as the official accuracy has it.",
+        ),
+    ] = False,
     bem: Annotated[
         Path | None,
         typer.Option(help="evqa: the directory of BEM, the official answer-equivalence model."),
@@ -55,15 +62,17 @@ def evaluate_run(
     """Measure recall, pseudo-recall and the benchmark's own answer scores.
 
     Writes examples.jsonl (one line an example, as it goes) and results.json. Run again
-    with the same --out, it goes on where it stopped and tries again what failed.
+    with the same --out, it goes on where it stopped and tries again what failed; ten failures
+    in a row end it. With --bem added it scores again what was answered, and asks nothing again.
 
     \b
     kbvqa evaluate run okvqa --index gs112k --out runs/okvqa
     kbvqa evaluate run m2kr-evqa --index evqa --depth 100 --out runs/m2kr-evqa
     kbvqa evaluate run examples.jsonl --images pictures --out runs/first --no-answer
 
-    Examples that cannot be scored are counted apart, in no mean; missing pictures are
-    listed before the run starts.
+    What the generator said is scored, withheld or not; "_shown" has what is withheld as wrong.
+    Examples that cannot be scored are counted apart, in no mean, and "_failures_wrong" has those
+    of the generator as wrong. Missing pictures are listed before the run starts.
     """
     if no_answer and no_retrieval:
         raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to measure")
@@ -71,7 +80,14 @@ def evaluate_run(
     from app.benchmarks import open_benchmark
 
     asked, pictures = open_benchmark(
-        benchmark, split, settings.data_directory, data=data, images=images, limit=limit, bem=bem
+        benchmark,
+        split,
+        settings.data_directory,
+        data=data,
+        images=images,
+        limit=limit,
+        all_pictures=all_pictures,
+        bem=bem,
     )
     answer = not no_answer and asked.answer_scores is not None
     if image_cache is not None and answer:
@@ -139,14 +155,17 @@ def evaluate_answers_command(
     output: Annotated[Path, typer.Option("--out", help="Where results are written.")] = Path(
         "runs/evaluate-answers"
     ),
-    calibrating: Annotated[int, typer.Option(min=10, help="Flags to calibrate on.")] = 120,
+    calibrating: Annotated[
+        int, typer.Option(min=10, help="Questions on flags to calibrate on.")
+    ] = 120,
     tested: Annotated[
-        int, typer.Option(min=1, help="Flags to test on, with and without their passages.")
+        int, typer.Option(min=1, help="And to test on, with and without their passages.")
     ] = 121,
     things: Annotated[
-        int, typer.Option(min=1, help="Things to calibrate on, and as many to test on.")
+        int,
+        typer.Option(min=1, help="Questions on things to calibrate on; as many to test on."),
     ] = 120,
-    attacked: Annotated[int, typer.Option(min=1, help="Flags with each attack.")] = 60,
+    attacked: Annotated[int, typer.Option(min=1, help="Questions on flags with each attack.")] = 60,
     others: Annotated[
         int, typer.Option(min=1, help="Of each set, for strategies other than the one set.")
     ] = 121,
@@ -161,8 +180,8 @@ def evaluate_answers_command(
     kbvqa evaluate answers --out runs/answers-short --calibrating 40 --tested 60 --things 30
 
     The strategy that is set (KBVQA_STRATEGY) is calibrated; the others are compared with it.
-    Writes report.md, and calibration.json to set as KBVQA_CALIBRATION. Interrupted, the same
-    command goes on where it stopped.
+    What calibrates and what tests are different entities. Writes report.md, and calibration.json
+    to set as KBVQA_CALIBRATION. Interrupted, the same command goes on where it stopped.
     """
     from app.answer_sets import Sizes
     from app.components import open_answering, open_checkpoint, open_generator, open_index
@@ -190,11 +209,18 @@ def _print_results(results: dict[str, Any]) -> None:
         style = "bold" if name == results["headline"] else ""
         line = f"{name:<28} {results[name]:.4f} ± {results[f'{name}_stderr']:.4f}"
         out.print(escape(f"{line}  n = {results[f'{name}_n']:,}"), style=style, highlight=False)
+        if (lower := results.get(f"{name}_failures_wrong")) is not None:
+            out.print(escape(f"  {lower:.4f} with failures as wrong"), highlight=False)
     for name, value in results.get("summary", {}).items():
         out.print(escape(f"{name:<28} {value}"), highlight=False)
     out.print(f"{results['n']:,} examples, {results['unscored']:,} unscored", highlight=False)
     for reason, count in results["unscored_reasons"].items():
         out.print(f"  {count:,}  {escape(reason)}", highlight=False)
+    if results["empty"]:
+        out.print(f"{results['empty']:,} answers without a word, scored as such", highlight=False)
+    if len(results.get("search", ())) > 1:
+        how = ", ".join(f"{count:,} {name}" for name, count in results["search"].items())
+        out.print(f"[yellow]not all were searched alike[/]: {how}", highlight=False)
     if results.get("missing_images"):
         out.print(f"{results['missing_images']:,} pictures are missing", highlight=False)
     if results.get("gold_not_in_corpus"):

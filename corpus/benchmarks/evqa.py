@@ -15,7 +15,7 @@ from pathlib import Path
 
 from corpus.benchmarks.answer_text import CONTRACTIONS, DIGITS
 from corpus.csv_rows import CsvRows
-from corpus.errors import CorpusError, InvalidRecord
+from corpus.errors import CorpusError, InvalidRecord, Unscorable
 from corpus.image_store import INAT_PREFIX, LANDMARK_PREFIX
 from corpus.types import Example
 
@@ -28,7 +28,7 @@ _WORDS = DIGITS | {"true": "yes", "entailment": "yes", "false": "no", "contradic
 
 _COLUMNS = (
     *("question", "answer", "question_type", "dataset_name", "dataset_image_ids"),
-    *("wikipedia_url", "evidence_section_id", "encyclopedic_vqa_split"),
+    *("wikipedia_url", "evidence_section_id"),
 )
 
 # (question, reference, candidate) -> probability that the candidate means the reference
@@ -37,15 +37,32 @@ Bem = Callable[[str, str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class EvqaExample(Example):
-    """A question of Encyclopedic-VQA. `answers` are the references.
+    """A question of Encyclopedic-VQA. `answers` are the references, lists with "&&" in them.
 
     Attributes:
         question_type: one of QUESTION_TYPES.
         dataset: "inaturalist" or "landmarks": whose picture it is.
+        pictures: how many the question has, of which this is one.
     """
 
     question_type: str = ""
     dataset: str = ""
+    pictures: int = 1
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the references with commas between the parts of a list."""
+        return tuple(", ".join(self._listed(answer)) for answer in self.answers)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Return the references, of lists their parts."""
+        return tuple(part for answer in self.answers for part in self._listed(answer))
+
+    def _listed(self, answer: str) -> list[str]:
+        if self.question_type != "multi_answer":
+            return [answer]
+        return [part for piece in answer.split("&&") if (part := piece.strip())]
 
 
 def read_evqa(
@@ -64,33 +81,42 @@ def read_evqa(
         CorpusError: a column is missing.
         InvalidRecord: a row cannot be used.
     """
-    optional = ("evidence_section_id", "wikipedia_url", "encyclopedic_vqa_split")
+    optional = ("evidence_section_id", "wikipedia_url")
     examples = []
     rows = CsvRows(path, _COLUMNS, optional=optional)
     for number, (line, values, _) in enumerate(rows.read(), start=1):
         if isinstance(values, CorpusError):
             raise values
         row = dict(zip(_COLUMNS, values, strict=True))
-        kind = row["question_type"]
+        kind = row["question_type"].strip()
         if kind not in QUESTION_TYPES:
             problem = f"must be one of {', '.join(QUESTION_TYPES)}, not {kind!r}"
             raise InvalidRecord(path, line, "question_type", problem)
         if kind not in question_types:
             continue
-        images = row["dataset_image_ids"].split("|")
+        answers, images = _listed(row["answer"]), _listed(row["dataset_image_ids"])
+        for column, found in (("answer", answers), ("dataset_image_ids", images)):
+            if not found:
+                raise InvalidRecord(path, line, column, f"nothing but separators: {row[column]!r}")
         for image in images if all_images else images[:1]:
             examples.append(
                 EvqaExample(
                     id=f"{number}:{image}" if all_images else str(number),
-                    image=_image(row["dataset_name"], image),
+                    image=_image(row["dataset_name"].strip(), image),
                     question=row["question"],
-                    answers=tuple(answer for answer in row["answer"].split("|") if answer),
+                    answers=answers,
                     gold_passage_ids=_gold(row["wikipedia_url"], row["evidence_section_id"]),
                     question_type=kind,
-                    dataset=row["dataset_name"],
+                    dataset=row["dataset_name"].strip(),
+                    pictures=len(images),
                 )
             )
     return examples
+
+
+def _listed(field: str) -> tuple[str, ...]:
+    """Return what stands between "|", without spaces around it and without what is empty."""
+    return tuple(part for piece in field.split("|") if (part := piece.strip()))
 
 
 def _image(dataset: str, id_: str) -> str:
@@ -105,9 +131,9 @@ def _gold(urls: str, sections: str) -> tuple[str, ...]:
     """
     numbers = [number.strip().removesuffix(".0") for number in sections.split("|")]
     return tuple(
-        f"{url}#{number}"
+        f"{url.strip()}#{number}"
         for url, number in zip(urls.split("|"), numbers, strict=False)
-        if url and number.isdecimal()
+        if url.strip() and number.isdecimal()
     )
 
 
@@ -124,16 +150,16 @@ def exact_match(reference: str, candidate: str, question_type: str) -> bool:
     True
 
     Raises:
-        ValueError: nothing is left of the reference after normalising.
+        Unscorable: nothing is left of the reference after normalising.
     """
     if question_type != "multi_answer":
         expected = normalise(reference)
         if not expected:
-            raise ValueError(f"Reference answer is empty after preprocessing: {reference!r}")
+            raise Unscorable(f"Reference answer is empty after preprocessing: {reference!r}")
         return expected == normalise(candidate)
     expected_parts = _parts(reference.split("&&"))
     if not expected_parts:
-        raise ValueError(f"Reference list is empty after preprocessing: {reference!r}")
+        raise Unscorable(f"Reference list is empty after preprocessing: {reference!r}")
     given = _parts(candidate.replace(" and ", ",").replace(" & ", ",").split(","))
     return len(expected_parts & given) / len(expected_parts | given) >= 0.5
 
@@ -151,10 +177,11 @@ def score(
     BEM (Bulian et al. 2022) about what does not match exactly. Name it so.
 
     Raises:
-        ValueError: there are no references, one is empty, or the question type is unknown.
+        Unscorable: there are no references, or nothing is left of one after normalising.
+        ValueError: the question type is unknown.
     """
     if not references:
-        raise ValueError("no references: such a question cannot be scored")
+        raise Unscorable("no references: such a question cannot be scored")
     if question_type not in QUESTION_TYPES:
         raise ValueError(f"question type must be one of {QUESTION_TYPES}, not {question_type!r}")
     return max(_score_one(question, r, candidate, question_type, bem) for r in references)
@@ -178,7 +205,7 @@ def _score_one(
     question: str, reference: str, candidate: str, question_type: str, bem: Bem | None
 ) -> float:
     if not reference:
-        raise ValueError("a reference is empty: such a question cannot be scored")
+        raise Unscorable("a reference is empty: such a question cannot be scored")
     if exact_match(reference, candidate, question_type):
         return 1.0
     if bem is None:

@@ -1,7 +1,7 @@
 """InfoSeek (Chen et al. 2023): loader and official score.
 
     PREFIX.jsonl           data_id, image_id, question, answer, answer_eval, data_split
-    PREFIX_qtype.jsonl     data_id, question_type: String, Time or Numerical
+    PREFIX_qtype.jsonl     data_id, question_type: String, Time or Numerical; of val alone
     PREFIX_withkb.jsonl    data_id, entity_id, entity_text: what the picture shows
 
 The score is that of the official infoseek_eval.py. Two of its habits matter when numbers are
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import DatasetNotFound, InvalidRecord
+from corpus.errors import InvalidRecord, Unscorable
 from corpus.jsonl import UniqueIds, read_records, text_field
+from corpus.packed import find_file, packed_file
 from corpus.types import Example
 
 # official: "data_split" ends in this, or the question counts as "unseen entity"
@@ -37,7 +38,8 @@ class InfoSeekExample(Example):
     Attributes:
         answer_eval: what counts as right: texts, or for a numerical question one
             {"wikidata": value, "range": [low, high]}.
-        question_type: "String", "Time" or "Numerical".
+        question_type: "String", "Time" or "Numerical"; without the qtype file "Numerical" where
+            answer_eval has a range, else "String".
         data_split: for example "val_unseen_question".
         entity: the Wikidata id of what the picture shows; "" without the withkb file.
     """
@@ -52,38 +54,42 @@ def read_infoseek(folder: Path, split: str = "val") -> list[InfoSeekExample]:
     """Return the questions of a split in the order of the file.
 
     Args:
-        folder: holds infoseek_{split}.jsonl and infoseek_{split}_qtype.jsonl, compressed or not,
-            and maybe infoseek_{split}_withkb.jsonl.
+        folder: holds infoseek_{split}.jsonl and maybe infoseek_{split}_withkb.jsonl, compressed
+            or not; for "val" also infoseek_val_qtype.jsonl, which was not published for "train".
         split: "train" or "val". The answers of "test" and "human" are not public.
 
     Raises:
         DatasetNotFound: a file is missing.
-        InvalidRecord: a row cannot be used, or a question has no type.
+        InvalidRecord: a row cannot be used, or a question has no type where there are types.
     """
-    path = _required(folder, f"infoseek_{split}")
-    typed = _required(folder, f"infoseek_{split}_qtype")
-    types = _column(typed, "question_type")
-    linked = _find(folder, f"infoseek_{split}_withkb")
+    path = find_file(folder, f"infoseek_{split}.jsonl", "infoseek")
+    typed = packed_file(folder, f"infoseek_{split}_qtype.jsonl")
+    if typed is None and split == "val":
+        typed = find_file(folder, f"infoseek_{split}_qtype.jsonl", "infoseek")
+    types = _column(typed, "question_type") if typed else None
+    linked = packed_file(folder, f"infoseek_{split}_withkb.jsonl")
     entities = _column(linked, "entity_id") if linked else {}
     ids = UniqueIds(path)
     examples = []
     for line, row in read_records(path):
         id_ = text_field(path, line, row, "data_id")
         ids.add(line, id_)
-        if id_ not in types:
+        if types is not None and id_ not in types:
             raise InvalidRecord(path, line, "data_id", f"{id_!r} has no question_type in {typed}")
-        answer_eval = row.get("answer_eval")
-        if not isinstance(answer_eval, list | dict) or not answer_eval:
+        answer_eval = _listed(row.get("answer_eval"))
+        if not answer_eval:
             problem = "missing or empty: the answers of this split are not public"
             raise InvalidRecord(path, line, "answer_eval", problem)
+        numerical = isinstance(answer_eval[0], Mapping) and "range" in answer_eval[0]
+        assumed = "Numerical" if numerical else "String"
         examples.append(
             InfoSeekExample(
                 id=id_,
                 image=text_field(path, line, row, "image_id"),
                 question=text_field(path, line, row, "question"),
-                answers=_texts(row.get("answer")),
-                answer_eval=_tuple(answer_eval),
-                question_type=types[id_],
+                answers=_texts(_listed(row.get("answer"))) or _texts(answer_eval),
+                answer_eval=answer_eval,
+                question_type=assumed if types is None else types[id_],
                 data_split=text_field(path, line, row, "data_split"),
                 entity=entities.get(id_, ""),
             )
@@ -106,12 +112,14 @@ def score(prediction: str, answer_eval: Any, question_type: str) -> float:
         question_type: "Time", "Numerical" in any case; anything else is a string.
 
     Raises:
-        ValueError: answer_eval is empty or has no range.
+        Unscorable: answer_eval is empty, has no range, or holds what is no text.
     """
     if question_type.lower() == "numerical":
         return float(_in_range(parse_number(prediction), _range(answer_eval)))
     if not answer_eval:
-        raise ValueError("answer_eval is empty: such a question cannot be scored")
+        raise Unscorable("answer_eval is empty: such a question cannot be scored")
+    if not all(isinstance(answer, str) for answer in answer_eval):
+        raise Unscorable(f"answer_eval holds what is no text: {answer_eval!r:.80}")
     given = normalise(prediction)
     return float(any(given == normalise(answer) for answer in answer_eval))
 
@@ -156,7 +164,8 @@ def summary(
         "final_score", the harmonic mean of the two splits; "unseen_question_score" and
         "unseen_entity_score", each with score, score_time, score_num, score_string; as the
         official script rounds them. "questions", "unanswered" (left out of those scores, as
-        officially) and "unknown" (predictions without a question) are counts;
+        officially), "unscorable" (left out too: the official script fails there) and "unknown"
+        (predictions without a question) are counts;
         "final_score_unanswered_wrong" has the unanswered as wrong.
 
     Raises:
@@ -166,16 +175,21 @@ def summary(
     answered: dict[bool, dict[str, list[float]]] = {True: {}, False: {}}
     total = {True: 0, False: 0}
     seen: set[str] = set()
+    unscorable: set[str] = set()
     for row in map(_as_example, examples):
         if row.id in seen:
             raise ValueError(f"two examples have the id {row.id!r}")
         seen.add(row.id)
+        kind = row.question_type.lower()
+        kind = kind if kind in ("time", "numerical") else "string"
+        try:
+            value = score(given.get(row.id, ""), row.answer_eval, kind)
+        except Unscorable:
+            unscorable.add(row.id)
+            continue
         split = row.data_split.endswith(_UNSEEN_QUESTION)
         total[split] += 1
         if row.id in given:
-            kind = row.question_type.lower()
-            kind = kind if kind in ("time", "numerical") else "string"
-            value = score(given[row.id], row.answer_eval, kind)
             answered[split].setdefault(kind, []).append(value)
     question, entity = _split_score(answered[True]), _split_score(answered[False])
     with_all = [
@@ -187,7 +201,8 @@ def summary(
         "unseen_question_score": question,
         "unseen_entity_score": entity,
         "questions": len(seen),
-        "unanswered": len(seen - given.keys()),
+        "unanswered": len(seen - given.keys() - unscorable),
+        "unscorable": len(unscorable),
         "unknown": len(given.keys() - seen),
         "final_score_unanswered_wrong": _harmonic_mean(*with_all),
     }
@@ -224,23 +239,6 @@ def _by_id(predictions: Mapping[str, str] | Iterable[Mapping[str, Any]]) -> dict
     return given
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    """Return a .jsonl file of a folder, compressed or not, or None."""
-    for ending in ("", ".gz", ".bz2", ".zst"):
-        if (path := folder / f"{name}.jsonl{ending}").is_file():
-            return path
-    return None
-
-
-def _required(folder: Path, name: str) -> Path:
-    if path := _find(folder, name):
-        return path
-    raise DatasetNotFound(
-        f"{folder / name}.jsonl does not exist, compressed or not; `kbvqa data status` says where "
-        "to get it"
-    )
-
-
 def _column(path: Path, name: str) -> dict[str, str]:
     return {
         text_field(path, line, row, "data_id"): text_field(path, line, row, name)
@@ -248,12 +246,19 @@ def _column(path: Path, name: str) -> dict[str, str]:
     }
 
 
-def _texts(answers: Any) -> tuple[str, ...]:
-    return tuple(a for a in answers if isinstance(a, str)) if isinstance(answers, list) else ()
+def _listed(field: Any) -> tuple[Any, ...]:
+    """Return what a field of answers holds, alone or in a list, with numbers as texts."""
+    values = field if isinstance(field, list | tuple) else () if field is None else (field,)
+    numbers = int | float
+    return tuple(
+        f"{value}" if isinstance(value, numbers) and not isinstance(value, bool) else value
+        for value in values
+        if value not in ("", None)
+    )
 
 
-def _tuple(answer_eval: Any) -> tuple[Any, ...]:
-    return (answer_eval,) if isinstance(answer_eval, Mapping) else tuple(answer_eval)
+def _texts(answers: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(answer for answer in answers if isinstance(answer, str) and answer.strip())
 
 
 def _as_example(row: InfoSeekExample | Mapping[str, Any]) -> InfoSeekExample:
@@ -263,7 +268,7 @@ def _as_example(row: InfoSeekExample | Mapping[str, Any]) -> InfoSeekExample:
         id=row["data_id"],
         image=str(row.get("image_id", "")),
         question=str(row.get("question", "")),
-        answer_eval=_tuple(row["answer_eval"]),
+        answer_eval=_listed(row["answer_eval"]),
         question_type=row["question_type"],
         data_split=row["data_split"],
     )
@@ -271,14 +276,15 @@ def _as_example(row: InfoSeekExample | Mapping[str, Any]) -> InfoSeekExample:
 
 def _range(answer_eval: Any) -> tuple[float, float]:
     """Return the range of a numerical question's answer_eval."""
-    first = answer_eval if isinstance(answer_eval, Mapping) else next(iter(answer_eval), None)
-    if not isinstance(first, Mapping) or len(first.get("range", ())) < 2:
-        raise ValueError(
+    first = answer_eval if isinstance(answer_eval, Mapping) else next(iter(answer_eval), {})
+    try:
+        low, high = (float(value) for value in first["range"][:2])
+    except (TypeError, KeyError, ValueError) as exc:
+        raise Unscorable(
             "a numerical question needs {'range': [low, high]} in answer_eval, not "
-            f"{answer_eval!r}; check its question type"
-        )
-    low, high = first["range"][:2]
-    return float(low), float(high)
+            f"{answer_eval!r:.80}; check its question type"
+        ) from exc
+    return low, high
 
 
 def _in_range(given: Number, answer: tuple[float, float]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import DatasetNotFound, InvalidRecord
+from corpus.errors import DatasetNotFound, InvalidField, InvalidRecord
 from corpus.parquet import ParquetRows, row_unit
 from corpus.seen import Seen
 from corpus.types import Example
@@ -126,14 +126,6 @@ def same_questions_as(root: Path, name: str, split: str) -> str:
         if alike and _question_ids(root, name, other) == _question_ids(root, name, split):
             return other
     return ""
-
-
-class InvalidField(ValueError):
-    """A field of a row that cannot be used."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(problem)
-        self.field = field
 
 
 def _example(row: Mapping[str, Any]) -> M2krExample:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from corpus.benchmarks.answer_text import ARTICLES, CONTRACTIONS, DIGITS
-from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
+from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord, Unscorable
 from corpus.files import DamagedFile, Source
 from corpus.jsonl import id_field, text_field
+from corpus.packed import find_file, packed_file
 from corpus.types import Example
 
 Variant = Literal["official", "lavis"]
@@ -42,7 +43,7 @@ def read_okvqa(folder: Path, split: str = "test", *, gold: bool = True) -> list[
     RA-VQA's retriever_*.json lies in the folder.
 
     Args:
-        folder: holds the files, unpacked or as .zip.
+        folder: holds the files, compressed or not.
         split: "train", "val" or "test"; the last two are the same.
         gold: whether to look for gold passages.
 
@@ -53,8 +54,8 @@ def read_okvqa(folder: Path, split: str = "test", *, gold: bool = True) -> list[
     if split not in SPLITS:
         raise DatasetNotFound(f"OK-VQA has no split {split!r}; it has {', '.join(SPLITS)}")
     name = SPLITS[split]
-    asked = find_file(folder, f"OpenEnded_mscoco_{name}_questions.json")
-    answered = find_file(folder, f"mscoco_{name}_annotations.json")
+    asked = find_file(folder, f"OpenEnded_mscoco_{name}_questions.json", "okvqa")
+    answered = find_file(folder, f"mscoco_{name}_annotations.json", "okvqa")
     answers = {}
     for number, row in _rows(answered, "annotations"):
         id_ = id_field(answered, number, row, "question_id")
@@ -71,7 +72,7 @@ def read_okvqa(folder: Path, split: str = "test", *, gold: bool = True) -> list[
             raise InvalidRecord(asked, number, "question_id", problem, unit="question")
         examples[id_] = Example(
             id=id_,
-            image=image_path(name, int(id_field(asked, number, row, "image_id"))),
+            image=_image(asked, number, name, id_field(asked, number, row, "image_id")),
             question=text_field(asked, number, row, "question"),
             answers=answers[id_],
             gold_passage_ids=passages.get(id_, ()),
@@ -86,7 +87,7 @@ def read_gold_passages(folder: Path, split: str) -> dict[str, tuple[str, ...]]:
     """
     names = {"train": ("retriever_train",), "val": ("retriever_testdev", "retriever_test")}
     wanted = names.get(split, ("retriever_test", "retriever_testdev"))
-    paths = [path for name in wanted if (path := folder / f"{name}.json").is_file()]
+    paths = [path for name in wanted if (path := packed_file(folder, f"{name}.json"))]
     if not paths:
         return {}
     rows = _load(paths[0])
@@ -110,20 +111,21 @@ def image_path(name: str, image_id: int) -> str:
     return f"{name}/COCO_{name}_{image_id:012d}.jpg"
 
 
+def _image(path: Path, number: int, name: str, image_id: str) -> str:
+    """Return the picture of an image_id: COCO's number, or its file name as others write it."""
+    stem = image_id.rpartition("/")[2].rpartition(".")[0] or image_id
+    digits = stem.rpartition("_")[2]
+    if not (digits.isascii() and digits.isdecimal()):
+        problem = f"{image_id!r} is neither COCO's number of a picture nor its file name"
+        raise InvalidRecord(path, number, "image_id", problem, unit="question")
+    split = re.search(r"(train|val|test)\d{4}", stem)
+    return image_path(split[0] if split else name, int(digits))
+
+
 def gold_answer(answers: Sequence[str]) -> str:
     """Return the most frequent answer that is not empty, the first of several; "" for none."""
     counts = Counter(answer for answer in answers if answer.strip())
     return counts.most_common(1)[0][0] if counts else ""
-
-
-def find_file(folder: Path, name: str) -> Path:
-    """Return a file of a folder, which may be zipped. Raises DatasetNotFound."""
-    for path in (folder / name, folder / f"{name}.zip", folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise DatasetNotFound(
-        f"{folder / name} does not exist, zipped or not; `kbvqa data status` says where to get it"
-    )
 
 
 def vqa_accuracy(prediction: str, answers: Sequence[str], variant: Variant = "official") -> float:
@@ -145,10 +147,11 @@ def vqa_accuracy(prediction: str, answers: Sequence[str], variant: Variant = "of
     (0.0, 1.0)
 
     Raises:
-        ValueError: there are no answers, or no such variant.
+        Unscorable: there are no answers.
+        ValueError: there is no such variant.
     """
     if not answers:
-        raise ValueError("no answers: such a question cannot be scored")
+        raise Unscorable("no answers: such a question cannot be scored")
     if variant == "official":
         texts = [_one_line(answer) for answer in answers]
         given = _one_line(prediction)
@@ -201,8 +204,8 @@ def _answers(path: Path, number: int, row: Mapping[str, Any]) -> tuple[str, ...]
     if not isinstance(given, list) or not given:
         raise InvalidRecord(path, number, "answers", "missing or empty", unit="annotation")
     texts = [answer.get("answer") if isinstance(answer, dict) else None for answer in given]
-    if not all(isinstance(text, str) for text in texts):
-        problem = "each must have a string 'answer'"
+    if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in texts):
+        problem = "each must have an 'answer' that is a text"
         raise InvalidRecord(path, number, "answers", problem, unit="annotation")
     return tuple(str(text) for text in texts)
 

@@ -239,7 +239,8 @@ def example_loss(model: Any, processor: Any, example: ReadExample, recipe: Recip
     if recipe.marginal:
         loss = loss + recipe.marginal * marginal_loss(logits_NLV, target_NL, scores_BK)
     if recipe.retrieval:
-        labels = [contains_answer(example.answers, passage) for passage in example.passages]
+        searched = example.searched or example.answers
+        labels = [contains_answer(searched, passage) for passage in example.passages]
         contains_BK = torch.tensor([labels], device=device)
         loss = loss + recipe.retrieval * retrieval_loss(
             logits_NLV, target_NL, scores_BK, contains_BK, recipe.retrieval_labels

@@ -151,6 +151,8 @@ class ReadExample:
         scores: of the retriever.
         caption: what is known of the picture in words; "" for nothing.
         image: the picture's file, for a model that sees; None for one that does not.
+        searched: the texts by which a passage is known to have an answer, of a list of things
+            each; () for the answers.
     """
 
     question: str
@@ -159,6 +161,7 @@ class ReadExample:
     scores: tuple[float, ...]
     caption: str = ""
     image: Path | None = None
+    searched: tuple[str, ...] = ()
 
     def drawn(self, recipe: Recipe, draw: random.Random) -> "ReadExample":
         """Return the example with the passages that a step reads."""

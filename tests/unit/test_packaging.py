@@ -124,8 +124,9 @@ def test_only_the_build_for_cuda_brings_cuda() -> None:
         assert {n: v for n, v in cuda.items() if n in everything and v != everything[n]} == {}
 
 
-def test_the_environment_for_vllm_is_pinned() -> None:
-    text = (ROOT / "tests" / "vllm" / "requirements.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["vllm", "bem"])
+def test_environments_of_their_own_are_pinned(name: str) -> None:
+    text = (ROOT / "tests" / name / "requirements.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert lines
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in lines)

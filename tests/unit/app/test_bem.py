@@ -1,6 +1,12 @@
-"""BEM: what it is given, what is made of its logits, and the model itself where TensorFlow is."""
+"""BEM: what it is given, what is made of its logits, and a model of its signature in TensorFlow.
 
+TensorFlow is no part of the environment; `make test-bem` makes one with it and runs this file.
+"""
+
+import importlib
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +42,23 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         load_bem(tmp_path)
 
 
-def test_a_saved_model_is_asked(tmp_path: Path) -> None:
-    tf = pytest.importorskip("tensorflow", reason="the extra kbvqa[bem] is not installed")
+@pytest.fixture
+def tf() -> Any:
+    if os.environ.get("KBVQA_TEST_BEM"):
+        return importlib.import_module("tensorflow")
+    return pytest.importorskip("tensorflow", reason="`make test-bem` runs it")
 
+
+def test_a_directory_without_a_model_is_refused(tf: Any, tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
+    with pytest.raises(BemUnavailable, match=r"holds no SavedModel.*bem/1"):
+        load_bem(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(BemUnavailable, match="holds no SavedModel"):
+        load_bem(tmp_path)
+
+
+def test_a_saved_model_is_asked(tf: Any, tmp_path: Path) -> None:
     class Overlap(tf.Module):
         """Agrees when candidate and reference, the first of two words, begin alike."""
 

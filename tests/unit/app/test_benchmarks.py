@@ -1,16 +1,22 @@
 """Benchmarks by name through a real (tiny) retriever: scores, names, notes and what is unscored."""
 
 import json
+import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from app.answering import Answering
 from app.benchmarks import KNOWN, open_benchmark, read_evqa
 from app.cli import app as cli
+from app.commands.evaluate import app as evaluate_app
 from app.components import build_index, open_index
 from app.errors import UnknownBenchmark
 from app.evaluate import evaluate
@@ -28,6 +34,9 @@ from tests import benchmark_files as make
 from tests import corpus_files
 from tests.golden_cases import GOLDEN, golden_image
 from tests.scripted import ScriptedGenerator
+from tests.unit.app.test_cli import assert_clear, kbvqa
+
+ROOT = Path(__file__).parents[3]
 
 
 def pipeline_over(
@@ -250,3 +259,152 @@ def test_the_command_prints_corpus_and_figures(
     assert "pseudo_recall@5" in result.output
     assert "2 examples, 1 unscored" in result.output
     assert "1 examples have no gold passage in this corpus" in result.output
+
+
+@pytest.fixture
+def evqa_data(tmp_path: Path) -> Path:
+    """Two questions whose pictures are there, one of them with two."""
+    make.evqa(tmp_path / "evqa" / "test.csv", make.EVQA_ROWS[:2])
+    for name in ("2412", "99"):
+        path = tmp_path / "evqa-images" / "inat" / "val" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        golden_image("img0").save(path)
+    images = [{"id": int(n), "file_name": f"val/{n}.png"} for n in ("2412", "99")]
+    (tmp_path / "evqa-images" / "inat" / "val.json").write_text(json.dumps({"images": images}))
+    landmark = tmp_path / "evqa-images" / "google-landmark" / "train" / "0" / "a" / "b"
+    landmark.mkdir(parents=True)
+    golden_image("img1").save(landmark / "0abc12.jpg")
+    return tmp_path
+
+
+def test_bem_added_to_a_finished_run_is_asked(pipeline, evqa_data: Path, tmp_path: Path) -> None:
+    pipeline.generator.write = lambda prompt: ("four, or cat [1]", -0.1)
+    benchmark, images = open_benchmark("evqa", "", evqa_data)
+    results = evaluate(pipeline, benchmark, images, tmp_path / "out")
+    assert results[results["headline"]] == results["evqa_exact_match"] == 0.0
+    judged: list[tuple[str, str, str]] = []
+
+    def bem(question: str, reference: str, candidate: str) -> float:
+        judged.append((question, reference, candidate))
+        return 0.6
+
+    with_bem = read_evqa(evqa_data / "evqa", "test", bem=bem)
+    results = evaluate(pipeline, with_bem, images, tmp_path / "out")
+    assert results[results["headline"]] == results["evqa_accuracy"] == 1.0
+    assert (results["evqa_accuracy_n"], results["evqa_accuracy[multi_answer]_n"]) == (2, 1)
+    assert ("Which animals live here?", "cat,dog", "four, or cat") in judged
+    assert len(pipeline.generator.asked) == 2, "nothing is asked again"
+
+
+def test_evqa_about_each_picture_of_a_question(pipeline, evqa_data: Path, tmp_path: Path) -> None:
+    pipeline.generator.write = lambda prompt: ("3 [1]", -0.1)
+    first, images = open_benchmark("evqa", "", evqa_data)
+    assert any("1 of 2 questions have several pictures" in note for note in first.notes)
+    every, _ = open_benchmark("evqa", "", evqa_data, all_pictures=True)
+    assert not any("several pictures" in note for note in every.notes)
+    assert [evaluate(pipeline, b, images, tmp_path / b.name)["evqa_exact_match"] for b in
+            (first, every)] == [0.5, pytest.approx(2 / 3, abs=1e-4)]  # fmt: skip
+    for options in ({"all_pictures": True}, {"bem": tmp_path}):
+        with pytest.raises(UnknownBenchmark, match="for evqa, not for okvqa"):
+            open_benchmark("okvqa", "", tmp_path, **options)
+
+
+def test_tasks_without_a_question_are_measured(m2kr_pipeline, pictures, tmp_path: Path) -> None:
+    rows = [
+        make.M2KR_ROWS[0] | {"question_id": str(n), "question": question, "answers": None}
+        for n, question in enumerate([None, "", "What is this? " * 100])
+    ]
+    make.m2kr(tmp_path / "m2kr", "WIT", rows=rows)
+    benchmark, images = open_benchmark("m2kr-wit", "", tmp_path, images=pictures)
+    results = evaluate(m2kr_pipeline, benchmark, images, tmp_path / "out")
+    assert (results["recall@10"], results["recall@10_n"], results["unscored"]) == (1.0, 3, 0)
+
+
+def test_an_evqa_answer_that_cannot_be_scored_costs_its_question_alone(
+    pipeline, evqa_data: Path, tmp_path: Path
+) -> None:
+    rows = [make.EVQA_ROWS[0], make.EVQA_ROWS[1] | {"answer": "A", "question_type": "automatic"}]
+    make.evqa(evqa_data / "evqa" / "test.csv", rows)
+    pipeline.generator.write = lambda prompt: ("3 [1]", -0.1)
+    benchmark, images = open_benchmark("evqa", "", evqa_data)
+    for _ in range(2):
+        results = evaluate(pipeline, benchmark, images, tmp_path / "out")
+        assert (results["evqa_exact_match"], results["evqa_exact_match_n"]) == (1.0, 1)
+        assert results["unscored_reasons"] == {"Unscorable": 1}
+
+
+def test_infoseeks_training_questions_are_measured(pipeline, tmp_path: Path) -> None:
+    folder = make.infoseek(tmp_path / "infoseek")
+    (folder / "infoseek_val.jsonl").rename(folder / "infoseek_train.jsonl")
+    pictures = tmp_path / "oven"
+    pictures.mkdir()
+    for name in ("04925844", "00000002", "00000003"):
+        golden_image("img0").save(pictures / f"oven_{name}.JPEG", "JPEG")
+    pipeline.generator.write = lambda prompt: ("330 m", -0.1)
+    benchmark, images = open_benchmark("infoseek", "train", tmp_path)
+    results = evaluate(pipeline, benchmark, images, tmp_path / "out")
+    assert (results["infoseek_accuracy"], results["infoseek_accuracy_n"]) == (
+        pytest.approx(1 / 3, abs=1e-4),
+        3,
+    )
+    assert "question types are published for val alone" in results["notes"][0]
+
+
+@pytest.mark.parametrize("key", ["dead", "wrong"])
+def test_a_server_that_does_not_answer_ends_the_command_at_once(
+    index_location, tmp_path: Path, key: str
+) -> None:
+    questions = tmp_path / "questions.jsonl"
+    rows = [{"id": n, "image": "img0.png", "question": "Who?", "answers": ["x"]} for n in range(9)]
+    corpus_files.jsonl(questions, rows)
+    answers = refusing() if key == "wrong" else nullcontext(9)
+    with answers as port:
+        run = kbvqa(
+            "evaluate", "run", str(questions), "--images", str(GOLDEN / "images"),
+            "--out", str(tmp_path / "out"), "--index", str(index_location),
+            "--checkpoint", str(GOLDEN / "B_preflmr"), home=tmp_path,
+            KBVQA_GENERATOR_URL=f"http://127.0.0.1:{port}/v1", KBVQA_GENERATOR_MODEL="m",
+            KBVQA_GENERATOR_API_KEY="secret", KBVQA_GENERATOR_RETRIES="0",
+        )  # fmt: skip
+    assert_clear(run, "refused the API key" if key == "wrong" else "is not reached")
+    assert run.returncode == 1
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """Yield the port of a server that takes no key."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = b'{"error": {"message": "Incorrect API key provided"}}'
+            self.send_response(401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_the_guide_names_options_and_scores_that_there_are() -> None:
+    guide = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    known = {option for p in get_command(evaluate_app).commands["run"].params for option in p.opts}
+    commands = [line for line in guide.splitlines() if line.startswith("    kbvqa evaluate run")]
+    assert len(commands) > 3
+    for command in commands:
+        assert set(re.findall(r"--[a-z-]+", command)) <= known
+        name = command.split()[3]
+        assert name in KNOWN or name.endswith(".jsonl")
+    elsewhere = {"--by", "--gs112k"}
+    assert set(re.findall(r"`(--[a-z0-9-]+)", guide)) <= known | elsewhere
+    for name in ("missing-images.txt", "results.json", "_shown", "_failures_wrong"):
+        assert name in guide

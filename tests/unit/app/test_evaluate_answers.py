@@ -3,28 +3,37 @@
 import json
 import re
 from collections import Counter, defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from app.answer_figures import report, summarise
-from app.answer_sets import Case, Found, Kind, Sizes, cases, gallery_passages, retrieve, spread
+from app.answer_sets import Case, Found, Kind, Sizes, cases, gallery_passages, retrieve
 from app.answering import Answering
-from app.errors import InvalidSettings
+from app.benchmarks import spread
+from app.errors import InvalidSettings, TooManyFailures
 from app.evaluate_answers import (
     Variant,
     calibrated,
+    compare,
     fitted_temperature,
     questions,
     relevance_threshold,
     run,
 )
 from app.pipeline import Retrieval
+from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import DEVELOPMENT, TEST, tampered, wrong_answer
-from corpus.demo import demo_images
+from corpus.demo import demo_dir, demo_images, demo_passages_path
+from corpus.images import load_image
+from corpus.passages import read_passages
 from corpus.types import Example, Hit, Passage, Query
-from generator.confidence import Calibration
+from generator.confidence import Calibration, read_calibration
+from generator.errors import GeneratorUnavailable
+from generator.prompts import Prompt
 from generator.strategies import Plan
 from tests.scripted import ScriptedGenerator
 
@@ -120,7 +129,7 @@ def test_a_run_is_taken_up_where_it_stopped_and_not_mixed(answering, tmp_path: P
     assert [row["text"] for row in again] == [row["text"] for row in rows]
     assert answering.generator.closed - asked == len(CASES) - 5
     other = replace(answering, plan=replace(answering.plan, passages=1))
-    with pytest.raises(InvalidSettings, match="another generator or plan"):
+    with pytest.raises(InvalidSettings, match=r"plan\.passages is 2 there and 1 here"):
         run(other, todo, tmp_path, lambda done, total: None)
 
 
@@ -184,21 +193,128 @@ def test_answers_about_things_are_phrases_and_those_about_flags_are_not(
     }
 
 
-def test_the_gallery_is_not_fitted_on(tmp_path: Path) -> None:
-    class Finder:
-        def retrieve(self, query: Query, top_k: int) -> Retrieval:
-            assert query.image is not None
-            return Retrieval(FOUND[0].hits, False, None, "", {})
+@dataclass
+class Finder:
+    """Stands for a pipeline: finds the gold passages of the demo's questions, and others."""
 
-    every = retrieve(Finder(), tmp_path, lambda done, total: None)
+    answering: Answering | None = None
+    revision: str = "aaa"
+    index: None = None
+    asked: int = 0
+
+    @property
+    def encoder(self) -> SimpleNamespace:
+        checkpoint = SimpleNamespace(revision=self.revision, id=f"c@{self.revision}")
+        return SimpleNamespace(checkpoint=checkpoint)
+
+    def retrieve(self, query: Query, top_k: int) -> Retrieval:
+        assert query.image is not None
+        self.asked += 1
+        gold = gold_of()[query.question, hash(query.image.tobytes())]
+        others = [passage for passage in list(corpus().values())[:12] if passage.id not in gold]
+        found = [*(corpus()[id_] for id_ in gold if id_ in corpus()), *others]
+        hits = tuple(Hit(passage, 20.0 - 4 * (i > 0) - i / 10) for i, passage in enumerate(found))
+        return Retrieval(hits[:top_k], False, None, "", {})
+
+
+@cache
+def corpus() -> dict[str, Passage]:
+    return {passage.id: passage for passage in read_passages(demo_passages_path())}
+
+
+@cache
+def gold_of() -> dict[tuple[str, int], tuple[str, ...]]:
+    """Return the gold passages by question and picture."""
+    return {
+        (e.question, hash(load_image(demo_dir() / e.image).tobytes())): e.gold_passage_ids
+        for kind in ("flag", "emoji")
+        for split in ("tune", "test")
+        for e in held_out_examples(kind, split)
+    }
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+def test_the_gallery_is_not_fitted_on(tmp_path: Path) -> None:
+    every = retrieve(Finder(), tmp_path, nothing)
     assert Counter((f.kind, f.calibrates) for f in every)["flags", True] > 150
     shown = gallery_passages()
     assert {"wiki:Giant panda", "factbook:KE:Country name and capital"} <= shown
     held = [f for f in every if f.calibrates]
     assert not any(shown & set(f.example.gold_passage_ids) for f in held)
     assert min(Counter(f.kind for f in held).values()) >= 70
-    entities = [{Path(f.example.image).stem for f in every if f.calibrates == c} for c in (0, 1)]
-    assert not entities[0] & entities[1], "what tests shows other things than what calibrates"
+
+
+def test_what_tests_shares_nothing_with_what_calibrates() -> None:
+    """Neither a picture, nor an entity, nor a passage: of look-alike flags those of all count."""
+    for kind in ("flag", "emoji"):
+        tune, test = (held_out_examples(kind, split) for split in ("tune", "test"))
+        for part in (
+            lambda e: {e.image},
+            lambda e: {Path(e.image).stem},
+            lambda e: set(e.gold_passage_ids),
+            lambda e: {corpus()[id_].entity for id_ in e.gold_passage_ids if id_ in corpus()},
+        ):
+            assert not set().union(*map(part, tune)) & set().union(*map(part, test))
+        assert min(len(tune), len(test)) >= 80
+
+
+def test_hits_are_of_the_retriever_that_is_compared(tmp_path: Path) -> None:
+    finder = Finder()
+    retrieve(finder, tmp_path, nothing)
+    asked = finder.asked
+    again = retrieve(finder, tmp_path, nothing)
+    assert finder.asked == asked and len(again) > 400
+    with pytest.raises(InvalidSettings, match="checkpoint_sha256 is 'aaa' there and 'bbb' here"):
+        retrieve(Finder(revision="bbb"), tmp_path, nothing)
+
+
+SMALL = Sizes(calibrating=16, tested=8, unanswerable=6, attacked=4, things=8, others=4, critic=3)
+
+
+def test_strategies_are_compared_from_retrieval_to_a_calibration(answering, tmp_path: Path) -> None:
+    finder, said = Finder(answering), []
+    text = compare(finder, tmp_path, SMALL, said.append, nothing)
+    assert said == ["Retrieving", "The critic", "Answering"]
+    assert (tmp_path / "report.md").read_text() == text
+    assert "| ra-vqa | answerable | flags |" in text and "| critic | instruction |" in text
+    fitted = read_calibration(tmp_path / "calibration.json", "aaa")
+    assert fitted.fit("scripted", "few-shot", "ra-vqa") is not None
+    assert fitted.relevant_from == {"scripted/few-shot": 0.9}
+    asked, found = len(answering.generator.asked), finder.asked
+    assert compare(finder, tmp_path, SMALL, nothing, nothing) == text
+    assert (len(answering.generator.asked), finder.asked) == (asked, found), "all of it was kept"
+    with pytest.raises(InvalidSettings, match="style is"):
+        plan = replace(answering.plan, style="instruct")
+        compare(Finder(replace(answering, plan=plan)), tmp_path, SMALL, nothing, nothing)
+
+
+def test_other_passages_are_read_again(answering, tmp_path: Path) -> None:
+    [case] = [c for c in CASES if c.set == "answerable"][:1]
+    run(answering, [(RA_VQA, case)], tmp_path, nothing)
+    other = replace(case, hits=case.hits[1:])
+    [row] = run(answering, [(RA_VQA, other)], tmp_path, nothing)
+    assert row["text"] == "no idea"
+
+
+def test_what_failed_is_asked_again_and_a_dead_server_ends_it(answering, tmp_path: Path) -> None:
+    def dead(prompt: Prompt) -> tuple[str, float]:
+        raise GeneratorUnavailable("gone.")
+
+    todo = [(RA_VQA, case) for case in CASES]
+    broken = replace(answering, generator=ScriptedGenerator(dead))
+    with pytest.raises(TooManyFailures, match="10 questions failed"):
+        run(broken, todo, tmp_path, nothing)
+    rows = run(answering, todo, tmp_path, nothing)
+    assert not any(row["failure"] for row in rows)
+
+
+def test_an_answer_without_a_word_is_wrong(answering, tmp_path: Path) -> None:
+    silent = replace(answering, generator=ScriptedGenerator(lambda prompt: ("", None)))
+    [row] = run(silent, [(RA_VQA, CASES[0])], tmp_path, nothing)
+    assert (row["failure"], row["right"]) == ("", 0.0)
 
 
 def test_a_spread_is_even_and_no_longer_than_there_is() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,9 @@ from app import components
 from app.components import open_exact
 from app.errors import InvalidQuestion
 from app.pipeline import Pipeline, Result, Retrieval
+from app.questions import checked_question
 from app.report import result_as_json
+from app.views import steps, views
 from corpus.types import Query
 from generator.confidence import Calibration, Fit
 from generator.errors import GeneratorUnavailable
@@ -140,9 +143,20 @@ def test_a_low_best_score_is_not_sure(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("question", ["", "   \n", "x" * 10_000])
-def test_an_unusable_question_is_refused_before_anything_runs(pipeline, question: str) -> None:
+def test_what_a_user_cannot_ask_is_refused_before_anything_runs(pipeline, question: str) -> None:
     with pytest.raises(InvalidQuestion, match=r"empty|10,000 characters"):
-        pipeline.ask(Query(question, Image.new("RGB", (4, 4))), 1)
+        checked_question(question, pipeline.max_question_characters)
+    with pytest.raises(InvalidQuestion, match=r"empty|10,000 characters"):
+        next(steps(pipeline, Query(question, Image.new("RGB", (4, 4))), 1))
+    shown = [view.answer for view in views(pipeline, lambda: QUERY.image, question, 1)]
+    assert re.search(r"empty|10,000 characters", shown[-1])
+    assert pipeline.generator.asked == []
+
+
+@pytest.mark.parametrize("question", ["", "Where is it? " * 200])
+def test_benchmarks_ask_what_users_may_not(pipeline, question: str) -> None:
+    hits = pipeline.ask(replace(QUERY, question=question), 2, answer=False).retrieval.hits
+    assert len(hits) == 2
 
 
 def test_a_question_without_a_picture_is_answered(pipeline: Pipeline) -> None:

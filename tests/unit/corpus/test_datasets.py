@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from app.benchmarks import open_benchmark
 from app.cli import app as cli
 from app.errors import DamagedDownload, HubUnavailable, NotEnoughSpace
 from app.hub import _check_space, check_stated_hashes, fetch
@@ -35,6 +36,36 @@ def test_missing_files_are_named_until_they_are_there(tmp_path: Path) -> None:
     assert missing_files(okvqa, tmp_path) == []
     with pytest.raises(DatasetNotFound, match="'okvqb'"):
         dataset("okvqb")
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "zst", "zip"])
+def test_what_status_calls_present_can_be_read(tmp_path: Path, ending: str) -> None:
+    folder = make.infoseek(tmp_path / "infoseek")
+    for path in list(folder.glob("*.jsonl")):
+        make.packed(path, ending)
+    assert missing_files(dataset("infoseek"), tmp_path) == ["infoseek_train.jsonl"]
+    assert open_benchmark("infoseek", "val", tmp_path)[0].examples
+    make.packed(make.evqa(tmp_path / "evqa" / "test.csv"), ending)
+    assert missing_files(dataset("evqa"), tmp_path) == ["train.csv", "val.csv"]
+    assert open_benchmark("evqa", "test", tmp_path)[0].examples
+    for path in make.okvqa(tmp_path / "okvqa").glob("*mscoco*.json"):
+        make.packed(path, ending)
+    assert len(missing_files(dataset("okvqa"), tmp_path)) == 2
+    assert open_benchmark("okvqa", "test", tmp_path)[0].examples
+
+
+def test_what_cannot_be_read_is_not_present(tmp_path: Path) -> None:
+    folder = make.infoseek(tmp_path / "infoseek")
+    (folder / "infoseek_val.jsonl").rename(folder / "infoseek_val.jsonl.part")
+    assert "infoseek_val.jsonl" in missing_files(dataset("infoseek"), tmp_path)
+    with pytest.raises(DatasetNotFound, match=r"val\.jsonl does not exist.*status infoseek"):
+        open_benchmark("infoseek", "val", tmp_path)
+
+
+def test_a_zip_may_have_the_name_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "evqa-kb").mkdir()
+    (tmp_path / "evqa-kb" / "encyclopedic_kb_wiki.zip").write_bytes(b"PK")
+    assert missing_files(dataset("evqa-kb"), tmp_path) == []
 
 
 def test_instructions_say_what_where_and_under_which_licence(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ def put(root: Path, name: str, size: tuple[int, int] = (40, 20)) -> Path:
         ("COCO_train2014_000000000009.jpg", "train2014/COCO_train2014_000000000009.jpg"),
         ("landmark:0abc12", "google-landmark/train/0/a/b/0abc12.jpg"),
         ("landmark:0abc12", "0/a/b/0abc12.jpg"),
+        ("landmark:0abc12", "0/a/b/0abc12.JPG"),
+        ("oven_04925844.jpeg", "04/oven_04925844.JPEG"),
+        ("oven_04925844.JPEG", "04/oven_04925844.jpg"),
+        ("04/oven_04925844.JPG", "oven_04925844.jpg"),
+        ("val2014/COCO_val2014_000000297147.jpg", "COCO_val2014_000000297147.JPEG"),
+        ("KVQAimgs/21.jpg", "KVQAimgs/21.JPG"),
+        ("wit/St. Peter", "wit/St. Peter.png"),
+        ("wit/St. Peter.JPEG", "wit/St. Peter.jpeg"),
     ],
 )
 def test_pictures_are_found_where_their_source_puts_them(

@@ -1,7 +1,10 @@
+import doctest
+
 import pytest
 
 from corpus.types import Answer, Citation, Hit, Passage
-from generator.answers import contains, parse_answer
+from generator import answers
+from generator.answers import contains, parse_answer, same_answer
 from generator.errors import BadCompletion
 
 HITS = [
@@ -92,7 +95,58 @@ def test_no_text_is_a_bad_completion(completion: str) -> None:
         ("首都は東京です", "首都は東京です", True),
         ("anything", "...", False),
         ("", "Paris", False),
+        ("It is a B", "A", False),
+        ("A bird", "the", False),
+        ("A", "A", True),
+        ("It fell to -5 degrees.", "5", False),
+        ("It fell to −5 degrees.", "-5", True),
+        ("It fell to –5 degrees.", "-5", True),
+        ("from 5-10 m", "10", True),
+        ("Covid-19", "19", True),
+        ("some 1,500 people", "1500", True),
+        ("some 1\u202f500 people", "1,500", True),
+        ("some 1'500'000 people", "1500000", True),
+        ("in 1990, 500 people", "500", True),
+        ("some 21.5 km", "5", False),
+        ("some 21.5 km", "21.5", True),
+        ("on 2020-01-05", "5", False),
+        ("on 12.05.2020", "2020", True),
+        ("It is written in C++.", "C", False),
+        ("blood type AB-", "AB+", False),
     ],
 )
 def test_contains_compares_whole_words(text: str, phrase: str, found: bool) -> None:
     assert contains(text, phrase) is found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("The Nile.", "nile", True),
+        ("A", "the", False),
+        ("a", "A", True),
+        ("vitamin A", "Vitamin a", True),
+        ("-5", "5", False),
+        ("+5", "5", True),
+        ("(5)", "5", True),
+        ("1,500", "1500", True),
+        ("68,512,806", "68512806", True),
+        ("1,500.25", "1500.25", True),
+        ("1,5", "15", False),
+        ("3.5", "35", False),
+        ("3.5", "3 5", False),
+        (".5", "0.5", True),
+        ("1990, 500", "1990500", False),
+        ("C#", "C++", False),
+        ("$", "€", False),
+        ("...", "", False),
+        ("São Tomé", "sao tome", True),
+    ],
+)
+def test_answers_are_the_same_by_what_tells_them_apart(first: str, second: str, same: bool) -> None:
+    assert same_answer(first, second) is same
+    assert same_answer(second, first) is same
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    assert doctest.testmod(answers).failed == 0

@@ -1,5 +1,6 @@
 """Benchmarks as they are on disk: what is read, the traps, and files that went wrong."""
 
+import csv
 import doctest
 import json
 import zipfile
@@ -10,10 +11,10 @@ import pytest
 
 from corpus.benchmarks import evqa, okvqa
 from corpus.benchmarks.evqa import read_evqa
-from corpus.benchmarks.infoseek import InfoSeekExample, read_infoseek
+from corpus.benchmarks.infoseek import InfoSeekExample, read_infoseek, score, summary
 from corpus.benchmarks.m2kr import read_m2kr, same_questions_as
 from corpus.benchmarks.okvqa import gold_answer, read_okvqa
-from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
+from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord, Unscorable
 from corpus.types import Example
 from tests import benchmark_files as make
 
@@ -89,6 +90,38 @@ def test_okvqa_files_that_are_not_as_they_should_be(tmp_path: Path) -> None:
         read_okvqa(folder)
 
 
+@pytest.mark.parametrize(
+    ("image_id", "image"),
+    [
+        (297147, "val2014/COCO_val2014_000000297147.jpg"),
+        ("297147", "val2014/COCO_val2014_000000297147.jpg"),
+        ("COCO_val2014_000000297147.jpg", "val2014/COCO_val2014_000000297147.jpg"),
+        ("val2014/COCO_val2014_000000297147", "val2014/COCO_val2014_000000297147.jpg"),
+        ("COCO_train2014_000000000009.jpg", "train2014/COCO_train2014_000000000009.jpg"),
+    ],
+)
+def test_okvqas_pictures_by_number_or_name(tmp_path: Path, image_id: Any, image: str) -> None:
+    folder = make.okvqa(tmp_path)
+    path = folder / "OpenEnded_mscoco_val2014_questions.json"
+    edit_json(path, lambda c: c["questions"][0].update(image_id=image_id))
+    assert read_okvqa(folder)[0].image == image
+
+
+def test_okvqas_pictures_that_are_neither(tmp_path: Path) -> None:
+    folder = make.okvqa(tmp_path)
+    path = folder / "OpenEnded_mscoco_val2014_questions.json"
+    edit_json(path, lambda c: c["questions"][0].update(image_id="bike.jpg"))
+    with pytest.raises(InvalidRecord, match=r"question 1, field 'image_id': 'bike\.jpg' is"):
+        read_okvqa(folder)
+
+
+def test_okvqas_answers_that_are_numbers(tmp_path: Path) -> None:
+    folder = make.okvqa(tmp_path)
+    path = folder / "mscoco_val2014_annotations.json"
+    edit_json(path, lambda c: c["annotations"][0]["answers"][0].update(answer=2))
+    assert read_okvqa(folder)[0].answers[0] == "2"
+
+
 def test_infoseek(tmp_path: Path) -> None:
     first, _, third = read_infoseek(make.infoseek(tmp_path))
 
@@ -127,6 +160,62 @@ def test_infoseek_without_public_answers(tmp_path: Path) -> None:
         read_infoseek(tmp_path)
 
 
+def rewritten(folder: Path, change: Any, name: str = "infoseek_val.jsonl") -> Path:
+    """Change each row of a JSONL file."""
+    rows = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    for row in rows:
+        change(row)
+    make.jsonl(folder / name, rows)
+    return folder
+
+
+def test_infoseeks_training_questions_have_no_types(tmp_path: Path) -> None:
+    folder = make.infoseek(tmp_path)
+    typed = read_infoseek(folder)
+    for name in ("", "_withkb"):
+        (folder / f"infoseek_val{name}.jsonl").rename(folder / f"infoseek_train{name}.jsonl")
+    examples = read_infoseek(folder, "train")
+    assert [example.question_type for example in examples] == ["String", "String", "Numerical"]
+    given = {"infoseek_val_00000001": "1889", "infoseek_val_00000002": "330 m"}
+    assert summary(given, examples)["final_score"] == summary(given, typed)["final_score"]
+    assert summary(given, examples)["unseen_entity_score"]["score"] == 100.0
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "zst", "zip"])
+def test_infoseek_as_it_was_fetched(tmp_path: Path, ending: str) -> None:
+    folder = make.infoseek(tmp_path)
+    plain = read_infoseek(folder)
+    for path in list(folder.glob("*.jsonl")):
+        make.packed(path, ending)
+    assert not list(folder.glob("*.jsonl"))
+    assert read_infoseek(folder) == plain
+
+
+@pytest.mark.parametrize("answer", [["330"], "330", [330], [{"wikidata": 330}], [{"range": [1]}]])
+def test_a_number_without_a_range_costs_its_question_alone(tmp_path: Path, answer: Any) -> None:
+    def change(row: dict[str, Any]) -> None:
+        if row["data_id"] == "infoseek_val_00000002":
+            row["answer_eval"] = answer
+
+    examples = read_infoseek(rewritten(make.infoseek(tmp_path), change))
+    with pytest.raises(Unscorable, match=r"needs .*range"):
+        score("330", examples[2].answer_eval, examples[2].question_type)
+    result = summary({example.id: "1889" for example in examples}, examples)
+    assert (result["unscorable"], result["unanswered"]) == (1, 0)
+    assert result["unseen_entity_score"]["score"] == 100.0
+
+
+@pytest.mark.parametrize("answer", [[1889], 1889, "1889", ["1889"]])
+def test_answers_may_be_numbers_or_stand_alone(tmp_path: Path, answer: Any) -> None:
+    def change(row: dict[str, Any]) -> None:
+        if row["data_id"] == "infoseek_val_00000001":
+            row |= {"answer": answer, "answer_eval": answer}
+
+    example = read_infoseek(rewritten(make.infoseek(tmp_path), change))[1]
+    assert (example.answers, example.answer_eval) == (("1889",), ("1889",))
+    assert score("1889", example.answer_eval, example.question_type) == 1.0
+
+
 def test_evqa(tmp_path: Path) -> None:
     first, second, third = read_evqa(make.evqa(tmp_path / "test.csv"))
 
@@ -142,6 +231,51 @@ def test_evqa_by_type_and_with_all_pictures(tmp_path: Path) -> None:
     assert [e.id for e in read_evqa(path, ("2_hop",))] == ["3"]
     ids = [example.id for example in read_evqa(path, all_images=True)]
     assert ids == ["1:2412", "1:99", "2:0abc12", "3:0abc13"]
+
+
+def test_spaces_around_separators_are_no_part_of_names(tmp_path: Path) -> None:
+    row = make.EVQA_ROWS[0] | {
+        "answer": "3 | three or four |",
+        "dataset_image_ids": " 2412 | 99 ",
+        "dataset_name": "inaturalist ",
+        "question_type": "templated ",
+        "wikipedia_url": "https://a | https://b",
+        "evidence_section_id": "2 | 0",
+    }
+    first, other = read_evqa(make.evqa(tmp_path / "test.csv", [row]), all_images=True)
+    assert (first.image, first.answers) == ("inat:2412", ("3", "three or four"))
+    assert (other.id, other.image, first.pictures) == ("1:99", "inat:99", 2)
+    assert first.gold_passage_ids == ("https://a#2", "https://b#0")
+    for column in ("answer", "dataset_image_ids"):
+        path = make.evqa(tmp_path / "bad.csv", [row | {column: " | "}])
+        with pytest.raises(InvalidRecord, match=rf"line 2, field '{column}': .*separators"):
+            read_evqa(path)
+
+
+def test_columns_that_nobody_reads_may_be_missing(tmp_path: Path) -> None:
+    path = make.evqa(tmp_path / "test.csv")
+    whole = read_evqa(path)
+    read = {
+        *("question", "answer", "question_type", "dataset_name", "dataset_image_ids"),
+        *("wikipedia_url", "evidence_section_id"),
+    }
+    with path.open(newline="") as file:
+        rows = [{k: v for k, v in row.items() if k in read} for row in csv.DictReader(file)]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, sorted(read))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert read_evqa(path) == whole
+
+
+def test_lists_are_written_with_commas_and_searched_by_their_parts(tmp_path: Path) -> None:
+    rows = [make.EVQA_ROWS[1] | {"answer": "cat&& dog |cat&&eel"}, make.EVQA_ROWS[0]]
+    listed, plain = read_evqa(make.evqa(tmp_path / "test.csv", rows))
+    assert listed.targets == ("cat, dog", "cat, eel")
+    assert listed.searched == ("cat", "dog", "cat", "eel")
+    assert plain.targets == plain.searched == plain.answers
+    for target in listed.targets:
+        assert evqa.score("?", listed.answers, target, listed.question_type) == 1.0
 
 
 def test_evqa_rows_that_are_not_as_they_should_be(tmp_path: Path) -> None:

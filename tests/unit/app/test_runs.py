@@ -1,0 +1,206 @@
+"""Rows that outlive a killed run, what they are a run of, and when a run ends itself."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidSettings, TooManyFailures
+from app.runs import (
+    Breaker,
+    ResumableRows,
+    folder_sha256,
+    generator_record,
+    read_rows,
+)
+from generator.client import OpenAIGenerator
+from generator.reader import EmbeddedReader
+from tests.scripted import ScriptedGenerator
+from tests.unit.generator.test_reader import byte_tokenizer, tiny_model
+
+KEY = {"checkpoint": "c", "plan": {"passages": 2, "temperature": 0.35}}
+
+
+def kept(path: Path, **changed: Any) -> ResumableRows:
+    return ResumableRows(path, KEY | changed)
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_what_python_takes_for_a_lines_end_is_not_one(tmp_path: Path, character: str) -> None:
+    row = {"id": "1", "text": f"one{character}two"}
+    with kept(tmp_path / "rows.jsonl") as rows:
+        rows.add(row)
+        rows.add({"id": "2"})
+    with kept(tmp_path / "rows.jsonl") as rows:
+        assert dict(rows) == {"1": row, "2": {"id": "2"}}
+
+
+def test_half_a_character_can_be_kept(tmp_path: Path) -> None:
+    with kept(tmp_path / "rows.jsonl") as rows:
+        rows.add({"id": "1", "text": "\ud83d"})
+    with kept(tmp_path / "rows.jsonl") as rows:
+        assert rows["1"]["text"] == "\ud83d"
+
+
+def test_half_a_line_is_cut_off_and_nothing_is_written_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with kept(path) as rows:
+        rows.add({"id": "1"})
+    whole = path.read_bytes()
+    path.write_bytes(whole + '{"id": "2", "text": "half ä'.encode()[:-1])
+    with kept(path) as rows:
+        assert list(rows) == ["1"]
+        assert path.read_bytes() == whole
+        rows.add({"id": "3"})
+    assert [row["id"] for _, row in read_rows(path)] == ["1", "3"]
+
+
+def test_whole_rows_are_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with kept(path) as rows:
+        rows.add({"id": "1", "a": 1})
+        rows.add({"id": "1", "a": 2})
+    before, inode = path.read_bytes(), path.stat().st_ino
+    with kept(path) as rows:
+        assert rows["1"] == {"id": "1", "a": 2}
+    assert (path.read_bytes(), path.stat().st_ino) == (before, inode)
+
+
+def test_a_damaged_line_costs_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "rows.jsonl"
+    with kept(path) as rows:
+        rows.add({"id": "1"})
+    with path.open("ab") as file:
+        file.write(b'{"id": "2", "te{"id": "3"}\n\0\0\0\n[4]\n{"text": "no id"}\n{"id": "5"}\n')
+    with caplog.at_level(logging.WARNING), kept(path) as rows:
+        assert list(rows) == ["1", "5"]
+    assert [record.args[1] for record in caplog.records] == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"checkpoint": "d"}, "checkpoint is 'c' there and 'd' here"),
+        ({"plan": {"passages": 2, "temperature": 1.0}}, "plan.temperature is 0.35 there"),
+        ({"plan": {"passages": 2}}, "plan.temperature is 0.35 there and None here"),
+        ({"generator": "g"}, "generator is None there"),
+    ],
+)
+def test_another_key_is_refused_with_what_differs(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    with kept(path) as rows:
+        rows.add({"id": "1"})
+    with pytest.raises(InvalidSettings, match="holds another run") as caught:
+        kept(path, **changed)
+    assert said in str(caught.value)
+    with kept(path) as rows:
+        assert list(rows) == ["1"]
+
+
+def test_before_the_first_row_anything_may_change(tmp_path: Path) -> None:
+    with kept(tmp_path / "rows.jsonl"):
+        pass
+    with ResumableRows(tmp_path / "rows.jsonl", {"other": 1}, notes={"git": "a"}) as rows:
+        rows.add({"id": "1"})
+    with ResumableRows(tmp_path / "rows.jsonl", {"other": 1}, notes={"git": "b"}):
+        assert json.loads((tmp_path / "run.json").read_text()) == {"other": 1, "git": "b"}
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(InvalidSettings, match=r"without a run\.json"):
+        ResumableRows(tmp_path / "rows.jsonl", {"other": 1})
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from app.runs import ResumableRows
+with ResumableRows(Path(sys.argv[1]), {"a": 1}) as rows:
+    print(len(rows), flush=True)
+    for number in range(len(rows), 1_000_000):
+        rows.add({"id": str(number), "text": "x" * 3000})
+        print(number, flush=True)
+"""
+
+
+def test_a_killed_run_keeps_every_row_that_it_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    told = 0
+    for _ in range(3):
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert int(process.stdout.readline()) >= told
+            for _ in range(20):
+                told = int(process.stdout.readline()) + 1
+            os.kill(process.pid, signal.SIGKILL)
+        with ResumableRows(path, {"a": 1}) as rows:
+            assert len(rows) >= told
+            assert list(rows) == [str(number) for number in range(len(rows))]
+
+
+def test_a_run_ends_after_ten_failures_in_a_row_and_not_of_fewer() -> None:
+    breaker = Breaker(1000)
+    for _ in range(5):
+        for _ in range(9):
+            breaker.count("GeneratorUnavailable: gone.")
+        breaker.count("")
+    for _ in range(9):
+        breaker.count("GeneratorUnavailable: gone.")
+    with pytest.raises(TooManyFailures, match=r"10 questions failed .* gone\. Put that right"):
+        breaker.count("GeneratorUnavailable: gone.")
+
+
+def test_a_run_of_which_all_fails_ends_too() -> None:
+    breaker = Breaker(2)
+    breaker.count("X: gone.")
+    with pytest.raises(TooManyFailures, match="2 questions failed"):
+        breaker.count("X: gone.")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    tiny_model().save_pretrained(tmp_path / "model")
+    byte_tokenizer().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_weights_behind_a_path_are_part_of_the_key(model: Path) -> None:
+    first = generator_record(EmbeddedReader.load(model, name="mine"))
+    assert generator_record(EmbeddedReader.load(model, name="mine")) == first
+    changed = tiny_model()
+    changed.lm_head.weight.data *= 2
+    changed.save_pretrained(model)
+    assert generator_record(EmbeddedReader.load(model, name="mine")) != first
+    before = folder_sha256(model)
+    (model / "config.json").rename(model / "config2.json")
+    assert folder_sha256(model) != before
+
+
+def remote(**options: Any) -> Iterator[dict[str, Any]]:
+    generator = OpenAIGenerator(**{"base_url": "http://u:p@127.0.0.1:9/v1", "model": "m"} | options)
+    try:
+        yield generator.request_record()
+    finally:
+        generator.close()
+
+
+def test_endpoint_picture_size_and_capabilities_are_part_of_the_key() -> None:
+    (first,) = remote()
+    assert first["url"] == "http://127.0.0.1:9/v1"  # no password in a record
+    for options in (
+        {"base_url": "http://127.0.0.1:10/v1"},
+        {"image_pixels": 1000},
+        {"api": "completions"},
+    ):
+        (other,) = remote(**options)
+        assert other != first
+    blind, sees = ScriptedGenerator(str), ScriptedGenerator(str, images=True)
+    assert generator_record(blind) != generator_record(sees)

@@ -1,0 +1,108 @@
+"""What a generator is trained on, from the run of an evaluation."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app import training_data
+from app.benchmarks import Benchmark
+from app.errors import InvalidSettings
+from app.evaluate import evaluate
+from app.training_data import read_run
+from corpus.benchmarks import evqa
+from corpus.errors import DatasetNotFound
+from corpus.types import Example
+from generator.passages import passage_text
+from generator.training.losses import contains_answer, forced_target
+from tests.golden_cases import golden_image
+from tests.unit.app.conftest import PASSAGES
+
+QUESTION = "What is the capital of France?"
+TEXTS = {passage.id: passage.text for passage in PASSAGES}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for name in ("04/oven_04925844.jpg", "COCO_val2014_000000000009.jpg", "inat/val/b/x.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        golden_image("img0").save(folder / name)
+    listed = {"images": [{"id": 2412, "file_name": "val/b/x.jpg"}]}
+    (folder / "inat" / "val.json").write_text(json.dumps(listed))
+    return folder
+
+
+def ran(pipeline, images: Path, out: Path, *examples: Example) -> Path:
+    evaluate(pipeline, Benchmark("mine", examples), images, out, answer=False, depth=4)
+    return out
+
+
+NAMES = {
+    "oven_04925844": "04/oven_04925844.jpg",
+    "val2014/COCO_val2014_000000000009.jpg": "COCO_val2014_000000000009.jpg",
+    "inat:2412": "inat/val/b/x.jpg",
+}
+
+
+def test_pictures_are_found_as_the_evaluation_found_them(pipeline, images, tmp_path: Path) -> None:
+    rows = [Example(name, name, QUESTION, ("Paris",)) for name in (*NAMES, "")]
+    run = ran(pipeline, images, tmp_path / "run", *rows)
+    read = read_run(run, pipeline.index, 2, images).examples
+    assert [example.image for example in read] == [*(images / p for p in NAMES.values()), None]
+    assert [example.image for example in read_run(run, pipeline.index, 2).examples] == [None] * 4
+    (images / "inat" / "val" / "b" / "x.jpg").unlink()
+    with pytest.raises(DatasetNotFound, match=r"1 of 3 pictures .* such as inat:2412: .*--images"):
+        read_run(run, pipeline.index, 2, images)
+
+
+def test_the_index_is_asked_in_batches(
+    pipeline, images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ran(pipeline, images, tmp_path / "run", Example("1", "", QUESTION, ("Paris",)))
+    whole = read_run(run, pipeline.index, 4).examples
+    monkeypatch.setattr(training_data, "AT_ONCE", 1)
+    sizes: list[int] = []
+    get = type(pipeline.index).get
+    monkeypatch.setattr(
+        type(pipeline.index), "get", lambda index, ids: sizes.append(len(ids)) or get(index, ids)
+    )
+    assert read_run(run, pipeline.index, 4).examples == whole
+    assert sizes == [1] * 4
+    assert sorted(whole[0].passages) == sorted(map(passage_text, PASSAGES))
+
+
+def test_a_passage_that_the_index_lacks_is_named(pipeline, images, tmp_path: Path) -> None:
+    run = ran(pipeline, images, tmp_path / "run", Example("1", "", QUESTION, ("Paris",)))
+    path = run / "examples.jsonl"
+    path.write_text(path.read_text().replace("p:tower", "p:gone"))
+    with pytest.raises(InvalidSettings, match=r"lacks 1 of 4 passages, such as p:gone: .*--index"):
+        read_run(run, pipeline.index, 4)
+
+
+def test_a_run_that_was_interrupted_is_read_as_far_as_it_came(
+    pipeline, images, tmp_path: Path
+) -> None:
+    rows = [Example(n, "", QUESTION, ("Pa\u2028ris",)) for n in "12"]
+    run = ran(pipeline, images, tmp_path / "run", *rows)
+    path = run / "examples.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    (read,) = read_run(run, pipeline.index, 2).examples
+    assert read.answers == ("Pa\u2028ris",)
+
+
+def test_a_list_is_written_with_commas_and_known_by_its_parts(
+    pipeline, images, tmp_path: Path
+) -> None:
+    answers = ("river&&tall tower", "the Seine")
+    listed = evqa.EvqaExample("1", "", "What is there?", answers, question_type="multi_answer")
+    other = replace(listed, id="2", question_type="automatic")
+    run = ran(pipeline, images, tmp_path / "run", listed, other)
+    read, plain = read_run(run, pipeline.index, 4).examples
+    assert read.answers == ("river, tall tower", "the Seine")
+    assert plain.answers == answers
+    target = forced_target(read.answers, "nothing of it")
+    assert evqa.score("?", answers, target, "multi_answer") == 1.0
+    assert contains_answer(read.searched, TEXTS["p:paris"])
+    assert not contains_answer(plain.searched, TEXTS["p:paris"])
