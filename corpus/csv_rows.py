@@ -36,7 +36,7 @@ class CsvRows:
         path: the file, compressed or not.
         columns: names of the columns to read, each with a value in every row.
         start: where to begin.
-        optional: those of the columns that may be empty in a row.
+        optional: those of the columns that may be empty in a row: "" then.
 
     Raises:
         CorpusError: a column is missing.
@@ -176,7 +176,7 @@ class CsvRows:
                 row[column].encode("utf-8")
             except UnicodeEncodeError:
                 return self._invalid(line, name, "not UTF-8; save the file as UTF-8")
-            values.append(row[column])
+            values.append("" if empty else row[column])
         return values
 
     def _invalid(self, line: int, field: str, problem: str) -> InvalidRecord:

@@ -113,7 +113,8 @@ class ParquetPages:
         texts = {}
         for name in self._rows.columns:
             value = values[name]
-            if value is None and name in self.optional:
+            blank = value is None or (isinstance(value, str) and not value.strip())
+            if blank and name in self.optional:
                 value = ""
             if not isinstance(value, str) or (name in self.columns and not value.strip()):
                 problem = "empty" if isinstance(value, str) else f"must be text, not {value!r:.40}"
@@ -139,12 +140,14 @@ class M2krPassages(ParquetPages):
 class WikipediaParquet(ParquetPages):
     """Reads Wikipedia as the hub has it: id, url, title, text, an article a row."""
 
-    columns = ("id", "url", "title", "text")
+    columns = ("id", "text")
+    optional = ("url", "title")
 
     def page(self, row: Mapping[str, str]) -> Page:
         """Return the article."""
         section = Section("", row["text"])
-        return Page(row["id"], row["title"], (section,), url=row["url"], source="Wikipedia")
+        title, url = row.get("title", ""), row.get("url", "")
+        return Page(row["id"], title, (section,), url=url, source="Wikipedia")
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:

@@ -14,10 +14,13 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 
 
 class CsvPassages:
-    """Reads a CSV or TSV file with the columns id, title and text: a passage a row."""
+    """Reads a CSV or TSV file with the columns id, title and text: a passage a row.
+
+    A title may be empty.
+    """
 
     def __init__(self, path: Path, start: Mark = BEGIN) -> None:
-        self._rows = CsvRows(path, ("id", "title", "text"), start)
+        self._rows = CsvRows(path, ("id", "title", "text"), start, optional=("title",))
 
     @property
     def bytes_read(self) -> int:

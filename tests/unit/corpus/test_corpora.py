@@ -297,6 +297,46 @@ def test_bad_records_are_skipped_and_listed(tmp_path: Path, case: str) -> None:
     assert len(stream.bad) == 1
 
 
+WIKI_ROW = {"id": "1", "url": "https://x", "title": None, "text": "x"}
+# A page whose title is "" or null, in every format that has titles: (file name, content)
+UNTITLED = {
+    "passages": (
+        "p.jsonl",
+        b'{"id":"1","title":null,"text":"x"}\n{"id":"2","title":"","text":"x"}',
+    ),
+    "csv": ("p.csv", b"id,title,text\n1,,x\n2, ,x\n"),
+    "wiki6m": (
+        "w.jsonl",
+        b'{"wikidata_id":"1","wikipedia_title":null,"wikipedia_content":"x"}\n'
+        b'{"wikidata_id":"2","wikipedia_title":"","wikipedia_content":"x"}\n',
+    ),
+    "evqa-kb": (
+        "kb.json",
+        b'{"https://a": {"title":null,"section_titles":["A"],"section_texts":["x"]},'
+        b'"https://b": {"title":"","section_titles":["B"],"section_texts":["x"]}}',
+    ),
+    "wikipedia-jsonl": (
+        "w.jsonl",
+        b'{"id":"1","url":"u","title":null,"text":"x"}\n{"id":"2","url":"u","title":"","text":"x"}',
+    ),
+    "m2kr": ("m.parquet", [{"passage_id": n, "passage_content": "x", "title": None} for n in "12"]),
+    "wikipedia-parquet": ("w.parquet", [WIKI_ROW, {**WIKI_ROW, "id": "2", "title": ""}]),
+}
+
+
+@pytest.mark.parametrize("name", UNTITLED)
+def test_a_passage_may_have_no_title(tmp_path: Path, name: str) -> None:
+    file, content = UNTITLED[name]
+    if isinstance(content, bytes):
+        path = written(tmp_path / file, content)
+    else:
+        path = make.parquet(tmp_path / file, content)
+    policy = PassagePolicy(by="section", title_prefix=True)
+    passages = list(open_corpus(path, format_name=name, policy=policy).read())
+    assert [passage.title for passage in passages] == ["", ""]
+    assert [passage.text for passage in passages] == ["x", "x"]
+
+
 def test_reading_goes_on_behind_a_bad_record(tmp_path: Path) -> None:
     rows = [json.dumps(row) for row in PASSAGES]
     path = tmp_path / "p.jsonl"
