@@ -1,7 +1,6 @@
 """The command line. `kbvqa --help` teaches it by example."""
 
-import json
-import logging
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -17,7 +16,9 @@ from app.console import (
     IndexOption,
     TopKOption,
     err,
+    open_streams,
     out,
+    print_json,
     progress,
     settings_with,
     status,
@@ -68,7 +69,7 @@ app.add_typer(train.app, name="train")
 
 def main() -> None:
     """Run the command line: expected failures become one message and exit code 1."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    open_streams()
     try:
         app(standalone_mode=True)
     except KbvqaError as exc:
@@ -128,6 +129,8 @@ def ask(
     """
     if no_answer and no_retrieval:
         raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to do")
+    if re.search(r"[\ud800-\udfff]", question):  # bytes that could not be decoded
+        raise typer.BadParameter(f"{question!r} is not in the encoding of this terminal")
     from corpus.images import load_image
     from corpus.types import Query
 
@@ -149,7 +152,7 @@ def ask(
     from app.report import result_as_json
 
     if as_json:
-        print(json.dumps(result_as_json(result), ensure_ascii=False))
+        print_json(result_as_json(result))
     else:
         _print_result(result)
     if result.failure is not None:
@@ -234,7 +237,7 @@ def _print_result(result: Any) -> None:
     for number, hit in enumerate(retrieval.hits, start=1):
         passage = hit.passage
         style = "bold green" if passage.id in cited else "bold"
-        heading = f"[{number}] {passage.title}"
+        heading = f"[{number}] {passage.title or '(no title)'}"
         heading += f" - {passage.section}" if passage.section else ""
         out.print(f"[{style}]{escape(heading)}[/]  {hit.score:.1f}", highlight=False)
         out.print(f"    {escape(passage.text[:300])}", highlight=False)
@@ -273,7 +276,12 @@ def _unexpected(exc: BaseException) -> str:
     import tempfile
 
     with tempfile.NamedTemporaryFile(
-        "w", prefix="kbvqa-", suffix=".log", delete=False, encoding="utf-8"
+        "w",
+        prefix="kbvqa-",
+        suffix=".log",
+        delete=False,
+        encoding="utf-8",
+        errors="backslashreplace",
     ) as file:
         traceback.print_exception(exc, file=file)
     return f"{type(exc).__name__}: {exc}. This is a bug; the traceback is in {file.name}"

@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from corpus.corpora import BEGINNING, Corpus, Offset, open_corpus
@@ -377,6 +379,32 @@ def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CorpusError, match=r"row group 0: cannot be read behind row 0"):
         list(open_corpus(path).read())
+
+
+def test_behind_a_damaged_row_group_reading_goes_on(tmp_path: Path) -> None:
+    path = make.m2kr_passages(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[4:120] = bytes(116)
+    path.write_bytes(data)
+    stream = open_corpus(path).read(skip_bad=True)
+    passages = [passage.id for passage in stream]
+    assert passages == [f"WikiWeb_{n}" for n in range(3, 8)]
+    assert len(stream.bad) == 1
+    assert "row group 0: cannot be read behind row 0 of 3" in str(stream.bad[0])
+
+
+def test_bytes_of_a_parquet_file_that_are_not_utf8(tmp_path: Path) -> None:
+    good = pa.array(["text a", "text b", "text c"])
+    offsets = good.buffers()[1]
+    texts = pa.Array.from_buffers(
+        pa.string(), 3, [None, offsets, pa.py_buffer(b"text atext \xe9text c")]
+    )
+    path = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"passage_id": ["1", "2", "3"], "passage_content": texts}), path)
+    stream = open_corpus(path).read(skip_bad=True)
+    assert [(passage.id, passage.text) for passage in stream] == [("1", "text a"), ("3", "text c")]
+    assert len(stream.bad) == 1
+    assert "record 2, field 'text': holds bytes that are not UTF-8" in str(stream.bad[0])
 
 
 def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
