@@ -20,7 +20,8 @@ from typing import NamedTuple, Self
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.files import Position, path_text
 from corpus.filters import Filter
-from corpus.formats import FORMATS, Format, corpus_files, recognise, split_of
+from corpus.folders import corpus_files, lacking, split_of
+from corpus.formats import FORMATS, Format, recognise
 from corpus.google_search import TRAIN_NAME, GoogleSearch, corpus_name
 from corpus.pages import Entry, Mark, Reader
 from corpus.plain import MarkdownFile
@@ -283,10 +284,13 @@ def _not_unicode(passage: Passage) -> str:
 
 
 def _name(path: Path, files: Sequence[Path]) -> str:
-    """Return a file's name without its endings, or a folder's, with the split where it has one."""
-    split = split_of(files[0])
-    folder = path if path.is_dir() else path.parent
-    if split:
+    """Return a folder's name, with the split where it has one, or a file's without its endings.
+
+    The only file of a split stands for it; one of several does not.
+    """
+    whole = path.is_dir() or not lacking(files)
+    if whole and (split := split_of(files[0])):
+        folder = path if path.is_dir() else path.parent
         return f"{path_text(Path(folder.resolve().name))}/{split}"
     return path_text(Path(path.resolve().name if path.is_dir() else stem(path)))
 

@@ -39,7 +39,8 @@ class EvqaKnowledgeBase:
         except DamagedFile as exc:
             yield Entry(exc, _mark(number))
         except ijson.JSONError as exc:
-            problem = f"the JSON ends or breaks off here ({exc}); fetch the file again"
+            problem = f"the JSON ends or breaks off here ({exc}); fetch the file again: nothing "
+            problem += "behind it is read"
             error = InvalidRecord(self.path, number + 1, "", problem, unit="page")
             yield Entry(error, _mark(number))
 

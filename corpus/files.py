@@ -229,7 +229,7 @@ class Source:
     def _damage(self, problem: object) -> str:
         return (
             f"{self.path}, near byte {self.bytes_read:,}: the {self.kind} data is damaged or cut "
-            f"short ({problem}); fetch the file again"
+            f"short ({problem}); nothing behind it is read: fetch the file again"
         )
 
 

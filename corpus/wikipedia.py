@@ -5,6 +5,7 @@ wikitext is parsed by mwparserfromhell; templates, tables, references, pictures 
 and sections that hold links alone (see `_LEFT_OUT`) with them.
 """
 
+import logging
 import re
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -22,7 +23,7 @@ from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Templ
 from mwparserfromhell.parser import ParserError
 
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import DamagedFile, Source
+from corpus.files import DamagedFile, Source, path_text
 from corpus.pages import BEGIN, Entry, Mark, Page, Section
 
 PAGES_PER_TASK = 16
@@ -30,7 +31,7 @@ TASKS_PER_WORKER = 3
 
 Parsed = Page | CorpusError | None
 
-_PAGE_START, _PAGE_END = b"<page>", b"</page>"
+_PAGE_START, _PAGE_END, _DUMP_END = b"<page>", b"</page>", b"</mediawiki>"
 _LEFT_OUT = frozenset(
     {"references", "external links", "see also", "notes", "further reading", "bibliography"}
     | {"footnotes", "notes and references", "sources", "citations", "gallery"}
@@ -74,6 +75,9 @@ _BOLD = re.compile(r"'{2,5}")
 _SPACES = re.compile(r"[ \t\u00a0]+")
 _EMPTY_BRACKETS = re.compile(r"\s*\(\s*[,;:\s]*\)")
 _SPACE_BEFORE_MARK = re.compile(r" +([,.;:)])")
+
+
+logger = logging.getLogger(__name__)
 
 
 class WikipediaDump:
@@ -129,6 +133,7 @@ class WikipediaDump:
         """Yield each <page> element, or why it cannot be had."""
         after, source = self.start, self._source
         lines: list[bytes] = []
+        last = b""
 
         def error(problem: str) -> _Raw:
             found = InvalidRecord(self.path, after.records + 1, "", problem, unit="page")
@@ -137,6 +142,7 @@ class WikipediaDump:
         try:
             for line, behind in source.lines():
                 bare = line.strip()
+                last = bare or last
                 if bare == _PAGE_START:
                     if lines:
                         yield error("it has no </page> before the next begins")
@@ -155,6 +161,12 @@ class WikipediaDump:
         elif after.records == 0:
             problem = "there is no <page> in it, so it is no pages-articles dump"
             yield _Raw(CorpusError(f"{self.path}: {problem}"), after, source.bytes_read)
+        elif last != _DUMP_END:
+            logger.warning(
+                "%s ends behind a whole page, but without %s: pages may be missing; was it fetched "
+                "to its end?",
+                *(path_text(self.path), _DUMP_END.decode()),
+            )
 
 
 class Site(NamedTuple):

@@ -58,8 +58,11 @@ def data_status(
     for wanted in chosen:
         gone = missing[wanted.name]
         state = "[green]present[/]" if not gone else "[red]missing[/]"
-        if gone and len(gone) < len(wanted.needs):
-            state = f"[yellow]{len(wanted.needs) - len(gone)} of {len(wanted.needs)} files[/]"
+        there = sum(need not in gone for need in wanted.needs)
+        if gone and there:
+            state = f"[yellow]{there} of {len(wanted.needs)} files[/]"
+            if there == len(wanted.needs):
+                state = "[yellow]in part[/]"
         where = f"`kbvqa data get {wanted.name}`, or " if wanted.hub else ""
         out.print(f"{state}  [bold]{wanted.name}[/]  {escape(wanted.what)}", highlight=False)
         out.print(
