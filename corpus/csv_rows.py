@@ -187,7 +187,7 @@ def _shape(value: str) -> str:
     """Return what ids of one kind have in common.
 
     >>> _shape("okvqa_12"), _shape("Paris, the capital")
-    ('a_0', 'a, a a')
+    ('a0', 'a, a a')
     """
     return _LETTERS.sub("a", _DIGITS.sub("0", value.strip()))
 
