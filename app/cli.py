@@ -1,5 +1,6 @@
 """The command line. `kbvqa --help` teaches it by example."""
 
+import os
 import re
 import sys
 import traceback
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.panel import Panel
+from typer.core import TyperGroup
 
 from app.commands import corpus, data, evaluate, index, train
 from app.console import (
@@ -53,7 +55,23 @@ Ask a knowledge question about a picture; get a short answer and the passages th
 Settings that outlast a command are KBVQA_* environment variables; `kbvqa doctor` lists them.
 """
 
+
+class _Commands(TyperGroup):
+    """The commands; a leading "~" is expanded that no shell saw: --index=~/x, or in quotes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_expanded(argument) for argument in args])
+
+
+def _expanded(argument: str) -> str:
+    option, equals, value = argument.partition("=")
+    if equals and option.startswith("--"):
+        return f"{option}={os.path.expanduser(value)}"  # noqa: PTH111 - it may be an URL
+    return os.path.expanduser(argument)  # noqa: PTH111
+
+
 app = typer.Typer(
+    cls=_Commands,
     help=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode=None,
