@@ -1,7 +1,7 @@
 """The command line. `kbvqa --help` teaches it by example."""
 
-import json
-import logging
+import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.panel import Panel
+from typer.core import TyperGroup
 
 from app.commands import corpus, data, evaluate, index, train
 from app.console import (
@@ -17,7 +18,9 @@ from app.console import (
     IndexOption,
     TopKOption,
     err,
+    open_streams,
     out,
+    print_json,
     progress,
     settings_with,
     status,
@@ -53,7 +56,23 @@ Ask a knowledge question about a picture; get a short answer and the passages th
 Settings that outlast a command are KBVQA_* environment variables; `kbvqa doctor` lists them.
 """
 
+
+class _Commands(TyperGroup):
+    """The commands; a leading "~" is expanded that no shell saw: --index=~/x, or in quotes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_expanded(argument) for argument in args])
+
+
+def _expanded(argument: str) -> str:
+    option, equals, value = argument.partition("=")
+    if equals and option.startswith("--"):
+        return f"{option}={os.path.expanduser(value)}"  # noqa: PTH111 - it may be an URL
+    return os.path.expanduser(argument)  # noqa: PTH111
+
+
 app = typer.Typer(
+    cls=_Commands,
     help=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -69,7 +88,7 @@ app.add_typer(train.app, name="train")
 
 def main() -> None:
     """Run the command line: expected failures become one message and exit code 1."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    open_streams()
     try:
         app(standalone_mode=True)
     except KbvqaError as exc:
@@ -129,6 +148,8 @@ def ask(
     """
     if no_answer and no_retrieval:
         raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to do")
+    if re.search(r"[\ud800-\udfff]", question):  # bytes that could not be decoded
+        raise typer.BadParameter(f"{question!r} is not in the encoding of this terminal")
     from corpus.images import load_image
     from corpus.types import Query
 
@@ -151,7 +172,7 @@ def ask(
     from app.report import result_as_json
 
     if as_json:
-        print(json.dumps(result_as_json(result), ensure_ascii=False))
+        print_json(result_as_json(result))
     else:
         _print_result(result)
     if result.failure is not None:
@@ -236,7 +257,7 @@ def _print_result(result: Any) -> None:
     for number, hit in enumerate(retrieval.hits, start=1):
         passage = hit.passage
         style = "bold green" if passage.id in cited else "bold"
-        heading = f"[{number}] {passage.title}"
+        heading = f"[{number}] {passage.title or '(no title)'}"
         heading += f" - {passage.section}" if passage.section else ""
         out.print(f"[{style}]{escape(heading)}[/]  {hit.score:.1f}", highlight=False)
         out.print(f"    {escape(passage.text[:300])}", highlight=False)
@@ -275,7 +296,12 @@ def _unexpected(exc: BaseException) -> str:
     import tempfile
 
     with tempfile.NamedTemporaryFile(
-        "w", prefix="kbvqa-", suffix=".log", delete=False, encoding="utf-8"
+        "w",
+        prefix="kbvqa-",
+        suffix=".log",
+        delete=False,
+        encoding="utf-8",
+        errors="backslashreplace",
     ) as file:
         traceback.print_exception(exc, file=file)
     return f"{type(exc).__name__}: {exc}. This is a bug; the traceback is in {file.name}"

@@ -1,6 +1,15 @@
-"""What commands share: two consoles, progress, and options that mean the same everywhere."""
+"""What commands share: two consoles, progress, and options that mean the same everywhere.
+
+Titles, answers, names of files and replies of servers come from outside. What they hold reaches a
+terminal as text alone: no escape sequence, and whatever its encoding is.
+"""
 
 import inspect
+import io
+import json
+import logging
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,8 +33,62 @@ from rich.text import Text
 
 from app.settings import Settings, Strategy, load_settings
 
-out = Console()
-err = Console(stderr=True)
+# ECMA-48: control sequences, strings up to their end, other escapes; single control characters.
+_CONTROL = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def printable(text: str) -> str:
+    """Return a text without escape sequences and control characters but tab and line feed.
+
+    >>> printable("a \x1b[1;31mred\x1b[0m word\x07")
+    'a red word'
+    """
+    return _CONTROL.sub("", text)
+
+
+class _Console(Console):
+    """A console that shows text from outside as text: neither escapes nor names of emoji act."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+out = _Console()
+err = _Console(stderr=True)
+
+
+def open_streams() -> None:
+    """Let stdout, stderr and the log show any text, in whatever encoding the terminal has.
+
+    What the encoding lacks is replaced by its escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def print_json(value: object, *, indent: int | None = None) -> None:
+    """Print a value as JSON that every encoding and terminal leaves as it is."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(value, indent=indent, ensure_ascii=not unicode)
+    print(re.sub(r"[\x7f-\x9f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text))
+
 
 IndexOption = Annotated[
     str | None,
@@ -95,7 +158,7 @@ def settings_with(
 def status() -> Iterator[Callable[[str], None]]:
     """Show what is going on, on stderr, while it goes on."""
     with err.status("Loading") as shown:
-        yield lambda message: shown.update(escape(message))
+        yield lambda message: shown.update(escape(printable(message)))
 
 
 class _RateColumn(ProgressColumn):
@@ -132,7 +195,7 @@ def progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], Non
             if not err.is_terminal:
                 err.print(escape(message), soft_wrap=True)
             shown[0] = 0
-            bars.reset(number, description=escape(message), total=None)
+            bars.reset(number, description=escape(printable(message)), total=None)
 
         def advance(done: int, total: int) -> None:
             bars.update(number, completed=done, total=total)

@@ -1,7 +1,8 @@
 """A corpus on disk into an index: reading, encoding and writing put together."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,8 +34,13 @@ Advance = Callable[[int, int], None]
 
 _TOLD_EVERY = 256
 
+# Passages whose tokens are counted before encoding, and the share that may be too long.
+_MEASURED, _CUT_SHARE = 512, 0.05
+
 # How like its stored rows a passage's rows must be that are encoded again, on another device too.
 _LIKENESS = {"float32": 0.99, "float16": 0.99, "turbo4": 0.95}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +214,17 @@ def _fingerprint(
     Reads the whole corpus once, so a broken record is found before anything is encoded.
     """
     digest, count = hashlib.sha256(), 0
+    first: list[str] = []
     with source.read(skip_bad=skip_bad) as stream:
         for passage in stream:
             digest.update(passage_line(passage))
             count += 1
+            if count <= _MEASURED:
+                first.append(passage.text)
             if count % _TOLD_EVERY == 0:
                 advance(stream.bytes_done, stream.bytes_total)
         bad = tuple(str(error) for error in stream.bad)
+    _warn_of_cuts(first, checkpoint)
     made_from = Fingerprint(
         checkpoint=checkpoint.name,
         checkpoint_sha256=checkpoint.revision,
@@ -226,6 +236,19 @@ def _fingerprint(
         pool_factor=pool_factor,
     )
     return made_from, bad
+
+
+def _warn_of_cuts(texts: Sequence[str], checkpoint: Checkpoint) -> None:
+    """Say, before hours are spent on encoding, that a checkpoint reads passages in part only."""
+    tokenizer = checkpoint.passage_tokenizer
+    cut = sum(len(row) > tokenizer.max_length for row in tokenizer.tokenize(texts)) if texts else 0
+    if cut > _CUT_SHARE * len(texts):
+        logger.warning(
+            "%d of the first %d passages are longer than the %d tokens that this checkpoint reads, "
+            "and are cut there: make shorter ones with --by tokens and a smaller --size, or count "
+            "as it does with --tokenizer",
+            *(cut, len(texts), tokenizer.max_length),
+        )
 
 
 def _finished(location: Path | str, wanted: Fingerprint, connection: Connection) -> Build | None:

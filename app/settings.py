@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import InvalidSettings
@@ -100,6 +100,15 @@ class Settings(BaseSettings):
     passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
+
+    @field_validator(
+        *("home", "data", "checkpoint", "index", "qdrant_ca_file", "reader", "calibration"),
+        mode="before",
+    )
+    @classmethod
+    def _expanded(cls, value: object) -> object:
+        """Return a path with its leading "~" expanded, as a shell would have."""
+        return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
 
     @property
     def data_directory(self) -> Path:

@@ -12,15 +12,16 @@ of each passage (its id, its text where duplicates are removed) takes eight byte
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import Position
+from corpus.files import Position, path_text
 from corpus.filters import Filter
-from corpus.formats import FORMATS, Format, corpus_files, recognise, split_of
+from corpus.folders import corpus_files, lacking, split_of
+from corpus.formats import FORMATS, Format, recognise
 from corpus.google_search import TRAIN_NAME, GoogleSearch, corpus_name
 from corpus.pages import Entry, Mark, Reader
 from corpus.plain import MarkdownFile
@@ -28,6 +29,8 @@ from corpus.policy import PassagePolicy
 from corpus.seen import Seen
 from corpus.types import Passage
 from corpus.wikipedia import WikipediaDump
+
+_NOT_UNICODE = "holds bytes that are not UTF-8, or half of a surrogate pair"
 
 # What is made of pages where nothing else is asked for.
 PAGE_POLICY = PassagePolicy(by="tokens", size=180, overlap=20, title_prefix=True, min_characters=40)
@@ -210,10 +213,15 @@ class PassageStream(Iterator[Passage]):
             self.offset = Offset(number, begin, count)
             if not self._ids.add(passage.id):
                 problem = f"{passage.id!r} was the id of an earlier one; ids must be unique"
-                file = self.corpus.files[number]
-                self._report(InvalidRecord(file, entry.after.records, "id", problem, unit="record"))
+                self._refuse(number, entry, "id", problem)
+            elif field := _not_unicode(passage):
+                self._refuse(number, entry, field, _NOT_UNICODE)
             elif self._filter.keeps(passage):
                 yield passage
+
+    def _refuse(self, number: int, entry: Entry, field: str, problem: str) -> None:
+        file, record = self.corpus.files[number], entry.after.records
+        self._report(InvalidRecord(file, record, field, problem, unit="record"))
 
     def _report(self, error: CorpusError) -> None:
         if not self._skip_bad:
@@ -265,13 +273,26 @@ def open_corpus(
     )
 
 
+def _not_unicode(passage: Passage) -> str:
+    """Return the first field of a passage that cannot be written as UTF-8; "" if all can."""
+    for field in fields(passage):
+        try:
+            getattr(passage, field.name).encode("utf-8")
+        except UnicodeEncodeError:
+            return field.name
+    return ""
+
+
 def _name(path: Path, files: Sequence[Path]) -> str:
-    """Return a file's name without its endings, or a folder's, with the split where it has one."""
-    split = split_of(files[0])
-    folder = path if path.is_dir() else path.parent
-    if split:
-        return f"{folder.resolve().name}/{split}"
-    return path.resolve().name if path.is_dir() else stem(path)
+    """Return a folder's name, with the split where it has one, or a file's without its endings.
+
+    The only file of a split stands for it; one of several does not.
+    """
+    whole = path.is_dir() or not lacking(files)
+    if whole and (split := split_of(files[0])):
+        folder = path if path.is_dir() else path.parent
+        return f"{path_text(Path(folder.resolve().name))}/{split}"
+    return path_text(Path(path.resolve().name if path.is_dir() else stem(path)))
 
 
 def stem(path: Path) -> str:

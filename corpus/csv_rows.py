@@ -1,12 +1,32 @@
-"""CSV and TSV files with a header, streamed, with errors that name the line."""
+"""CSV and TSV files with a header, streamed, with errors that name the line.
+
+A quote that a row leaves open takes the rows behind it into one field. A row that breaks the rules
+therefore ends where its first line does, and reading goes on with the next line; and lines that a
+field has swallowed are rows again where each of them is one by itself.
+"""
 
 import csv
-from collections.abc import Iterator
+import logging
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import DamagedFile, Source
+from corpus.files import DamagedFile, Position, Source
 from corpus.pages import BEGIN, Mark
+
+# Characters in a field, and so the most that a quote left open can take in.
+_FIELD_LIMIT = 1 << 24
+_DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d]+")
+
+logger = logging.getLogger(__name__)
+
+
+class _Line(NamedTuple):
+    text: str  # with its line feed
+    behind: Position
 
 
 class CsvRows:
@@ -16,7 +36,7 @@ class CsvRows:
         path: the file, compressed or not.
         columns: names of the columns to read, each with a value in every row.
         start: where to begin.
-        optional: those of the columns that may be empty in a row.
+        optional: those of the columns that may be empty in a row: "" then.
 
     Raises:
         CorpusError: a column is missing.
@@ -31,14 +51,14 @@ class CsvRows:
         optional: tuple[str, ...] = (),
     ) -> None:
         self.path, self.start, self._optional = path, start, optional
-        self._delimiter, header, header_end = _header(path)
-        missing = [name for name in columns if name not in header]
+        self._delimiter, self._header, header_end = _header(path)
+        missing = [name for name in columns if name not in self._header]
         if missing:
             raise CorpusError(
                 f"{path} has no column {', '.join(map(repr, missing))} in its first line; it has "
-                f"{', '.join(header)}"
+                f"{', '.join(self._header)}"
             )
-        self._columns = [(name, header.index(name)) for name in columns]
+        self._columns = [(name, self._header.index(name)) for name in columns]
         if start == Mark():
             self.start = header_end
         self._source = Source(path, self.start.position)
@@ -51,44 +71,125 @@ class CsvRows:
     def read(self) -> Iterator[tuple[int, list[str] | CorpusError, Mark]]:
         """Yield each row's line number, its values or what is wrong with it, and the mark behind.
 
-        A row may span lines; the number is that of its last.
+        A row may span lines; the number is that of its last. Behind a row that cannot be read
+        its second line is the next one to be read.
         """
-        csv.field_size_limit(1 << 24)
+        csv.field_size_limit(_FIELD_LIMIT)
         after = self.start
-        behind = self.start.position
-
-        def lines() -> Iterator[str]:
-            nonlocal behind
-            for raw, behind in self._source.lines():  # noqa: B007 - read outside
-                yield raw.decode("utf-8", "surrogateescape") + "\n"
-
-        reader = csv.reader(lines(), delimiter=self._delimiter, strict=True)
         try:
-            for row in reader:
-                line = self.start.records + reader.line_num
-                after = Mark(behind, line)
-                if row:
-                    yield line, self._values(line, row), after
+            for lines, row in self._rows():
+                after = Mark(lines[-1].behind, after.records + len(lines))
+                if isinstance(row, csv.Error):
+                    problem = (
+                        f"the row that begins here is not CSV ({row}); is a quote left open? "
+                        "A quote inside a field is written twice"
+                    )
+                    yield after.records, self._invalid(after.records, "", problem), after
+                elif row:
+                    yield after.records, self._values(after.records, row), after
         except DamagedFile as exc:
             yield after.records + 1, exc, after
-        except csv.Error as exc:
-            line = after.records + 1
-            problem = f"the row that begins here is not CSV ({exc}); is a quote left open?"
-            yield line, InvalidRecord(self.path, line, "", problem), after
+
+    def _rows(self) -> Iterator[tuple[Sequence[_Line], list[str] | csv.Error]]:
+        """Yield rows with the lines they are on; what is not CSV with its first line alone."""
+        source = self._lines()
+        again: deque[_Line] = deque()  # read once already, as part of a row that is none
+        taken: list[_Line] = []
+
+        def following() -> Iterator[str]:
+            while line := (again.popleft() if again else next(source, None)):
+                taken.append(line)
+                yield line.text
+
+        number = self.start.records
+        reader = self._parser(following())
+        while True:
+            row: list[str] | csv.Error | None
+            try:
+                row = next(reader, None)
+            except csv.Error as exc:
+                row = exc
+            if row is None:
+                return
+            lines = list(taken)
+            taken.clear()
+            if len(lines) > 1 and isinstance(row, list):
+                if apart := self._apart(lines, number):
+                    yield from (([line], own) for line, own in zip(lines, apart, strict=True))
+                    number += len(lines)
+                    continue
+                if len(row) < len(self._header) or self._too_many(row):
+                    row = csv.Error(f"it has {len(row)} fields, not {len(self._header)}")
+            if isinstance(row, csv.Error):
+                again.extendleft(reversed(lines[1:]))
+                reader = self._parser(following())
+                lines = lines[:1]
+            yield lines, row
+            number += len(lines)
+
+    def _apart(self, lines: Sequence[_Line], number: int) -> list[list[str]]:
+        """Return the rows that a row's lines are by themselves, and warn; [] if it is one row.
+
+        A line looks like a row where it has as many fields as the header and an id of the same
+        shape as the first. Where only some do, or ids are words, as text may be, a warning is all.
+        """
+        texts = (line.text for line in lines)
+        try:
+            rows = list(csv.reader(texts, delimiter=self._delimiter, quoting=csv.QUOTE_NONE))
+        except csv.Error:
+            return []
+        key = self._columns[0][1]
+        shape = _shape(rows[0][key]) if key < len(rows[0]) else ""
+        whole = [len(row) == len(self._header) and _shape(row[key]) == shape for row in rows]
+        if not any(whole[1:]):
+            return []
+        sure = all(whole) and ("0" in shape or self._delimiter == "\t")
+        logger.warning(
+            "%s, lines %d to %d are one row by their quotes, but look like several, and are read "
+            "as %s. A quote inside a field is written twice.",
+            *(self.path, number + 1, number + len(lines), "several" if sure else "one"),
+        )
+        return rows if sure else []
+
+    def _too_many(self, row: list[str]) -> bool:
+        """Return whether a row says more than the header has names for."""
+        return any(cell.strip() for cell in row[len(self._header) :])
+
+    def _parser(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self._delimiter, strict=True)
+
+    def _lines(self) -> Iterator[_Line]:
+        for raw, behind in self._source.lines():
+            yield _Line(raw.decode("utf-8", "surrogateescape") + "\n", behind)
 
     def _values(self, line: int, row: list[str]) -> list[str] | CorpusError:
+        if self._too_many(row):
+            problem = f"has {len(row)} fields, the first line {len(self._header)}; quote the text"
+            return self._invalid(line, "", problem)
         values = []
         for name, column in self._columns:
             empty = column >= len(row) or not row[column].strip()
             if empty and (column >= len(row) or name not in self._optional):
                 problem = "missing" if column >= len(row) else "empty"
-                return InvalidRecord(self.path, line, name, problem)
+                return self._invalid(line, name, problem)
             try:
                 row[column].encode("utf-8")
             except UnicodeEncodeError:
-                return InvalidRecord(self.path, line, name, "not UTF-8; save the file as UTF-8")
-            values.append(row[column])
+                return self._invalid(line, name, "not UTF-8; save the file as UTF-8")
+            values.append("" if empty else row[column])
         return values
+
+    def _invalid(self, line: int, field: str, problem: str) -> InvalidRecord:
+        return InvalidRecord(self.path, line, field, problem)
+
+
+def _shape(value: str) -> str:
+    """Return what ids of one kind have in common.
+
+    >>> _shape("okvqa_12"), _shape("Paris, the capital")
+    ('a0', 'a, a a')
+    """
+    return _LETTERS.sub("a", _DIGITS.sub("0", value.strip()))
 
 
 def _header(path: Path) -> tuple[str, list[str], Mark]:

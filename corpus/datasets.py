@@ -10,6 +10,7 @@ from pathlib import Path
 from corpus.benchmarks.m2kr import DATASETS as M2KR
 from corpus.benchmarks.m2kr import HUB_ID as M2KR_ID
 from corpus.errors import DatasetNotFound
+from corpus.folders import lacking
 from corpus.packed import packed_file
 
 M2KR_IMAGES_ID = "BByrneLab/M2KR_Images"
@@ -217,13 +218,19 @@ def dataset(name: str) -> Dataset:
 
 
 def missing_files(wanted: Dataset, root: Path) -> list[str]:
-    """Return the patterns of a dataset that match no file under the data directory."""
+    """Return what of a dataset is not under the data directory.
+
+    These are the patterns that match no file, and the files that are missing beside those that do.
+    """
     folder = root / wanted.folder
-    return [
+    missing = [
         pattern
         for pattern in wanted.needs
         if not any(_any(folder, alternative) for alternative in pattern.split("|"))
     ]
+    # Pictures are too many to look at each.
+    parts = [need for need in wanted.needs if need.endswith((".parquet", ".xml*"))]
+    return missing + lacking(file for part in parts for file in sorted(folder.glob(part)))
 
 
 def instructions(wanted: Dataset, root: Path) -> str:

@@ -39,7 +39,8 @@ class EvqaKnowledgeBase:
         except DamagedFile as exc:
             yield Entry(exc, _mark(number))
         except ijson.JSONError as exc:
-            problem = f"the JSON ends or breaks off here ({exc}); fetch the file again"
+            problem = f"the JSON ends or breaks off here ({exc}); fetch the file again: nothing "
+            problem += "behind it is read"
             error = InvalidRecord(self.path, number + 1, "", problem, unit="page")
             yield Entry(error, _mark(number))
 
@@ -58,9 +59,10 @@ def parse_page(url: str, value: Any) -> Page:
     """
     if not isinstance(value, Mapping):
         raise InvalidField("", f"must be an object, not {type(value).__name__}")
-    title = value.get("title")
-    if not isinstance(title, str) or not title.strip():
-        raise InvalidField("title", "missing or empty")
+    title = value.get("title", 0)
+    title = "" if title is None else title
+    if not isinstance(title, str):
+        raise InvalidField("title", "missing, or not a string")
     titles, texts = _texts(value, "section_titles"), _texts(value, "section_texts")
     if len(titles) != len(texts):
         raise InvalidField(

@@ -8,6 +8,7 @@ a `Position` names the member that a byte is in, so going on skips all members b
 import bz2
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -90,6 +91,15 @@ def open_binary(path: Path) -> BinaryIO:
         raise DatasetNotFound(f"{path} is a directory; name the file in it") from exc
     except OSError as exc:
         raise DatasetNotFound(f"{path} cannot be opened: {exc.strerror}") from exc
+
+
+def path_text(path: Path) -> str:
+    """Return a path as text; bytes of a name that are not UTF-8 become escapes.
+
+    >>> path_text(Path("caf\\udce9.md"))
+    'caf\\\\xe9.md'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class Source:
@@ -219,7 +229,7 @@ class Source:
     def _damage(self, problem: object) -> str:
         return (
             f"{self.path}, near byte {self.bytes_read:,}: the {self.kind} data is damaged or cut "
-            f"short ({problem}); fetch the file again"
+            f"short ({problem}); nothing behind it is read: fetch the file again"
         )
 
 

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from corpus.policy import PassagePolicy
 from corpus.seen import Seen
 from corpus.types import Passage
+from corpus.words import words
 
 SHINGLE_WORDS = 5
 PERMUTATIONS = 128
 
-_WORDS = re.compile(r"\w+")
 _SPACE = re.compile(r"\s+")
 
 
@@ -85,14 +85,14 @@ class NearDuplicates:
 
 
 def shingles(text: str) -> set[str]:
-    """Return every run of SHINGLE_WORDS words; a shorter text is one shingle.
+    """Return every run of SHINGLE_WORDS words (`corpus.words`); a shorter text is one shingle.
 
     >>> sorted(shingles("One two three four five six"))
     ['one two three four five', 'two three four five six']
     """
-    words = _WORDS.findall(text.casefold())
-    count = max(1, len(words) - SHINGLE_WORDS + 1)
-    return {" ".join(words[i : i + SHINGLE_WORDS]) for i in range(count)}
+    found = words(text.casefold())
+    count = max(1, len(found) - SHINGLE_WORDS + 1)
+    return {" ".join(found[i : i + SHINGLE_WORDS]) for i in range(count)}
 
 
 def language_of(text: str) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.csv_rows import CsvRows
-from corpus.errors import CorpusError, DatasetNotFound
+from corpus.errors import CorpusError
 from corpus.evqa_kb import EvqaKnowledgeBase
-from corpus.files import Source, compression, open_binary
+from corpus.files import Source, compression
+from corpus.folders import MARKDOWN
 from corpus.google_search import GoogleSearch
 from corpus.lines import JsonLines, Wiki6M, WikipediaJsonLines
 from corpus.pages import Mark, Reader
@@ -52,10 +53,6 @@ FORMATS = {
     )
 }
 
-_MARKDOWN = (".md", ".markdown")
-_DATA_NAMES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".xml", *_MARKDOWN)
-_PACKED = (".gz", ".bz2", ".zst", ".zip")
-
 
 def recognise(path: Path) -> Format:
     """Return the format of one file.
@@ -64,7 +61,7 @@ def recognise(path: Path) -> Format:
         DatasetNotFound: there is no such file.
         CorpusError: it is in none of the formats; the message says what was found.
     """
-    if path.suffix.lower() in _MARKDOWN:
+    if path.suffix.lower() in MARKDOWN:
         return FORMATS["markdown"]
     if compression(path) == "parquet":
         return _by_columns(path)
@@ -78,59 +75,6 @@ def recognise(path: Path) -> Format:
     elif text.partition("\n")[0].strip():
         return _by_header(path)
     raise _unknown(path, f"it begins {head[:40]!r}")
-
-
-def corpus_files(path: Path, split: str = "") -> list[Path]:
-    """Return the data files of a corpus in a fixed order: a file alone, or a folder's.
-
-    Args:
-        path: a file or folder. Files whose names begin with "." or "_" are not data.
-        split: of a folder with files "{split}_passages-..." or "{split}-...": this split.
-
-    Raises:
-        DatasetNotFound: there is nothing, or the folder holds several splits and none is named.
-    """
-    if not path.is_dir():
-        open_binary(path).close()
-        return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file()
-        and not file.name.startswith((".", "_"))
-        and _data_suffix(file) in _DATA_NAMES
-    )
-    splits = {name: file for file in found if (name := split_of(file))}
-    if split:
-        found = [file for file in found if split_of(file) == split]
-    elif len(splits) > 1:
-        raise DatasetNotFound(
-            f"{path} holds the splits {', '.join(sorted(splits))}, which often repeat each other; "
-            "name one with --split"
-        )
-    if not found:
-        wanted = f"files of the split {split!r}" if split else f"{', '.join(_DATA_NAMES)} files"
-        raise DatasetNotFound(f"{path} has no {wanted}; check the path")
-    if len(kinds := {_data_suffix(file) for file in found}) > 1:
-        if kinds & set(_MARKDOWN) and (rest := [f for f in found if f.suffix not in _MARKDOWN]):
-            return rest  # a README.md beside the data
-        raise DatasetNotFound(f"{path} mixes {', '.join(sorted(kinds))}; name one file or folder")
-    return found
-
-
-def split_of(path: Path) -> str:
-    """Return "test" of "test_passages-00000-of-00001.parquet"; "" where there is none."""
-    if path.suffix != ".parquet" or "-of-" not in path.name:
-        return ""
-    return path.name.partition("-")[0].removesuffix("_passages")
-
-
-def _data_suffix(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    while suffixes and suffixes[-1] in _PACKED:
-        suffixes.pop()
-    last = suffixes[-1] if suffixes else ""
-    return ".xml" if last.startswith(".xml-p") else last  # a dump in parts: .xml-p1p41242
 
 
 def _head(path: Path) -> bytes:

@@ -8,5 +8,5 @@ def home_directory() -> Path:
     """Return KBVQA_HOME, or "kbvqa" in the user's cache directory; it need not exist."""
     if own := os.environ.get("KBVQA_HOME"):
         return Path(own).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "kbvqa"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "kbvqa"

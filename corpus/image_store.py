@@ -7,13 +7,15 @@ A benchmark names its pictures; under the image directory they may lie as these 
     Google Landmarks v2     google-landmark/train/a/b/c/abc....jpg
     iNaturalist 2021        inat/train/00001_.../....jpg, by the id in inat/train.json or val.json
     KVQA, WIT, CC3M, ...    the path as it stands in the rows
+
+A name that was written on Windows, train2014\\a.jpg, is looked for as train2014/a.jpg too.
 """
 
 import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import ijson
 from PIL import Image
@@ -58,6 +60,11 @@ class ImageFolder:
         return [name for name in names if self.find(name) is None]
 
     def _candidates(self, name: str) -> Iterator[str]:
+        yield from self._places(name)
+        if "\\" in name:
+            yield from self._places(name.replace("\\", "/"))
+
+    def _places(self, name: str) -> Iterator[str]:
         if name.startswith(INAT_PREFIX):
             if self._inat is None:
                 self._read_inat([name])
@@ -114,9 +121,12 @@ def check_images(folder: ImageFolder, examples: Collection[Example], listing: Pa
     listing.parent.mkdir(parents=True, exist_ok=True)
     listing.write_text("".join(f"{name}\n" for name in missing), encoding="utf-8")
     if len(missing) == len({example.image for example in examples if example.image}):
+        absolute = PureWindowsPath(missing[0]).anchor
         raise DatasetNotFound(
             f"none of the {len(missing):,} pictures is under {folder.root} (the first is "
-            f"{missing[0]!r}); give their directory with --images. They are listed in {listing}"
+            f"{missing[0]!r}); give their directory with --images"
+            + (", and names from there on" if absolute else "")
+            + f". They are listed in {listing}"
         )
     return missing
 

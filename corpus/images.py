@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from corpus.errors import InvalidImage
+from corpus.side_data import pixels_alone
 
 MAX_IMAGE_BYTES = 50 * 1024 * 1024
 MAX_IMAGE_PIXELS = 64_000_000
@@ -52,7 +53,8 @@ def load_image(source: Path | bytes | BinaryIO) -> Image.Image:
     """Return the picture as RGB, upright, without metadata.
 
     Transparency is laid over white, 16-bit channels are scaled to 8, the EXIF orientation is
-    applied and the first frame of an animation is taken.
+    applied and the first frame of an animation is taken. What stands beside the pixels does not
+    decide about them: where a decoder trips over it, the picture is read without.
 
     Args:
         source: a file's path, its bytes, or a file opened for reading bytes.
@@ -62,12 +64,13 @@ def load_image(source: Path | bytes | BinaryIO) -> Image.Image:
     """
     data, name = _read(source)
     try:
-        Image.init()
-        formats = [format_ for format_ in _FORMATS if format_ in Image.OPEN]
-        with Image.open(BytesIO(data), formats=formats) as image:
-            _check_size(image.size, name)
-            orientation = _orientation(image)
-            rgb = _to_rgb(image)
+        try:
+            return _decoded(data, name)
+        except (UnidentifiedImageError, *_DECODE_ERRORS):
+            bare = pixels_alone(data)
+            if bare is None or bare == data:
+                raise
+            return _decoded(bare, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
         raise InvalidImage(_too_many_pixels(name)) from exc
     except UnidentifiedImageError as exc:
@@ -76,6 +79,20 @@ def load_image(source: Path | bytes | BinaryIO) -> Image.Image:
         raise InvalidImage(
             f"{name} is a damaged or incomplete picture ({exc}); save or download it again"
         ) from exc
+
+
+def _decoded(data: bytes, name: str) -> Image.Image:
+    """Return the picture in the bytes. Raises what Pillow does, or InvalidImage for its size."""
+    Image.init()
+    formats = [format_ for format_ in _FORMATS if format_ in Image.OPEN]
+    with Image.open(BytesIO(data), formats=formats) as image:
+        _check_size(image.size, name)
+        # Loading turns a TIFF upright and takes an icon's true size: what is asked of a picture
+        # is asked behind it.
+        image.load()
+        _check_size(image.size, name)
+        orientation = _orientation(image)
+        rgb = _to_rgb(image)
     if orientation in _UPRIGHT:
         rgb = rgb.transpose(_UPRIGHT[orientation])
     # A later reader must not apply the orientation a second time.

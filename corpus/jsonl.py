@@ -40,16 +40,17 @@ def read_records(path: Path) -> Iterator[tuple[int, Record]]:
 
 
 def text_field(path: Path, line: int, record: Record, name: str, *, required: bool = True) -> str:
-    """Return a text field; "" for one that is absent and not required.
+    """Return a text field; "" for one that is absent, null or blank and not required.
 
     Raises:
         InvalidRecord: it is missing, empty, not a string, or not valid Unicode.
     """
-    if name not in record and not required:
-        return ""
-    if name not in record:
+    value = record.get(name)
+    if required and name not in record:
         raise InvalidRecord(path, line, name, "missing; add it as a non-empty string")
-    return _text(path, line, name, record[name], required=required)
+    if not required and (value is None or (isinstance(value, str) and not value.strip())):
+        return ""
+    return _text(path, line, name, value)
 
 
 def id_field(path: Path, line: int, record: Record, name: str) -> str:
@@ -69,7 +70,7 @@ def list_field(path: Path, line: int, record: Record, name: str) -> tuple[str, .
     return tuple(
         str(value)
         if isinstance(value, int) and not isinstance(value, bool)
-        else _text(path, line, f"{name}[{index}]", value, required=True)
+        else _text(path, line, f"{name}[{index}]", value)
         for index, value in enumerate(values)
     )
 
@@ -110,10 +111,10 @@ def parse_record(path: Path, line: int, raw: bytes) -> Record:
     return value
 
 
-def _text(path: Path, line: int, name: str, value: object, *, required: bool) -> str:
+def _text(path: Path, line: int, name: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidRecord(path, line, name, f"must be a string, not {_kind(value)}")
-    if required and not value.strip():
+    if not value.strip():
         raise InvalidRecord(path, line, name, "empty; give it some text or remove the line")
     try:
         value.encode("utf-8")

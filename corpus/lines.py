@@ -7,8 +7,10 @@ from corpus.errors import CorpusError, InvalidRecord
 from corpus.files import DamagedFile, Source
 from corpus.jsonl import Record, parse_record, text_field
 from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.passages import passage_in
 
 _BOM = b"\xef\xbb\xbf"
+_TITLES_ONLY = "; the title-only file has no text to retrieve"
 
 
 class JsonLines:
@@ -41,18 +43,15 @@ class JsonLines:
 
     def page(self, line: int, record: Record) -> Page:
         """Return the page of an object. Raises InvalidRecord when a field cannot be used."""
-
-        def field(name: str, required: bool = False) -> str:
-            return text_field(self.path, line, record, name, required=required)
-
+        passage = passage_in(self.path, line, record)
         return Page(
-            id=field("id", True),
-            title=field("title", "title" in record),
-            sections=(Section(field("section"), field("text", True)),),
-            url=field("url"),
-            source=field("source"),
-            entity=field("entity"),
-            language=field("language"),
+            id=passage.id,
+            title=passage.title,
+            sections=(Section(passage.section, passage.text),),
+            url=passage.url,
+            source=passage.source,
+            entity=passage.entity,
+            language=passage.language,
         )
 
     def _parse(self, number: int, line: bytes) -> Page | CorpusError | None:
@@ -69,8 +68,9 @@ class WikipediaJsonLines(JsonLines):
 
     def page(self, line: int, record: Record) -> Page:
         """Return the article."""
-        id_, url, title, text = (
-            text_field(self.path, line, record, name) for name in ("id", "url", "title", "text")
+        id_, text = (text_field(self.path, line, record, name) for name in ("id", "text"))
+        title, url = (
+            text_field(self.path, line, record, name, required=False) for name in ("title", "url")
         )
         return Page(id_, title, (Section("", text),), url=url, source="Wikipedia")
 
@@ -86,14 +86,12 @@ class Wiki6M(JsonLines):
     def page(self, line: int, record: Record) -> Page:
         """Return the article."""
         entity = text_field(self.path, line, record, "wikidata_id")
-        title = text_field(self.path, line, record, "wikipedia_title")
-        if "wikipedia_content" not in record:
-            problem = "missing; the title-only file has no text to retrieve"
-            raise InvalidRecord(self.path, line, "wikipedia_content", problem)
-        known = {name: value for name, value in record.items() if value is not None}
-        texts = (
-            text_field(self.path, line, known, name, required=False).strip()
-            for name in ("wikipedia_content", "wikipedia_summary")
+        for name, lack in (("wikipedia_title", ""), ("wikipedia_content", _TITLES_ONLY)):
+            if name not in record:
+                raise InvalidRecord(self.path, line, name, f"missing{lack}")
+        title, *texts = (
+            text_field(self.path, line, record, name, required=False).strip()
+            for name in ("wikipedia_title", "wikipedia_content", "wikipedia_summary")
         )
         text = next(filter(None, texts), "")
         sections = (Section("", text),) if text else ()

@@ -43,40 +43,52 @@ class ParquetRows:
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
 
+    @property
+    def groups(self) -> int:
+        """Return the number of row groups."""
+        return int(self._file.num_row_groups)
+
     def read(self, start: Position = START) -> Iterator[tuple[Position, dict[str, Any]]]:
         """Yield rows from (row group, row) on, each with its own position.
 
         Raises:
             CorpusError: a row group is damaged.
         """
-        behind = 0
-        for group in range(self._file.num_row_groups):
-            meta = self._file.metadata.row_group(group)
-            size = sum(meta.column(i).total_compressed_size for i in range(meta.num_columns))
-            if group >= start.member:
-                skip = start.inside if group == start.member else 0
-                for row, values in self._group(group, skip):
-                    self.bytes_read = behind + size * (row + 1) // max(meta.num_rows, 1)
-                    yield Position(group, row), values
-            behind += size
+        for group in range(start.member, self.groups):
+            skip = start.inside if group == start.member else 0
+            for row, values in self.group(group, skip):
+                yield Position(group, row), values
 
-    def _group(self, group: int, skip: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        row = 0
+    def group(self, group: int, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the rows of a row group behind the first ones, each with its number.
+
+        Bytes of a text that are not UTF-8 become surrogates, which no writer of UTF-8 accepts.
+
+        Raises:
+            CorpusError: it is damaged.
+        """
+        row, behind = 0, sum(map(self._size, range(group)))
+        rows, size = self._file.metadata.row_group(group).num_rows, self._size(group)
         try:
             batches = self._file.iter_batches(
                 ROWS_AT_ONCE, row_groups=[group], columns=self.columns, use_threads=False
             )
             for batch in batches:
                 if row + batch.num_rows > skip:
-                    for i, values in enumerate(batch.to_pylist()):
+                    for i, values in enumerate(_rows(batch)):
                         if row + i >= skip:
+                            self.bytes_read = behind + size * (row + i + 1) // max(rows, 1)
                             yield row + i, values
                 row += batch.num_rows
         except (pa.ArrowException, OSError) as exc:
             raise CorpusError(
-                f"{self.path}, row group {group}: cannot be read behind row {row} "
+                f"{self.path}, row group {group}: cannot be read behind row {row} of {rows} "
                 f"({_first_line(exc)}); fetch the file again"
             ) from exc
+
+    def _size(self, group: int) -> int:
+        meta = self._file.metadata.row_group(group)
+        return sum(meta.column(i).total_compressed_size for i in range(meta.num_columns))
 
 
 class ParquetPages:
@@ -95,15 +107,17 @@ class ParquetPages:
         return self._rows.bytes_read
 
     def entries(self) -> Generator[Entry, None, None]:
-        """Yield every row."""
-        number, after = self.start.records, self.start
-        try:
-            for (group, row), values in self._rows.read(self.start.position):
-                number += 1
-                after = Mark(Position(group, row + 1), number)
-                yield Entry(self._page(group, row, values), after)
-        except CorpusError as exc:
-            yield Entry(exc, after)
+        """Yield every row; behind a damaged row group, those of the next."""
+        number, (first, skip) = self.start.records, self.start.position
+        for group in range(first, self._rows.groups):
+            try:
+                for row, values in self._rows.group(group, skip):
+                    number += 1
+                    after = Mark(Position(group, row + 1), number)
+                    yield Entry(self._page(group, row, values), after)
+            except CorpusError as exc:
+                yield Entry(exc, Mark(Position(group + 1, 0), number))
+            skip = 0
 
     def page(self, row: Mapping[str, str]) -> Page:
         """Return the page of a row, whose texts are "" where they are null and optional."""
@@ -113,7 +127,8 @@ class ParquetPages:
         texts = {}
         for name in self._rows.columns:
             value = values[name]
-            if value is None and name in self.optional:
+            blank = value is None or (isinstance(value, str) and not value.strip())
+            if blank and name in self.optional:
                 value = ""
             if not isinstance(value, str) or (name in self.columns and not value.strip()):
                 problem = "empty" if isinstance(value, str) else f"must be text, not {value!r:.40}"
@@ -139,12 +154,14 @@ class M2krPassages(ParquetPages):
 class WikipediaParquet(ParquetPages):
     """Reads Wikipedia as the hub has it: id, url, title, text, an article a row."""
 
-    columns = ("id", "url", "title", "text")
+    columns = ("id", "text")
+    optional = ("url", "title")
 
     def page(self, row: Mapping[str, str]) -> Page:
         """Return the article."""
         section = Section("", row["text"])
-        return Page(row["id"], row["title"], (section,), url=row["url"], source="Wikipedia")
+        title, url = row.get("title", ""), row.get("url", "")
+        return Page(row["id"], title, (section,), url=url, source="Wikipedia")
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -157,6 +174,24 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         raise CorpusError(
             f"{path} is not a whole parquet file ({_first_line(exc)}); fetch it again"
         ) from exc
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows of a batch, whatever bytes its texts hold."""
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except UnicodeDecodeError:
+        columns = {name: list(map(_value, batch.column(name))) for name in batch.schema.names}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as exc:
+        if not hasattr(scalar, "as_buffer"):
+            raise CorpusError(f"a list of texts that are not UTF-8: {exc}") from exc
+        return scalar.as_buffer().to_pybytes().decode("utf-8", "surrogateescape")
 
 
 def row_unit(group: int) -> str:

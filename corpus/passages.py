@@ -3,7 +3,7 @@
     {"id": "...", "title": "...", "text": "...",
      "url": "...", "source": "...", "section": "...", "entity": "...", "language": "..."}
 
-The id and the text are required, the others optional; any other key is ignored.
+The id and the text are required; the others may be absent, null or "". Any other key is ignored.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from corpus.jsonl import UniqueIds, read_records, text_field
+from corpus.jsonl import Record, UniqueIds, read_records, text_field
 from corpus.types import Passage
 
 
@@ -26,18 +26,19 @@ def read_passages(path: Path) -> Iterator[Passage]:
     """
     ids = UniqueIds(path)
     for line, record in read_records(path):
-        passage = Passage(
-            id=text_field(path, line, record, "id"),
-            title=text_field(path, line, record, "title", required="title" in record),
-            text=text_field(path, line, record, "text"),
-            url=text_field(path, line, record, "url", required=False),
-            source=text_field(path, line, record, "source", required=False),
-            section=text_field(path, line, record, "section", required=False),
-            entity=text_field(path, line, record, "entity", required=False),
-            language=text_field(path, line, record, "language", required=False),
-        )
+        passage = passage_in(path, line, record)
         ids.add(line, passage.id)
         yield passage
+
+
+def passage_in(path: Path, line: int, record: Record) -> Passage:
+    """Return the passage of an object on a line. Raises InvalidRecord where it cannot be used."""
+    optional = ("title", "url", "source", "section", "entity", "language")
+    return Passage(
+        id=text_field(path, line, record, "id"),
+        text=text_field(path, line, record, "text"),
+        **{name: text_field(path, line, record, name, required=False) for name in optional},
+    )
 
 
 def write_passages(path: Path, passages: Iterable[Passage]) -> int:

@@ -1,12 +1,13 @@
 """Plain corpora: CSV files with title and text, and folders of Markdown files."""
 
+import os
 import re
 from collections.abc import Generator
 from pathlib import Path
 
 from corpus.csv_rows import CsvRows
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import DamagedFile, Position, Source
+from corpus.files import DamagedFile, Position, Source, path_text
 from corpus.pages import BEGIN, Entry, Mark, Page, Section
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
@@ -14,10 +15,13 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 
 
 class CsvPassages:
-    """Reads a CSV or TSV file with the columns id, title and text: a passage a row."""
+    """Reads a CSV or TSV file with the columns id, title and text: a passage a row.
+
+    A title may be empty.
+    """
 
     def __init__(self, path: Path, start: Mark = BEGIN) -> None:
-        self._rows = CsvRows(path, ("id", "title", "text"), start)
+        self._rows = CsvRows(path, ("id", "title", "text"), start, optional=("title",))
 
     @property
     def bytes_read(self) -> int:
@@ -38,7 +42,7 @@ class MarkdownFile:
     """Reads one Markdown file: a page whose sections are its headings.
 
     Its title is the first heading of level 1, or the file's name; its id is the path from the
-    corpus folder on.
+    corpus folder on. Bytes of names that are not UTF-8 stand in both as escapes: "caf\\xe9.md".
 
     Args:
         path: the file.
@@ -84,5 +88,5 @@ class MarkdownFile:
             level, heading = (found[1], found[2]) if found else ("", "")
             if level == "#" and heading and not title:
                 title, heading = heading, ""
-        name = self.path.relative_to(self.root).as_posix()
-        return Page(name, title or self.path.stem, tuple(sections))
+        name = path_text(self.path.relative_to(self.root)).replace(os.sep, "/")
+        return Page(name, title or path_text(Path(self.path.stem)), tuple(sections))

@@ -6,7 +6,6 @@ PassagePolicy(by="tokens", size=128, overlap=16)    windows of tokens within sec
 PassagePolicy(by="sentences", size=4)               groups of sentences within sections
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,17 +14,14 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
+from corpus import words
 from corpus.errors import CorpusError
 from corpus.pages import Page
 from corpus.types import Passage
+from corpus.words import Span
 
 By = Literal["record", "section", "tokens", "sentences"]
 Duplicates = Literal["keep", "exact", "near"]
-
-# Words, and marks on their own: what BERT splits a text into before word pieces.
-_WORD = re.compile(r"\w+|[^\w\s]")
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +34,8 @@ class PassagePolicy:
             windows of `size` within a section, with the id "{page}#{section}.{number}".
         size: tokens or sentences in a window.
         overlap: how many of them a window shares with the one before.
-        tokenizer: a tokenizer.json that counts the tokens; "" counts words and marks.
+        tokenizer: a tokenizer.json that counts the tokens; "" counts words, marks, and the
+            characters of scripts without spaces (`corpus.words`).
         title_prefix: whether "title: T [section title: S] content: " goes before the text, as
             in M2KR's passages, which the released checkpoints were trained on.
         min_characters: shorter passages are left out, before any prefix.
@@ -132,13 +129,9 @@ def windows(count: int, size: int, overlap: int = 0) -> Iterator[tuple[int, int]
 
 
 def token_spans(text: str, tokenizer: str = "") -> list[Span]:
-    """Return where each token of a text begins and ends.
-
-    >>> token_spans("It's 5 m")
-    [(0, 2), (2, 3), (3, 4), (5, 6), (7, 8)]
-    """
+    """Return where each token of a text, by a tokenizer or `corpus.words`, begins and ends."""
     if not tokenizer:
-        return [found.span() for found in _WORD.finditer(text)]
+        return words.token_spans(text)
     encoded = _tokenizer(tokenizer).encode(text, add_special_tokens=False)
     return [(begin, end) for begin, end in encoded.offsets if end > begin]
 

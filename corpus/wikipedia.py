@@ -1,10 +1,12 @@
 """Wikipedia: XML dumps (pages-articles*.xml.bz2), and the Hugging Face parquet and JSONL files.
 
 Of a dump, articles are kept: redirects, disambiguation pages and other namespaces are not. Their
-wikitext is parsed by mwparserfromhell; templates, tables, references, pictures and categories go,
-and sections that hold links alone (see `_LEFT_OUT`) with them.
+wikitext is parsed by mwparserfromhell; tables, references, pictures, categories and templates go,
+but for those that stand inside sentences (`corpus.templates`), and sections that hold links alone
+(see `_LEFT_OUT`) with them.
 """
 
+import logging
 import re
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -22,15 +24,16 @@ from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Templ
 from mwparserfromhell.parser import ParserError
 
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import DamagedFile, Source
+from corpus.files import DamagedFile, Source, path_text
 from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.templates import mended_fractions, superscript, template_text
 
 PAGES_PER_TASK = 16
 TASKS_PER_WORKER = 3
 
 Parsed = Page | CorpusError | None
 
-_PAGE_START, _PAGE_END = b"<page>", b"</page>"
+_PAGE_START, _PAGE_END, _DUMP_END = b"<page>", b"</page>", b"</mediawiki>"
 _LEFT_OUT = frozenset(
     {"references", "external links", "see also", "notes", "further reading", "bibliography"}
     | {"footnotes", "notes and references", "sources", "citations", "gallery"}
@@ -51,14 +54,6 @@ _NAMESPACES = frozenset(
     | {"datei", "kategorie", "fichier", "catégorie", "archivo", "categoría", "bild", "файл"}
     | {"категория", "картинка", "immagine", "categoria", "ficheiro", "imagem", "plik"}
 )
-_INLINE_TEMPLATES = {
-    "convert": ("1", "2"),
-    "cvt": ("1", "2"),
-    "lang": ("2",),
-    "nowrap": ("1",),
-    "nobr": ("1",),
-    "transl": ("2",),
-}
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _BASE = re.compile(rb"<base>(https?://[^/<]+)")
 _DUMP_LANGUAGE = re.compile(rb'<mediawiki[^>]* xml:lang="([\w-]+)"')
@@ -74,6 +69,9 @@ _BOLD = re.compile(r"'{2,5}")
 _SPACES = re.compile(r"[ \t\u00a0]+")
 _EMPTY_BRACKETS = re.compile(r"\s*\(\s*[,;:\s]*\)")
 _SPACE_BEFORE_MARK = re.compile(r" +([,.;:)])")
+
+
+logger = logging.getLogger(__name__)
 
 
 class WikipediaDump:
@@ -129,6 +127,7 @@ class WikipediaDump:
         """Yield each <page> element, or why it cannot be had."""
         after, source = self.start, self._source
         lines: list[bytes] = []
+        last = b""
 
         def error(problem: str) -> _Raw:
             found = InvalidRecord(self.path, after.records + 1, "", problem, unit="page")
@@ -137,6 +136,7 @@ class WikipediaDump:
         try:
             for line, behind in source.lines():
                 bare = line.strip()
+                last = bare or last
                 if bare == _PAGE_START:
                     if lines:
                         yield error("it has no </page> before the next begins")
@@ -155,6 +155,12 @@ class WikipediaDump:
         elif after.records == 0:
             problem = "there is no <page> in it, so it is no pages-articles dump"
             yield _Raw(CorpusError(f"{self.path}: {problem}"), after, source.bytes_read)
+        elif last != _DUMP_END:
+            logger.warning(
+                "%s ends behind a whole page, but without %s: pages may be missing; was it fetched "
+                "to its end?",
+                *(path_text(self.path), _DUMP_END.decode()),
+            )
 
 
 class Site(NamedTuple):
@@ -258,7 +264,7 @@ def _plain_nodes(nodes: Iterable[Any]) -> str:
 
 
 def _plain(node: Any) -> str:
-    """Return the text of a node as a reader of the page sees it, without templates and tables."""
+    """Return the text of a node as a reader of the page sees it, without boxes and tables."""
     if isinstance(node, Text):
         return str(node.value)
     if isinstance(node, Wikilink):
@@ -272,22 +278,13 @@ def _plain(node: Any) -> str:
         if name in _DROPPED_TAGS:
             return ""
         inside = _plain_nodes(node.contents.nodes) if node.contents is not None else ""
+        if name == "sup":
+            return superscript(inside)
         block = name in _BLOCK_TAGS and not node.wiki_markup  # "* item" begins a line already
         return f"\n{inside}" if block else inside
     if isinstance(node, Template):
-        return _template_text(node)
+        return template_text(node, lambda code: _plain_nodes(code.nodes))
     return ""  # arguments, comments
-
-
-def _template_text(template: Template) -> str:
-    """Return the text of the templates that stand inside sentences; nothing for all others.
-
-    Without this "the tower is {{convert|330|m|ft}} high" would lose its number.
-    """
-    name = str(template.name).strip().casefold()
-    shown = _INLINE_TEMPLATES.get(name, ())
-    values = [_plain_nodes(template.get(n).value.nodes) for n in shown if template.has(n)]
-    return " ".join(values) if len(values) == len(shown) else ""
 
 
 def _link_text(link: Wikilink) -> str:
@@ -303,7 +300,7 @@ def _link_text(link: Wikilink) -> str:
 
 def _tidy(text: str) -> str:
     """Return a text without the traces of what was removed."""
-    text = _SPACES.sub(" ", _BOLD.sub("", text))
+    text = _SPACES.sub(" ", _BOLD.sub("", mended_fractions(text)))
     text = _SPACE_BEFORE_MARK.sub(r"\1", _EMPTY_BRACKETS.sub("", text))
     lines = (
         line.strip(" *#:;") if line[:1] in "*#:;" else line.strip() for line in text.split("\n")

@@ -1,6 +1,5 @@
 """kbvqa corpus: look into a corpus before hours are spent on indexing it."""
 
-import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import corpus_options as options
-from app.console import err, out, progress, takes
+from app.console import err, out, print_json, progress, takes
 
 if TYPE_CHECKING:
     from corpus.corpora import Corpus
@@ -43,7 +42,7 @@ def corpus_show(
         wanted = (p for p in stream if find.casefold() in p.text.casefold())
         for passage in islice(wanted, skip, skip + count):
             if as_json:
-                print(json.dumps(asdict(passage), ensure_ascii=False))
+                print_json(asdict(passage))
                 continue
             heading = escape(" - ".join(filter(None, (passage.title, passage.section))))
             out.print(f"[bold]{heading or '(no title)'}[/]  [dim]{escape(passage.id)}[/]")
@@ -79,7 +78,7 @@ def corpus_stats(
     if picture is not None:
         picture.write_text(draw(stats, corpus.name), encoding="utf-8")
     if as_json:
-        print(json.dumps({"corpus": corpus.name, **stats.as_json()}, indent=2))
+        print_json({"corpus": corpus.name, **stats.as_json()}, indent=2)
     else:
         out.print(_headline(corpus), highlight=False, soft_wrap=True)
         out.print(_table(stats.rows()))

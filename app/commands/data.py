@@ -1,12 +1,11 @@
 """kbvqa data: what of the paper's datasets is on disk, and getting the rest."""
 
-import json
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from app.console import out, progress
+from app.console import out, print_json, progress
 from app.settings import load_settings
 
 app = typer.Typer(help="See and get the paper's datasets.", no_args_is_help=True)
@@ -45,7 +44,7 @@ def data_status(
             }
             for wanted in chosen
         }
-        print(json.dumps(rows, indent=2))
+        print_json(rows, indent=2)
         return
     if names:
         for wanted in chosen:
@@ -59,8 +58,11 @@ def data_status(
     for wanted in chosen:
         gone = missing[wanted.name]
         state = "[green]present[/]" if not gone else "[red]missing[/]"
-        if gone and len(gone) < len(wanted.needs):
-            state = f"[yellow]{len(wanted.needs) - len(gone)} of {len(wanted.needs)} files[/]"
+        there = sum(need not in gone for need in wanted.needs)
+        if gone and there:
+            state = f"[yellow]{there} of {len(wanted.needs)} files[/]"
+            if there == len(wanted.needs):
+                state = "[yellow]in part[/]"
         where = f"`kbvqa data get {wanted.name}`, or " if wanted.hub else ""
         out.print(f"{state}  [bold]{wanted.name}[/]  {escape(wanted.what)}", highlight=False)
         out.print(

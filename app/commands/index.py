@@ -11,7 +11,16 @@ from rich.table import Table
 
 from app import corpus_options
 from app import index_options as options
-from app.console import CheckpointOption, IndexOption, err, out, progress, settings_with, takes
+from app.console import (
+    CheckpointOption,
+    IndexOption,
+    err,
+    out,
+    print_json,
+    progress,
+    settings_with,
+    takes,
+)
 
 if TYPE_CHECKING:
     from corpus.corpora import Corpus
@@ -115,7 +124,7 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
             "place": build.place,
         }
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
         return
     for name, value in facts.items():
         out.print(f"[bold]{name:<20}[/] {escape(str(value))}", soft_wrap=True, highlight=False)
@@ -234,7 +243,7 @@ def index_plan(
         node_disk=int(node_disk * 2**30),
     )
     if as_json:
-        print(json.dumps(asdict(plan)))
+        print_json(asdict(plan))
         return
     table = Table(show_header=False, box=None)
     for name, value in asdict(plan).items():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import DatasetNotFound, InvalidField, InvalidRecord
+from corpus.folders import require_whole
 from corpus.parquet import ParquetRows, row_unit
 from corpus.seen import Seen
 from corpus.types import Example
@@ -112,6 +113,7 @@ def data_files(root: Path, name: str, split: str) -> list[Path]:
             f"{folder} has no {split}-*.parquet: `kbvqa data get m2kr-{name}` fetches them, and "
             "`kbvqa data status` says where they belong"
         )
+    require_whole(files)
     return files
 
 

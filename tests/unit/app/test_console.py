@@ -1,13 +1,17 @@
-"""What commands show while they work, where there is no terminal."""
+"""What commands show: while they work, and whatever text comes from outside."""
 
+import json
+import os
 import re
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from app import cli
-from app.console import progress
+from app.console import err, out, printable, progress
 
 
 def test_progress_has_a_rate_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,3 +38,104 @@ def test_ctrl_c_says_that_nothing_is_lost(
         cli.main()
     assert end.value.code == 130
     assert capsys.readouterr().err == "Interrupted. What was built so far is kept.\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain é 東京 [b]\n\ttext", "plain é 東京 [b]\n\ttext"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x9b2Jgone", "gone"),
+        ("\x1b]0;a title\x07text", "text"),
+        ("\x1b]8;;https://x\x1b\\a link\x1b]8;;\x1b\\", "a link"),
+        ("\x9d0;a title\x9ctext", "text"),
+        ("\x1b]0;no end", "0;no end"),
+        ("\x1bP1$q\x1b\\x\x1b(0y\x1bcz", "xyz"),
+        ("over\rwritten\x08\x08 bell\x07 del\x7f", "overwritten bell del"),
+        ("\x1b", ""),
+    ],
+)
+def test_no_escape_sequence_reaches_a_terminal(
+    raw: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert printable(raw) == shown
+    out.print(raw, markup=False, highlight=False, soft_wrap=True)
+    err.print(raw, markup=False, highlight=False, soft_wrap=True)
+    captured = capsys.readouterr()
+    # rich shows a tab as spaces
+    assert captured.out.rstrip("\n").split() == captured.err.rstrip("\n").split() == shown.split()
+
+
+def test_names_of_emoji_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    out.print("scored 3:100:4 :dog:", highlight=False)
+    assert capsys.readouterr().out == "scored 3:100:4 :dog:\n"
+
+
+def kbvqa(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("KBVQA_")}
+    return subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"app.cli", *map(os.fsencode, arguments)],
+        capture_output=True,
+        env={**clean, **environment},
+        check=False,
+        timeout=300,
+    )
+
+
+TEXT = "東京 é \x1b[31mred\x9b2J"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii", "cp1252", "gbk"])
+def test_output_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": "1", "title": TEXT, "text": TEXT}) + "\n", "utf-8")
+
+    shown = kbvqa("corpus", "show", str(path), PYTHONIOENCODING=encoding)
+    assert shown.returncode == 0, shown.stderr
+    assert b"red" in shown.stdout and b"\x1b" not in shown.stdout
+    expected = "東京 é red".encode(encoding, "backslashreplace")
+    assert shown.stdout.count(expected) == 2
+
+    as_json = kbvqa("corpus", "show", str(path), "--json", PYTHONIOENCODING=encoding)
+    assert as_json.returncode == 0, as_json.stderr
+    assert json.loads(as_json.stdout.decode(encoding))["text"] == TEXT
+    assert b"\x1b" not in as_json.stdout and "\x9b".encode() not in as_json.stdout
+
+
+NOT_UTF8 = b"caf\xe9"
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/" + NOT_UTF8
+    os.mkdir(folder)  # noqa: PTH102 - pathlib has no bytes
+    text = "A text about coffee that is long enough to be kept by the policy of pages."
+    with open(folder + b"/" + NOT_UTF8 + b".md", "w") as file:  # noqa: PTH123
+        file.write(text)
+    made = tmp_path / "p.jsonl"
+    run = kbvqa("corpus", "make", folder, "--out", str(made))
+    assert run.returncode == 0, run.stderr
+    row = json.loads(made.read_text("utf-8"))
+    assert (row["id"], row["title"]) == (r"caf\xe9.md#0.0", r"caf\xe9")
+    picture = tmp_path / "lengths.svg"
+    run = kbvqa("corpus", "stats", folder, "--picture", str(picture), "--json")
+    assert json.loads(run.stdout)["corpus"] == r"caf\xe9"
+    assert r"caf\xe9" in picture.read_text("utf-8")
+    for command in (("corpus", "show"), ("corpus", "make", "--out", str(made))):
+        run = kbvqa(*command, os.fsencode(tmp_path) + b"/none" + NOT_UTF8)
+        assert run.returncode == 1
+        assert b"does not exist" in run.stderr and b"Unexpected" not in run.stderr
+
+
+def test_a_question_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    run = kbvqa("ask", str(tmp_path / "x.png"), NOT_UTF8 + b"?")
+    assert run.returncode == 2
+    assert b"not in the encoding of this terminal" in run.stderr
+
+
+def test_warnings_are_text_too(tmp_path: Path) -> None:
+    code = (
+        "import logging; from app.console import open_streams; open_streams();"
+        "logging.getLogger('x').warning('of %s', 'a \\x1b[31mpassage \\udce9')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert run.stderr == b"WARNING x: of a passage \\udce9\n"

@@ -44,6 +44,23 @@ def test_show(run, tmp_path: Path) -> None:
     assert "zone 1" not in output
 
 
+def test_a_tilde_that_no_shell_expanded(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    make.jsonl(tmp_path / "p.jsonl", ROWS)
+    run("corpus", "make", "~/p.jsonl", "--out=~/out.jsonl")
+    assert (tmp_path / "out.jsonl").is_file()
+    run("corpus", "make", "~/p.jsonl", "--out", "~/again.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "again.jsonl",
+        "out.jsonl",
+        "p.jsonl",
+    ]
+    assert "The text" not in run("corpus", "show", "p.jsonl", "--find=a ~/b").stdout
+
+
 def test_show_finds_and_prints_json(run, tmp_path: Path) -> None:
     path = make.google_search(tmp_path / "gs.csv", range(30))
     lines = run(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidSettings
-from app.settings import load_settings
+from app.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,29 @@ def test_environment_variables_are_read(monkeypatch) -> None:
     settings = load_settings()
     assert settings.port == 8080
     assert settings.index_location == Path("/data/index")
+
+
+PATHS = ("home", "data", "checkpoint", "index", "qdrant_ca_file", "reader", "calibration")
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_tilde_that_no_shell_expanded(monkeypatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(f"KBVQA_{name.upper()}", "~/there")
+    assert str(getattr(load_settings(), name)) == str(tmp_path / "there")
+    monkeypatch.setenv(f"KBVQA_{name.upper()}", "/a/~/b")
+    assert str(getattr(load_settings(), name)) == "/a/~/b"
+
+
+def test_every_path_of_the_settings_is_known_to_that_test() -> None:
+    paths = {name for name, field in Settings.model_fields.items() if "Path" in str(field)}
+    assert paths <= set(PATHS)
+
+
+def test_a_tilde_in_the_place_of_the_cache(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    assert load_settings().home == tmp_path / "cache" / "kbvqa"
 
 
 def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:

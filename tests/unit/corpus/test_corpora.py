@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from corpus.corpora import BEGINNING, Corpus, Offset, open_corpus
@@ -297,6 +299,46 @@ def test_bad_records_are_skipped_and_listed(tmp_path: Path, case: str) -> None:
     assert len(stream.bad) == 1
 
 
+WIKI_ROW = {"id": "1", "url": "https://x", "title": None, "text": "x"}
+# A page whose title is "" or null, in every format that has titles: (file name, content)
+UNTITLED = {
+    "passages": (
+        "p.jsonl",
+        b'{"id":"1","title":null,"text":"x"}\n{"id":"2","title":"","text":"x"}',
+    ),
+    "csv": ("p.csv", b"id,title,text\n1,,x\n2, ,x\n"),
+    "wiki6m": (
+        "w.jsonl",
+        b'{"wikidata_id":"1","wikipedia_title":null,"wikipedia_content":"x"}\n'
+        b'{"wikidata_id":"2","wikipedia_title":"","wikipedia_content":"x"}\n',
+    ),
+    "evqa-kb": (
+        "kb.json",
+        b'{"https://a": {"title":null,"section_titles":["A"],"section_texts":["x"]},'
+        b'"https://b": {"title":"","section_titles":["B"],"section_texts":["x"]}}',
+    ),
+    "wikipedia-jsonl": (
+        "w.jsonl",
+        b'{"id":"1","url":"u","title":null,"text":"x"}\n{"id":"2","url":"u","title":"","text":"x"}',
+    ),
+    "m2kr": ("m.parquet", [{"passage_id": n, "passage_content": "x", "title": None} for n in "12"]),
+    "wikipedia-parquet": ("w.parquet", [WIKI_ROW, {**WIKI_ROW, "id": "2", "title": ""}]),
+}
+
+
+@pytest.mark.parametrize("name", UNTITLED)
+def test_a_passage_may_have_no_title(tmp_path: Path, name: str) -> None:
+    file, content = UNTITLED[name]
+    if isinstance(content, bytes):
+        path = written(tmp_path / file, content)
+    else:
+        path = make.parquet(tmp_path / file, content)
+    policy = PassagePolicy(by="section", title_prefix=True)
+    passages = list(open_corpus(path, format_name=name, policy=policy).read())
+    assert [passage.title for passage in passages] == ["", ""]
+    assert [passage.text for passage in passages] == ["x", "x"]
+
+
 def test_reading_goes_on_behind_a_bad_record(tmp_path: Path) -> None:
     rows = [json.dumps(row) for row in PASSAGES]
     path = tmp_path / "p.jsonl"
@@ -337,6 +379,32 @@ def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CorpusError, match=r"row group 0: cannot be read behind row 0"):
         list(open_corpus(path).read())
+
+
+def test_behind_a_damaged_row_group_reading_goes_on(tmp_path: Path) -> None:
+    path = make.m2kr_passages(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[4:120] = bytes(116)
+    path.write_bytes(data)
+    stream = open_corpus(path).read(skip_bad=True)
+    passages = [passage.id for passage in stream]
+    assert passages == [f"WikiWeb_{n}" for n in range(3, 8)]
+    assert len(stream.bad) == 1
+    assert "row group 0: cannot be read behind row 0 of 3" in str(stream.bad[0])
+
+
+def test_bytes_of_a_parquet_file_that_are_not_utf8(tmp_path: Path) -> None:
+    good = pa.array(["text a", "text b", "text c"])
+    offsets = good.buffers()[1]
+    texts = pa.Array.from_buffers(
+        pa.string(), 3, [None, offsets, pa.py_buffer(b"text atext \xe9text c")]
+    )
+    path = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"passage_id": ["1", "2", "3"], "passage_content": texts}), path)
+    stream = open_corpus(path).read(skip_bad=True)
+    assert [(passage.id, passage.text) for passage in stream] == [("1", "text a"), ("3", "text c")]
+    assert len(stream.bad) == 1
+    assert "record 2, field 'text': holds bytes that are not UTF-8" in str(stream.bad[0])
 
 
 def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:

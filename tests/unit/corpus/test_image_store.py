@@ -40,6 +40,11 @@ def put(root: Path, name: str, size: tuple[int, int] = (40, 20)) -> Path:
         ("KVQAimgs/21.jpg", "KVQAimgs/21.JPG"),
         ("wit/St. Peter", "wit/St. Peter.png"),
         ("wit/St. Peter.JPEG", "wit/St. Peter.jpeg"),
+        (r"zoo\cats\a.png", "zoo/cats/a.png"),
+        (r"val2014\COCO_val2014_000000297147.jpg", "COCO_val2014_000000297147.jpg"),
+        (r"04\oven_04925844", "04/oven_04925844.jpg"),
+        (r".\a.png", "a.png"),
+        (r"a\b.png", r"a\b.png"),
     ],
 )
 def test_pictures_are_found_where_their_source_puts_them(
@@ -85,6 +90,8 @@ def test_missing_pictures_are_listed_once_and_before(tmp_path: Path) -> None:
 def test_a_directory_without_any_of_the_pictures_is_the_wrong_one(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFound, match=r"none of the 2 pictures.*'b\.png'.*--images"):
         check_images(ImageFolder(tmp_path), examples("b.png", "c.png"), tmp_path / "list.txt")
+    with pytest.raises(DatasetNotFound, match=r"--images, and names from there on\."):
+        check_images(ImageFolder(tmp_path), examples(r"C:\zoo\b.png"), tmp_path / "list.txt")
 
 
 def test_the_black_placeholder() -> None:

@@ -23,13 +23,12 @@ def encode(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def png(width: int, height: int, *, depth: int = 8, kind: int = 0, pixels: bytes = b"") -> bytes:
     """A PNG made by hand: any header, whether or not the pixels fit it."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
@@ -164,13 +163,24 @@ CORNERS = {
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
+@pytest.mark.parametrize(
+    ("format_", "options"),
+    [
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"save_all": True, "append_images": [Image.new("RGB", (3, 2))]}),
+    ],
+)
+def test_exif_orientation_is_applied_once(
+    orientation: int, format_: str, options: dict[str, Any]
+) -> None:
     stored = Image.new("RGB", (2, 3) if orientation > 4 else (3, 2), BLUE)
     stored.putpixel(CORNERS[orientation], RED)
-    tiff = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + struct.pack(
-        ">HHI", orientation, 0, 0
-    )
-    loaded = load_image(encode(stored, exif=tiff))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    loaded = load_image(encode(stored, format_, exif=exif, **options))
     assert loaded.size == (3, 2)
     assert [
         xy for xy in ((x, y) for x in range(3) for y in range(2)) if loaded.getpixel(xy) == RED

@@ -46,6 +46,14 @@ def test_bom_blank_lines_crlf_and_unknown_keys_are_tolerated(tmp_path: Path) -> 
     assert passages[0].url == passages[0].entity == ""
 
 
+@pytest.mark.parametrize("nothing", ["absent", None, "", " \t"])
+@pytest.mark.parametrize("name", ["title", "url", "source", "section", "entity", "language"])
+def test_nothing_is_absent_null_or_blank(tmp_path: Path, name: str, nothing: str | None) -> None:
+    (passage,) = read(tmp_path / "p.jsonl", line(**{name: nothing}))
+    assert getattr(passage, name) == ""
+    assert passage.text == "Paris is in France."
+
+
 def test_reading_streams(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_bytes(line() + b"\nnot json\n")
@@ -61,13 +69,13 @@ def test_reading_streams(tmp_path: Path) -> None:
         (b"[" * 100_000, "", "cannot be read"),
         (b'{"id": ' + b"9" * 5000 + b"}", "", "cannot be read"),
         (line(id="absent"), "id", "missing; add it"),
-        (line(id="2", title="  "), "title", "empty; give it some text"),
-        (line(id="2", text=""), "text", "empty"),
+        (line(id="2", text=""), "text", "empty; give it some text"),
+        (line(id="2", text=None), "text", "must be a string, not null"),
         (line(id="2", text=7), "text", "must be a string, not a number"),
         (line(id="2", text=["a"]), "text", "not a list"),
         (line(id="2", title={}), "title", "not an object"),
         (line(id=True), "id", "not true or false"),
-        (line(id="2", url=None), "url", "must be a string, not null"),
+        (line(id="2", url=7), "url", "must be a string, not a number"),
         (line(id="2", text="half \ud83d pair"), "text", "surrogate"),
         (b'{"id": "caf\xe9"}', "", "not UTF-8 (byte 12 is 0xe9); save it as UTF-8"),
         (line(id="1"), "id", "'1' is already the id of line 1"),

@@ -1,13 +1,16 @@
 """How passages are made of pages, and which are kept."""
 
 import doctest
+import re
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from corpus import corpora, filters, policy
+from app import console
+from corpus import corpora, csv_rows, files, filters, policy, templates, words
 from corpus.corpora import open_corpus
 from corpus.errors import CorpusError
 from corpus.filters import Filter, NearDuplicates, language_of
@@ -33,7 +36,9 @@ def texts(policy: PassagePolicy, page: Page = PAGE) -> list[tuple[str, str]]:
     return [(passage.id, passage.text) for passage in policy.passages(page)]
 
 
-@pytest.mark.parametrize("module", [policy, filters, corpora])
+@pytest.mark.parametrize(
+    "module", [policy, filters, corpora, words, templates, csv_rows, files, console]
+)
 def test_the_examples_in_the_docstrings(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
@@ -61,6 +66,47 @@ def test_by_tokens_with_overlap() -> None:
         ("42#1.0", "Six seven eight nine"),
         ("42#1.1", "eight nine."),
     ]
+
+
+# A sentence each, of one run or a few.
+UNSPACED = {
+    "Japanese": "東京都千代田区にある駅は多くの路線が乗り入れる交通の要所である。",
+    "Chinese": "北京是中华人民共和国的首都，是全国的政治中心、文化中心、国际交往中心。",
+    "Thai": "กรุงเทพมหานครเป็นเมืองหลวงและนครที่มีประชากรมากที่สุดของประเทศไทย",
+    "Khmer": "ភ្នំពេញគឺជារាជធានីនៃព្រះរាជាណាចក្រកម្ពុជា",
+    "Burmese": "ရန်ကုန်မြို့သည်မြန်မာနိုင်ငံ၏အကြီးဆုံးမြို့ဖြစ်သည်",
+    "Lao": "ນະຄອນຫຼວງວຽງຈັນເປັນເມືອງຫຼວງຂອງປະເທດລາວ",
+    "Tibetan": "ལྷ་ས་གྲོང་ཁྱེར་ནི་བོད་ཀྱི་རྒྱལ་ས་ཡིན།",
+}
+
+
+@pytest.mark.parametrize("script", UNSPACED)
+def test_a_run_in_a_script_without_spaces_is_no_token(script: str) -> None:
+    text = UNSPACED[script]
+    spans = words.token_spans(text)
+    assert len(spans) == sum(not unicodedata.category(c).startswith("M") for c in text)
+    assert "".join(text[begin:end] for begin, end in spans) == text
+    assert not any(unicodedata.category(text[begin]).startswith("M") for begin, _ in spans)
+    page = Page("1", "", (Section("", text * 20),))
+    pieces = [text for _, text in texts(PassagePolicy(by="tokens", size=100), page)]
+    assert "".join(pieces) == text * 20
+    assert max(map(len, pieces)) < 250
+
+
+def test_words_of_other_scripts_stay_whole() -> None:
+    text = "The Tower_2 (330 m) - Москва, 서울특별시 ist groß."
+    found = [text[begin:end] for begin, end in words.token_spans(text)]
+    assert found == re.findall(r"\w+|[^\w\s]", text)
+    assert words.words(text) == re.findall(r"\w+", text)
+    assert [end - begin for begin, end in words.token_spans("ACGT" * 20)] == [32, 32, 16]
+
+
+def test_near_duplicates_in_a_script_without_spaces() -> None:
+    text = UNSPACED["Japanese"]
+    seen = NearDuplicates(0.8)
+    assert seen.add(text * 3)
+    assert not seen.add(text * 3 + "そう")
+    assert seen.add(UNSPACED["Chinese"])
 
 
 def test_by_sentence() -> None:
