@@ -248,6 +248,7 @@ def _run_record(
         "passages": index.passages if index else 0,
         "depth": depth,
         "search": "exact" if pipeline.exact is not None else "two-stage",
+        "candidates": pipeline.candidates if retrieval and pipeline.exact is None else None,
         "generator": pipeline.generator.name if pipeline.generator and answer else None,
         "answering": asdict(pipeline.answering.plan) if pipeline.answering and answer else None,
         "kbvqa": version("kbvqa"),

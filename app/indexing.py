@@ -120,7 +120,7 @@ def build_index(
             report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
             cut = ranks.collect(cut) if ranks is not None else cut
             say("Optimising")
-            index.finish(skipped=len(report.skipped), kept=report.kept)
+            index.finish(skipped=len(report.skipped), kept=report.kept, say=say)
             return Built(made_from, report, index.count, bad, tuple(cut))
 
 

@@ -81,6 +81,7 @@ class Pipeline:
         answering: writes answers; None when only retrieval is asked for.
         max_question_characters: longer questions are refused.
         exact: the corpus in memory, searched instead of the index; None for the index.
+        candidates: passages that a search of the index ranks by all their rows.
     """
 
     def __init__(
@@ -91,9 +92,10 @@ class Pipeline:
         *,
         max_question_characters: int = 500,
         exact: ExactSearcher | None = None,
+        candidates: int = CANDIDATES,
     ) -> None:
         self.encoder, self.index, self.answering = encoder, index, answering
-        self.exact = exact
+        self.exact, self.candidates = exact, candidates
         self.max_question_characters = max_question_characters
 
     @property
@@ -116,7 +118,7 @@ class Pipeline:
             encoded = self.encoder.encode_query(query)
         with _timed(timings, "search"):
             searcher = self.exact or self.index
-            hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=CANDIDATES)
+            hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=self.candidates)
         threshold = self.encoder.checkpoint.unsure_below
         unsure = threshold is not None and (not hits or hits[0].score < threshold)
         return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings, encoded.cut)

@@ -113,6 +113,8 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
             "skipped": build.skipped,
             "kept": build.kept,
             "place": build.place,
+            "namespace": build.ids_of,
+            **opened.facts,
         }
     if as_json:
         print(json.dumps(facts, ensure_ascii=False))
@@ -180,6 +182,19 @@ def index_copy(
             raise typer.BadParameter(str(exc)) from exc
         count = opened.count
     out.print(f"{count:,} passages copied to {target} and compared", soft_wrap=True)
+
+
+@app.command("optimise")
+def index_optimise(index: IndexOption = None) -> None:
+    """Wake a server that has not optimised a collection, and wait until it has.
+
+    
+    kbvqa index optimise --index http://127.0.0.1:6333/passages
+    """
+    with _opened(index) as opened, progress() as (say, _):
+        say("Optimising")
+        opened.optimise(say)
+    out.print(f"{opened.location} is optimised", soft_wrap=True)
 
 
 @app.command("snapshot")
