@@ -26,9 +26,6 @@ LEASE_SECONDS = 120.0
 _RENEW_SECONDS = 20.0
 _SETTLE_SECONDS = 0.1  # after which of two who take a lease at once the first has been overwritten
 
-Read = Callable[[], str | None]
-Write = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -36,6 +33,7 @@ class Lease:
 
     Attributes:
         owner: one run of one process, by a word that no other has.
+        collection: what it writes.
         host: its machine, for people.
         machine: its machine, as `_machine` names it.
         process: its number there.
@@ -44,6 +42,7 @@ class Lease:
     """
 
     owner: str
+    collection: str
     host: str
     machine: str
     process: int
@@ -78,56 +77,58 @@ class Writer:
 
     Args:
         location: for messages.
+        read: returns the text of a collection's lease.
+        write: replaces it.
     """
 
-    def __init__(self, location: str) -> None:
-        self._location = location
+    def __init__(
+        self,
+        location: str,
+        read: Callable[[str], str | None],
+        write: Callable[[str, str], None],
+    ) -> None:
+        self._location, self._read, self._write = location, read, write
         self._mine = uuid.uuid4().hex
         self._since = time.time()
-        self._ended = threading.Event()
+        self._collection = ""
         self._lost = ""
-        self._read: Read | None = None
-        self._write: Write | None = None
         self._renewed = 0.0
         self._renewing = threading.Lock()
+        self._ended = threading.Event()
 
-    def text(self) -> str:
+    def text(self, collection: str) -> str:
         """Return the lease of this process as it is now."""
         host, process = socket.gethostname(), os.getpid()
-        lease = Lease(self._mine, host, _machine(), process, self._since, time.time())
+        lease = Lease(self._mine, collection, host, _machine(), process, self._since, time.time())
         return json.dumps(asdict(lease))
 
-    def take(self, read: Read, write: Write) -> None:
-        """Become the writer.
-
-        Args:
-            read: returns the text of the lease.
-            write: replaces it.
+    def take(self, collection: str) -> None:
+        """Become the writer of a collection.
 
         Raises:
             IndexUnavailable: another process is.
         """
-        self._require_free(read())
-        write(self.text())
+        self._require_free(collection)
+        self._write(collection, self.text(collection))
         time.sleep(_SETTLE_SECONDS)
-        self._require_free(read())
-        self.keep(read, write)
+        self._require_free(collection)
+        self.keep(collection)
 
-    def keep(self, read: Read, write: Write) -> None:
-        """Renew a lease that is this process's already."""
-        self._read, self._write, self._renewed = read, write, time.monotonic()
+    def keep(self, collection: str) -> None:
+        """Renew the lease of a collection, which is this process's already."""
+        self._collection, self._renewed = collection, time.monotonic()
         self._ended.clear()
         threading.Thread(target=self._go_on, name="index-lease", daemon=True).start()
 
-    def move(self, read: Read, write: Write) -> None:
+    def move(self, collection: str) -> None:
         """Hold the lease of another collection instead, which becomes the one that is meant."""
         with self._renewing:
-            write(self.text())
-            self._read, self._write = read, write
+            self._write(collection, self.text(collection))
+            self._collection = collection
 
     def require(self) -> None:
         """Raise IndexUnavailable if another process has taken over; to be asked before writing."""
-        if self._read is not None and time.monotonic() - self._renewed > LEASE_SECONDS / 2:
+        if self._collection and time.monotonic() - self._renewed > LEASE_SECONDS / 2:
             with contextlib.suppress(RetrieverError):  # the server is away: the write will say so
                 self._renew()
         if self._lost:
@@ -140,13 +141,11 @@ class Writer:
         """Give the lease back; again does nothing."""
         self._ended.set()
         with self._renewing:
-            read, write = self._read, self._write
-            self._read = self._write = None
-            if read is None or write is None:
-                return
-            with contextlib.suppress(RetrieverError):  # else it runs out by itself
-                if self._is_mine(read()):
-                    write("")
+            collection, self._collection = self._collection, ""
+            if collection:
+                with contextlib.suppress(RetrieverError):  # else it runs out by itself
+                    if self._is_mine(self._of(collection)):
+                        self._write(collection, "")
 
     def _go_on(self) -> None:
         while not self._ended.wait(_RENEW_SECONDS):
@@ -155,22 +154,26 @@ class Writer:
 
     def _renew(self) -> None:
         with self._renewing:
-            if self._read is None or self._write is None or self._lost:
+            if not self._collection or self._lost:
                 return
-            text = self._read()
-            if text and not self._is_mine(text):
-                self._lost = str(Lease.read(text))
+            lease = self._of(self._collection)
+            if lease is not None and not self._is_mine(lease):
+                self._lost = str(lease)
                 return
-            self._write(self.text())
+            self._write(self._collection, self.text(self._collection))
             self._renewed = time.monotonic()
 
-    def _is_mine(self, text: str | None) -> bool:
-        lease = Lease.read(text)
+    def _of(self, collection: str) -> Lease | None:
+        """Return the lease of a collection; one that a snapshot brought along is another's."""
+        lease = Lease.read(self._read(collection))
+        return lease if lease is not None and lease.collection == collection else None
+
+    def _is_mine(self, lease: Lease | None) -> bool:
         return lease is not None and lease.owner == self._mine
 
-    def _require_free(self, text: str | None) -> None:
-        lease = Lease.read(text)
-        if lease is not None and lease.owner != self._mine and lease.held():
+    def _require_free(self, collection: str) -> None:
+        lease = self._of(collection)
+        if lease is not None and not self._is_mine(lease) and lease.held():
             raise IndexUnavailable(
                 f"another process is building the index at {self._location}: {lease}. If it is "
                 f"gone, the same command takes over {LEASE_SECONDS:.0f} seconds after that"

@@ -10,7 +10,6 @@ collection, and none is dropped, that does not say itself that it is the build t
 import contextlib
 import logging
 from dataclasses import replace
-from functools import partial
 from urllib.parse import urlsplit
 
 from retriever.engines.client import QdrantServer
@@ -37,7 +36,7 @@ class ServerStore:
             raise ValueError(f"a server index is named http://host:6333/NAME, got {url!r}")
         self._cluster = connection.cluster
         self._server = QdrantServer(base, url, connection)
-        self._writer = Writer(url)
+        self._writer = Writer(url, self._server.lease, self._server.write_lease)
 
     def advice(self) -> str:
         """Return the command that builds an index here."""
@@ -47,7 +46,7 @@ class ServerStore:
         """Become the writer of what the name stands for; a new index is locked when it is made."""
         collection = self._behind() or self._unnamed()
         if collection is not None:
-            self._writer.take(*self._lease(collection))
+            self._writer.take(collection)
             if self._behind() is None:
                 self._server.point_alias(self.name, collection, replacing=False)
 
@@ -141,7 +140,7 @@ class ServerStore:
         replaced = self.read().in_place(before) if before != build.place else None
         self._write(Record(done, replaced=replaced, place=build.place))
         if before != build.place:
-            self._writer.move(*self._lease(build.place))
+            self._writer.move(build.place)
             self._server.point_alias(self.name, build.place, replacing=True)
         if replaced is not None:
             try:
@@ -257,9 +256,9 @@ class ServerStore:
     def _create(self, build: Build) -> None:
         """Make the collection of a build, with the lease where it is the first of its index."""
         text, lease = record_to_json(Record(building=build, place=build.place)), ""
-        if first := self._behind() is None:
-            lease = self._writer.text()
         dim, place = build.fingerprint.dim, build.place
+        if first := self._behind() is None:
+            lease = self._writer.text(place)
         made = self._server.create(place, dim, build.storage, self._cluster, text, lease)
         if not made and not self._is(build, finished=False):
             raise IndexUnavailable(
@@ -267,7 +266,7 @@ class ServerStore:
                 f"{place}"
             )
         if first:
-            self._writer.keep(*self._lease(place))
+            self._writer.keep(place)
         if self._cluster.replicas > 1:
             with contextlib.suppress(IndexNotReady):
                 made_of = self._server.engine(place, build.storage).shards().replicas
@@ -280,11 +279,6 @@ class ServerStore:
     def _write(self, record: Record) -> None:
         """Write a record into the collection that carries it."""
         self._server.write_text(record.place, record_to_json(record))
-
-    def _lease(self, collection: str) -> tuple[partial[str | None], partial[None]]:
-        """Return how the lease of a collection is read and written."""
-        server = self._server
-        return partial(server.lease, collection), partial(server.write_lease, collection)
 
 
 def _adopted(record: Record, collection: str) -> Record:
