@@ -22,7 +22,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from retriever.engines.collection import ServerEngine
 from retriever.engines.faults import Failure, kind_of, tls_kind
-from retriever.engines.interface import KEYWORDS, MEAN, PREFIXED, TOKENS
+from retriever.engines.interface import MEAN, TOKENS
 from retriever.engines.retry import Caller
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index_record import Storage
@@ -168,15 +168,6 @@ class QdrantServer:
             return True
 
         return self._call(make)
-
-    def index_fields(self, collection: str) -> None:
-        """Index the payload fields that a filter may name; again does nothing."""
-        for field in (*KEYWORDS, PREFIXED):
-            schema = models.KeywordIndexParams(
-                type=models.KeywordIndexType.KEYWORD, prefix=True if field == PREFIXED else None
-            )
-            create = partial(self._rest.create_payload_index, collection, field, schema, wait=True)
-            self._call(partial(create, timeout=self._connection.timeout_seconds))
 
     def point_alias(self, alias: str, collection: str, *, replacing: bool) -> None:
         """Let an alias stand for a collection, at once for everybody."""

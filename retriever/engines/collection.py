@@ -11,7 +11,9 @@ from qdrant_client import QdrantClient, models
 
 from retriever.engines.faults import kind_of
 from retriever.engines.interface import (
+    KEYWORDS,
     MEAN,
+    PREFIXED,
     TOKENS,
     Conditions,
     Point,
@@ -182,6 +184,15 @@ class ServerEngine:
     def unfit(self, points: int) -> list[str]:
         """Return what in strict mode refuses searches whose widest step takes so many points."""
         return self._limits.unfit(points)
+
+    def index_fields(self) -> None:
+        """Index the payload fields that a filter may name; again does nothing."""
+        for field in (*KEYWORDS, PREFIXED):
+            schema = models.KeywordIndexParams(
+                type=models.KeywordIndexType.KEYWORD, prefix=True if field == PREFIXED else None
+            )
+            create = partial(self._rest.create_payload_index, self._collection, field, schema)
+            self._write(partial(create, wait=True, timeout=self.time_limit))
 
     def reach(self) -> None:
         """Raise IndexUnavailable where vectors cannot be read, as the gRPC port is another."""

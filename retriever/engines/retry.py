@@ -99,9 +99,12 @@ class Caller:
             tls = "without TLS, as http:// says"
         if failure.kind == "missing":
             return IndexNotReady(f"{server} does not know the collection (any more): {text}")
-        setting = setting_behind(text)
-        strict = f". That is strict mode of the collection: change its {setting}, docs/deploy.md "
-        strict += "says which values fit"
+        refusal = text
+        if setting := setting_behind(text):
+            refusal = (
+                f"{text.rstrip('.')}. That is strict mode of the collection: change its {setting}, "
+                "docs/deploy.md says which values fit"
+            )
         message = {
             "full": f"the disk of {server} is full: {text}. Make room and run the same command "
             "again: what is written so far is kept",
@@ -118,6 +121,6 @@ class Caller:
             "server as its certificate does",
             "plain": f"{server} does not speak TLS there: {text}. Either its URL begins with "
             "http://, or KBVQA_QDRANT_GRPC_PORT is another",
-            "refused": f"{server} refused a request: {text}{strict if setting else ''}",
+            "refused": f"{server} refused a request: {refusal}",
         }
         return IndexUnavailable(message[failure.kind])

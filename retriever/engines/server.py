@@ -118,8 +118,8 @@ class ServerStore:
         """Return the collection that is built, made new where it is missing."""
         if not self._server.exists(build.place):
             self._create(build)
-        self._server.index_fields(build.place)
         engine = self._server.engine(build.place, build.storage, self._writer.require)
+        engine.index_fields()
         engine.reach()
         if problems := engine.unfit(points=0):
             raise IndexUnavailable(

@@ -79,7 +79,7 @@ class State:
         self, operation: str, names: tuple[str, ...], request: Any, timeout: int | None
     ) -> None:
         """Refuse what the strict mode of a collection refuses."""
-        if operation in ("count", "delete", "query") or timeout is not None:
+        if operation in ("count", "delete", "query", "retrieve", "scroll", "index"):
             named = self.collections.get(self.aliases.get(names[0], names[0])) if names else None
             if named is not None:
                 check_timeout(named.strict, timeout)
