@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from app.commands import corpus, data, evaluate, index, train
 from app.console import (
+    CandidatesOption,
     CheckpointOption,
     IndexOption,
     TopKOption,
@@ -137,6 +138,7 @@ def ask(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    candidates: CandidatesOption = None,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
@@ -153,7 +155,7 @@ def ask(
     from corpus.images import load_image
     from corpus.types import Query
 
-    settings = settings_with(index, checkpoint, strategy)
+    settings = settings_with(index, checkpoint, strategy, candidates)
     question = checked_question(question, settings.max_question_characters)
     query = Query(question, load_image(image), boxes=tuple(map(_box, box or ())))
     from app.components import open_pipeline
@@ -197,6 +199,7 @@ def web(
     build: Annotated[
         bool, typer.Option("--build", help="First build what is missing, as `kbvqa setup` does.")
     ] = False,
+    candidates: CandidatesOption = None,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
@@ -207,7 +210,7 @@ def web(
     """
     from app.web import build_page, check_port, serve
 
-    settings = settings_with(index, checkpoint)
+    settings = settings_with(index, checkpoint, candidates=candidates)
     host, port = host or settings.host, port or settings.port
     check_port(host, port)
     from app.components import open_pipeline, set_up

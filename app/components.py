@@ -146,6 +146,7 @@ def open_pipeline(
         answering,
         max_question_characters=settings.max_question_characters,
         exact=open_exact(index, say) if exact and index is not None else None,
+        candidates=settings.candidates,
     )
 
 

@@ -107,6 +107,15 @@ CheckpointOption = Annotated[
 TopKOption = Annotated[
     int | None, typer.Option("--top-k", min=1, max=100, help="Passages to find.")
 ]
+CandidatesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--candidates",
+        min=1,
+        help="Passages ranked by all their rows; more find more of the best in a large corpus. "
+        "Default: KBVQA_CANDIDATES.",
+    ),
+]
 
 
 def takes(**makers: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -139,7 +148,10 @@ def takes(**makers: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
 
 
 def settings_with(
-    index: str | None, checkpoint: str | None, strategy: str | None = None
+    index: str | None,
+    checkpoint: str | None,
+    strategy: str | None = None,
+    candidates: int | None = None,
 ) -> Settings:
     """Return the environment's settings with the command's options on top."""
     changes: dict[str, Any] = {}
@@ -147,6 +159,8 @@ def settings_with(
         changes["index"] = index
     if checkpoint is not None:
         changes["checkpoint"] = checkpoint
+    if candidates is not None:
+        changes["candidates"] = candidates
     if strategy is not None:
         if strategy not in (known := get_args(Strategy)):
             raise typer.BadParameter(f"{strategy!r} is no strategy; choose from {', '.join(known)}")

@@ -57,8 +57,11 @@ def _components(settings: Settings) -> Iterator[Finding]:
         def describe_index() -> str:
             location, connection = settings.index_location, settings.connection
             with open_index(location, checkpoint, connection) as index:
+                if problems := index.unfit(settings.candidates):
+                    raise KbvqaError(f"strict mode of {location}: {'; '.join(problems)}")
                 of = index.fingerprint
-                return f"{of.passages:,} passages of {of.corpus} in {location}"
+                state = f"{of.passages:,} passages of {of.corpus} in {location}"
+                return "; ".join(filter(None, [state, index.state]))
 
         yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
     at = f"{PREFIX}GENERATOR"

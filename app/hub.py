@@ -1,11 +1,13 @@
 """Datasets from the Hugging Face hub. Nothing else in the application downloads data."""
 
+import contextlib
 import hashlib
+import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
@@ -20,12 +22,13 @@ from app.errors import DamagedDownload, HubUnavailable, NotEnoughSpace
 from corpus.datasets import Dataset, Hub, instructions
 from corpus.files import CHUNK
 
+if TYPE_CHECKING:
+    from app.indexing import Advance, Say
+
 _SPARE_BYTES = 1_000_000_000
+_CHECKED_NAME = ".kbvqa-checked.json"
 # HTTPError is that of the hub client's own HTTP library: a refused or broken connection.
 _HUB_ERRORS = (HTTPError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled)
-
-Advance = Callable[[int, int], None]
-Say = Callable[[str], None]
 
 
 class RemoteFile(NamedTuple):
@@ -36,11 +39,12 @@ class RemoteFile(NamedTuple):
     sha256: str
 
 
-def fetch(wanted: Dataset, root: Path, say: Say, advance: Advance) -> list[Path]:
+def fetch(wanted: Dataset, root: Path, say: "Say", advance: "Advance") -> list[Path]:
     """Return the files of a dataset, fetched into its folder where they are not there yet.
 
     A download that was interrupted goes on where it stopped; a file that is there, with the
-    right size and hash, is not fetched again.
+    right size and hash, is not fetched again. The folder keeps a list of the files whose hash was
+    right, so that each is hashed once, and one whose check was interrupted is checked again.
 
     Args:
         wanted: the dataset.
@@ -59,15 +63,15 @@ def fetch(wanted: Dataset, root: Path, say: Say, advance: Advance) -> list[Path]
     folder = root / wanted.folder
     say(f"Looking up {wanted.hub.repo}")
     try:
-        files = list(_files(wanted.hub))
-        missing = [file for file in files if not _present(folder / file.path, file)]
+        files, checked = list(_files(wanted.hub)), _Checked(folder)
+        missing = [file for file in files if not checked.present(file, say, advance)]
         _check_space(folder, sum(file.size for file in missing))
         done, total = sum(f.size for f in files) - sum(f.size for f in missing), _total(files)
         for file in missing:
             say(f"Fetching {file.path}")
             advance(done, total)
             hf_hub_download(wanted.hub.repo, file.path, repo_type="dataset", local_dir=folder)
-            _check_hash(folder / file.path, file)
+            checked.check(file)
             done += file.size
         advance(done, total)
     except _HUB_ERRORS as exc:
@@ -81,7 +85,7 @@ def fetch(wanted: Dataset, root: Path, say: Say, advance: Advance) -> list[Path]
     return [folder / file.path for file in files]
 
 
-def check_stated_hashes(wanted: Dataset, root: Path, advance: Advance) -> list[Path]:
+def check_stated_hashes(wanted: Dataset, root: Path, advance: "Advance") -> list[Path]:
     """Return the files whose SHA-256 the source states and that have it.
 
     Raises:
@@ -106,8 +110,42 @@ def _total(files: list[RemoteFile]) -> int:
     return sum(file.size for file in files)
 
 
-def _present(path: Path, file: RemoteFile) -> bool:
-    return path.is_file() and path.stat().st_size == file.size
+class _Checked:
+    """The files of a folder whose hash was right, with what shows that they are the same still."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._record = folder, folder / _CHECKED_NAME
+        self._known: dict[str, list[str | int]] = {}
+        # Missing or cut short, all are checked again.
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
+            self._known = dict(json.loads(self._record.read_text(encoding="utf-8")))
+
+    def present(self, file: RemoteFile, say: "Say", advance: "Advance") -> bool:
+        """Return whether a file is there, whole and right; a damaged one is moved away."""
+        path = self._folder / file.path
+        if not path.is_file() or path.stat().st_size != file.size:
+            return False
+        if not file.sha256 or self._known.get(file.path) == self._state(file):
+            return True
+        say(f"Checking {file.path}")
+        try:
+            self.check(file, advance)
+        except DamagedDownload:
+            return False
+        return True
+
+    def check(self, file: RemoteFile, advance: "Advance" = lambda done, total: None) -> None:
+        """Remember a file if its hash is right; DamagedDownload if not."""
+        _check_hash(self._folder / file.path, file, advance)
+        if file.sha256:
+            self._known[file.path] = self._state(file)
+            unfinished = self._record.with_name(_CHECKED_NAME + ".tmp")
+            unfinished.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
+            unfinished.replace(self._record)
+
+    def _state(self, file: RemoteFile) -> list[str | int]:
+        found = (self._folder / file.path).stat()
+        return [file.sha256, found.st_size, found.st_mtime_ns]
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -121,7 +159,9 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _check_hash(path: Path, file: RemoteFile, advance: Advance = lambda done, total: None) -> None:
+def _check_hash(
+    path: Path, file: RemoteFile, advance: "Advance" = lambda done, total: None
+) -> None:
     if not file.sha256:
         return
     digest, done = hashlib.sha256(), 0

@@ -16,7 +16,7 @@ from corpus.types import Passage
 from retriever.checkpoint import Checkpoint
 from retriever.clusters import Rows, pool_tokens
 from retriever.encoder import Encoder, PassagePrecision
-from retriever.errors import IndexNotReady
+from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import Fingerprint, PassageIndex, Storage
 from retriever.index_record import Build
 from retriever.index_settings import DEFAULT_CONNECTION, Connection
@@ -124,9 +124,15 @@ def build_index(
             location, made_from, storage, connection, fresh=swap, precisions=precisions
         ) as index:
             report = _write(index, source, encode, advance, ranks, prune=prune, skip_bad=skip_bad)
+            if report.skipped and not report.written + report.unchanged:
+                id, reason = report.skipped[0]
+                raise IndexUnavailable(
+                    f"none of the {len(report.skipped):,} passages of {source.name} can be "
+                    f"indexed; the first, {id!r}: {reason}"
+                )
             cut = ranks.collect(cut) if ranks is not None else cut
             say("Optimising")
-            index.finish(skipped=len(report.skipped), kept=report.kept)
+            index.finish(skipped=len(report.skipped), kept=report.kept, say=say)
             return Built(made_from, report, index.count, bad, tuple(cut))
 
 

@@ -217,7 +217,7 @@ def answering_record(answering: Answering) -> dict[str, Any]:
 
 def index_record(index: PassageIndex) -> dict[str, Any]:
     """Return what is searched: the corpus by its content, and how its passages are kept."""
-    made, build = index.fingerprint, index.build
+    made, build = index.fingerprint, index.built
     return {
         "corpus_sha256": made.corpus_sha256,
         "passages": index.count,

@@ -36,6 +36,12 @@ class Settings(BaseSettings):
             server's URL is https:// and its certificate one's own.
         qdrant_grpc_port: None for the port of the URL plus one.
         qdrant_timeout_seconds: for one request.
+        qdrant_build_wait_seconds: how long a build waits for a server that is away; searches give
+            up after some tries.
+        qdrant_work_seconds: how long the server may take for a snapshot, or stand still while it
+            optimises, before a build gives up.
+        candidates: passages that a search ranks by all their rows; more find more of the best in
+            a large corpus: docs/index.md.
         reader: what reads the passages inside this process: None for the extractive reader that
             comes along, reader.safetensors of `kbvqa train reader` for another one,
             "smollm2" for SmolLM2-135M, or the directory of a causal model, such as one that
@@ -80,6 +86,9 @@ class Settings(BaseSettings):
     qdrant_ca_file: Path | None = None
     qdrant_grpc_port: int | None = Field(default=None, ge=1, le=65535)
     qdrant_timeout_seconds: int = Field(default=60, ge=1)
+    qdrant_build_wait_seconds: int = Field(default=300, ge=0)
+    qdrant_work_seconds: int = Field(default=3600, ge=1)
+    candidates: int = Field(default=400, ge=1)
     reader: str | None = None
     generator_url: str | None = None
     generator_model: str | None = None
@@ -142,12 +151,16 @@ class Settings(BaseSettings):
         """Return the index directory or URL, the demo's unless another is set.
 
         Raises:
-            InvalidSettings: it is a URL, but not of a collection.
+            InvalidSettings: it is a URL, but not of a collection; or begins with the home of a
+                user who has none.
         """
         if self.index is None:
             return self.home / "index" / "demo"
         if "://" not in self.index:
-            return Path(self.index)
+            try:
+                return Path(self.index).expanduser()  # as no shell does in --index=~/x
+            except RuntimeError as exc:
+                raise InvalidSettings(f"the index {self.index!r}: {exc}") from exc
         base, _, name = self.index.rstrip("/").rpartition("/")
         if not is_url(self.index) or not name or not urlsplit(base).netloc:
             raise InvalidSettings(
@@ -165,6 +178,8 @@ class Settings(BaseSettings):
             ca_file=self.qdrant_ca_file,
             grpc_port=self.qdrant_grpc_port,
             timeout_seconds=self.qdrant_timeout_seconds,
+            build_wait_seconds=self.qdrant_build_wait_seconds,
+            work_seconds=self.qdrant_work_seconds,
         )
 
 

@@ -24,9 +24,10 @@ from PIL import Image
 from torch import Tensor
 
 from corpus.types import Passage, Query
+from retriever.ahead import WINDOW
 from retriever.checkpoint import Checkpoint
 from retriever.config import FLMRConfig
-from retriever.encoder import WINDOW, Encoder
+from retriever.encoder import Encoder
 from retriever.flmr import FLMRModel
 from retriever.images import ImageProcessor
 from retriever.mini import base_vocabulary

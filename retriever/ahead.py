@@ -1,12 +1,22 @@
-"""Work done ahead of its use, in threads."""
+"""Work done in windows, and ahead of its use, in threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
+
+WINDOW = 1_024  # passages that are read, and sorted by length, at once
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+
+
+def windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
+    """Yield items in lists of a size."""
+    source = iter(items)
+    while window := list(islice(source, size)):
+        yield window
 
 
 def ahead(source: Iterator[Item]) -> Iterator[Item]:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,7 +19,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from corpus.types import Passage, Query
-from retriever.ahead import ahead, map_ahead
+from retriever.ahead import WINDOW, ahead, map_ahead, windows
 from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.efficientnet import EfficientNetLite0
 from retriever.errors import InvalidQuery
@@ -35,8 +34,6 @@ from retriever.text_vision import TextVision
 from retriever.tokenization import query_text
 from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
 
-# Passages are sorted by length within a window, so that a batch holds equals and little padding.
-WINDOW = 1024
 # Tokens in a batch of passages, padding included, by device: what fills it (benchmarks/encode.py).
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 65_536}
 
@@ -229,6 +226,12 @@ class Encoder:
         tokens = self._moved(self.checkpoint.query_tokenizer.batch(rows))
         text_BLH = self.model.query_text_encoder(tokens["input_ids"], tokens["attention_mask"])
         rows_BQD = self.model.embed_query(tokens["input_ids"], text_BLH, vision).cpu()
+        for query, row in zip(queries, rows_BQD, strict=True):
+            if not row.isfinite().all():
+                raise InvalidQuery(
+                    f"the checkpoint makes no finite numbers of the question {query.question!r} "
+                    "and its picture: its weights are damaged, or too large for half precision"
+                )
         return [
             EncodedQuery(_drop_zero_rows(row), sentence.strip(), lost)
             for row, sentence, lost in zip(rows_BQD, seen, cut, strict=True)
@@ -328,7 +331,8 @@ class Encoder:
         """Yield windows of passages with the batches they are encoded in."""
         tokenizer = self.checkpoint.passage_tokenizer
         budget = TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
-        while window := list(islice(source, WINDOW)):
+        # Sorted by length within a window, a batch holds equals and little padding.
+        for window in windows(source, WINDOW):
             rows = tokenizer.tokenize([p.text for p in window])
             for passage, row in zip(window, rows, strict=True):
                 if len(row) > tokenizer.max_length:

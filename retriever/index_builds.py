@@ -4,6 +4,7 @@ A location has at most one finished build, which is searched, and one under way.
 """
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,14 +31,18 @@ def store_at(location: Location, connection: Connection) -> Store:
 @contextlib.contextmanager
 def writing(store: Store) -> Iterator[Callable[[], object]]:
     """Hold the store's lock; give it up at the end, unless the yielded function was called."""
-    store.lock()
     with contextlib.ExitStack() as on_end:
         on_end.callback(store.close)
+        store.lock()
         yield on_end.pop_all
 
 
 def resumed_build(
-    store: Store, wanted: Fingerprint, storage: Storage, precisions: tuple[Precision, ...]
+    store: Store,
+    wanted: Fingerprint,
+    storage: Storage,
+    precisions: tuple[Precision, ...],
+    namespace: str = "",
 ) -> Build | None:
     """Return the build under way, or a new one where there is nothing; None for a finished one.
 
@@ -45,7 +50,8 @@ def resumed_build(
         IndexNotReady: if either is not of what is wanted, or stored otherwise.
     """
     if store.vacant():
-        return _new_build(store, Record(), wanted, storage, precisions)
+        new = Build(wanted, storage, namespace=namespace, precisions=precisions)
+        return _begun(store, Record(), new)
     record = store.read()
     build = record.building or _finished_build(store, record)
     _require_same(store, build, wanted)
@@ -67,11 +73,10 @@ def next_build(
     if building is not None and (finished is None or fresh == (not building.base)):
         same = not building.fingerprint.difference(wanted, ignore_corpus=True)
         if same and storage in (None, building.storage):
-            # The points' ids hang on the name of the corpus: it stays.
-            corpus = building.fingerprint.corpus
             build = replace(
                 building,
-                fingerprint=replace(wanted, corpus=corpus),
+                fingerprint=wanted,
+                namespace=building.ids_of,  # so that one passage stays one point
                 precisions=_joined(building.precisions, precisions),
             )
             if build != building:
@@ -80,12 +85,19 @@ def next_build(
     if finished is None or fresh:
         if building is not None and not fresh and finished is None:
             _require_same(store, building, wanted, ignore_corpus=True)
-        return _new_build(store, record, wanted, storage or DEFAULT_STORAGE, precisions)
+        return _begun(
+            store, record, Build(wanted, storage or DEFAULT_STORAGE, precisions=precisions)
+        )
     _require_same(store, finished, wanted, ignore_corpus=True)
     _require_stored(store, finished, storage or finished.storage)
-    wanted = replace(wanted, corpus=finished.fingerprint.corpus)
-    precisions = _joined(finished.precisions, precisions)
-    return _new_build(store, record, wanted, finished.storage, precisions, base=finished.place)
+    changed = Build(
+        wanted,
+        finished.storage,
+        namespace=finished.ids_of,
+        base=finished.place,
+        precisions=_joined(finished.precisions, precisions),
+    )
+    return _begun(store, record, changed)
 
 
 def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Engine]:
@@ -109,21 +121,33 @@ def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Eng
                 raise
 
 
+def moved_build(store: Store, build: Build) -> tuple[Build, Engine | None]:
+    """Return the build that a location has now, and its engine where it is another than `build`.
+
+    Raises:
+        IndexNotReady: if there is none, or its embeddings are others.
+    """
+    now = _finished_build(store, store.read())
+    difference = build.fingerprint.difference(now.fingerprint, ignore_corpus=True)
+    if difference:
+        raise IndexNotReady(
+            f"the index at {store.location} has been replaced while it was open: (before, and "
+            f"now) {difference.replace(' in the index and ', ', ').replace(' here', '')}. Start "
+            "again with the checkpoint that it is made with now"
+        )
+    if (now.place, now.id) == (build.place, build.id):
+        return now, None
+    return now, store.open_for_search(now)
+
+
 def _joined(before: tuple[Precision, ...], now: tuple[Precision, ...]) -> tuple[Precision, ...]:
     """Return each precision once. Rows of several go together: they differ by a rounding."""
     return tuple(sorted({*before, *now}))
 
 
-def _new_build(
-    store: Store,
-    record: Record,
-    fingerprint: Fingerprint,
-    storage: Storage,
-    precisions: tuple[Precision, ...],
-    base: str = "",
-) -> Build:
-    """Return a build that is recorded as under way."""
-    build = Build(fingerprint, storage, base=base, precisions=precisions)
+def _begun(store: Store, record: Record, build: Build) -> Build:
+    """Return a new build, with a place, recorded as under way."""
+    build = replace(build, id=uuid.uuid4().hex)
     build = replace(build, place=store.new_place(build, record))
     store.begin(record, build)
     return build

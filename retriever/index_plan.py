@@ -15,7 +15,6 @@ _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
 _GRAPH_BYTES = 160  # HNSW with m=16: 32 links of 4 bytes at the lowest level, and some above
 _ID_BYTES = 80  # the point's UUID in both directions, version, offset of its rows
 _LOG_BYTES = 100 * 2**20  # the write-ahead log, in pieces of 32 MiB
-_OPTIMISE_FACTOR = 2  # an optimised segment is written beside the old one
 _USABLE = 0.75  # of a node's memory and disk
 
 
@@ -96,12 +95,9 @@ def plan_index(
     payload = points * payload_bytes
     disk = tokens + quantized + means + graph + ids + payload + _LOG_BYTES * replicas
     memory = quantized + means + graph + ids
-    nodes = max(
-        math.ceil(memory / (node_memory * _USABLE)),
-        # A server optimises segment by segment: a tenth more, not twice as much.
-        math.ceil(disk * 1.1 / (node_disk * _USABLE)),
-        3 if replicas > 1 else 1,
-    )
+    nodes = max(math.ceil(memory / (node_memory * _USABLE)), 3 if replicas > 1 else 1)
+    while _peak(disk, nodes) > nodes * node_disk * _USABLE:
+        nodes += 1
     return Plan(
         tokens=int(tokens),
         quantized=int(quantized),
@@ -110,7 +106,7 @@ def plan_index(
         ids=ids,
         payload=payload,
         disk=int(disk),
-        disk_peak=int(disk * (_OPTIMISE_FACTOR if nodes == 1 else 1.1)),
+        disk_peak=int(_peak(disk, nodes)),
         memory=int(memory),
         nodes=nodes,
         shards=1 if nodes == 1 else 2 * nodes,
@@ -118,3 +114,11 @@ def plan_index(
         means_memory="cached" if nodes == 1 else "pinned",
         candidates=max(200, 1_000 * (round(math.log10(passages)) - 4)),
     )
+
+
+def _peak(disk: float, nodes: int) -> float:
+    """Return what must be free at worst: an optimised segment is written beside the old one.
+
+    On one node, which may be a directory, that is everything; on several a segment of many.
+    """
+    return disk * (2 if nodes == 1 else 1.1)

@@ -102,6 +102,9 @@ class Build:
     Attributes:
         fingerprint: what it is made from.
         storage: how it is kept.
+        id: a word that no other build has.
+        namespace: what the ids of its points hang on: the name of its first corpus. "" for that
+            of the fingerprint.
         place: the directory or the collection that holds it.
         base: the place it started as a copy of; "" if it started empty.
         files: of a finished directory, the size in bytes of each file, to notice a copy that
@@ -113,6 +116,8 @@ class Build:
 
     fingerprint: Fingerprint
     storage: Storage = DEFAULT_STORAGE
+    id: str = ""
+    namespace: str = ""
     place: str = ""
     base: str = ""
     files: Mapping[str, int] = field(default_factory=dict)
@@ -125,13 +130,32 @@ class Build:
         """How many passages it holds when it is finished."""
         return self.fingerprint.passages - self.skipped + self.kept
 
+    @property
+    def ids_of(self) -> str:
+        """What the ids of its points hang on."""
+        return self.namespace or self.fingerprint.corpus
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The state of an index: the build that is searched, and the one under way."""
+    """The state of an index.
+
+    Attributes:
+        finished: the build that is searched.
+        building: the one under way.
+        replaced: one whose place another takes, and that is to be removed then.
+        place: the collection that carries the record; "" for a directory, which cannot be another.
+    """
 
     finished: Build | None = None
     building: Build | None = None
+    replaced: Build | None = None
+    place: str = ""
+
+    def in_place(self, place: str) -> Build | None:
+        """Return the build that lies in a place; None if none does."""
+        builds = (self.finished, self.building, self.replaced)
+        return next((b for b in builds if b is not None and b.place == place), None)
 
 
 @cache

@@ -3,7 +3,8 @@
 Shapes: Q query tokens · D embedding dim
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from corpus.types import Hit
-from retriever.candidates import candidate_stages
+from retriever.candidates import WIDENING, candidate_stages
 from retriever.embeddings import unit_rows
 from retriever.engines.interface import Conditions, Engine, Scored, Search, Vector
 from retriever.index_points import passage_of
@@ -19,6 +20,7 @@ from retriever.index_points import passage_of
 SearchMode = Literal["two-stage", "exact"]
 
 _BATCH_ROWS = 4_096  # query rows sent at once
+_LIMIT_SHARE = 0.25  # of a server's limit that a batch may take: others search too
 
 
 def search_engine(
@@ -59,7 +61,13 @@ def search_engine(
         searches = [
             replace(s, before=candidate_stages(s.q_QD, wide, quantized=quantized)) for s in searches
         ]
-    return [_ranked(points)[:top_k] for points in _ask(engine, searches, top_k)]
+    pace = _Pace(engine.time_limit if mode == "exact" else None)
+    return [_ranked(points)[:top_k] for points in _ask(engine, searches, top_k, pace)]
+
+
+def widest_step(candidates: int) -> int:
+    """Return how many passages the widest step of a two-stage search takes."""
+    return candidates * WIDENING
 
 
 def query_rows(q_QD: ArrayLike, dim: int) -> Vector:
@@ -75,32 +83,53 @@ def _ranked(points: Sequence[Scored]) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
 
 
-def _ask(engine: Engine, searches: list[Search], top_k: int) -> list[Sequence[Scored]]:
+class _Pace:
+    """How many query rows are sent at once.
+
+    An exact search of a large corpus takes long, and a server ends what takes longer than its
+    limit: one query alone shows how long, and then as many go together as take a part of it.
+
+    Args:
+        limit: seconds that a request may take; None for no limit.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._rows = _BATCH_ROWS if limit is None else 1  # the first goes alone
+
+    def batch(self, positions: Sequence[int], sizes: Sequence[int]) -> list[int]:
+        """Return the first positions whose sizes fit together, at least one."""
+        batch, rows = [positions[0]], sizes[positions[0]]
+        for position in positions[1:]:
+            rows += sizes[position]
+            if rows > self._rows:
+                break
+            batch.append(position)
+        return batch
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Learn from a batch."""
+        if self._limit is not None:
+            possible = rows * _LIMIT_SHARE * self._limit / max(seconds, 1e-3)
+            self._rows = min(_BATCH_ROWS, int(possible))
+
+
+def _ask(engine: Engine, searches: list[Search], top_k: int, pace: _Pace) -> list[Sequence[Scored]]:
     """Return for each search at least its `top_k` best points, and all that equal the last."""
     answers: list[Sequence[Scored]] = [()] * len(searches)
+    sizes = [len(s.q_QD) for s in searches]
     waiting = list(range(len(searches)))
     while waiting:
-        unsettled = []
-        for batch in _in_batches(waiting, [len(s.q_QD) for s in searches]):
-            found = engine.query([searches[i] for i in batch])
-            for i, points in zip(batch, found, strict=True):
-                answers[i] = points
-                full = len(points) == searches[i].limit
-                # Equal scores at the cut come in any order: ask for more of them.
-                if full and points[-1].score == points[top_k - 1].score:
-                    searches[i] = replace(searches[i], limit=2 * searches[i].limit)
-                    unsettled.append(i)
-        waiting = unsettled
+        batch = pace.batch(waiting, sizes)
+        started = time.monotonic()
+        found = engine.query([searches[i] for i in batch])
+        pace.took(sum(sizes[i] for i in batch), time.monotonic() - started)
+        waiting = waiting[len(batch) :]
+        for i, points in zip(batch, found, strict=True):
+            answers[i] = points
+            full = len(points) == searches[i].limit
+            # Equal scores at the cut come in any order: ask for more of them.
+            if full and points[-1].score == points[top_k - 1].score:
+                searches[i] = replace(searches[i], limit=2 * searches[i].limit)
+                waiting.append(i)
     return answers
-
-
-def _in_batches(positions: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Yield runs of positions whose sizes add up to at most _BATCH_ROWS, or single ones."""
-    batch: list[int] = []
-    for position in positions:
-        if batch and sum(sizes[i] for i in batch) + sizes[position] > _BATCH_ROWS:
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch

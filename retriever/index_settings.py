@@ -46,9 +46,13 @@ class Connection:
         ca_file: certificates (PEM) that an https:// server's must be signed by; None for the
             authorities that everybody trusts.
         grpc_port: where vectors are written and read; None for the port of the URL plus one.
-        timeout_seconds: for one request.
-        attempts: how often a request is tried while the server is away or busy.
+        timeout_seconds: for one request; the server is told.
+        attempts: how often a request is tried, at least, while the server is away or busy.
         retry_seconds: the first wait between two; each next one is twice as long, give or take.
+        build_wait_seconds: how long whoever writes waits for a server that is away; 0 for no
+            longer than the attempts take.
+        work_seconds: how long the server may work in the background, on a snapshot or without
+            moving on an optimisation, before it is given up.
         cluster: the layout of collections that are made.
     """
 
@@ -58,6 +62,8 @@ class Connection:
     timeout_seconds: int = 60
     attempts: int = 5
     retry_seconds: float = 0.5
+    build_wait_seconds: int = 0
+    work_seconds: int = 3600
     cluster: Cluster = field(default_factory=Cluster)
 
     def __repr__(self) -> str:

@@ -51,7 +51,12 @@ def copy_index(
     storage = storage or source.storage
     total = source.count
     with PassageIndex.create_or_resume(
-        target, source.fingerprint, storage, connection, precisions=source.built.precisions
+        target,
+        source.fingerprint,
+        storage,
+        connection,
+        precisions=source.built.precisions,
+        namespace=source.built.ids_of,
     ) as copy:
         if not copy.complete:
             for done, points in _pages(source):
@@ -73,11 +78,11 @@ def verify_index(
 ) -> list[str]:
     """Return what is wrong with an index, at most twenty problems; nothing if all is well.
 
-    Every point is read: its rows must be a matrix of the index's dim with unit norms, its mean
-    theirs, its payload a passage with the hash and the number of rows that it states. Passages
-    must be as many as the record says, each once.
+    A server must have optimised it. Every point is read: its rows must be a matrix of the index's
+    dim with unit norms, its mean theirs, its payload a passage with the hash and the number of rows
+    that it states. Passages must be as many as the record says, each once.
     """
-    problems: list[str] = []
+    problems = [problem for problem in [index.state] if problem]
     ids, total = Seen(), index.built.passages
     tolerance = 1e-2 if index.storage.tokens != "turbo4" else 0.2
     done = 0

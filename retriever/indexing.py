@@ -19,6 +19,7 @@ import numpy as np
 from corpus.passages import passage_line
 from corpus.seen import Seen
 from corpus.types import Passage
+from retriever.ahead import WINDOW, windows
 from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import Vector
 from retriever.index import PassageIndex
@@ -29,8 +30,7 @@ from retriever.index_settings import Connection
 if TYPE_CHECKING:
     from retriever.encoder import Encoder
 
-WINDOW = 1_024  # as the encoder's, which sorts that many by length
-_WAITING_BATCHES = 4  # of about 4,096 tokens: 2 MB each at 128 dims
+_WAITING_BATCHES = 4
 _DELETED_AT_ONCE = 1_000
 
 Batch = tuple[list[Passage], Sequence[Vector]]
@@ -93,7 +93,7 @@ def write_corpus(
     """
     report = Report()
     with _Writer(index, report, advance) as writer:
-        for window in windows(passages):
+        for window in windows(passages, WINDOW):
             missing = _missing(index, window, report)
             advance(report.read)
             for batch in encode(missing):
@@ -148,13 +148,6 @@ def remove_missing(index: PassageIndex, ids: Seen, report: Report, *, delete: bo
         report.deleted += index.delete(gone[start : start + _DELETED_AT_ONCE])
 
 
-def windows(passages: Iterable[Passage], size: int = WINDOW) -> Iterator[list[Passage]]:
-    """Yield passages in lists of a size."""
-    source = iter(passages)
-    while window := list(islice(source, size)):
-        yield window
-
-
 def _missing(index: PassageIndex, window: list[Passage], report: Report) -> list[Passage]:
     """Return the passages that the index does not have as they are."""
     present = index.content_hashes([passage.id for passage in window])
@@ -167,8 +160,8 @@ def _missing_windows(
     index: PassageIndex, passages: Iterable[Passage], report: Report
 ) -> Iterator[list[Passage]]:
     """Yield full windows of passages that are to be encoded."""
-    found = (p for window in windows(passages) for p in _missing(index, window, report))
-    return windows(found)
+    found = (p for window in windows(passages, WINDOW) for p in _missing(index, window, report))
+    return windows(found, WINDOW)
 
 
 def _groups(parts: Iterator[list[Passage]], size: int) -> Iterator[list[list[Passage]]]:
@@ -184,7 +177,7 @@ def _together(batches: Iterator[Batch]) -> Batch:
     rows: list[Vector] = []
     for batch, embeddings in batches:
         passages += batch
-        rows += [np.asarray(e, dtype=np.float16) for e in embeddings]
+        rows += [np.asarray(e, dtype=np.float32) for e in embeddings]
     return passages, rows
 
 
@@ -264,16 +257,29 @@ class _Writer:
     def _write(self, batch: Batch) -> None:
         passages: list[Passage] = []
         embeddings: list[Vector] = []
+        skipped: list[tuple[str, str]] = []
         for passage, rows in zip(*batch, strict=True):
-            if not len(rows):
-                reason = "no token of its text is indexed (punctuation only?)"
-                self._report.skipped.append((passage.id, reason))
-            elif rows.size >= MAX_ELEMENTS:
-                reason = f"{len(rows):,} tokens are more than Qdrant takes: split it"
-                self._report.skipped.append((passage.id, reason))
+            if reason := _unfit(rows):
+                skipped.append((passage.id, reason))
             else:
                 passages.append(passage)
                 embeddings.append(rows)
         self._index.upsert(passages, embeddings)
+        if skipped:  # what they were before they changed is not to be found any more
+            self._index.delete([id for id, _ in skipped])
+        self._report.skipped += skipped
         self._report.written += len(passages)
         self._advance(self._report.read)
+
+
+def _unfit(rows: Vector) -> str:
+    """Return why a passage cannot be indexed; "" if it can."""
+    if not len(rows):
+        return "no token of its text is indexed (punctuation only?)"
+    if rows.size >= MAX_ELEMENTS:
+        return f"{len(rows):,} tokens are more than Qdrant takes: split it"
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        bad = int(np.count_nonzero(~finite))
+        return f"the checkpoint makes no finite numbers of {bad:,} of its {len(rows):,} tokens"
+    return ""

@@ -17,8 +17,9 @@ from retriever.indexing import Batch
 
 logger = logging.getLogger(__name__)
 
-# A round encodes a window in each process; on a slow CPU that takes minutes.
-_PATIENCE = timedelta(hours=1)
+# The first process reads the whole corpus before the others have anything to do. One that dies is
+# noticed at once, as its connections close.
+_PATIENCE = timedelta(days=30)
 
 
 class DistributedRanks:

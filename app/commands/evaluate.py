@@ -7,7 +7,14 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from app.console import CheckpointOption, IndexOption, out, progress, settings_with
+from app.console import (
+    CandidatesOption,
+    CheckpointOption,
+    IndexOption,
+    out,
+    progress,
+    settings_with,
+)
 
 app = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
 
@@ -56,6 +63,7 @@ def evaluate_run(
         Path | None,
         typer.Option(help="evqa: the directory of BEM, the official answer-equivalence model."),
     ] = None,
+    candidates: CandidatesOption = None,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
@@ -76,7 +84,7 @@ def evaluate_run(
     """
     if no_answer and no_retrieval:
         raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to measure")
-    settings = settings_with(index, checkpoint)
+    settings = settings_with(index, checkpoint, candidates=candidates)
     from app.benchmarks import open_benchmark
 
     asked, pictures = open_benchmark(

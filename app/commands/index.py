@@ -111,7 +111,7 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
     kbvqa index info --index my-index --json
     """
     with _opened(index) as opened:
-        fingerprint, build = opened.fingerprint, opened.build
+        fingerprint, build = opened.fingerprint, opened.built
         facts: dict[str, Any] = {
             "location": opened.location,
             "count": opened.count,
@@ -122,6 +122,8 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
             "skipped": build.skipped,
             "kept": build.kept,
             "place": build.place,
+            "namespace": build.ids_of,
+            **opened.facts,
         }
     if as_json:
         print_json(facts)
@@ -189,6 +191,19 @@ def index_copy(
             raise typer.BadParameter(str(exc)) from exc
         count = opened.count
     out.print(f"{count:,} passages copied to {target} and compared", soft_wrap=True)
+
+
+@app.command("optimise")
+def index_optimise(index: IndexOption = None) -> None:
+    """Wake a server that has not optimised a collection, and wait until it has.
+
+    
+    kbvqa index optimise --index http://127.0.0.1:6333/passages
+    """
+    with _opened(index) as opened, progress() as (say, _):
+        say("Optimising")
+        opened.optimise(say)
+    out.print(f"{opened.location} is optimised", soft_wrap=True)
 
 
 @app.command("snapshot")

@@ -1,13 +1,15 @@
-"""A Qdrant server or cluster through Qdrant's client. The only file that imports it.
+"""A Qdrant server or cluster through Qdrant's client: its collections and their names.
 
-Vectors travel by gRPC (a fifth of the bytes of JSON), everything else by REST. Requests that can
-be repeated are, while the server is away or busy: nearly all can, as a point has one id.
+Vectors are written and read by gRPC (a fifth of the bytes of JSON); searches, payloads and
+everything else go by REST. Requests that can be repeated are, while the server is away or busy:
+nearly all can, as a point has one id.
 """
 
+import logging
 import ssl
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,27 +20,22 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from retriever.engines.interface import (
-    KEYWORDS,
-    MEAN,
-    PREFIXED,
-    TOKENS,
-    Conditions,
-    Engine,
-    Point,
-    Scored,
-    Search,
-    Stage,
-)
-from retriever.engines.retry import Caller, Failure
-from retriever.errors import IndexUnavailable
+from retriever.engines.collection import ServerEngine
+from retriever.engines.faults import Failure, kind_of, tls_kind
+from retriever.engines.interface import MEAN, TOKENS
+from retriever.engines.retry import Caller
+from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index_record import Storage
 from retriever.index_settings import Cluster, Connection
 
-_HNSW_EF = 1024
-_METADATA = "kbvqa"  # the key of our text in the metadata of a collection
-_POLL_SECONDS = 0.2
+logger = logging.getLogger(__name__)
+
+OLDEST, TESTED = (1, 19), (1, 19)
+
+# Keys of our texts in the metadata of a collection. Texts, as the server merges what is nested.
+_RECORD, _LEASE = "kbvqa", "kbvqa-lease"
 _DEFAULT_PORT = 6333
+_CONFLICT = 409
 
 _FAILURES = (
     ResourceExhaustedResponse,
@@ -46,15 +43,6 @@ _FAILURES = (
     UnexpectedResponse,
     grpc.RpcError,
 )
-# What a status means, REST and gRPC alike; any other is a refusal.
-_KINDS: dict[object, Any] = {
-    **dict.fromkeys((401, 403, grpc.StatusCode.UNAUTHENTICATED), "key"),
-    grpc.StatusCode.PERMISSION_DENIED: "key",
-    **dict.fromkeys((404, grpc.StatusCode.NOT_FOUND), "missing"),
-    **dict.fromkeys((408, 504, grpc.StatusCode.DEADLINE_EXCEEDED), "slow"),
-    **dict.fromkeys((429, 502, 503, grpc.StatusCode.UNAVAILABLE), "away"),
-    **dict.fromkeys((grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED), "away"),
-}
 
 
 def connect(base: str, connection: Connection) -> tuple[QdrantClient, QdrantClient]:
@@ -108,8 +96,14 @@ class QdrantServer:
     """
 
     def __init__(self, base: str, location: str, connection: Connection) -> None:
+        self._base, self._connection = base, connection
         self._rest, self._grpc = connect(base, connection)
         self._call = Caller(location, connection, _FAILURES, _classify)
+        self._location, self._version_known = location, False
+
+    def be_patient(self, patient: bool) -> None:
+        """Wait long for a server that is away, as a build does, or not."""
+        self._call.patient = patient
 
     def close(self) -> None:
         """Close the connections."""
@@ -118,6 +112,7 @@ class QdrantServer:
 
     def aliases(self) -> dict[str, str]:
         """Return the collection that each alias stands for."""
+        self._require_version()
         found = self._call(self._rest.get_aliases).aliases
         return {str(alias.alias_name): str(alias.collection_name) for alias in found}
 
@@ -128,21 +123,34 @@ class QdrantServer:
     def text(self, collection: str) -> str | None:
         """Return what `write_text` wrote; None where it never did."""
         info = self._call(lambda: self._rest.get_collection(collection))
-        return (info.config.metadata or {}).get(_METADATA)
+        return (info.config.metadata or {}).get(_RECORD)
 
     def write_text(self, collection: str, text: str) -> None:
         """Keep a text with a collection."""
-        # As one text: the server merges nested metadata with what it has.
-        metadata = {_METADATA: text}
-        self._call(lambda: self._rest.update_collection(collection, metadata=metadata))
+        self._call(self._describing(collection, {_RECORD: text}))
+
+    def lease(self, collection: str) -> str | None:
+        """Return what `write_lease` wrote last; None where it never did."""
+        info = self._call(lambda: self._rest.get_collection(collection), hurried=True)
+        return (info.config.metadata or {}).get(_LEASE)
+
+    def write_lease(self, collection: str, text: str) -> None:
+        """Keep the text of a lease with a collection."""
+        self._call(self._describing(collection, {_LEASE: text}), hurried=True)
 
     def create(
-        self, collection: str, dim: int, storage: Storage, layout: Cluster, text: str
-    ) -> None:
-        """Make an empty collection for embeddings [P, dim], with a text."""
+        self, collection: str, dim: int, storage: Storage, layout: Cluster, text: str, lease: str
+    ) -> bool:
+        """Make an empty collection for embeddings [P, dim], with a text and a lease.
 
-        def make() -> None:
-            if not self._rest.collection_exists(collection):  # by a try whose answer was lost
+        Returns:
+            Whether it was made now: False where there is one of this name already.
+        """
+
+        def make() -> bool:
+            if self._rest.collection_exists(collection):
+                return False
+            try:
                 self._rest.create_collection(
                     collection,
                     vectors_config=_schema(dim, storage, layout),
@@ -150,19 +158,16 @@ class QdrantServer:
                     replication_factor=layout.replicas,
                     write_consistency_factor=layout.write_consistency,
                     on_disk_payload=True,
-                    metadata={_METADATA: text},
+                    metadata={_RECORD: text, _LEASE: lease},
+                    timeout=self._connection.timeout_seconds,
                 )
+            except UnexpectedResponse as exc:
+                if exc.status_code != _CONFLICT:
+                    raise
+                return False
+            return True
 
-        self._call(make)
-
-    def index_fields(self, collection: str) -> None:
-        """Index the payload fields that a filter may name; again does nothing."""
-        for field in (*KEYWORDS, PREFIXED):
-            schema = models.KeywordIndexParams(
-                type=models.KeywordIndexType.KEYWORD, prefix=True if field == PREFIXED else None
-            )
-            create = partial(self._rest.create_payload_index, collection, field, schema, wait=True)
-            self._call(create)
+        return self._call(make)
 
     def point_alias(self, alias: str, collection: str, *, replacing: bool) -> None:
         """Let an alias stand for a collection, at once for everybody."""
@@ -171,138 +176,86 @@ class QdrantServer:
         if replacing:
             old = models.DeleteAlias(alias_name=alias)
             actions.insert(0, models.DeleteAliasOperation(delete_alias=old))
-        self._call(lambda: self._rest.update_collection_aliases(actions))
+        timeout = self._connection.timeout_seconds
+        point = partial(self._rest.update_collection_aliases, actions, timeout=timeout)
+        self._done(point, lambda: self.aliases().get(alias) == collection)
 
     def drop(self, collection: str) -> None:
         """Remove a collection."""
-        self._call(lambda: self._rest.delete_collection(collection))
+        timeout = self._connection.timeout_seconds
+        drop = partial(self._rest.delete_collection, collection, timeout=timeout)
+        self._done(drop, lambda: not self.exists(collection))
 
     def snapshot(self, collection: str) -> str:
-        """Make a snapshot of a collection on the server and return its name."""
-        # Asked again, it would make another one.
-        made = self._call(lambda: self._rest.create_snapshot(collection, wait=True), repeat=False)
+        """Make a snapshot of a collection on the server and return its name; this takes long."""
+        patient = replace(self._connection, timeout_seconds=self._connection.work_seconds)
+        rest, other = connect(self._base, patient)
+        call = Caller(self._location, patient, _FAILURES, _classify)
+        try:
+            # Asked again, it would make another one.
+            made = call(lambda: rest.create_snapshot(collection, wait=True), repeat=False)
+        finally:
+            rest.close()
+            other.close()
         if made is None:
             raise IndexUnavailable(f"the server made no snapshot of {collection}")
         return str(made.name)
 
-    def engine(self, collection: str, storage: Storage) -> Engine:
-        """Return the points of a collection."""
-        return ServerEngine((self._rest, self._grpc), self._call, collection, storage)
+    def engine(
+        self, collection: str, storage: Storage, before_write: Callable[[], None] = lambda: None
+    ) -> ServerEngine:
+        """Return the points of a collection.
 
-
-class ServerEngine:
-    """A collection, open for writing or for searching."""
-
-    def __init__(
-        self,
-        clients: tuple[QdrantClient, QdrantClient],
-        call: Caller,
-        collection: str,
-        storage: Storage,
-    ) -> None:
-        (self._rest, self._grpc), self._call = clients, call
-        self._collection, self._storage = collection, storage
-
-    def count(self, conditions: Conditions | None = None) -> int:
-        """Return the exact number of points."""
-        chosen = _filter(conditions)
-        found = self._call(
-            lambda: self._rest.count(self._collection, count_filter=chosen, exact=True)
+        Args:
+            collection: its own name, no alias: what it holds must not change under a search.
+            storage: how it is kept.
+            before_write: called before each write; raises where it must not be.
+        """
+        clients = (self._rest, self._grpc)
+        return ServerEngine(
+            clients, self._call, self._connection, collection, storage, before_write
         )
-        return int(found.count)
 
-    def retrieve(self, point_ids: Sequence[str], payload: Sequence[str] | None) -> list[Point]:
-        """Return the points that exist, in any order, without vectors."""
-        wanted = True if payload is None else list(payload)
-        records = self._call(
-            lambda: self._rest.retrieve(self._collection, list(point_ids), with_payload=wanted)
-        )
-        return [Point.of(record) for record in records]
+    def _describing(self, collection: str, metadata: dict[str, str]) -> Callable[[], object]:
+        timeout = self._connection.timeout_seconds
+        return partial(self._rest.update_collection, collection, metadata=metadata, timeout=timeout)
 
-    def scroll(
-        self, after: str | None, limit: int, payload: Sequence[str] | None, *, vectors: bool
-    ) -> tuple[list[Point], str | None]:
-        """Return a page of points in the order of ids, and where the next one begins."""
-        client = self._grpc if vectors else self._rest
-        records, following = self._call(
-            lambda: client.scroll(
-                self._collection,
-                offset=after,
-                limit=limit,
-                with_payload=True if payload is None else list(payload),
-                with_vectors=vectors,
+    def _done(self, function: Callable[[], object], there: Callable[[], bool]) -> None:
+        """Call a function; an error does not count if what was wanted is there all the same."""
+        try:
+            self._call(function)
+        except IndexUnavailable:
+            if not there():
+                raise
+
+    def _require_version(self) -> None:
+        """Raise IndexUnavailable, once, if the server is too old for what is asked of it."""
+        if self._version_known:
+            return
+        try:
+            version = str(self._call(self._rest.info).version)
+        except IndexNotReady:  # a proxy that does not pass it on
+            version = "unknown"
+        numbers = version.split(".")[:2]
+        found = tuple(int(n) for n in numbers) if all(n.isdigit() for n in numbers) else ()
+        oldest, tested = (".".join(map(str, v)) for v in (OLDEST, TESTED))
+        if not found:
+            logger.warning(
+                "the Qdrant server of %s does not say its version (%s); %s is needed",
+                *(self._location, version, oldest),
             )
-        )
-        return [Point.of(r) for r in records], None if following is None else str(following)
-
-    def upsert(self, points: Sequence[Point]) -> None:
-        """Write points; what is written when this returns survives."""
-        structs = [
-            models.PointStruct(
-                id=point.id,
-                vector={name: v.tolist() for name, v in point.vectors.items()},
-                payload=dict(point.payload),
+        elif found < OLDEST:
+            raise IndexUnavailable(
+                f"the Qdrant server of {self._location} is of version {version}: {oldest} or newer "
+                "is needed, as older ones ignore where vectors are kept and know no filter by the "
+                "beginning of a title. Update the server"
             )
-            for point in points
-        ]
-        self._call(lambda: self._grpc.upsert(self._collection, structs, wait=True))
-
-    def delete(self, conditions: Conditions) -> None:
-        """Remove points."""
-        chosen = _filter(conditions)
-        assert chosen is not None, "nobody deletes everything"
-        selector = models.FilterSelector(filter=chosen)
-        self._call(lambda: self._rest.delete(self._collection, selector, wait=True))
-
-    def query(self, searches: Sequence[Search]) -> list[list[Scored]]:
-        """Return for each search the points with the highest MaxSim."""
-        requests = [self._request(search) for search in searches]
-        answers = self._call(lambda: self._rest.query_batch_points(self._collection, requests))
-        return [[Scored(p.payload or {}, p.score) for p in answer.points] for answer in answers]
-
-    def optimise(self) -> None:
-        """Wait until the server has merged segments and built the graph, as it does by itself."""
-        while True:
-            info = self._call(lambda: self._rest.get_collection(self._collection))
-            if info.status == models.CollectionStatus.RED:
-                raise IndexUnavailable(
-                    f"the server cannot optimise {self._collection}: {info.optimizer_status}"
-                )
-            if info.status != models.CollectionStatus.YELLOW:
-                return
-            time.sleep(_POLL_SECONDS)
-
-    def close(self) -> None:
-        """The store closes the clients: they are shared."""
-
-    def _request(self, search: Search) -> models.QueryRequest:
-        chosen = _filter(search.conditions)
-        return models.QueryRequest(
-            query=search.q_QD.tolist(),
-            using=TOKENS,
-            prefetch=self._prefetch(search.before, chosen) if search.before else None,
-            filter=chosen,
-            limit=search.limit,
-            with_payload=True,
-            params=self._params(),
-        )
-
-    def _prefetch(self, stage: Stage, chosen: models.Filter | None) -> models.Prefetch:
-        params = models.SearchParams(hnsw_ef=max(_HNSW_EF, stage.limit))
-        return models.Prefetch(
-            query=stage.vector.tolist(),
-            using=stage.using,
-            limit=stage.limit,
-            prefetch=self._prefetch(stage.before, chosen) if stage.before else None,
-            filter=chosen,
-            params=params if stage.using == MEAN else self._params(quantized=stage.quantized),
-        )
-
-    def _params(self, *, quantized: bool = False) -> models.SearchParams:
-        quantization = None
-        if self._storage.quantization is not None:
-            quantization = models.QuantizationSearchParams(ignore=not quantized, rescore=False)
-        return models.SearchParams(exact=True, quantization=quantization)
+        elif found > TESTED:
+            logger.warning(
+                "the Qdrant server of %s is of version %s, newer than the tested %s",
+                *(self._location, version, tested),
+            )
+        self._version_known = True
 
 
 def _schema(dim: int, storage: Storage, layout: Cluster) -> dict[str, models.VectorParams]:
@@ -337,22 +290,6 @@ def _schema(dim: int, storage: Storage, layout: Cluster) -> dict[str, models.Vec
     return {TOKENS: tokens, MEAN: mean}
 
 
-def _filter(conditions: Conditions | None) -> models.Filter | None:
-    if conditions is None:
-        return None
-    must: list[Any] = [
-        models.FieldCondition(key=name, match=models.MatchAny(any=list(values)))
-        for name, values in conditions.any_of.items()
-    ]
-    must += [
-        models.FieldCondition(key=name, match=models.MatchPrefix(prefix=prefix))
-        for name, prefix in conditions.prefix.items()
-    ]
-    if conditions.point_ids is not None:
-        must.append(models.HasIdCondition(has_id=list(conditions.point_ids)))
-    return models.Filter(must=must)
-
-
 def _classify(exc: Exception) -> Failure:
     """Return what an exception of the client means."""
     if isinstance(exc, ResourceExhaustedResponse):
@@ -362,23 +299,15 @@ def _classify(exc: Exception) -> Failure:
         if isinstance(exc.source, ValueError):  # an answer that is not Qdrant's
             return Failure("refused", text)
         kind: Any = "slow" if "Timeout" in type(exc.source).__name__ else "away"
-        return Failure(_tls_kind(text) or kind, text)
+        return Failure(tls_kind(text) or kind, text)
     if isinstance(exc, UnexpectedResponse):
-        status: object = exc.status_code
         try:
             text = str(exc.structured()["status"]["error"])
         except (ValueError, KeyError, TypeError):
-            text = f"{exc.status_code} {exc.reason_phrase}"
-    else:
-        assert isinstance(exc, grpc.Call)
-        status, text = exc.code(), str(exc.details())
-    if "No space left" in text:
-        return Failure("full", text)
-    return Failure(_tls_kind(text) or _KINDS.get(status, "refused"), text)
-
-
-def _tls_kind(text: str) -> Any:
-    """Return what is wrong with TLS; None where nothing is."""
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return "untrusted"
-    return "plain" if "WRONG_VERSION_NUMBER" in text else None
+            # Not Qdrant's JSON: what checks keys, or a proxy, answers in plain text.
+            said = exc.content.decode("utf-8", "replace").strip()[:200]
+            text = f"{exc.status_code} {exc.reason_phrase}{': ' * bool(said)}{said}"
+        return Failure(kind_of(exc.status_code or 0, text), text)
+    assert isinstance(exc, grpc.Call)
+    text = str(exc.details())
+    return Failure(kind_of(exc.code().name, text), text)

@@ -7,7 +7,7 @@ searching, and a killed change leaves the index as it was.
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ _DATATYPES = {
 
 class EmbeddedEngine:
     """An open shard: the one being built, or a view of a finished one."""
+
+    time_limit = None
 
     def __init__(
         self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None
@@ -137,7 +139,19 @@ class EmbeddedEngine:
             )
         return [[Scored(p.payload or {}, p.score) for p in points] for points in found]
 
-    def optimise(self) -> None:
+    def state(self) -> str:
+        """Return nothing: a finished build is in order."""
+        return ""
+
+    def facts(self) -> dict[str, object]:
+        """Return nothing: the record says all there is to say."""
+        return {}
+
+    def unfit(self, points: int) -> list[str]:
+        """Return nothing: the engine takes any search."""
+        return []
+
+    def optimise(self, say: Callable[[str], None] = lambda what: None) -> None:
         """Merge segments and build the graph; the disk holds both versions meanwhile."""
         with engine_errors(self._location):
             self._shard.flush()
@@ -189,7 +203,9 @@ class EmbeddedEngine:
 
 
 class DirectoryStore:
-    """An index directory."""
+    """An index directory. Whoever has a build open goes on with it."""
+
+    moves = False
 
     def __init__(self, path: Path) -> None:
         self.path, self.location = path, str(path)

@@ -6,7 +6,7 @@
 `embedded` implements both on a directory, `server` on a Qdrant server. Neither knows passages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -93,6 +93,10 @@ class Search:
 class Engine(Protocol):
     """One open place. Every method raises IndexUnavailable when the engine fails."""
 
+    @property
+    def time_limit(self) -> int | None:
+        """Seconds that a request may take; None for as many as it needs."""
+
     def count(self, conditions: Conditions | None = None) -> int:
         """Return the exact number of points."""
 
@@ -113,17 +117,32 @@ class Engine(Protocol):
     def query(self, searches: Sequence[Search]) -> list[list[Scored]]:
         """Return for each search the points with the highest MaxSim."""
 
-    def optimise(self) -> None:
-        """Bring segments and graphs in order; blocks until it is done."""
+    def optimise(self, say: Callable[[str], None]) -> None:
+        """Bring segments and graphs in order; blocks until it is done, and says how far it is."""
+
+    def state(self) -> str:
+        """Return what is not in order with how the points are kept; "" if all is."""
+
+    def facts(self) -> Mapping[str, object]:
+        """Return how the points are kept, by name, for people."""
+
+    def unfit(self, points: int) -> list[str]:
+        """Return what here refuses a search whose widest step takes so many points."""
 
     def close(self) -> None:
         """End the use; again does nothing."""
 
 
 class Store(Protocol):
-    """One location."""
+    """One location.
+
+    Attributes:
+        location: as it was named.
+        moves: whether what is searched here may be replaced while it is open, and is then gone.
+    """
 
     location: str
+    moves: bool
 
     def advice(self) -> str:
         """Return the command that builds an index here."""

@@ -1,18 +1,17 @@
 """A stand-in for a Qdrant server: REST and gRPC on loopback, answered by the embedded engine.
 
 Every request is validated by the models that qdrant-client generates from Qdrant's own API, which
-forbid unknown fields, so that a request a server would refuse for its form is refused here. What
-it does not show: a server's limits, clustering, and how its planner works.
+forbid unknown fields, so that a request a server would refuse for its form is refused here. Its
+errors, strict mode, optimiser and snapshots are as a real Qdrant 1.19.0 was seen to have them
+(`qdrant_answers`). What it does not show: other limits, and how a server's planner works.
 """
 
 import json
 import re
-import shutil
 import ssl
 import threading
 from collections.abc import Callable
 from concurrent import futures
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,41 +24,13 @@ from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.grpc import points_pb2, points_service_pb2_grpc
 
-from tests.integration.qdrant_requests import (
-    edge_filter,
-    edge_query,
-    edge_vector_params,
-    grpc_record,
-)
+from tests.integration.qdrant_answers import GRPC_CODES, Refusal, check_timeout
+from tests.integration.qdrant_requests import edge_filter, edge_query, grpc_record
+from tests.integration.qdrant_state import State
 
 
-@dataclass
-class Refusal(Exception):
-    """An error answer: a status and a text, or no answer at all where the status is 0."""
-
-    status: int
-    text: str = ""
-
-
-GRPC_CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    500: grpc.StatusCode.INTERNAL,
-    503: grpc.StatusCode.UNAVAILABLE,
-}
-
-
-@dataclass
-class Collection:
-    request: models.CreateCollection
-    shard: edge.EdgeShard
-    metadata: dict[str, Any]
-    indexes: dict[str, Any] = field(default_factory=dict)
-
-
-class StandIn:
-    """A server. `fault(operation)` is called before each operation and may raise or sleep."""
+class StandIn(State):
+    """A server on loopback."""
 
     def __init__(
         self,
@@ -67,12 +38,8 @@ class StandIn:
         api_key: str | None = None,
         certificate: trustme.LeafCert | None = None,
     ) -> None:
-        self.directory, self.api_key, self.certificate = directory, api_key, certificate
-        self.collections: dict[str, Collection] = {}
-        self.aliases: dict[str, str] = {}
-        self.fault: Callable[[str], None] = lambda operation: None
-        self.operations: list[str] = []
-        self.lock = threading.Lock()
+        super().__init__(directory, api_key)
+        self.certificate = certificate
         self.port = self.grpc_port = 0
         self.start()
 
@@ -108,99 +75,11 @@ class StandIn:
         self._http.server_close()
         self._grpc.stop(0).wait()
 
-    def begin(self, operation: str, key: str | None) -> None:
-        self.operations.append(operation)
-        self.fault(operation)
-        if self.api_key is not None and key != self.api_key:
-            raise Refusal(403, "Forbidden: Invalid api-key")
-
-    def collection(self, name: str) -> Collection:
-        try:
-            return self.collections[self.aliases.get(name, name)]
-        except KeyError:
-            raise Refusal(404, f"Not found: Collection `{name}` doesn't exist!") from None
-
-    def create(self, name: str, request: models.CreateCollection) -> bool:
-        if name in self.collections or name in self.aliases:
-            raise Refusal(409, f"Wrong input: Collection `{name}` already exists!")
-        assert isinstance(request.vectors, dict)
-        if any(params.memory == models.Memory.PINNED for params in request.vectors.values()):
-            raise Refusal(400, "Wrong input: dense vectors cannot be pinned")
-        path = self.directory / name
-        path.mkdir()
-        vectors = {n: edge_vector_params(params) for n, params in request.vectors.items()}
-        shard = edge.EdgeShard.create(str(path), edge.EdgeConfig(vectors=vectors))
-        self.collections[name] = Collection(request, shard, dict(request.metadata or {}))
-        return True
-
-    def drop(self, name: str) -> bool:
-        self.collections.pop(name).shard.close()
-        shutil.rmtree(self.directory / name)
-        return True
-
-    def change_aliases(self, request: models.ChangeAliasesOperation) -> bool:
-        for action in request.actions:
-            if isinstance(action, models.CreateAliasOperation):
-                if action.create_alias.alias_name in self.collections:
-                    raise Refusal(400, "Wrong input: a collection has this name")
-                self.collection(action.create_alias.collection_name)
-                self.aliases[action.create_alias.alias_name] = action.create_alias.collection_name
-            elif isinstance(action, models.DeleteAliasOperation):
-                self.aliases.pop(action.delete_alias.alias_name, None)
-        return True
-
-    def upsert(self, name: str, points: list[models.PointStruct]) -> None:
-        collection = self.collection(name)
-        vectors = collection.request.vectors
-        assert isinstance(vectors, dict)
-        for point in points:
-            assert isinstance(point.vector, dict)
-            for vector_name, vector in point.vector.items():
-                rows: Any = vector if isinstance(vector[0], list) else [vector]  # type: ignore[index]
-                for row in rows:
-                    if len(row) != (size := vectors[vector_name].size):
-                        text = f"expected dim: {size}, got {len(row)}"
-                        raise Refusal(400, f"Wrong input: Vector dimension error: {text}")
-        new = [edge.Point(str(p.id), p.vector, p.payload) for p in points]
-        collection.shard.update(edge.UpdateOperation.upsert_points(new))
-
-    def info(self, name: str) -> dict[str, Any]:
-        collection = self.collection(name)
-        return {
-            "status": "green",
-            "optimizer_status": "ok",
-            "segments_count": 1,
-            "points_count": collection.shard.count(edge.CountRequest(exact=True)),
-            "payload_schema": {},
-            "config": {
-                "params": {"vectors": collection.request.model_dump(mode="json")["vectors"]},
-                "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000},
-                "optimizer_config": {
-                    "deleted_threshold": 0.2,
-                    "vacuum_min_vector_number": 1000,
-                    "default_segment_number": 0,
-                    "flush_interval_sec": 5,
-                },
-                "metadata": collection.metadata,
-            },
-        }
-
-    def scroll(self, name: str, request: models.ScrollRequest) -> tuple[list[Any], Any]:
-        records, following = self.collection(name).shard.scroll(
-            edge.ScrollRequest(
-                offset=None if request.offset is None else str(request.offset),
-                limit=request.limit,
-                filter=edge_filter(request.filter),
-                with_payload=request.with_payload,  # type: ignore[arg-type]
-                with_vector=bool(request.with_vector),
-            )
-        )
-        return list(records), following
-
 
 class _Handler(BaseHTTPRequestHandler):
     server_state: StandIn
     routes: ClassVar[list[tuple[str, str, str, type[BaseModel] | None]]] = [
+        ("GET", r"/", "version", None),
         ("GET", r"/aliases", "aliases", None),
         ("POST", r"/collections/aliases", "change_aliases", models.ChangeAliasesOperation),
         ("GET", r"/collections/([^/]+)/exists", "exists", None),
@@ -209,7 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
         ("PATCH", r"/collections/([^/]+)", "patch", models.UpdateCollection),
         ("DELETE", r"/collections/([^/]+)", "drop", None),
         ("PUT", r"/collections/([^/]+)/index", "index", models.CreateFieldIndex),
+        ("GET", r"/collections/([^/]+)/cluster", "cluster", None),
         ("POST", r"/collections/([^/]+)/snapshots", "snapshot", None),
+        ("PUT", r"/collections/([^/]+)/snapshots/recover", "recover", models.SnapshotRecover),
         ("POST", r"/collections/([^/]+)/points", "retrieve", models.PointRequest),
         ("POST", r"/collections/([^/]+)/points/count", "count", models.CountRequest),
         ("POST", r"/collections/([^/]+)/points/scroll", "scroll", models.ScrollRequest),
@@ -225,17 +106,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
-        path = self.path.partition("?")[0]
+        path, _, parameters = self.path.partition("?")
+        timeout = re.search(r"timeout=(\d+)", parameters)
+        seconds = int(timeout[1]) if timeout else None
         try:
             for method, pattern, operation, model in self.routes:
                 match = re.fullmatch(pattern, path)
                 if method == self.command and match:
-                    self.server_state.begin(operation, self.headers.get("api-key"))
+                    self.server_state.begin(operation, self.headers.get("api-key"), seconds)
                     if length > 32 * 2**20:
                         raise Refusal(413, "Payload too large")
                     request = model.model_validate_json(body) if model else None
                     with self.server_state.lock:
+                        self.server_state.check(operation, match.groups(), request, seconds)
                         result = getattr(self, f"do_{operation}")(request, *match.groups())
+                    if operation == "version":
+                        return self._send(200, result)
                     return self._send(200, {"result": result, "status": "ok", "time": 0.0})
             raise Refusal(404, f"no route {self.command} {path}")
         except ValidationError as exc:
@@ -260,6 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
+    def do_version(self, request: None) -> Any:
+        title = "qdrant - vector search engine"
+        return {"title": title, "version": self.server_state.version}
+
     def do_aliases(self, request: None) -> Any:
         pairs = self.server_state.aliases.items()
         return {"aliases": [{"alias_name": a, "collection_name": c} for a, c in pairs]}
@@ -279,8 +169,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server_state.create(name, request)
 
     def do_patch(self, request: models.UpdateCollection, name: str) -> Any:
-        self.server_state.collection(name).metadata.update(request.metadata or {})
-        return True
+        return self.server_state.patch(name, request)
+
+    def do_cluster(self, request: None, name: str) -> Any:
+        return self.server_state.cluster(name)
 
     def do_drop(self, request: None, name: str) -> Any:
         return self.server_state.drop(name)
@@ -296,8 +188,11 @@ class _Handler(BaseHTTPRequestHandler):
         return {"operation_id": 0, "status": "completed"}
 
     def do_snapshot(self, request: None, name: str) -> Any:
-        self.server_state.collection(name)
-        return {"name": f"{name}-2026.snapshot", "size": 1, "creation_time": None, "checksum": None}
+        name = self.server_state.snapshot(name)
+        return {"name": name, "size": 1, "creation_time": None, "checksum": None}
+
+    def do_recover(self, request: models.SnapshotRecover, name: str) -> Any:
+        return self.server_state.recover(name, request.location)
 
     def do_retrieve(self, request: models.PointRequest, name: str) -> Any:
         shard = self.server_state.collection(name).shard
@@ -346,12 +241,14 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
 
     def Upsert(self, request: Any, context: Any) -> Any:
         def write() -> Any:
+            check_timeout(self.state.collection(request.collection_name).strict, timeout)
             points = [GrpcToRest.convert_point_struct(point) for point in request.points]
             self.state.upsert(request.collection_name, points)
             completed = points_pb2.UpdateResult(status=points_pb2.UpdateStatus.Completed)
             return points_pb2.PointsOperationResponse(result=completed)
 
-        return self._answer("upsert", context, write)
+        timeout = request.timeout if request.HasField("timeout") else None
+        return self._answer("upsert", context, write, timeout)
 
     def Scroll(self, request: Any, context: Any) -> Any:
         def read() -> Any:
@@ -373,11 +270,15 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
                 response.next_page_offset.CopyFrom(offset)
             return response
 
-        return self._answer("scroll vectors", context, read)
+        timeout = request.timeout if request.HasField("timeout") else None
+        return self._answer("scroll vectors", context, read, timeout)
 
-    def _answer(self, operation: str, context: Any, function: Callable[[], Any]) -> Any:
+    def _answer(
+        self, operation: str, context: Any, function: Callable[[], Any], timeout: int | None
+    ) -> Any:
         try:
-            self.state.begin(operation, dict(context.invocation_metadata()).get("api-key"))
+            key = dict(context.invocation_metadata()).get("api-key")
+            self.state.begin(operation, key, timeout)
             with self.state.lock:
                 return function()
         except Refusal as refusal:

@@ -84,6 +84,18 @@ def test_what_arrives_damaged_is_not_kept_under_its_name(hub: Hub, tmp_path: Pat
     assert kbvqa(hub, tmp_path / "data", "get", "m2kr-okvqa").returncode == 0
 
 
+def test_a_file_whose_check_was_interrupted_is_checked_again(hub: Hub, tmp_path: Path) -> None:
+    """It has the right name and size, and nothing says that its hash was right."""
+    root = tmp_path / "data"
+    (name,) = (n for n in hub.files if n.startswith("OKVQA_data/test"))
+    arrived = root / "m2kr" / name
+    arrived.parent.mkdir(parents=True)
+    arrived.write_bytes(bytes(len(hub.files[name])))
+    assert kbvqa(hub, root, "get", "m2kr-okvqa").returncode == 0
+    assert arrived.read_bytes() == hub.files[name]
+    assert arrived.with_name(arrived.name + ".damaged").exists()
+
+
 # The hub's client tries a refused connection again for twenty seconds.
 @pytest.mark.parametrize("offline", [pytest.param("0", marks=pytest.mark.slow), "1"])
 def test_without_a_hub_it_says_what_to_put_where(tmp_path: Path, offline: str) -> None:

@@ -12,6 +12,7 @@ from retriever import encoder as encoder_module
 from retriever.ahead import map_ahead
 from retriever.checkpoint import load_checkpoint
 from retriever.encoder import Encoder, batches_by_length
+from retriever.errors import InvalidQuery
 from retriever.microbatch import MicroBatcher
 from tests.golden_cases import GOLDEN, golden_image
 
@@ -243,6 +244,20 @@ def test_one_bad_query_fails_alone(encoder: Encoder) -> None:
                     future.result(10)
             else:
                 assert len(future.result(10).rows_QD)
+
+
+def test_a_query_that_comes_out_as_no_number_is_refused(encoder: Encoder, monkeypatch) -> None:
+    """Its rows do not vanish, which would leave another query."""
+    embed = encoder.model.embed_query
+
+    def broken(*arguments):
+        rows_BQD = embed(*arguments)
+        rows_BQD[0, 1] = float("nan")
+        return rows_BQD
+
+    monkeypatch.setattr(encoder.model, "embed_query", broken)
+    with pytest.raises(InvalidQuery, match="no finite numbers of the question 'Who built this"):
+        encoder.encode_query(Query("Who built this?"))
 
 
 @pytest.mark.slow

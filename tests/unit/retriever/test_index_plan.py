@@ -59,6 +59,15 @@ def test_sizes_grow_with_the_index() -> None:
     assert plan_index(15_000, 120).candidates == 200
 
 
+@pytest.mark.parametrize("passages", [10_000, 7_500_000, 40_000_000, 10**9])
+@pytest.mark.parametrize("disk", [10 * 2**30, 100 * 2**30, 2 * 2**40])
+def test_the_disks_hold_what_is_needed_at_worst(passages: int, disk: int) -> None:
+    plan = plan_index(passages, 120, node_disk=disk, node_memory=2**40)
+    assert plan.disk_peak <= 0.75 * disk * plan.nodes
+    fewer = plan.nodes - 1
+    assert plan.disk * (2 if fewer == 1 else 1.1) > 0.75 * disk * fewer, "one less is too few"
+
+
 @pytest.mark.parametrize("wrong", [{"passages": 0}, {"tokens_per_passage": -1}, {"replicas": 0}])
 def test_a_plan_of_nothing_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be positive"):

@@ -12,7 +12,7 @@ from corpus.seen import Seen
 from corpus.types import Passage
 from retriever import indexing
 from retriever.errors import IndexUnavailable
-from retriever.index import PassageIndex
+from retriever.index import PassageIndex, Storage
 from retriever.indexing import Batch, Report, remove_missing, write_corpus, write_corpus_together
 from tests.index_cases import DIM, Rows, make_fingerprint, make_passages, unit
 
@@ -96,6 +96,35 @@ def test_what_cannot_be_indexed_is_reported_and_left_out(
         index.finish(skipped=2)
 
 
+def test_a_row_that_is_no_number_leaves_its_passage_out(tmp_path: Path) -> None:
+    def encode(passages: Iterable[Passage]) -> Iterator[Batch]:
+        for (passage,), (rows,) in Encoder()(passages):
+            made = rows.copy()
+            if passage.id == "p007":
+                made[1, 3] = np.nan
+            elif passage.id == "p009":
+                made[:2] = np.inf
+            yield [passage], [made]
+
+    with PassageIndex.create(tmp_path, make_fingerprint(COUNT)) as index:
+        report = write_corpus(index, PASSAGES, encode)
+        assert report.written == COUNT - 2
+        assert dict(report.skipped) == {
+            "p007": "the checkpoint makes no finite numbers of 1 of its 3 tokens",
+            "p009": "the checkpoint makes no finite numbers of 2 of its 3 tokens",
+        }
+        index.finish(skipped=2)
+
+
+def test_a_passage_that_cannot_be_indexed_any_more_goes(tmp_path: Path) -> None:
+    run(tmp_path, PASSAGES)
+    changed = [replace(PASSAGES[0], text="..."), *PASSAGES[1:]]
+    report, _ = run(tmp_path, changed)
+    assert [id for id, _ in report.skipped] == ["p000"] and report.unchanged == COUNT - 1
+    with PassageIndex.open(tmp_path) as index:
+        assert "p000" not in index.passage_ids() and index.count == COUNT - 1
+
+
 def test_an_interrupted_encoding_keeps_what_it_gave(tmp_path: Path) -> None:
     def encode(passages: Iterable[Passage]) -> Iterator[Batch]:
         yield from list(Encoder()(passages))[:20]
@@ -157,13 +186,16 @@ def test_processes_share_the_encoding(tmp_path: Path, monkeypatch: pytest.Monkey
         target=write_corpus_together, args=(None, (), encoders[1], ranks[1]), daemon=True
     )
     helper.start()
-    with PassageIndex.create(tmp_path, make_fingerprint(COUNT)) as index:
+    with PassageIndex.create(tmp_path, make_fingerprint(COUNT), Storage("float32")) as index:
         index.upsert(PASSAGES[:10], [rows_of(p) for p in PASSAGES[:10]])
         report = write_corpus_together(index, PASSAGES, encoders[0], ranks[0])
         helper.join(10)
         assert not helper.is_alive()
         assert report == Report(written=40, unchanged=10)
         index.finish()
+        stored = {passage.id: rows for passage, rows in index.scroll()}
+    for passage in PASSAGES:  # float32 stays float32 on the way between processes
+        np.testing.assert_allclose(stored[passage.id], rows_of(passage), rtol=1e-6, atol=1e-7)
     assert sorted(encoders[0].encoded + encoders[1].encoded) == [p.id for p in PASSAGES[10:]]
     assert abs(len(encoders[0].encoded) - len(encoders[1].encoded)) <= 8
 
