@@ -208,10 +208,13 @@ def web(
     \b
     kbvqa web --port 8080
     """
-    from app.web import build_page, check_port, serve
+    from app import network
 
     settings = settings_with(index, checkpoint, candidates=candidates)
     host, port = host or settings.host, port or settings.port
+    network.prepare(f"http://{host}")
+    from app.web import build_page, check_port, serve
+
     check_port(host, port)
     from app.components import open_pipeline, set_up
 

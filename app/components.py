@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from app import network
 from app.answering import Answering
 from app.indexing import Advance, Say, build_index
 from app.pipeline import Pipeline
@@ -34,6 +35,8 @@ def open_checkpoint(settings: Settings) -> Checkpoint:
     location: Path | str = settings.checkpoint
     if location == MINI:
         location = assemble(settings.home / "checkpoints")
+    elif not Path(location).is_dir():
+        network.prepare()
     return load_checkpoint(location, settings.revision)
 
 
@@ -59,6 +62,9 @@ def open_generator(settings: Settings, say: Say) -> Answerer:
         retries=settings.generator_retries,
         concurrency=settings.generator_concurrency,
         image_pixels=settings.generator_image_pixels,
+        max_tokens=settings.generator_max_tokens,
+        extra_body=settings.generator_extra_body,
+        proxy=network.proxy_for(settings.generator_url),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from app import network
 from app.settings import PREFIX, Settings, load_settings
 from corpus.errors import KbvqaError
 
@@ -38,6 +39,7 @@ def examine() -> list[Finding]:
     findings += [
         _checked("disk", lambda: _disk(settings)),
         _checked("device", _device),
+        _checked("network", network.describe),
     ]
     findings += _components(settings)
     return findings

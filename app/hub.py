@@ -18,6 +18,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
 )
 from huggingface_hub.hf_api import RepoFile
 
+from app import network
 from app.errors import DamagedDownload, HubUnavailable, NotEnoughSpace
 from corpus.datasets import Dataset, Hub, instructions
 from corpus.files import CHUNK
@@ -60,6 +61,7 @@ def fetch(wanted: Dataset, root: Path, say: "Say", advance: "Advance") -> list[P
     """
     if wanted.hub is None:
         raise HubUnavailable(f"the hub has no {wanted.name}. {instructions(wanted, root)}")
+    network.prepare()
     folder = root / wanted.folder
     say(f"Looking up {wanted.hub.repo}")
     try:

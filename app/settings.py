@@ -3,12 +3,13 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app import network
 from app.errors import InvalidSettings
 from corpus.home import home_directory
 from retriever.index_settings import Connection, is_url
@@ -55,6 +56,11 @@ class Settings(BaseSettings):
         generator_retries: further tries when the server is busy or not reached.
         generator_concurrency: requests to the server at once.
         generator_image_pixels: a larger picture is scaled down to this before it is sent.
+        generator_max_tokens: for one answer. A model that thinks first needs many more than the
+            default, for its thoughts count.
+        generator_extra_body: a JSON object of fields that go into every request to the server,
+            over those that are sent anyway: {"chat_template_kwargs": {"enable_thinking": false}}
+            tells many models not to think.
         strategy: how passages become an answer: "extract" points at words of them, which is what
             the extractive reader does; of models that write, "ra-vqa" reads them one by one
             and chooses, "critic" first leaves out the irrelevant, "concat" reads them
@@ -98,6 +104,8 @@ class Settings(BaseSettings):
     generator_retries: int = Field(default=2, ge=0, le=10)
     generator_concurrency: int = Field(default=8, ge=1)
     generator_image_pixels: int = Field(default=802_816, ge=1)
+    generator_max_tokens: int = Field(default=48, ge=1)
+    generator_extra_body: dict[str, Any] = Field(default_factory=dict)
     strategy: Strategy | None = None
     prompt_style: Literal["few-shot", "instruct"] | None = None
     calibration: Path | None = None
@@ -171,7 +179,13 @@ class Settings(BaseSettings):
 
     @property
     def connection(self) -> Connection:
-        """Return how a Qdrant server is reached."""
+        """Return how a Qdrant server is reached.
+
+        Raises:
+            InvalidSettings: through a proxy that cannot be used; see app.network.
+        """
+        if self.index and is_url(self.index):
+            network.prepare(self.index)
         key = self.qdrant_api_key
         return Connection(
             api_key=key.get_secret_value() if key else None,

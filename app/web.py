@@ -9,7 +9,6 @@ Gradio is imported in this file only; what is shown comes from app.views and app
 
 import errno
 import logging
-import os
 import signal
 import socket
 import threading
@@ -328,7 +327,6 @@ def serve(page: gr.Blocks, host: str, port: int) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    _reach_loopback_directly()
     _, url, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -350,14 +348,6 @@ def serve(page: gr.Blocks, host: str, port: int) -> None:
     print(f"kbvqa is at {url} (Ctrl-C stops it)", flush=True)
     stop.wait()
     page.close(verbose=False)
-
-
-def _reach_loopback_directly() -> None:
-    """Keep a configured proxy out of the way: Gradio asks its own server whether it is up."""
-    names = ("NO_PROXY", "no_proxy")
-    direct = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    for name in names:
-        os.environ[name] = ",".join(filter(None, [direct, "127.0.0.1", "localhost"]))
 
 
 def _theme() -> gr.themes.Base:

@@ -5,21 +5,39 @@ can be called off; callers see plain functions. `connection` sends them and name
 wrong, `probe` finds out what may be asked for, `protocol` writes and reads the messages.
 """
 
+import logging
 import queue
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from collections.abc import Generator as GeneratorOf
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from generator.background import HEARTBEAT_S, Background, together
-from generator.connection import Api, Connection
+from generator.connection import Api, Connection, Turn
 from generator.interface import MAX_TOKENS, Capabilities, Completion, Verdict, wait
+from generator.passages import one_line
 from generator.pictures import PIXEL_BUDGET, image_data_uri
 from generator.probe import probe
 from generator.prompts import Prompt, Style
-from generator.protocol import TOP_LOGPROBS, Growing, chat_messages, read_verdict
+from generator.protocol import (
+    TOP_LOGPROBS,
+    Growing,
+    NotACompletion,
+    chat_messages,
+    read_verdict,
+    thinks,
+)
 
 _T = TypeVar("_T")
+
+# What a request is made of here, and cannot be set for all.
+OWN_FIELDS = ("model", "messages", "prompt", "stream", "n")
+_PIXELS_A_TOKEN = 28 * 28  # of Qwen2.5-VL
+# A server that breaks on something so often does not have it.
+_PROBES = 3
+
+log = logging.getLogger(__name__)
 
 
 class OpenAIGenerator:
@@ -36,9 +54,13 @@ class OpenAIGenerator:
         retries: further tries when it is not reached or busy (408, 409, 429, 5xx).
         concurrency: requests on their way at once; others wait for their turn.
         image_pixels: larger pictures are scaled down to this many pixels.
+        max_tokens: for one answer, thinking included.
+        extra_body: fields that go into every request, over those that are asked for here.
+        proxy: the URL of a proxy through which the server is reached; None for directly.
 
     Raises:
         GeneratorUnavailable: `base_url` or `api_key` cannot be used at all.
+        ValueError: `extra_body` has one of OWN_FIELDS.
     """
 
     def __init__(
@@ -53,16 +75,23 @@ class OpenAIGenerator:
         retries: int = 2,
         concurrency: int = 8,
         image_pixels: int = PIXEL_BUDGET,
+        max_tokens: int = MAX_TOKENS,
+        extra_body: Mapping[str, Any] | None = None,
+        proxy: str | None = None,
     ) -> None:
         if api not in ("chat", "completions"):
             raise ValueError(f"api must be 'chat' or 'completions', not {api!r}")
+        if own := set(extra_body or {}).intersection(OWN_FIELDS):
+            raise ValueError(f"{min(own)!r} cannot be set in extra_body")
         self.name = model
-        self._image_pixels = image_pixels
+        self._image_pixels, self._max_tokens = image_pixels, max_tokens
         self._connection = Connection(
             base_url,
             model,
             api,
             api_key=api_key,
+            proxy=proxy,
+            extra_body=dict(extra_body or {}),
             timeout_s=timeout_s,
             connect_timeout_s=connect_timeout_s,
             retries=retries,
@@ -71,6 +100,9 @@ class OpenAIGenerator:
         self._faults = self._connection.faults
         self._background = Background(self._connection.open, self._connection.shut)
         self._capabilities: Capabilities | None = None
+        self._unsettled: tuple[str, ...] = ()
+        self._probes = 0
+        self._said: set[str] = set()
 
     @property
     def style(self) -> Style:
@@ -87,17 +119,34 @@ class OpenAIGenerator:
             "url": self._faults.shown_url,
             "api": self._connection.api,
             "image_pixels": self._image_pixels,
+            "max_tokens": self._max_tokens,
+            "extra_body": self._connection.extra_body,
         }
 
     def capabilities(self) -> Capabilities:
-        """Return what the model can do, asked once with requests for one token each.
+        """Return what the model can do, found out with requests for one token each.
+
+        Asked once; again where the server broke on something rather than refused it.
 
         Raises:
             GeneratorUnavailable: not reached, wrong key or model, or a server error.
             GeneratorTimeout: no answer in time.
+            BadCompletion: it refuses even a request with nothing special.
         """
-        if self._capabilities is None:
-            self._capabilities = self._run(probe(self._connection))
+        if self._capabilities is None or (self._unsettled and self._probes < _PROBES):
+            can, self._unsettled = self._run(probe(self._connection))
+            self._probes += 1
+            self._capabilities = replace(
+                can,
+                answer_tokens=self._max_tokens,
+                picture_tokens=self._image_pixels // _PIXELS_A_TOKEN,
+            )
+            for what in self._unsettled:
+                log.warning(
+                    "%s broke when it was asked for %s: going on without, to ask again later",
+                    self._faults.where,
+                    what,
+                )
         return self._capabilities
 
     def health(self) -> str:
@@ -106,8 +155,6 @@ class OpenAIGenerator:
         Raises:
             GeneratorError: it would not answer now.
         """
-        if self.name not in (served := self._run(self._served())):
-            raise self._faults.wrong_model(served)
         can = self.capabilities()
         says = [
             "sees pictures" if can.images else "text only: the picture speaks through retrieval",
@@ -116,10 +163,17 @@ class OpenAIGenerator:
         ]
         if can.context_tokens:
             says.append(f"{can.context_tokens:,} tokens of context")
-        return f"{self._faults.where} ({self._connection.api}; {'; '.join(says)})"
+        served = self._run(self._connection.served())
+        if not served:
+            says.append("gives no list of models")
+        elif self.name not in served:
+            says.append(f"lists other models: {', '.join(served[:8])}")
+        says += [f"broke when asked for {what}" for what in self._unsettled]
+        says += self._connection.dialect.notes
+        return f"{self._faults.where} ({self._connection.api}; {one_line('; '.join(says))})"
 
     def stream(
-        self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS
+        self, prompt: Prompt, *, max_tokens: int | None = None
     ) -> GeneratorOf[str | Completion, None, None]:
         """Yield the first line of the completion in pieces, then the whole completion.
 
@@ -130,18 +184,19 @@ class OpenAIGenerator:
             GeneratorTimeout: not complete after `timeout_s`.
             BadCompletion: refused as too long, cut short, empty, or not the protocol.
         """
-        can = self.capabilities()
+        can, tokens = self.capabilities(), max_tokens or self._max_tokens
         arrived: queue.SimpleQueue[str | Completion | BaseException] = queue.SimpleQueue()
 
         async def pump() -> None:
             try:
-                async with self._connection.turn():
+                async with self._connection.turn() as turn:
                     growing = Growing(prompt)
-                    async for piece in self._pieces(prompt, growing, max_tokens, can):
+                    async for piece in self._pieces(turn, growing, tokens, can):
                         arrived.put(piece)
-                    if not growing.text.strip():
-                        raise self._faults.empty()
-                    arrived.put(growing.completion())
+                completion = self._completion(growing, tokens)
+                if not completion.text.strip():
+                    raise self._faults.empty(completion.lack)
+                arrived.put(completion)
             except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread
                 arrived.put(exc)
 
@@ -160,7 +215,7 @@ class OpenAIGenerator:
             task.cancel()
 
     def complete(
-        self, prompts: Sequence[Prompt], *, max_tokens: int = MAX_TOKENS
+        self, prompts: Sequence[Prompt], *, max_tokens: int | None = None
     ) -> GeneratorOf[list[Completion] | None, None, None]:
         """Yield None at times, then the completions of several prompts, asked for at once.
 
@@ -169,14 +224,14 @@ class OpenAIGenerator:
         Raises:
             GeneratorError: otherwise as for `stream`; the other requests are then called off.
         """
-        can = self.capabilities()
+        can, tokens = self.capabilities(), max_tokens or self._max_tokens
 
         async def one(prompt: Prompt) -> Completion:
-            async with self._connection.turn():
+            async with self._connection.turn() as turn:
                 growing = Growing(prompt)
-                async for _ in self._pieces(prompt, growing, max_tokens, can):
+                async for _ in self._pieces(turn, growing, tokens, can):
                     pass
-                return growing.completion()
+            return self._completion(growing, tokens)
 
         yield from self._background.while_waiting(together([one(prompt) for prompt in prompts]))
 
@@ -191,18 +246,18 @@ class OpenAIGenerator:
         can = self.capabilities()
 
         async def one(prompt: Prompt) -> Verdict:
-            async with self._connection.turn():
-                return await self._choice(prompt, choices, can)
+            async with self._connection.turn() as turn:
+                return await self._choice(turn, prompt, choices, can)
 
         yield from self._background.while_waiting(together([one(prompt) for prompt in prompts]))
 
     # On the event loop
 
     async def _pieces(
-        self, prompt: Prompt, growing: Growing, max_tokens: int, can: Capabilities
+        self, turn: Turn, growing: Growing, max_tokens: int, can: Capabilities
     ) -> AsyncIterator[str]:
         """Yield the pieces of the first line as they arrive."""
-        api = self._connection.api
+        prompt = growing.prompt
         options = self._asked(prompt, can) | {
             "max_tokens": max_tokens,
             "stream_options": {"include_usage": True},
@@ -210,17 +265,22 @@ class OpenAIGenerator:
         if prompt.stop:
             options["stop"] = list(prompt.stop)
         if can.logprobs:
-            options["logprobs"] = 1 if api == "completions" else True
-        async with aclosing(self._connection.events(**options)) as events:
+            options["logprobs"] = 1 if self._connection.api == "completions" else True
+        over = False
+        async with aclosing(turn.events(**options)) as events:
             async for chunk in events:
-                if piece := growing.add(chunk, api):
+                over |= chunk is None
+                if chunk is not None and (piece := growing.add(chunk)):
                     yield piece
-                if growing.pieces > 2 * max_tokens + 16:
+                if growing.pieces > 2 * max_tokens + 64:
                     raise self._faults.endless(f"{max_tokens} tokens were asked for")
-        if not growing.ended:
+        self._say_what_was_learnt()
+        if not (over or growing.finish):
             raise self._faults.broke_off()
 
-    async def _choice(self, prompt: Prompt, choices: Sequence[str], can: Capabilities) -> Verdict:
+    async def _choice(
+        self, turn: Turn, prompt: Prompt, choices: Sequence[str], can: Capabilities
+    ) -> Verdict:
         api = self._connection.api
         options = self._asked(prompt, can)
         if can.logprobs and api == "completions":
@@ -229,11 +289,33 @@ class OpenAIGenerator:
             options |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS[api]}
         # The space that a few-shot prompt leaves to the answer.
         lead = "" if prompt.text.endswith((" ", "\n")) or not prompt.stop else " "
-        held = {"structured_outputs": {"choice": [f"{lead}{choice}" for choice in choices]}}
-        reply = await self._connection.token(
-            api, **options, extra_body=held if can.choices else None
-        )
-        return read_verdict(reply, prompt, choices)
+        if can.choices:
+            options["structured_outputs"] = {"choice": [f"{lead}{choice}" for choice in choices]}
+        reply = await turn.reply(max_tokens=1, **options)
+        if thinks(reply) and self._max_tokens > MAX_TOKENS:  # then it was allowed for
+            reply = await turn.reply(max_tokens=self._max_tokens, **options)
+        try:
+            return read_verdict(reply, prompt, choices)
+        except NotACompletion as exc:
+            lack = self._faults.lack(thought=thinks(reply), finish="", refusal="", tokens=1)
+            raise self._faults.no_choice(str(exc), lack) from exc
+
+    def _completion(self, growing: Growing, max_tokens: int) -> Completion:
+        lack = ""
+        if not growing.text.strip():
+            lack = self._faults.lack(
+                thought=growing.thought,
+                finish=growing.finish,
+                refusal=growing.refusal,
+                tokens=max_tokens,
+            )
+        return growing.completion(lack)
+
+    def _say_what_was_learnt(self) -> None:
+        for note in self._connection.dialect.notes:
+            if note not in self._said:
+                self._said.add(note)
+                log.warning("%s %s", self._faults.where, note)
 
     def _asked(self, prompt: Prompt, can: Capabilities) -> dict[str, Any]:
         if self._connection.api == "completions":
@@ -242,10 +324,6 @@ class OpenAIGenerator:
         seen = image is not None and can.images
         picture = image_data_uri(image, self._image_pixels) if image and seen else None
         return {"messages": chat_messages(prompt, picture), "temperature": 0}
-
-    async def _served(self) -> list[str]:
-        async with self._connection.turn():
-            return [model.id for model in await self._connection.models()]
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return wait(self._background.while_waiting(work))

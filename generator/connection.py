@@ -1,26 +1,37 @@
-"""A server that speaks OpenAI's protocol, reached: the one place that knows `openai` and httpx.
+"""A server that speaks OpenAI's protocol, reached: the one place of the generator that knows httpx.
 
 Requests for one model wait for their turn, are bounded in time and size, and fail as one of
-generator.errors; no message contains the API key.
+generator.errors; no message contains the API key. Key and proxy are given; of the environment only
+SSL_CERT_FILE and SSL_CERT_DIR are heard, for https:// URLs.
 """
 
 import asyncio
+import itertools
 import json
+import random
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Literal, cast
+from contextlib import aclosing, asynccontextmanager
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any, Literal
 
 import httpx
-import openai
 
-from generator.errors import GeneratorError
-from generator.faults import Faults, checked_key, checked_url
-from generator.protocol import NotACompletion
+from generator.dialect import Dialect
+from generator.errors import GeneratorUnavailable
+from generator.events import EventReader
+from generator.faults import Faults, Refused, checked_key, checked_url, error_of
+from generator.protocol import NotACompletion, first_choice, parse
 
 Api = Literal["chat", "completions"]
 
 # A short answer is far smaller; what is larger does not come from a generator.
 MAX_RESPONSE_BYTES = 1_000_000
+_PATHS = {"chat": "/chat/completions", "completions": "/completions"}
+_BUSY = (408, 409, 425, 429)
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
+_DONE = "[DONE]"
 
 
 class Connection:
@@ -32,6 +43,8 @@ class Connection:
         model: the name under which it is served.
         api: "chat" or "completions".
         faults: its errors.
+        dialect: how it wants options put.
+        retries: further tries when it is not reached or busy.
     """
 
     def __init__(
@@ -41,168 +54,287 @@ class Connection:
         api: Api,
         *,
         api_key: str | None,
+        proxy: str | None,
+        extra_body: dict[str, Any],
         timeout_s: float,
         connect_timeout_s: float,
         retries: int,
         concurrency: int,
     ) -> None:
         self.model, self.api = model, api
-        url, shown = checked_url(base_url)
-        key = checked_key(api_key)
-        self.faults = Faults(model, api, shown, key, timeout_s, connect_timeout_s)
-        self._timeout_s, self._concurrency = timeout_s, concurrency
-        self._options: dict[str, Any] = {
-            "base_url": url,
-            # openai wants a key even where the server wants none.
-            "api_key": key or "none",
-            "max_retries": retries,
-            "timeout": httpx.Timeout(timeout_s, connect=connect_timeout_s),
-        }
-        self._keyless = key is None
-        self._client: openai.AsyncOpenAI
+        self._url, shown = checked_url(base_url)
+        self._trusted = _trusted(self._url)
+        self._key, self._proxy, self._extra = checked_key(api_key), proxy, extra_body
+        self.faults = Faults(
+            model, api, shown, self._key, timeout_s, connect_timeout_s, proxy, tuple(extra_body)
+        )
+        self.dialect = Dialect()
+        self._timeout_s, self._connect_s = timeout_s, connect_timeout_s
+        self.retries, self._concurrency = retries, concurrency
+        self._http: httpx.AsyncClient
         self._turns: asyncio.Semaphore
 
     async def open(self) -> None:
         """Make ready on the running loop; nothing is sent yet."""
         self._turns = asyncio.Semaphore(self._concurrency)
-        http = httpx.AsyncClient(
-            transport=_Bounded(
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(
+                verify=self._trusted,
+                proxy=self._proxy,
                 # A kept connection that the server has just dropped looks like a failure, and
                 # opening one costs nothing next to a completion.
                 limits=httpx.Limits(max_keepalive_connections=0),
             ),
-            timeout=self._options["timeout"],
-            event_hooks={"request": [_drop_key]} if self._keyless else {},
+            # Not compressed: what is bounded is what arrives.
+            headers={"Accept-Encoding": "identity"}
+            | ({"Authorization": f"Bearer {self._key}"} if self._key else {}),
+            # How long a whole call may take is bounded by its turn.
+            timeout=httpx.Timeout(None, connect=self._connect_s),
+            trust_env=False,
         )
-        self._client = openai.AsyncOpenAI(http_client=cast(Any, http), **self._options)
 
     async def shut(self) -> None:
         """Drop the connections."""
-        await self._client.close()
+        await self._http.aclose()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncIterator["Turn"]:
         """Wait for a turn; bounds the time of everything inside, and names what goes wrong.
 
         Raises:
-            GeneratorError: for every failure of transport or protocol.
+            GeneratorError: for every failure of transport or protocol; its cause is `Refused`
+                where the server refused.
         """
+        faults = self.faults
         try:
-            async with asyncio.timeout(self._timeout_s), self._turns:
-                yield
-        except openai.NotFoundError as exc:
-            raise self.faults.not_found(await self._served_if_any()) from exc
-        except openai.APIStatusError as exc:
-            location = exc.response.headers.get("location", "")
-            raise self.faults.status(exc.status_code, _body(exc), location) from exc
-        except (openai.APITimeoutError, httpx.TimeoutException, TimeoutError) as exc:
-            if isinstance(exc.__cause__, httpx.ConnectTimeout):
-                raise self.faults.connect_timeout() from exc
-            raise self.faults.timeout() from exc
-        except (openai.APIConnectionError, httpx.HTTPError) as exc:
-            raise self.faults.not_reached(str(exc.__cause__ or exc) or repr(exc)) from exc
+            async with asyncio.timeout(self._timeout_s) as limit, self._turns:
+                yield Turn(self, limit.when() or 0.0)
+        except Refused as exc:
+            served = await self.served() if exc.status == 404 else []
+            raise faults.refused(exc, served) from exc
+        except httpx.ConnectTimeout as exc:
+            raise faults.connect_timeout() from exc
+        except (httpx.TimeoutException, TimeoutError) as exc:
+            raise faults.timeout() from exc
+        except httpx.HTTPError as exc:
+            raise faults.not_reached(str(exc) or repr(exc)) from exc
         except UnicodeDecodeError as exc:
-            raise self.faults.not_utf8() from exc
+            raise faults.not_utf8() from exc
         except ResponseTooLong as exc:
-            raise self.faults.endless(str(exc)) from exc
-        except json.JSONDecodeError as exc:
-            raise self.faults.not_a_completion(exc.doc) from exc
-        except (NotACompletion, openai.OpenAIError, ValueError, TypeError, AttributeError) as exc:
-            raise self.faults.not_a_completion(str(exc)) from exc
+            raise faults.endless(str(exc)) from exc
+        except (NotACompletion, LookupError, ValueError, TypeError, AttributeError) as exc:
+            raise faults.not_a_completion(str(exc)) from exc
 
-    async def events(self, **options: Any) -> AsyncGenerator[Any, None]:
-        """Yield the chunks of a streamed completion; inside a turn."""
-        create: Any = self._endpoint(self.api).with_raw_response.create
-        raw = await create(model=self.model, stream=True, **options)
-        kind = raw.headers.get("content-type", "nothing")
-        if not kind.startswith("text/event-stream"):
-            await raw.http_response.aclose()
-            raise self.faults.not_events(kind)
+    async def models(self) -> list[dict[str, Any]]:
+        """Return what the server lists as its models; nothing where it gives no list."""
         try:
-            async with raw.parse() as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except openai.APITimeoutError:
-            raise
-        except openai.APIConnectionError as exc:
-            raise self.faults.broke_off(str(exc.__cause__ or exc)) from exc
-
-    async def token(self, api: Api, **options: Any) -> Any:
-        """Return the whole reply to a request for one token; inside a turn."""
-        create: Any = self._endpoint(api).create
-        return await create(model=self.model, max_tokens=1, **options)
-
-    async def token_if_accepted(self, api: Api, **options: Any) -> Any:
-        """Return the same in a turn of its own, or None where the server refuses the options."""
-        async with self.turn():
-            try:
-                return await self.token(api, **options)
-            except (openai.BadRequestError, openai.UnprocessableEntityError):
-                return None
-            except openai.InternalServerError as exc:
-                # vLLM and others answer 500 to a picture that a text model cannot take.
-                if exc.status_code not in (500, 501):
-                    raise
-                return None
-
-    async def models(self) -> list[Any]:
-        """Return what the server lists as its models, each with an `id`; inside a turn."""
-        try:
-            page = await self._client.models.list()
-        except (AttributeError, TypeError, json.JSONDecodeError) as exc:
-            # What openai makes of a web page.
-            raise self.faults.no_models() from exc
-        models = getattr(page, "data", None)
-        if not isinstance(models, list) or not all(hasattr(model, "id") for model in models):
-            raise self.faults.no_models()
-        return models
-
-    def _endpoint(self, api: Api) -> Any:
-        return self._client.completions if api == "completions" else self._client.chat.completions
-
-    async def _served_if_any(self) -> list[str]:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return [model.id for model in await self.models()]
-        except (GeneratorError, openai.OpenAIError, TimeoutError, ValueError):
+            async with asyncio.timeout(self._timeout_s) as limit, self._turns:
+                turn = Turn(self, limit.when() or 0.0)
+                listed = json.loads(await _text(await turn.send("GET", "/models")))
+        except (Refused, httpx.HTTPError, TimeoutError, ValueError, RecursionError):
             return []
+        if isinstance(listed, dict):
+            listed = listed.get("data") or listed.get("models")
+        return [m for m in listed if isinstance(m, dict)] if isinstance(listed, list) else []
+
+    async def served(self) -> list[str]:
+        """Return the names of the models that the server lists; nothing where it gives no list."""
+        names = (model.get("id") or model.get("name") for model in await self.models())
+        return [str(name) for name in names if name]
+
+    def body(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a request: what was set for the server goes over what is asked."""
+        return {"model": self.model, **options, **self._extra}
+
+    async def head(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        """Return the head of a response, its body to come.
+
+        Raises:
+            httpx.HTTPError: there is none.
+        """
+        request = self._http.build_request(method, f"{self._url}{path}", json=body)
+        return await self._http.send(request, stream=True)
 
 
-async def _drop_key(request: httpx.Request) -> None:
-    request.headers.pop("Authorization", None)
+class Turn:
+    """The right to ask, until a point in time of the loop's clock."""
+
+    def __init__(self, connection: Connection, until: float) -> None:
+        self._connection, self._until = connection, until
+
+    async def reply(self, **options: Any) -> dict[str, Any]:
+        """Return the whole reply to a request.
+
+        Raises:
+            Refused: the server refuses it, in whatever way it says so.
+        """
+        async with aclosing(self._chunks(options)) as chunks:
+            async for chunk in chunks:
+                if chunk is not None:
+                    return chunk
+        raise NotACompletion("nothing")
+
+    async def events(self, **options: Any) -> AsyncGenerator[dict[str, Any] | None, None]:
+        """Yield the chunks of a streamed completion; in the end None, where the server says so.
+
+        A server that does not stream gives its whole reply as one chunk.
+
+        Raises:
+            Refused: as for `reply`.
+        """
+        async with aclosing(self._chunks({**options, "stream": True})) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _chunks(self, options: dict[str, Any]) -> AsyncGenerator[dict[str, Any] | None, None]:
+        """Yield what comes in answer to options, put as the server takes them."""
+        dialect = self._connection.dialect
+        path = _PATHS[self._connection.api]
+        while True:
+            put = dialect.written(options)
+            begun = False
+            try:
+                response = await self.send("POST", path, self._connection.body(put))
+                async with aclosing(_documents(response, self._connection.faults)) as documents:
+                    async for document in documents:
+                        if document is not None and (refused := error_of(document)):
+                            raise refused
+                        begun = True
+                        yield document
+                return
+            except Refused as exc:
+                if begun or not dialect.learn(exc.said, options, put):
+                    raise
+
+    async def send(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        """Return the head of a success; tries again where the server is busy or not reached.
+
+        Raises:
+            Refused: it is no success, or asks for a longer wait than there is time.
+            httpx.HTTPError: the server is not reached.
+        """
+        for attempt in itertools.count():
+            wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * random.uniform(0.75, 1)
+            last = attempt >= self._connection.retries
+            try:
+                response = await self._connection.head(method, path, body)
+            except httpx.TransportError:
+                if last or not self._has(wait):
+                    raise
+            else:
+                if response.is_success:
+                    return response
+                asked = _asked_wait(response)
+                wait = asked or wait
+                if last or not _may_pass(response.status_code) or not self._has(wait):
+                    location = response.headers.get("location")
+                    raise Refused(
+                        response.status_code, await _text(response), location, asked
+                    ) from None
+                await response.aclose()
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _has(self, wait_s: float) -> bool:
+        return asyncio.get_running_loop().time() + wait_s < self._until
 
 
-class _Bounded(httpx.AsyncHTTPTransport):
-    """Connections whose responses end: one that goes on beyond the limit is an error."""
+def _trusted(url: str) -> ssl.SSLContext:
+    """Return whose certificates are trusted: nobody's where no TLS is spoken.
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        response.stream = _BoundedStream(cast(httpx.AsyncByteStream, response.stream))
-        return response
+    Raises:
+        GeneratorUnavailable: the files that the environment names for it cannot be used.
+    """
+    if not url.startswith("https"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx.create_ssl_context()
+    except OSError as exc:  # as ssl.SSLError is
+        raise GeneratorUnavailable(
+            f"What SSL_CERT_FILE or SSL_CERT_DIR names cannot be used as certificates: {exc}. "
+            "Correct or unset it."
+        ) from exc
 
 
-class _BoundedStream(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream) -> None:
-        self._inner = inner
+async def _documents(
+    response: httpx.Response, faults: Faults
+) -> AsyncGenerator[dict[str, Any] | None, None]:
+    """Yield the JSON objects of a success; None for the mark that nothing more comes."""
+    kind = response.headers.get("content-type", "nothing")
+    if kind.lower().startswith("text/event-stream"):
+        async with aclosing(_events(response, faults)) as events:
+            async for event in events:
+                yield event
+    elif "json" in kind.lower():
+        text = await _text(response)
+        document = parse(text)
+        if not error_of(document) and first_choice(document) is None:
+            raise NotACompletion(text)
+        yield document
+        yield None
+    else:
+        await response.aclose()
+        raise faults.not_events(kind)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._inner:
-            size += len(chunk)
-            if size > MAX_RESPONSE_BYTES:
-                raise ResponseTooLong(f"more than {MAX_RESPONSE_BYTES:,} bytes")
-            yield chunk
 
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+async def _events(
+    response: httpx.Response, faults: Faults
+) -> AsyncGenerator[dict[str, Any] | None, None]:
+    reader = EventReader()
+    try:
+        async for arrived in _bounded(response):
+            for data in reader.feed(arrived):
+                if data.startswith(_DONE):
+                    yield None
+                    return
+                yield parse(data)
+    except httpx.TransportError as exc:
+        raise faults.broke_off(str(exc)) from exc
+    finally:
+        await response.aclose()
+    for data in reader.end():
+        try:
+            yield None if data.startswith(_DONE) else parse(data)
+        except NotACompletion:  # half of one
+            return
+
+
+async def _text(response: httpx.Response) -> str:
+    """Return the body of a response."""
+    try:
+        data = b"".join([part async for part in _bounded(response)])
+    finally:
+        await response.aclose()
+    return data.decode("utf-8", "replace")
+
+
+async def _bounded(response: httpx.Response) -> AsyncIterator[bytes]:
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > MAX_RESPONSE_BYTES:
+            raise ResponseTooLong(f"more than {MAX_RESPONSE_BYTES:,} bytes")
+        yield part
 
 
 class ResponseTooLong(ValueError):
     """A response went on beyond MAX_RESPONSE_BYTES."""
 
 
-def _body(exc: openai.APIStatusError) -> str:
+def _may_pass(status: int) -> bool:
+    return status in _BUSY or (status >= 500 and status not in (501, 505))
+
+
+def _asked_wait(response: httpx.Response) -> float | None:
+    """Return for how many seconds the server asks to wait; None where it does not say."""
+    said = response.headers.get("retry-after", "")
     try:
-        return exc.response.text
-    except httpx.StreamError:
-        return exc.message
+        return max(0.0, float(said))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time())
+    except (ValueError, TypeError):
+        return None

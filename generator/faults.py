@@ -4,10 +4,13 @@ Messages name the server and what it said, on one line and cut; never the API ke
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from generator.dialect import says_too_long
 from generator.errors import (
     BadCompletion,
     EmptyCompletion,
@@ -16,6 +19,33 @@ from generator.errors import (
     GeneratorUnavailable,
 )
 from generator.passages import one_line
+
+_HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml|center|h1)\b", re.IGNORECASE)
+_TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_PICTURE = re.compile(r"image|picture|vision|visual|multi-?modal|mmproj", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """A server's refusal, or an error that it reports in place of an answer.
+
+    Attributes:
+        status: of the response, or what the error calls its code; 0 for none.
+        said: in the server's own words.
+        location: where it redirects to.
+        wait_s: for how long it asks to wait; None where it does not say.
+    """
+
+    def __init__(
+        self, status: int, body: str, location: str | None = None, wait_s: float | None = None
+    ) -> None:
+        super().__init__(body)
+        self.status, self.said = status, error_text(body)
+        self.location, self.wait_s = location or "", wait_s
+
+    @property
+    def is_about_pictures(self) -> bool:
+        """Return whether its words say that it is for a picture."""
+        return _PICTURE.search(self.said) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +59,8 @@ class Faults:
         key: what is sent as the key, so that it can be kept out of messages.
         timeout_s: for a whole call.
         connect_timeout_s: for reaching the server.
+        proxy: through which it is reached; None for directly.
+        extra: names of what was set for the server beyond the protocol.
     """
 
     model: str
@@ -37,46 +69,75 @@ class Faults:
     key: str | None = field(repr=False)
     timeout_s: float
     connect_timeout_s: float
+    proxy: str | None = None
+    extra: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
         """Return the model and its server."""
         return f"{self.model} at {self.shown_url}"
 
+    @property
+    def _through(self) -> str:
+        return f" through the proxy {shown_url(self.proxy)}" if self.proxy else ""
+
     def _clean(self, text: str) -> str:
         """Return what a server said on one line, short, and without the key if it echoes it."""
         line = one_line(text.replace(self.key, "***") if self.key else text)
         return line if len(line) <= 300 else f"{line[:300]}..."
 
-    def status(self, status: int, body: str, location: str = "") -> GeneratorError:
-        """Return the error for a response that is no success."""
-        said = f"{self.shown_url} answered {status}: {self._clean(error_text(body)) or 'nothing'}."
-        if status in (401, 403):
-            advice = (
-                "It refused the API key; check the key that is set."
-                if self.key
-                else "It wants an API key, and none is set; set one."
-            )
-            return GeneratorUnavailable(f"{said} {advice}")
+    def refused(self, refused: Refused, served: Sequence[str] = ()) -> GeneratorError:
+        """Return the error for a refusal; for a 404 given the models that the server lists."""
+        status = refused.status
+        words = self._clean(refused.said) or "nothing"
+        answered = f"answered {status}" if status else "answered with an error"
+        said = f"{self.shown_url}{self._through} {answered}: {words.rstrip('.')}."
         if 300 <= status < 400:
-            target = self._clean(location)
+            target = self._clean(refused.location)
             return GeneratorUnavailable(f"{said} It redirects to {target!r}; set that URL.")
-        if status in (400, 413, 422):
-            return BadCompletion(f"{said} If the prompt is too long, use fewer passages.")
-        if status in (408, 504):
-            return GeneratorTimeout(f"{said} Ask again, or look at the server's load.")
-        if status == 429:
-            return GeneratorUnavailable(f"{said} It is busy or a quota is used up; wait.")
-        return GeneratorUnavailable(f"{said} Look at the server's log.")
+        if status == 404 and served and self.model not in served:
+            return self.wrong_model(served)
+        if says_too_long(refused.said):
+            return BadCompletion(f"{said} Use fewer passages, or less of them.")
+        if named := [name for name in self.extra if re.search(rf"\b{name}\b", refused.said)]:
+            return BadCompletion(f"{said} {named[0]} is set in KBVQA_GENERATOR_EXTRA_BODY.")
+        if self.proxy and status in (502, 503):
+            return self.not_reached(f"{status}, {words}")
+        kind, advice = self._advice(status, refused.wait_s)
+        return kind(f"{said} {advice}")
 
-    def not_found(self, served: Sequence[str]) -> GeneratorError:
-        """Return the error for a 404, given the models that the server lists, if any."""
-        if not served or self.model in served:
-            return GeneratorUnavailable(
-                f"{self.shown_url} has no {self.api} API for {self.model!r} (404). "
-                "Check the URL; it usually ends in /v1."
-            )
-        return self.wrong_model(served)
+    def _advice(self, status: int, wait_s: float | None) -> tuple[type[GeneratorError], str]:
+        """Return what a status means, and what to do."""
+        key = (
+            "It refused the API key; check the key that is set."
+            if self.key
+            else "It wants an API key, and none is set; set one."
+        )
+        may = "the API key and what it may use" if self.key else "whether it wants an API key"
+        wait = f"; it asks to wait {wait_s:,.0f} s" if wait_s else ""
+        advice: dict[int, tuple[type[GeneratorError], str]] = {
+            401: (GeneratorUnavailable, key),
+            402: (GeneratorUnavailable, "A quota may be used up."),
+            403: (GeneratorUnavailable, f"It does not allow this: check {may}."),
+            404: (
+                GeneratorUnavailable,
+                f"Check the model's name, {self.model!r}, and the URL; it usually ends in /v1.",
+            ),
+            407: (GeneratorUnavailable, "The proxy wants a user and password in its URL."),
+            408: (GeneratorTimeout, "Ask again, or look at the server's load."),
+            413: (
+                BadCompletion,
+                "The request is too large for it: set KBVQA_GENERATOR_IMAGE_PIXELS lower, or "
+                "allow larger requests there.",
+            ),
+            429: (GeneratorUnavailable, f"It is busy or a quota is used up{wait}; ask later."),
+            504: (GeneratorTimeout, "Ask again, or look at the server's load."),
+        }
+        if status in advice:
+            return advice[status]
+        if status < 500:
+            return BadCompletion, "Look at the server's log, or try other settings."
+        return GeneratorUnavailable, f"Look at the server's log{wait}."
 
     def wrong_model(self, served: Sequence[str]) -> GeneratorError:
         """Return the error for a model that is not served."""
@@ -84,13 +145,6 @@ class Faults:
         return GeneratorUnavailable(
             f"{self.shown_url} does not serve the model {self.model!r}. "
             f"Set one that it serves: {names}."
-        )
-
-    def no_models(self) -> GeneratorError:
-        """Return the error for a list of models that is none."""
-        return GeneratorUnavailable(
-            f"{self.shown_url}/models is not a list of models. Check that the URL is an "
-            "OpenAI-compatible server's; it usually ends in /v1."
         )
 
     def not_events(self, kind: str) -> GeneratorError:
@@ -102,15 +156,16 @@ class Faults:
 
     def not_reached(self, reason: str) -> GeneratorError:
         """Return the error for a server that does not take the connection, or drops it."""
+        check = "the URL, the proxy" if self.proxy else "the URL"
         return GeneratorUnavailable(
-            f"{self.shown_url} is not reached: {self._clean(reason).rstrip('.')}. "
-            "Check the URL, and that the server runs."
+            f"{self.shown_url} is not reached{self._through}: {self._clean(reason).rstrip('.')}. "
+            f"Check {check}, and that the server runs."
         )
 
     def connect_timeout(self) -> GeneratorError:
         """Return the error for a server that does not answer the connection."""
         return GeneratorTimeout(
-            f"{self.shown_url} was not reached in {self.connect_timeout_s:g} s. "
+            f"{self.shown_url} was not reached{self._through} in {self.connect_timeout_s:g} s. "
             "Check the URL and the network."
         )
 
@@ -134,9 +189,28 @@ class Faults:
         """Return the error for bytes that are no text."""
         return BadCompletion(f"{self.where} sent text that is not UTF-8. Ask again.")
 
-    def empty(self) -> GeneratorError:
-        """Return the error for a completion without text."""
-        return EmptyCompletion(f"{self.where} wrote nothing. Ask again or rephrase.")
+    def empty(self, lack: str = "") -> GeneratorError:
+        """Return the error for a completion without text, given why where that is known."""
+        return EmptyCompletion(f"{self.where} wrote nothing. {lack or 'Ask again or rephrase.'}")
+
+    def no_choice(self, said: str, lack: str) -> GeneratorError:
+        """Return the error for a reply that is none of the choices it was asked for."""
+        return BadCompletion(f"{self.where} wrote {self._clean(said)}. {lack}".rstrip())
+
+    def lack(self, *, thought: bool, finish: str, refusal: str, tokens: int) -> str:
+        """Return why a completion has no text, and what to do; "" where that is not known."""
+        if refusal:
+            return f"It refuses: {self._clean(refusal)}."
+        if thought:
+            return (
+                f"Its {tokens} tokens went into thinking. Switch that off with "
+                "KBVQA_GENERATOR_EXTRA_BODY, for many models "
+                '{"chat_template_kwargs": {"enable_thinking": false}}, or allow more tokens with '
+                "KBVQA_GENERATOR_MAX_TOKENS."
+            )
+        if finish == "content_filter":
+            return "A filter of the server held it back."
+        return ""
 
     def not_a_completion(self, what: str) -> GeneratorError:
         """Return the error for a reply of another shape."""
@@ -164,7 +238,13 @@ def checked_url(base_url: str) -> tuple[str, str]:
             f"The generator URL {base_url!r} must begin with http:// or https:// and a host, "
             "such as http://127.0.0.1:8000/v1."
         )
-    return text, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return text, shown_url(text)
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def checked_key(api_key: str | None) -> str | None:
@@ -181,11 +261,51 @@ def checked_key(api_key: str | None) -> str | None:
     return key or None
 
 
+def error_of(document: Mapping[str, Any]) -> Refused | None:
+    """Return the refusal in a reply that came as a success; None where it is none."""
+    error = document.get("error")
+    if not error and (document.get("choices") or not _says_error(document)):
+        return None
+    code = str(error.get("code") if isinstance(error, dict) else document.get("code"))
+    status = int(code) if re.fullmatch("[345][0-9][0-9]", code) else 0
+    return Refused(status, json.dumps(document))
+
+
+def _says_error(document: Mapping[str, Any]) -> bool:
+    return "error" in (document.get("object"), document.get("type")) or "detail" in document
+
+
 def error_text(body: str) -> str:
-    """Return the message in an error body, or the body itself when it is not JSON."""
+    """Return the message in an error body, or the body itself when it is not JSON.
+
+    >>> error_text('{"error": {"message": "unknown field", "param": "stop"}}')
+    'unknown field (stop)'
+    >>> error_text("<html><head><title>413 Too Large</title></head></html>")
+    'a web page: 413 Too Large'
+    """
     try:
-        error = json.loads(body)
-        error = error.get("error", error.get("detail", error))
-        return str(error.get("message", error) if isinstance(error, dict) else error)
-    except (ValueError, AttributeError):
-        return body
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        if not _HTML.match(body):
+            return body
+        title = _TITLE.search(body)
+        return f"a web page: {title[1].strip()}" if title else "a web page"
+    if isinstance(parsed, list) and parsed:  # as Gemini's endpoint wraps it
+        parsed = parsed[0]
+    error = parsed
+    if isinstance(parsed, dict):
+        error = parsed.get("error") or parsed.get("detail") or parsed.get("message") or parsed
+    if isinstance(error, list):  # FastAPI's: what is wrong, place by place
+        return "; ".join(_at_place(entry) for entry in error)
+    if not isinstance(error, dict):
+        return str(error)
+    said = str(error.get("message") or error)
+    param = error.get("param")
+    return f"{said} ({param})" if param and str(param) not in said else said
+
+
+def _at_place(entry: Any) -> str:
+    if not isinstance(entry, dict) or "msg" not in entry:
+        return str(entry)
+    place = ".".join(str(part) for part in entry.get("loc") or ())
+    return f"{place}: {entry['msg']}"

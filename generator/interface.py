@@ -54,11 +54,13 @@ class Completion:
         token_logprobs: natural logarithm of the probability of each token of the text and,
             where it is known, of the token that ended it; None where the generator gives none.
         usage: tokens read and written.
+        lack: why there is no text, where that is known.
     """
 
     text: str
     token_logprobs: tuple[float, ...] | None
     usage: Usage
+    lack: str = ""
 
     @property
     def logprob(self) -> float | None:
@@ -88,12 +90,23 @@ class Capabilities:
         logprobs: it says how probable its tokens were.
         choices: it can be held to a list of choices.
         context_tokens: the longest prompt with its answer; None when it does not say.
+        answer_tokens: of those, kept for the answer.
+        picture_tokens: and for a picture, about.
     """
 
     images: bool
     logprobs: bool
     choices: bool
     context_tokens: int | None = None
+    answer_tokens: int = MAX_TOKENS
+    picture_tokens: int = 0
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Return how many tokens of text a prompt may have; None where that is not known."""
+        if self.context_tokens is None:
+            return None
+        return self.context_tokens - self.answer_tokens - self.picture_tokens * self.images
 
 
 class Generator(Protocol):

@@ -1,82 +1,125 @@
 """What a server and its model can do, found out with requests for one token each.
 
-A model's card does not say what its server lets through, so it is asked.
+A model's card does not say what its server lets through, so it is asked. First comes a request
+with nothing special: a server that refuses even that says nothing about what it can do.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from generator.background import together
 from generator.connection import Connection
+from generator.errors import GeneratorError
+from generator.faults import Refused
 from generator.interface import Capabilities
 from generator.pictures import image_data_uri
-from generator.protocol import TOP_LOGPROBS, token_text
+from generator.protocol import TOP_LOGPROBS, first_choice, has_logprobs, reply_text
 
 # What no model says unless it is held to it.
 _UNASKED = "zyzzyva"
 _HELD = {"structured_outputs": {"choice": [_UNASKED]}}
+# Refusals that are about the key, the quota or the moment, not about what was asked for.
+_PASSING = (401, 402, 407, 408, 409, 429)
+_CONTEXT = (
+    "max_model_len", "context_length", "max_context_length", "context_window", "n_ctx",
+)  # fmt: skip
 
 
-async def probe(connection: Connection) -> Capabilities:
+class Probed(NamedTuple):
+    """What was found out.
+
+    Attributes:
+        can: what the model can do.
+        unsettled: what the server failed at, rather than refused: it may work later.
+    """
+
+    can: Capabilities
+    unsettled: tuple[str, ...]
+
+
+class _Failed(NamedTuple):
+    """The server broke on a request: nothing is known."""
+
+    status: int
+
+
+async def probe(connection: Connection) -> Probed:
     """Return what the model can do.
 
     Raises:
         GeneratorError: it is not reached, or does not answer as the protocol says.
     """
-    async with connection.turn():
-        context = await _context_tokens(connection)
+    await _asked(connection)
+    images: Any = None
     if connection.api == "completions":
-        logprobs, choices = await together(
+        logprobs, choices, context = await together(
             [
-                connection.token_if_accepted("completions", prompt="1 2 3", logprobs=1),
-                connection.token_if_accepted("completions", prompt="Say yes.", extra_body=_HELD),
+                _tried(connection, logprobs=1),
+                _tried(connection, **_HELD),
+                _context_tokens(connection),
             ]
         )
-        return Capabilities(
-            images=False,
-            logprobs=_has_logprobs(logprobs, "token_logprobs"),
-            choices=_was_held(choices),
-            context_tokens=context,
+    else:
+        blank = image_data_uri(Image.new("RGB", (56, 56), "white"))
+        top = TOP_LOGPROBS["chat"]
+        images, logprobs, choices, context = await together(
+            [
+                _tried(connection, [{"type": "image_url", "image_url": {"url": blank}}]),
+                _tried(connection, logprobs=True, top_logprobs=top),
+                _tried(connection, **_HELD),
+                _context_tokens(connection),
+            ]
         )
-    blank = image_data_uri(Image.new("RGB", (56, 56), "white"))
-    text = {"type": "text", "text": "Say yes."}
-    images, logprobs, choices = await together(
-        [
-            _asked(connection, [{"type": "image_url", "image_url": {"url": blank}}, text]),
-            _asked(connection, [text], logprobs=True, top_logprobs=TOP_LOGPROBS["chat"]),
-            _asked(connection, [text], extra_body=_HELD),
-        ]
-    )
-    return Capabilities(
-        images=images is not None,
-        logprobs=_has_logprobs(logprobs, "content"),
-        choices=_was_held(choices),
+    found = {"pictures": images, "log-probabilities": logprobs, "choices": choices}
+    can = Capabilities(
+        images=isinstance(images, dict),
+        logprobs=isinstance(logprobs, dict) and has_logprobs(logprobs, connection.api),
+        choices=isinstance(choices, dict) and _was_held(choices),
         context_tokens=context,
     )
+    return Probed(can, tuple(what for what, had in found.items() if isinstance(had, _Failed)))
 
 
-async def _asked(connection: Connection, content: list[Any], **options: Any) -> Any:
-    messages = [{"role": "user", "content": content}]
-    return await connection.token_if_accepted("chat", messages=messages, temperature=0, **options)
+async def _asked(
+    connection: Connection, more: list[dict[str, Any]] | None = None, **options: Any
+) -> dict[str, Any]:
+    """Return the reply to a request for one token, in a turn of its own."""
+    text = "Say yes."
+    if connection.api == "completions":
+        asked: dict[str, Any] = {"prompt": text}
+    else:
+        content = [*more, {"type": "text", "text": text}] if more else text
+        asked = {"messages": [{"role": "user", "content": content}]}
+    async with connection.turn() as turn:
+        return await turn.reply(max_tokens=1, temperature=0, **asked, **options)
+
+
+async def _tried(connection: Connection, *content: Any, **options: Any) -> Any:
+    """Return the same; None where it is refused, `_Failed` where the server breaks on it twice."""
+    failed: _Failed | None = None
+    for _ in range(2):
+        try:
+            return await _asked(connection, *content, **options)
+        except GeneratorError as exc:
+            refused = exc.__cause__
+            if not isinstance(refused, Refused) or refused.status in _PASSING:
+                raise
+            if refused.status < 500 or refused.status == 501 or refused.is_about_pictures:
+                return None
+            failed = _Failed(refused.status)
+    return failed
 
 
 async def _context_tokens(connection: Connection) -> int | None:
     for model in await connection.models():
-        if model.id == connection.model:
-            return getattr(model, "max_model_len", None)
+        if model.get("id") in (connection.model, f"{connection.model}:latest"):
+            places = (model, model.get("meta") or {})
+            said = (place.get(name) for place in places for name in _CONTEXT)
+            return next((n for n in said if isinstance(n, int) and n > 0), None)
     return None
 
 
-def _was_held(reply: Any) -> bool:
-    said = token_text(reply).strip() if getattr(reply, "choices", None) else ""
+def _was_held(reply: dict[str, Any]) -> bool:
+    said = reply_text(reply) if first_choice(reply) else ""
     return bool(said) and _UNASKED.startswith(said)
-
-
-def _has_logprobs(reply: Any, where: str) -> bool:
-    """Return whether a reply says how probable its token was, and in chat the alternatives."""
-    choices = getattr(reply, "choices", None)
-    tokens = getattr(getattr(choices[0], "logprobs", None), where, None) if choices else None
-    if not tokens:
-        return False
-    return where != "content" or bool(tokens[0].top_logprobs)

@@ -22,7 +22,7 @@ from typing import Literal
 from PIL.Image import Image
 
 from corpus.types import Passage, Query
-from generator.passages import cut, one_line, passage_text, raw_text, share
+from generator.passages import cut, estimate_tokens, one_line, passage_text, raw_text, share
 
 Style = Literal["few-shot", "instruct"]
 
@@ -51,12 +51,14 @@ class Prompt:
         stop: texts that end the completion; a newline after its first line always does.
         source: the passage as it stands in the prompt, when the answer has to be words of it;
             "" when it may be anything. Only the embedded reader can be held to it.
+        cut: tokens of passages and question that were left out, by `passages.estimate_tokens`.
     """
 
     name: str
     messages: tuple[Message, ...]
     stop: tuple[str, ...] = ()
     source: str = ""
+    cut: int = 0
 
     @property
     def text(self) -> str:
@@ -87,13 +89,13 @@ def numbered(
         budget: tokens for all passages, by `passages.estimate_tokens`.
         delimit: False puts the passages in as they are, for measuring what that prevents.
     """
-    texts = _texts(passages, budget, delimit)
+    texts, question, out = _fitted(query, passages, budget, delimit)
     if style == "few-shot":
-        turn = _few_shot_turn(texts, _question(query))
-        return Prompt("few-shot-v2", _few_shot(_SHOTS, turn, query.image), stop=("\n",))
+        turn = _few_shot_turn(texts, question)
+        return Prompt("few-shot-v2", _few_shot(_SHOTS, turn, query.image), stop=("\n",), cut=out)
     listed = "\n".join(_tagged(text, number, delimit) for number, text in enumerate(texts, start=1))
-    turn = f"{listed}\n\nQuestion: {_question(query)}"
-    return Prompt("short-answer-v1", _instruct(_SHORT_ANSWER, turn, query.image))
+    turn = f"{listed}\n\nQuestion: {question}"
+    return Prompt("short-answer-v1", _instruct(_SHORT_ANSWER, turn, query.image), cut=out)
 
 
 def single(
@@ -115,17 +117,18 @@ def single(
         budget: tokens for the passage, by `passages.estimate_tokens`.
         delimit: False puts the passage in as it is.
     """
-    [text] = _texts([passage], budget, delimit)
+    [text], question, out = _fitted(query, [passage], budget, delimit)
     if style == "few-shot":
-        turn = _few_shot_turn([text], _question(query))
+        turn = _few_shot_turn([text], question)
         return Prompt(
             "few-shot-single-v2",
             _few_shot(_SHOTS, turn, query.image),
             stop=("\n", " ["),
             source=text,
+            cut=out,
         )
-    turn = ra_vqa_text(_question(query), text, caption=one_line(caption))
-    return Prompt("ra-vqa-v1", _instruct(_ONE_PASSAGE, turn, query.image), source=text)
+    turn = ra_vqa_text(question, text, caption=one_line(caption))
+    return Prompt("ra-vqa-v1", _instruct(_ONE_PASSAGE, turn, query.image), source=text, cut=out)
 
 
 def relevance(
@@ -140,57 +143,57 @@ def relevance(
 
     Arguments as for `single`.
     """
-    [text] = _texts([passage], budget, delimit)
+    [text], question, out = _fitted(query, [passage], budget, delimit)
     if style == "few-shot":
-        turn = _relevance_turn(text, _question(query))
+        turn = _relevance_turn(text, question)
         messages = [Message("system", _RELEVANCE_FEW_SHOT)]
         for shot_text, question, verdict in _RELEVANCE_SHOTS:
             messages.append(Message("user", _relevance_turn(shot_text, question)))
             messages.append(Message("assistant", f" {verdict}\n\n"))
         last = Message("user", turn, query.image)
-        return Prompt("few-shot-relevance-v1", (*messages, last), stop=("\n",))
-    turn = f"{_tagged(text, 1, delimit)}\n\nQuestion: {_question(query)}"
-    return Prompt("relevance-v1", _instruct(_RELEVANCE, turn, query.image))
+        return Prompt("few-shot-relevance-v1", (*messages, last), stop=("\n",), cut=out)
+    turn = f"{_tagged(text, 1, delimit)}\n\nQuestion: {question}"
+    return Prompt("relevance-v1", _instruct(_RELEVANCE, turn, query.image), cut=out)
 
 
 def closed(query: Query, style: Style) -> Prompt:
     """Return the prompt without passages: the baseline."""
+    _, asked, out = _fitted(query, (), 0, delimit=True)
     if style == "few-shot":
-        turn = f"Question: {_question(query)}\nAnswer:"
+        turn = f"Question: {asked}\nAnswer:"
         messages = [Message("system", _CLOSED_FEW_SHOT)]
         for question, answer in _CLOSED_SHOTS:
             messages.append(Message("user", f"Question: {question}\nAnswer:"))
             messages.append(Message("assistant", f" {answer}\n\n"))
         last = Message("user", turn, query.image)
-        return Prompt("few-shot-closed-v1", (*messages, last), stop=("\n",))
-    turn = f"Question: {_question(query)}"
-    return Prompt("no-retrieval-v1", _instruct(_CLOSED, turn, query.image))
+        return Prompt("few-shot-closed-v1", (*messages, last), stop=("\n",), cut=out)
+    turn = f"Question: {asked}"
+    return Prompt("no-retrieval-v1", _instruct(_CLOSED, turn, query.image), cut=out)
 
 
-def ra_vqa_text(
-    question: str, passage: str = "", *, caption: str = "", objects: Sequence[str] = ()
-) -> str:
+def ra_vqa_text(question: str, passage: str = "", *, caption: str = "") -> str:
     """Return the text that RA-VQA gives its generator (PAPER, section 6), on one line.
 
-    >>> ra_vqa_text("Who built it?", "Built by Eiffel.", caption="a tower", objects=["sky"])
-    'Question: Who built it? Caption: a tower Objects: sky. Knowledge: Built by Eiffel. Answer:'
+    >>> ra_vqa_text("Who built it?", "Built by Eiffel.", caption="a tower")
+    'Question: Who built it? Caption: a tower Knowledge: Built by Eiffel. Answer:'
     """
     parts = [f"Question: {question}"]
     if caption:
         parts.append(f"Caption: {caption}")
-    if objects:
-        parts.append(f"Objects: {', '.join(objects)}.")
     if passage:
         parts.append(f"Knowledge: {passage}")
     return " ".join([*parts, "Answer:"])
 
 
-def _texts(passages: Sequence[Passage], budget: int, delimit: bool) -> list[str]:
-    return share([passage_text(p) if delimit else raw_text(p) for p in passages], budget)
-
-
-def _question(query: Query) -> str:
-    return cut(one_line(query.question), QUESTION_TOKENS)
+def _fitted(
+    query: Query, passages: Sequence[Passage], budget: int, delimit: bool
+) -> tuple[list[str], str, int]:
+    """Return the passages and the question as they go in, and how many tokens were left out."""
+    whole = [passage_text(p) if delimit else raw_text(p) for p in passages]
+    texts, asked = share(whole, budget), one_line(query.question)
+    question = cut(asked, QUESTION_TOKENS)
+    sizes = [sum(map(estimate_tokens, part)) for part in ((*whole, asked), (*texts, question))]
+    return texts, question, sizes[0] - sizes[1]
 
 
 def _tagged(text: str, number: int, delimit: bool) -> str:

@@ -1,20 +1,26 @@
 """What an OpenAI-compatible server sends, read into plain values. Pure functions.
 
-A reply that does not have the protocol's shape raises `NotACompletion`, which never leaves the
-client: it names the server and raises a generator error.
+Servers differ, so this takes: a chunk without choices, or a choice without text (filters, usage,
+pings); text as a list of parts; a whole reply where a stream was asked for; and any
+`finish_reason` but null and "" as the end. A reply of another shape raises `NotACompletion`, which
+never leaves the client: it names the server and raises a generator error.
 """
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from generator.interface import Completion, Usage, Verdict
 from generator.passages import estimate_tokens
 from generator.prompts import Message, Prompt
+from generator.thoughts import begun
 
 # How many alternatives to a token are asked for, as many as the protocol allows.
 TOP_LOGPROBS = {"chat": 20, "completions": 5}
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 class NotACompletion(Exception):
@@ -23,53 +29,79 @@ class NotACompletion(Exception):
 
 @dataclass
 class Growing:
-    """A completion as its pieces arrive, cut at the end of its first line.
+    """A completion as its pieces arrive, cut at the end of its first line; thoughts are no part.
 
     Attributes:
         text: what is written so far; blank lines before it are skipped.
-        ended: whether the line is complete.
+        thought: whether the model has been thinking.
+        refusal: its words where it refuses to answer.
+        finish: why it ended, in the server's word; "" while it goes on.
+        pieces: chunks with a choice so far.
     """
 
     prompt: Prompt
     text: str = ""
-    ended: bool = False
-    _logprobs: list[float] = field(default_factory=list)
-    _all_known: bool = True
-    _usage: Usage | None = None
+    thought: bool = False
+    refusal: str = ""
+    finish: str = ""
     pieces: int = 0
+    _written: str = ""
+    _begins: int = 0
+    _complete: bool = False
+    _logprobs: list[float | None] = field(default_factory=list)
+    _usage: Usage | None = None
 
-    def add(self, chunk: Any, api: str) -> str:
+    def add(self, chunk: Mapping[str, Any]) -> str:
         """Take one chunk of a stream, or a whole reply; return the new text of the line.
 
         Raises:
             NotACompletion: it is none.
         """
-        if usage := getattr(chunk, "usage", None):
+        if usage := chunk.get("usage"):
             self._usage = _usage(usage)
-        choices = getattr(chunk, "choices", None)
-        if not isinstance(choices, list):
-            raise NotACompletion(f"no choices in {str(chunk)[:200]}")
-        if not choices or self.ended:
+        choice = first_choice(chunk)
+        if choice is None:
             return ""
-        piece, logprobs, finished = _choice(choices[0], api)
         self.pieces += 1
-        if logprobs:
-            self._logprobs += logprobs
-        elif piece:
-            self._all_known = False
-        text = piece if self.text else piece.lstrip("\n")
-        line, newline, _ = text.partition("\n")
-        self.text += line
-        self.ended = bool(newline and self.text.strip()) or finished
-        return line
+        message = message_of(choice)
+        piece, thought = text_of(message)
+        self.thought |= thought
+        self.refusal += str(message.get("refusal") or "")
+        self.finish = str(choice.get("finish_reason") or self.finish)
+        return "" if thought and not piece else self._grow(piece, _logprobs(choice))
 
-    def completion(self) -> Completion:
-        """Return what was written."""
-        known = self._all_known and self._logprobs
+    def _grow(self, piece: str, logprobs: list[float | None]) -> str:
+        self._written += piece
+        begins, thinking, undecided = begun(self._written)
+        if begins != self._begins:  # what was taken for the answer was a thought
+            self._begins, self.text, self._complete, self._logprobs = begins, "", False, []
+            logprobs = []
+        if thinking or begins:
+            self.thought = True
+        if thinking:
+            self._logprobs = []
+            return ""
+        if self._complete:
+            return ""
+        rest = self._written[begins:]
+        if logprobs or (piece and rest):
+            self._logprobs += logprobs or [None]
+        if undecided and not self.finish:
+            return ""
+        before = self.text
+        self.text, self._complete = _first_line(rest, self.prompt.stop)
+        if self.text.startswith(before):
+            return self.text[len(before) :]
+        return "" if before.startswith(self.text) else self.text
+
+    def completion(self, lack: str = "") -> Completion:
+        """Return what was written; `lack` says why that is nothing."""
+        known = [value for value in self._logprobs if value is not None]
         usage = self._usage or Usage(
-            estimate_tokens(self.prompt.text), estimate_tokens(self.text), estimated=True
+            estimate_tokens(self.prompt.text), estimate_tokens(self._written), estimated=True
         )
-        return Completion(self.text, tuple(self._logprobs) if known else None, usage)
+        whole = bool(known) and len(known) == len(self._logprobs)
+        return Completion(self.text, tuple(known) if whole else None, usage, lack)
 
 
 def chat_messages(prompt: Prompt, picture: str | None) -> list[dict[str, Any]]:
@@ -85,44 +117,151 @@ def chat_messages(prompt: Prompt, picture: str | None) -> list[dict[str, Any]]:
     return [*messages, {"role": last.role, "content": parts}]
 
 
-def read_verdict(reply: Any, prompt: Prompt, choices: Sequence[str]) -> Verdict:
-    """Return the probabilities of the choices in a reply of one token.
+def read_verdict(reply: Mapping[str, Any], prompt: Prompt, choices: Sequence[str]) -> Verdict:
+    """Return the probabilities of the choices in a reply of one token, or a few.
 
-    From its top log-probabilities where it has any, a choice that is not among them
-    counting 0; else 1 for the choice that it wrote.
+    From the log-probabilities of its alternatives where it has any, a choice that is not among
+    them counting 0; else 1 for the choice that it wrote.
 
     Raises:
         NotACompletion: it is no reply, or none of the choices.
     """
-    try:
-        written = token_text(reply).strip().casefold()
-        top = _best(_alternatives(reply.choices[0].logprobs), choices)
-    except (AttributeError, IndexError, TypeError) as exc:
-        raise NotACompletion(f"no choice in {str(reply)[:200]}") from exc
-    counted = getattr(reply, "usage", None)
+    written = reply_text(reply)
+    counted = reply.get("usage")
     usage = _usage(counted) if counted else Usage(estimate_tokens(prompt.text), 1, estimated=True)
-    if top:
+    alternatives = _alternatives((first_choice(reply) or {}).get("logprobs"), choices)
+    if top := _best(alternatives, choices):
         total = sum(top.values())
         return Verdict(tuple(top.get(choice, 0.0) / total for choice in choices), usage)
-    if written not in choices:
+    word = next(iter(re.findall(r"\w+", written.casefold())), "")
+    if word not in choices:
         raise NotACompletion(f"{written[:40]!r} where one of {', '.join(choices)} was asked for")
-    return Verdict(tuple(float(choice == written) for choice in choices), usage)
+    return Verdict(tuple(float(choice == word) for choice in choices), usage)
 
 
-def token_text(reply: Any) -> str:
-    """Return what a reply of one token says, by either endpoint."""
-    choice = reply.choices[0]
-    text = choice.message.content if hasattr(choice, "message") else choice.text
-    return text or ""
+def reply_text(reply: Mapping[str, Any]) -> str:
+    """Return what a whole reply says, by either endpoint, without thoughts.
+
+    Raises:
+        NotACompletion: it has another shape.
+    """
+    choice = first_choice(reply)
+    if choice is None:
+        raise NotACompletion(f"no choices in {str(reply)[:200]}")
+    text, _ = text_of(message_of(choice))
+    begins, thinking, _ = begun(text)
+    return "" if thinking else text[begins:].strip()
 
 
-def _alternatives(logprobs: Any) -> Iterator[tuple[str, float]]:
-    """Yield the likeliest tokens and their log-probabilities; nothing where there are none."""
-    if content := getattr(logprobs, "content", None):
-        for entry in content[0].top_logprobs or ():
-            yield str(entry.token), entry.logprob
-    elif tops := getattr(logprobs, "top_logprobs", None):
-        yield from (tops[0] or {}).items()
+def thinks(reply: Mapping[str, Any]) -> bool:
+    """Return whether a whole reply has thoughts."""
+    text, thought = text_of(message_of(first_choice(reply) or {}))
+    begins, thinking, _ = begun(text)
+    return thought or thinking or begins > 0
+
+
+def parse(data: str) -> dict[str, Any]:
+    """Return the JSON object in a reply, or in an event.
+
+    Raises:
+        NotACompletion: it is none.
+    """
+    try:
+        parsed = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise NotACompletion(data[:2000]) from exc
+    if not isinstance(parsed, dict):
+        raise NotACompletion(data[:2000])
+    return parsed
+
+
+def first_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the first choice of a reply or chunk; None where it has none.
+
+    Raises:
+        NotACompletion: it has another shape.
+    """
+    choices = reply.get("choices")
+    if not choices:
+        return None
+    if not isinstance(choices, list) or not isinstance(choices[0], dict):
+        raise NotACompletion(f"no choices in {str(reply)[:200]}")
+    return choices[0]
+
+
+def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a choice that has the text, by whichever endpoint; {} for none."""
+    if isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    message = choice.get("delta") or choice.get("message") or {}
+    if not isinstance(message, dict):
+        raise NotACompletion(f"{message!r} where a message was expected")
+    return message
+
+
+def text_of(message: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return the text of a message, and whether there are thoughts apart from it.
+
+    Raises:
+        NotACompletion: its content is neither text nor parts of it.
+    """
+    thought = any(message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
+    content = message.get("content")
+    texts = []
+    for part in content if isinstance(content, list) else [content or ""]:
+        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        thought |= kind in ("thinking", "reasoning")
+        text = part.get("text") or "" if isinstance(part, dict) else part
+        if kind in ("text", "output_text"):
+            texts.append(text)
+    if not all(isinstance(text, str) for text in texts):
+        raise NotACompletion(f"{content!r} where text was expected")
+    return "".join(texts), thought
+
+
+def has_logprobs(reply: Mapping[str, Any], api: str) -> bool:
+    """Return whether a reply says how probable its token was, and in chat the alternatives."""
+    choice = first_choice(reply) or {}
+    if api == "completions":
+        return any(value is not None for value in _logprobs(choice))
+    return next(_alternatives(choice.get("logprobs"), ()), None) is not None
+
+
+def _first_line(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """Return the first line that is not blank, and whether it is complete."""
+    text = _BLANK_LINES.sub("", text)
+    line, newline, _ = text.partition("\n")
+    line = line.removesuffix("\r")
+    ends = [at for stop in stops if (at := line.find(stop)) >= 0]  # where the server goes on
+    return (line[: min(ends)], True) if ends else (line, bool(newline))
+
+
+def _logprobs(choice: Mapping[str, Any]) -> list[float | None]:
+    """Return the log-probabilities of a choice's tokens; None for one that is not known."""
+    logprobs = choice.get("logprobs")
+    if not isinstance(logprobs, dict):
+        return []
+    plain = logprobs.get("token_logprobs")
+    entries = [_field(entry, "logprob") for entry in logprobs.get("content") or ()]
+    return [_finite(value) for value in plain or entries]
+
+
+def _alternatives(logprobs: Any, choices: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield the likeliest tokens and their log-probabilities; nothing where there are none.
+
+    Of a reply of several tokens those in place of the first that is one of the choices.
+    """
+    if not isinstance(logprobs, dict):
+        return
+    if content := logprobs.get("content"):
+        spoken = (e for e in content if str(_field(e, "token")).strip().casefold() in choices)
+        for entry in _field(next(spoken, content[0]), "top_logprobs") or ():
+            if (value := _finite(_field(entry, "logprob"))) is not None:
+                yield str(_field(entry, "token")), value
+    elif tops := logprobs.get("top_logprobs"):
+        for token, logprob in (tops[0] or {}).items():
+            if (value := _finite(logprob)) is not None:
+                yield str(token), value
 
 
 def _best(alternatives: Iterable[tuple[str, float]], choices: Sequence[str]) -> dict[str, float]:
@@ -135,25 +274,20 @@ def _best(alternatives: Iterable[tuple[str, float]], choices: Sequence[str]) -> 
     return found
 
 
-def _choice(choice: Any, api: str) -> tuple[str, list[float], bool]:
-    """Return a choice's text, its tokens' log-probabilities, and whether it is the last."""
-    if api == "completions":
-        piece = choice.text
-        logprobs = list(getattr(choice.logprobs, "token_logprobs", None) or [])
-    else:
-        delta = getattr(choice, "delta", None) or getattr(choice, "message", None)
-        if delta is None:
-            raise NotACompletion(f"no text in {str(choice)[:200]}")
-        piece = delta.content
-        content = getattr(getattr(choice, "logprobs", None), "content", None) or []
-        logprobs = [entry.logprob for entry in content]
-    if piece is not None and not isinstance(piece, str):
-        raise NotACompletion(f"{piece!r} where text was expected")
-    return piece or "", [float(value) for value in logprobs], choice.finish_reason is not None
+def _finite(value: Any) -> float | None:
+    number = isinstance(value, (int, float)) and math.isfinite(value)
+    return float(value) if number else None
+
+
+def _field(entry: Any, name: str) -> Any:
+    return entry.get(name) if isinstance(entry, dict) else None
 
 
 def _usage(usage: Any) -> Usage:
-    return Usage(int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0))
+    read, written = (
+        int(_finite(_field(usage, name)) or 0) for name in ("prompt_tokens", "completion_tokens")
+    )
+    return Usage(read, written)
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -14,19 +14,20 @@ passage whose reading won, or a passage that has the answer word for word.
 """
 
 import math
-import re
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Generator as GeneratorOf
-from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Literal, TypeVar, get_args
 
 from corpus.types import Answer, Citation, Hit, Passage, Query
 from generator.answers import answer_text, contains, parse_answer
 from generator.errors import BadCompletion, EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
-from generator.interface import Completion, Generator, Usage, Verdict
-from generator.passages import one_line
+from generator.identity import asks_identity
+from generator.interface import Capabilities, Completion, Generator, Usage, Verdict
+from generator.passages import estimate_tokens, one_line
 from generator.prompts import (
     CHOICES,
     PASSAGE_TOKENS,
@@ -84,17 +85,27 @@ def usual_plan(generator: Answerer) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A prompt that was used: the name of its template, the hash of its text, its passages."""
+    """A prompt that was used.
+
+    Attributes:
+        name: of its template.
+        sha256: of its text.
+        passage_ids: of the passages in it.
+        cut: tokens of passages and question that it had no room for, by
+            `passages.estimate_tokens`.
+    """
 
     name: str
     sha256: str
     passage_ids: tuple[str, ...]
+    cut: int = 0
 
 
 LIMIT = 6.0  # log-odds beyond which an extractive reader's certainty says no more
 
 # Hits among which the one that an answer is from has to stand out.
 WEIGHED = 10
+LEAST_TOKENS = 16  # of passages: fewer say nothing
 
 
 def lead(hits: Sequence[Hit], number: int) -> float | None:
@@ -174,6 +185,9 @@ def respond(
         GeneratorError: the generator fails, or writes nothing.
         StrategyUnavailable: this generator does not have the strategy.
     """
+    if plan.strategy not in get_args(Strategy):
+        known = ", ".join(get_args(Strategy))
+        raise StrategyUnavailable(f"{plan.strategy!r} is no strategy; choose from {known}.")
     reads = isinstance(generator, ExtractiveReader)
     if reads != (plan.strategy == "extract"):
         raise StrategyUnavailable(
@@ -184,13 +198,51 @@ def respond(
     if isinstance(generator, ExtractiveReader):
         yield from _extracted(generator, query, hits, plan)
         return
-    saw = query.image is not None and generator.capabilities().images
+    job = _Job(generator, generator.capabilities(), query, hits, plan, caption)
     if plan.strategy == "no-retrieval" or not hits:
-        yield from _closed(generator, query, plan, saw)
+        yield from _closed(job)
     elif plan.strategy == "concat":
-        yield from _concat(generator, query, hits, plan, saw)
+        yield from _concat(job)
     else:
-        yield from _one_by_one(generator, query, hits, plan, saw, caption)
+        yield from _one_by_one(job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A question for something that writes, with all that is known of it; as for `respond`."""
+
+    generator: Generator
+    can: Capabilities
+    query: Query
+    hits: Sequence[Hit]
+    plan: Plan
+    caption: str
+
+    @property
+    def read(self) -> Sequence[Hit]:
+        """Return the hits that are read."""
+        return self.hits[: self.plan.passages]
+
+    @property
+    def sees(self) -> bool:
+        """Return whether the generator is given the picture."""
+        return self.query.image is not None and self.can.images
+
+    def prompt(self, write: Callable[..., Prompt]) -> Prompt:
+        """Return a prompt with as much of its passages as is wanted and there is room for.
+
+        Where there is no room for any, the generator is left to say so.
+
+        Args:
+            write: makes it, given style, budget and delimit.
+        """
+        room, budget = self.can.prompt_tokens, self.plan.passage_tokens
+        while True:
+            made = write(style=self.plan.style, budget=budget, delimit=self.plan.delimit)
+            over = 0 if room is None else estimate_tokens(made.text) - room
+            if over <= 0 or budget <= LEAST_TOKENS:
+                return made
+            budget = max(LEAST_TOKENS, budget - over)
 
 
 def _extracted(
@@ -248,51 +300,24 @@ def _words(question: str, passage: Passage, reading: Reading) -> str:
     return text
 
 
-# What is left of such a question without these words is nothing.
-_IDENTITY = re.compile(
-    r"\W*(so|please|hey|hi|hello|can you|could you|tell me|do you know|say|quick)?\W*"
-    r"((what|who)\W?(s| is| are| was)?|identify|name|recogni[sz]e|what am i|what are we)\s*"
-    r"(looking at|seeing|being shown|shown|pictured|depicted|called|the name of|it called)?\s*"
-    r"(is |are )?(this|that|it|these|those|here|the thing|the object|what is shown)?\s*"
-    r"(thing|object|one|animal|person|place|called|then|here|supposed to be|exactly|is|are)?\s*"
-    r"(in|on)?\s*(the|this|my)?\s*(picture|photo|image|pic)?\W*",
-    re.IGNORECASE,
-)
-
-
-def asks_identity(question: str) -> bool:
-    """Return whether a question asks what, or who, the picture shows, and nothing else.
-
-    >>> [asks_identity(q) for q in ("What is this?", "what am i looking at", "Who is this?")]
-    [True, True, True]
-    >>> asks_identity("What is this used for?") or asks_identity("What kind of thing is this?")
-    False
-    """
-    return _IDENTITY.fullmatch(question) is not None
-
-
-def _closed(
-    generator: Generator, query: Query, plan: Plan, saw: bool
-) -> GeneratorOf[str | Reply, None, None]:
-    prompt = closed(query, plan.style)
-    completion = yield from _written(generator.stream(prompt))
+def _closed(job: _Job) -> GeneratorOf[str | Reply, None, None]:
+    prompt = closed(job.query, job.plan.style)
+    completion = yield from _written(job.generator.stream(prompt))
     yield Reply(
         Answer(answer_text(completion.text)),
         "no-retrieval",
         (_asked(prompt, ()),),
         Evidence(answer_logprob=completion.mean_logprob),
         completion.usage,
-        saw,
+        job.sees,
     )
 
 
-def _concat(
-    generator: Generator, query: Query, hits: Sequence[Hit], plan: Plan, saw: bool
-) -> GeneratorOf[str | Reply, None, None]:
-    read = hits[: plan.passages]
+def _concat(job: _Job) -> GeneratorOf[str | Reply, None, None]:
+    read = job.read
     passages = [hit.passage for hit in read]
-    prompt = numbered(query, passages, **_how(plan))
-    completion = yield from _written(generator.stream(prompt))
+    prompt = job.prompt(partial(numbered, job.query, passages))
+    completion = yield from _written(job.generator.stream(prompt))
     answer = parse_answer(completion.text, read)
     proved = any(contains(read[c.number - 1].passage.text, answer.text) for c in answer.citations)
     yield Reply(
@@ -300,66 +325,67 @@ def _concat(
         "concat",
         (_asked(prompt, passages),),
         Evidence(
-            lead=lead(hits, min((c.number for c in answer.citations), default=len(read))),
+            lead=lead(job.hits, min((c.number for c in answer.citations), default=len(read))),
             answer_logprob=completion.mean_logprob,
             agreement=float(proved),
         ),
         completion.usage,
-        saw,
+        job.sees,
     )
 
 
-def _one_by_one(
-    generator: Generator, query: Query, hits: Sequence[Hit], plan: Plan, saw: bool, caption: str
-) -> GeneratorOf[str | Reply, None, None]:
-    read = hits[: plan.passages]
+def _one_by_one(job: _Job) -> GeneratorOf[str | Reply, None, None]:
+    read, plan = job.read, job.plan
     priors = log_prior([hit.score for hit in read], plan.temperature)
     asked: list[Asked] = []
     usage = Usage()
     judged: dict[int, float] = {}
     chosen = list(range(len(read)))
     if plan.strategy == "critic":
-        verdicts = yield from _judged(generator, query, read, plan, asked)
+        verdicts = yield from _judged(job, asked)
         usage = sum((verdict.usage for verdict in verdicts), usage)
         judged = {i: verdict.probabilities[0] for i, verdict in enumerate(verdicts)}
         # Where all are judged irrelevant the likeliest is read all the same; what the critic
         # thinks of it then counts against the answer.
         best = max(judged, key=lambda i: judged[i])
         chosen = [i for i in chosen if judged[i] >= plan.relevant_from] or [best]
-    prompts = [single(query, read[i].passage, caption=caption, **_how(plan)) for i in chosen]
+    prompts = [
+        job.prompt(partial(single, job.query, read[i].passage, caption=job.caption)) for i in chosen
+    ]
     asked += [_asked(p, [read[i].passage]) for p, i in zip(prompts, chosen, strict=True)]
-    completions = yield from _waited(generator.complete(prompts))
+    completions = yield from _waited(job.generator.complete(prompts))
     usage = sum((completion.usage for completion in completions), usage)
-    candidates = list(_candidates(chosen, completions, priors, judged))
+    # A log-probability that is not known must not count as certainty beside those that are.
+    known = all(c.token_logprobs for c in completions if c.text.strip())
+    candidates = list(_candidates(chosen, completions, priors, judged, known))
     if not candidates:
-        raise EmptyCompletion(f"{generator.name} wrote no answer to any passage. Ask again.")
+        why = next((c.lack for c in completions if c.lack), "Ask again.")
+        raise EmptyCompletion(f"{job.generator.name} wrote no answer to any passage. {why}")
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
-    known = all(c.token_logprobs for c in completions if c.text.strip())
     yield winner.text
     yield Reply(
         Answer(winner.text, (_citation(read, winner.number),)),
         plan.strategy,
         tuple(asked),
         Evidence(
-            lead=lead(hits, winner.number),
+            lead=lead(job.hits, winner.number),
             answer_logprob=winner.logprob if known else None,
             agreement=choice.share,
             relevance=judged.get(winner.number - 1),
         ),
         usage,
-        saw,
+        job.sees,
         tuple(candidates),
     )
 
 
-def _judged(
-    generator: Generator, query: Query, read: Sequence[Hit], plan: Plan, asked: list[Asked]
-) -> GeneratorOf[str, None, list[Verdict]]:
+def _judged(job: _Job, asked: list[Asked]) -> GeneratorOf[str, None, list[Verdict]]:
     """Return the critic's verdict on each passage; its prompts are added to `asked`."""
-    prompts = [relevance(query, hit.passage, **_how(plan)) for hit in read]
-    asked += [_asked(p, [hit.passage]) for p, hit in zip(prompts, read, strict=True)]
-    return (yield from _waited(generator.choose(prompts, CHOICES)))
+    passages = [hit.passage for hit in job.read]
+    prompts = [job.prompt(partial(relevance, job.query, passage)) for passage in passages]
+    asked += [_asked(prompt, [p]) for prompt, p in zip(prompts, passages, strict=True)]
+    return (yield from _waited(job.generator.choose(prompts, CHOICES)))
 
 
 def _candidates(
@@ -367,17 +393,15 @@ def _candidates(
     completions: Sequence[Completion],
     priors: Sequence[float],
     judged: dict[int, float],
+    known: bool,
 ) -> Iterator[Candidate]:
     for i, completion in zip(chosen, completions, strict=True):
         relevant = math.log(max(judged.get(i, 1.0), 1e-6))
         # A passage to which nothing was written has no say.
         with suppress(BadCompletion):
             text = answer_text(completion.text)
-            yield Candidate(i + 1, text, priors[i] + relevant, completion.mean_logprob or 0.0)
-
-
-def _how(plan: Plan) -> dict[str, Any]:
-    return {"style": plan.style, "budget": plan.passage_tokens, "delimit": plan.delimit}
+            logprob = (completion.mean_logprob or 0.0) if known else 0.0
+            yield Candidate(i + 1, text, priors[i] + relevant, logprob)
 
 
 def _citation(read: Sequence[Hit], number: int) -> Citation:
@@ -385,7 +409,8 @@ def _citation(read: Sequence[Hit], number: int) -> Citation:
 
 
 def _asked(prompt: Prompt, passages: Sequence[Passage]) -> Asked:
-    return Asked(prompt.name, prompt.sha256, tuple(passage.id for passage in passages))
+    ids = tuple(passage.id for passage in passages)
+    return Asked(prompt.name, prompt.sha256, ids, prompt.cut)
 
 
 def _written(

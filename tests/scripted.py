@@ -15,6 +15,8 @@ class ScriptedGenerator:
         write: gives the completion of a prompt, and its mean log-probability or None.
         judge: gives the probability of the first choice.
         images: whether it says that it sees.
+        context_tokens: how much it says that it takes, and `picture_tokens` of that a picture.
+        lack: why it writes nothing, where it does.
     """
 
     write: Callable[[Prompt], tuple[str, float | None]]
@@ -22,11 +24,20 @@ class ScriptedGenerator:
     images: bool = False
     name: str = "scripted"
     style: Style = "few-shot"
+    context_tokens: int | None = None
+    picture_tokens: int = 0
+    lack: str = ""
     asked: list[Prompt] = field(default_factory=list)
     closed: int = 0
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(images=self.images, logprobs=True, choices=True)
+        return Capabilities(
+            images=self.images,
+            logprobs=True,
+            choices=True,
+            context_tokens=self.context_tokens,
+            picture_tokens=self.picture_tokens,
+        )
 
     def stream(self, prompt: Prompt, *, max_tokens: int = 48) -> Generator[str | Completion]:
         completion = self._complete(prompt)
@@ -63,4 +74,4 @@ class ScriptedGenerator:
         self.asked.append(prompt)
         text, logprob = self.write(prompt)
         logprobs = None if logprob is None else (logprob, logprob)
-        return Completion(text, logprobs, Usage(10, 2))
+        return Completion(text, logprobs, Usage(10, 2), "" if text else self.lack)

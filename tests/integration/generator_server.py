@@ -25,6 +25,8 @@ class Server:
     choices: bool = True
     models: Callable[["Handler"], None] = lambda handler: handler.list_models()
     judge: Callable[["Handler", dict], None] = lambda handler, body: handler.one_token(body)
+    # Gives status and words where a request is refused before anything else.
+    refuse: Callable[[dict], tuple[int, str] | None] = lambda body: None
     probes: list[dict] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -48,6 +50,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked = body
+        if said := self.state.refuse(body):
+            self.error(*said)
+            return
         seen = self.state.requests if body.get("stream") else self.state.probes
         seen.append({"path": self.path, **body})
         if not self.authorized():
@@ -114,13 +120,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
 
+    def send_event(self, **event: object) -> None:
+        self.send_chunk(f"data: {json.dumps(event)}\n\n".encode())
+
     def send_piece(self, text: str | None, finish: str | None = None) -> None:
         body: dict = {"delta": {"content": text}} if self.chat else {"text": text}
         if text and self.state.logprobs:
             entries = [{"token": text, "logprob": -0.25}]
             body["logprobs"] = {"content": entries} if self.chat else {"token_logprobs": [-0.25]}
-        event = {"choices": [{"index": 0, "finish_reason": finish, **body}]}
-        self.send_chunk(f"data: {json.dumps(event)}\n\n".encode())
+        self.send_event(choices=[{"index": 0, "finish_reason": finish, **body}])
 
     def send_chunk(self, data: bytes) -> None:
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
@@ -132,7 +140,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_piece(piece)
         self.send_piece("", "stop")
         usage = {"prompt_tokens": 500, "completion_tokens": len(pieces), "total_tokens": 500}
-        self.send_chunk(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())
+        self.send_event(choices=[], usage=usage)
+        self.end_events()
+
+    def end_events(self) -> None:
         self.send_chunk(b"data: [DONE]\n\n")
         self.send_chunk(b"")
 

@@ -97,20 +97,24 @@ def test_a_leading_empty_line_and_null_content_are_skipped(server: Server) -> No
 
 def test_capabilities_are_asked_once_and_shown(server: Server) -> None:
     client = generator(server)
-    assert client.capabilities() == Capabilities(True, True, True, 2048)
+    pixels = 802_816
+    assert client.capabilities() == Capabilities(
+        True, True, True, 2048, picture_tokens=pixels // 28**2
+    )
     probes = len(server.probes)
     assert client.health() == (
         f"{MODEL} at {server.url} (chat; sees pictures; gives log-probabilities; can be held to "
         "choices; 2,048 tokens of context)"
     )
     complete(client)
-    assert len(server.probes) == probes == 3
+    assert len(server.probes) == probes == 4
 
 
 def test_a_server_that_can_do_little_still_answers(server: Server) -> None:
     server.images = server.logprobs = server.choices = False
     client = generator(server)
-    assert client.capabilities() == Capabilities(False, False, False, 2048)
+    can = client.capabilities()
+    assert (can.images, can.logprobs, can.choices) == (False, False, False)
     _, completion = streamed(client)
     assert (completion.text, completion.token_logprobs) == (" Paris [1]", None)
     assert "logprobs" not in server.requests[0]
@@ -139,7 +143,7 @@ def test_a_reply_that_is_no_choice_is_a_bad_completion(server: Server) -> None:
         handler.reply(200, json.dumps({"choices": [{"message": {"content": "Perhaps"}}]}))
 
     server.judge = babble
-    with pytest.raises(BadCompletion, match="'perhaps' where one of yes, no"):
+    with pytest.raises(BadCompletion, match="'Perhaps' where one of yes, no"):
         wait(client.choose([relevance(QUERY, PARIS, "instruct")], CHOICES))
 
 
@@ -166,10 +170,9 @@ def test_one_that_fails_calls_off_the_others(server: Server) -> None:
             handler.endless("x")
 
     server.answer = first_fails
-    start = time.monotonic()
+    # Nothing else would end the others before the test's own time.
     with pytest.raises(GeneratorUnavailable, match="engine died"):
-        wait(generator(server).complete([PROMPT] * 3))
-    assert time.monotonic() - start < 3
+        wait(generator(server, timeout_s=600).complete([PROMPT] * 3, max_tokens=10**9))
 
 
 def test_one_to_which_nothing_is_written_leaves_the_others(server: Server) -> None:
@@ -232,12 +235,6 @@ def test_health_lists_the_served_models(server: Server) -> None:
         generator(server, model="other").health()
 
 
-def test_a_web_page_where_models_are_listed_is_said_to_be_none(server: Server) -> None:
-    server.models = html
-    with pytest.raises(GeneratorUnavailable, match=r"/models is not a list of models.*/v1"):
-        generator(server).health()
-
-
 def html(handler: Handler) -> None:
     handler.reply(200, "<html>Welcome</html>", "text/html")
 
@@ -283,19 +280,28 @@ def redirect(handler: Handler) -> None:
 FAULTS = [
     (lambda h: h.error(400, "maximum context length is 2048"), BadCompletion, "context length"),
     (lambda h: h.error(422, "bad field"), BadCompletion, "422: bad field"),
-    (lambda h: h.error(403, "not you"), GeneratorUnavailable, "refused the API key"),
-    (lambda h: h.error(404, "no such route"), GeneratorUnavailable, "ends in /v1"),
+    (lambda h: h.error(402, "no credit"), GeneratorUnavailable, "402: no credit.*quota"),
+    (lambda h: h.error(403, "not you"), GeneratorUnavailable, "403: not you.*check the API key"),
+    (lambda h: h.error(404, "no such route"), GeneratorUnavailable, "no such route.*ends in /v1"),
+    (lambda h: h.reply(413, "<html>big", "text/html"), BadCompletion, "413: a web page"),
     (lambda h: h.error(429, "slow down"), GeneratorUnavailable, "busy"),
     (lambda h: h.error(500, "CUDA error"), GeneratorUnavailable, "500: CUDA error"),
     (lambda h: h.error(502, "bad gateway"), GeneratorUnavailable, "502"),
     (lambda h: h.error(504, "upstream"), GeneratorTimeout, "504"),
     (redirect, GeneratorUnavailable, "redirects to 'http://127.0.0.1:9/elsewhere'"),
     (html, GeneratorUnavailable, "text/html"),
-    (lambda h: h.reply(200, "{}"), GeneratorUnavailable, "application/json"),
+    (lambda h: h.reply(200, "{}"), BadCompletion, "not a completion: {}"),
+    (
+        lambda h: h.reply(200, '{"error": {"message": "spent", "code": 402}}'),
+        GeneratorUnavailable,
+        "402: spent",
+    ),
+    (lambda h: h.reply(200, '{"error": "spent"}'), BadCompletion, "an error: spent"),
     (lambda h: h.drop(), GeneratorUnavailable, "not reached"),
     (not_utf8, BadCompletion, "UTF-8"),
     (raw_event(b"{oops"), BadCompletion, "oops"),
-    (raw_event(b'{"choices": [{}]}'), BadCompletion, "not a completion"),
+    (raw_event(b'{"choices": [{}]}'), BadCompletion, "broke off"),
+    (raw_event(b"[" * 100_000), BadCompletion, "not a completion"),
     (raw_event(b"[]"), BadCompletion, "not a completion"),
     (raw_event(b'{"error": {"message": "engine died"}}'), BadCompletion, "engine died"),
     (raw_event(b'{"choices": [{"delta": {"content": 7}}]}'), BadCompletion, "not a completion"),
@@ -316,28 +322,52 @@ def test_each_fault_has_its_error(server: Server, answer, error, message) -> Non
     assert server.url in str(caught.value)
 
 
-@pytest.mark.parametrize("answer", [lambda h: h.endless("x"), lambda h: h.endless(None)])
-def test_an_endless_completion_ends(server: Server, answer) -> None:
+def hasty(server: Server, timeout_s: float) -> OpenAIGenerator:
+    """A client that knows what the model can do: what its time bounds is the request."""
+    patient, client = generator(server), generator(server, timeout_s=timeout_s)
+    client._capabilities = patient.capabilities()
+    return client
+
+
+@pytest.mark.parametrize("piece", ["x", None])
+def test_an_endless_completion_ends(server: Server, piece: str | None) -> None:
+    server.answer = lambda handler: handler.endless(piece)
+    with pytest.raises((GeneratorTimeout, BadCompletion), match=r"within 0\.3 s|without end"):
+        complete(hasty(server, 0.3))
+    assert len(server.requests) == 1
+    # However long it may take.
+    with pytest.raises(BadCompletion, match="without end"):
+        complete(generator(server, timeout_s=120))
+
+
+def hang(handler: Handler) -> None:
+    handler.state.stopping.wait(60)
+
+
+def hang_amid(handler: Handler) -> None:
+    handler.start_events()
+    handler.send_piece("Par")
+    handler.state.stopping.wait(60)
+
+
+@pytest.mark.parametrize("answer", [hang, hang_amid])
+def test_a_server_that_hangs_before_or_amid_the_answer(server: Server, answer) -> None:
     server.answer = answer
-    start = time.monotonic()
-    with pytest.raises(GeneratorTimeout, match=r"within 0\.3 s|without end"):
-        complete(generator(server, timeout_s=0.3))
-    assert time.monotonic() - start < 3
+    client = hasty(server, 1.0)
+    with pytest.raises(GeneratorTimeout, match=r"did not finish within 1 s"):
+        complete(client)
+    assert len(server.requests) == 1
 
 
-def test_a_server_that_hangs_before_or_amid_the_answer(server: Server) -> None:
-    server.answer = lambda handler: handler.state.stopping.wait(10)
+def test_a_turn_that_never_comes_is_a_timeout(server: Server) -> None:
+    server.answer = hang
+    client = OpenAIGenerator(
+        server.url, MODEL, api_key=KEY, timeout_s=1.0, retries=0, concurrency=1
+    )
+    client._capabilities = generator(server).capabilities()
     with pytest.raises(GeneratorTimeout):
-        complete(generator(server, timeout_s=0.2))
-
-    def hang_amid(handler: Handler) -> None:
-        handler.start_events()
-        handler.send_piece("Par")
-        handler.state.stopping.wait(10)
-
-    server.answer = hang_amid
-    with pytest.raises(GeneratorTimeout):
-        complete(generator(server, timeout_s=0.2))
+        wait(client.complete([PROMPT] * 3))
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(("key", "message"), [("sk-wrong-77", "refused"), (None, "wants")])

@@ -1,5 +1,7 @@
 """Every prompt to the letter: a changed text needs a new name."""
 
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
@@ -169,7 +171,17 @@ def test_instruct_without_passages() -> None:
 
 
 def test_ra_vqas_text_without_knowledge() -> None:
-    assert ra_vqa_text("Why?", objects=["a", "b"]) == "Question: Why? Objects: a, b. Answer:"
+    assert ra_vqa_text("Why?") == "Question: Why? Answer:"
+
+
+@pytest.mark.parametrize("style", ["few-shot", "instruct"])
+def test_what_was_left_out_of_a_prompt_is_known(style) -> None:
+    long = replace(PARIS, text="word " * 300, title="")
+    assert single(QUERY, PARIS, style).cut == 0
+    assert single(QUERY, long, style, budget=100).cut == 200
+    assert relevance(QUERY, long, style, budget=100).cut == 200
+    assert numbered(QUERY, [long, long], style, budget=100).cut == 500
+    assert closed(Query("word " * 150), style).cut == 30
 
 
 def test_the_picture_is_in_the_last_message_alone() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from corpus import reading
-from generator import strategies
+from generator import identity
 from generator.extractive import spans, windows
 from generator.extractive.model import base_tokenizer
 from generator.extractive.spans import Span, best_spans, echoes, whole_words
@@ -26,7 +26,7 @@ def logits(none: float, *passage: float) -> torch.Tensor:
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    for module in (spans, windows, reading, strategies):
+    for module in (spans, windows, reading, identity):
         assert doctest.testmod(module).failed == 0
         assert doctest.testmod(module).attempted > 0
 

@@ -1,10 +1,13 @@
 import math
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from corpus.types import Hit, Passage, Query
-from generator.errors import BadCompletion
+from generator.errors import BadCompletion, StrategyUnavailable
+from generator.interface import MAX_TOKENS
+from generator.passages import estimate_tokens
 from generator.strategies import WEIGHED, Plan, Reply, lead, respond
 from tests.scripted import ScriptedGenerator
 
@@ -153,3 +156,52 @@ def test_leaving_calls_off_what_is_going_on() -> None:
         next(steps)
         steps.close()
         assert generator.closed == 1
+
+
+def test_an_unknown_log_probability_does_not_count_as_certainty() -> None:
+    """Else the one reading of which nothing is known would beat all others."""
+
+    def lyon_unknown(prompt) -> tuple[str, float | None]:
+        text, logprob = by_passage(prompt)
+        return text, None if "Rhône" in text else logprob
+
+    plan = Plan("ra-vqa", temperature=10.0, agree=False)
+    made = reply(ScriptedGenerator(lyon_unknown), plan)
+    assert {candidate.logprob for candidate in made.candidates} == {0.0}
+    assert made.evidence.answer_logprob is None
+
+
+def test_a_strategy_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(StrategyUnavailable, match=r"'guess' is no strategy; choose from extract, "):
+        reply(ScriptedGenerator(by_passage), Plan("guess"))
+
+
+def test_why_nothing_was_written_is_told() -> None:
+    generator = ScriptedGenerator(lambda p: ("", None))
+    generator.lack = "Its 48 tokens went into thinking."
+    with pytest.raises(BadCompletion, match=r"no answer to any passage\. Its 48 tokens went into"):
+        reply(generator, Plan("ra-vqa"))
+
+
+@pytest.mark.parametrize("strategy", ["concat", "ra-vqa", "critic"])
+@pytest.mark.parametrize("style", ["few-shot", "instruct"])
+def test_a_prompt_is_made_to_fit_the_context(strategy, style) -> None:
+    long = [Hit(replace(hit.passage, text=hit.passage.text + " word" * 400), 1.0) for hit in HITS]
+    plan = Plan(strategy, style, passage_tokens=300)
+    roomy = ScriptedGenerator(by_passage, context_tokens=100_000)
+    made = reply(roomy, plan, long)
+    assert reply(ScriptedGenerator(by_passage), plan, long).asked == made.asked
+    longest = max(estimate_tokens(prompt.text) for prompt in roomy.asked)
+    for short in (1, 37, 200):
+        tight = ScriptedGenerator(by_passage, context_tokens=longest - short + MAX_TOKENS)
+        fitted = reply(tight, plan, long)
+        assert all(estimate_tokens(p.text) <= longest - short for p in tight.asked)
+        lost = [less.cut - more.cut for less, more in zip(fitted.asked, made.asked, strict=True)]
+        assert short <= max(lost) <= short + 10 and min(lost) >= 0
+    # A picture takes room too; and where there is none for a passage, the generator says so.
+    seeing = ScriptedGenerator(by_passage, images=True, context_tokens=longest + MAX_TOKENS)
+    seeing.picture_tokens = 100
+    reply(seeing, plan, long)
+    assert all(estimate_tokens(p.text) <= longest - 100 for p in seeing.asked)
+    none = ScriptedGenerator(lambda p: ("Seine", -0.1), context_tokens=MAX_TOKENS)
+    assert reply(none, plan, long).answer.text

@@ -1,0 +1,120 @@
+"""What one server takes of the protocol's options, learnt from what it refuses.
+
+Servers differ in small things: one wants `max_completion_tokens`, another knows no
+`stream_options`, takes no temperature but its own, or at most five alternatives to a token. An
+option that a refusal names is left out, or put as the server wants it, from then on. Knows no HTTP.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# What may be left out: an answer can be had without.
+_SPARE = (
+    "temperature", "stream_options", "stop", "logprobs", "top_logprobs", "structured_outputs",
+)  # fmt: skip
+_LIMIT, _OTHER_LIMIT = "max_tokens", "max_completion_tokens"
+# What an option is left out for: it is not just spoken of.
+_REFUSED = re.compile(
+    r"\b(not|un\w+|extra|unknown|invalid|only|must|cannot|can't|should|forbidden|remove\w*|"
+    r"deprecated|expected|minimum|maximum|limit\w*|at (least|most)|us(e|ing))\b|<=|>=",
+    re.IGNORECASE,
+)
+_AT_LEAST = re.compile(
+    r"(?:>=?|at least|greater than or equal to|minimum(?: value)?(?: of| is)?:?)\s*(\d+)", re.I
+)
+_AT_MOST = re.compile(
+    r"(?:<=|at most|less than or equal to|no more than|up to|maximum(?: value)?(?: of| is)?:?"
+    r"|between 0 and|0\s*(?:-|to|\.\.)|\[0,)\s*(\d+)",
+    re.IGNORECASE,
+)
+_TOO_LONG = re.compile(
+    r"context|too long|max_model_len|n_ctx|too many (?:\w+ )?tokens|(?:reduce|exceeds?).{0,60}"
+    r"(?:length|tokens)|prompt is too|input is too|(?:tokens|length).{0,40}exceed",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def says_too_long(said: str) -> bool:
+    """Return whether a server's words say that the prompt has too many tokens.
+
+    >>> says_too_long("This model's maximum context length is 2048 tokens.")
+    True
+    >>> says_too_long("'temperature' does not support 0 with this model.")
+    False
+    """
+    return _TOO_LONG.search(said) is not None
+
+
+class Dialect:
+    """How the options of a request have to be put for one server.
+
+    Attributes:
+        notes: what was learnt, in words.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._left_out: set[str] = set()
+        self._least_tokens = 1
+        self._most_alternatives: int | None = None
+        self._other_limit = False
+
+    def written(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options as this server takes them."""
+        put = {name: value for name, value in options.items() if name not in self._left_out}
+        if "logprobs" not in put:
+            put.pop("top_logprobs", None)
+        if self._most_alternatives is not None and "top_logprobs" in put:
+            put["top_logprobs"] = min(put["top_logprobs"], self._most_alternatives)
+        if _LIMIT in put:
+            limit = max(put.pop(_LIMIT), self._least_tokens)
+            put[_OTHER_LIMIT if self._other_limit else _LIMIT] = limit
+        return put
+
+    def learn(self, said: str, options: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+        """Return whether the request should be sent again, put otherwise.
+
+        Args:
+            said: the words of the refusal.
+            options: of the request, as they were meant.
+            sent: as they were sent.
+        """
+        if not says_too_long(said) and _REFUSED.search(said):
+            self._learn(said, sent)
+        # Another request may have taught it in the meantime.
+        return self.written(options) != sent
+
+    def _learn(self, said: str, sent: Mapping[str, Any]) -> None:
+        named = self._named(said, sent)
+        tokens = next((sent[name] for name in (_LIMIT, _OTHER_LIMIT) if name in sent), None)
+        if named in (None, _LIMIT, _OTHER_LIMIT) and tokens is not None:
+            least = _AT_LEAST.search(said)
+            if least and tokens < int(least[1]) <= 256:
+                self._least_tokens = int(least[1])
+                self.notes.append(f"asks for at least {least[1]} tokens")
+            elif named == _LIMIT:
+                self._other_limit = True
+                self.notes.append(f"takes {_OTHER_LIMIT} for {_LIMIT}")
+        elif named == "top_logprobs" and sent[named] > (most := _most(said, sent[named])) > 0:
+            self._most_alternatives = most
+            self.notes.append(f"gives at most {most} alternatives to a token")
+        elif named is not None:
+            left_out = "logprobs" if named == "top_logprobs" else named
+            self._left_out.add(left_out)
+            self.notes.append(f"takes no {left_out}")
+
+    def _named(self, said: str, sent: Mapping[str, Any]) -> str | None:
+        """Return the option that is spoken of first."""
+        found = {
+            match.start(): name
+            for name in (*_SPARE, _LIMIT, _OTHER_LIMIT)
+            if name in sent and (match := re.search(rf"\b{name}\b", said))
+        }
+        return found[min(found)] if found else None
+
+
+def _most(said: str, asked: int) -> int:
+    """Return how many alternatives a refusal allows; five where it does not say."""
+    most = _AT_MOST.search(said)
+    return int(most[1]) if most else (5 if asked > 5 else 0)

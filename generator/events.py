@@ -1,0 +1,50 @@
+"""Server-sent events: the data that a stream of bytes carries.
+
+Lines end in LF, CRLF or CR, and nowhere else; an event ends at an empty line, the last also with
+the stream. Comments, names, ids and waits ("retry: 3000") are no data, nor is an empty `data:`.
+"""
+
+import re
+from collections.abc import Iterator
+
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!$)")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class EventReader:
+    """Collects bytes as they arrive and gives the data of each event that is complete."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._begun = False
+        self._data: list[str] = []
+
+    def feed(self, arrived: bytes) -> Iterator[str]:
+        """Yield the data of the events that end in these bytes.
+
+        Raises:
+            UnicodeDecodeError: they are not UTF-8.
+        """
+        self._bytes += arrived
+        if not self._begun and len(self._bytes) >= len(_BYTE_ORDER_MARK):
+            self._begun, self._bytes = True, self._bytes.removeprefix(_BYTE_ORDER_MARK)
+        # A CR at the end may be half of a CRLF.
+        *lines, self._bytes = _LINE_END.split(self._bytes)
+        for line in lines:
+            yield from self._line(line.decode("utf-8"))
+
+    def end(self) -> Iterator[str]:
+        """Yield the data of an event that the end of the stream has ended."""
+        rest, self._bytes = self._bytes.rstrip(b"\r"), b""
+        yield from self._line(rest.decode("utf-8", "replace"))
+        yield from self._line("")
+
+    def _line(self, line: str) -> Iterator[str]:
+        if line:
+            field, _, value = line.partition(":")
+            if field == "data":
+                self._data.append(value.removeprefix(" "))
+            return
+        data, self._data = "\n".join(self._data).strip(), []
+        if data:
+            yield data
