@@ -64,7 +64,7 @@ class Connection:
         self.model, self.api = model, api
         self._url, shown = checked_url(base_url)
         self._trusted = _trusted(self._url)
-        self._key, self._proxy, self._extra = checked_key(api_key), proxy, extra_body
+        self._key, self._proxy, self.extra_body = checked_key(api_key), proxy, extra_body
         self.faults = Faults(
             model, api, shown, self._key, timeout_s, connect_timeout_s, proxy, tuple(extra_body)
         )
@@ -144,7 +144,7 @@ class Connection:
 
     def body(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a request: what was set for the server goes over what is asked."""
-        return {"model": self.model, **options, **self._extra}
+        return {"model": self.model, **options, **self.extra_body}
 
     async def head(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         """Return the head of a response, its body to come.

@@ -199,6 +199,8 @@ def test_endpoint_picture_size_and_capabilities_are_part_of_the_key() -> None:
         {"base_url": "http://127.0.0.1:10/v1"},
         {"image_pixels": 1000},
         {"api": "completions"},
+        {"max_tokens": 7},
+        {"extra_body": {"seed": 1}},
     ):
         (other,) = remote(**options)
         assert other != first
