@@ -6,6 +6,7 @@ D embedding dim.
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -41,6 +42,7 @@ PassagePrecision = Literal["float32", "bfloat16", "fastest"]
 OnCut = Callable[[Passage, int], None]
 
 logger = logging.getLogger(__name__)
+_setting_threads = threading.Lock()
 
 
 class EncodedQuery(NamedTuple):
@@ -317,9 +319,19 @@ class Encoder:
 
 
 def _one_thread(device: torch.device) -> None:
-    """Let a worker of the pool compute alone."""
+    """Let this worker of the pool compute alone, and every other thread as it did.
+
+    `torch.set_num_threads` is for the calling thread, and for all that first use torch later: a
+    page that was started after a build would answer on one core. So it is set back, by a thread
+    that ends at once, as this one has its own number by then.
+    """
     if device.type == "cpu":
-        torch.set_num_threads(1)
+        with _setting_threads:
+            before = torch.get_num_threads()
+            torch.set_num_threads(1)
+            restoring = threading.Thread(target=torch.set_num_threads, args=(before,))
+            restoring.start()
+            restoring.join()
 
 
 def _warn(passage: Passage, tokens: int) -> None:
