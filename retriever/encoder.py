@@ -21,6 +21,7 @@ from torch import Tensor
 from corpus.types import Passage, Query
 from retriever.ahead import ahead, map_ahead
 from retriever.checkpoint import Checkpoint
+from retriever.compiling import Compiled
 from retriever.efficientnet import EfficientNetLite0
 from retriever.errors import InvalidQuery
 from retriever.images import crop_regions
@@ -82,8 +83,8 @@ class Encoder:
         regions: pictures of a query that has boxes, the whole one among them: others are
             left out, and the last is repeated where there are fewer (FLMR was measured
             with 10). None takes what each query has.
-        compile_model: whether torch compiles the passage encoder first: minutes once, then
-            faster on GPUs.
+        compile_model: whether torch compiles the passage encoder first, where it can: minutes
+            once, then faster on GPUs.
         passage_precision: of the products of matrices when passages are encoded on a CPU;
             "fastest" measures what this machine does best (`retriever.precision`). Elsewhere
             it is that of `dtype`.
@@ -122,11 +123,8 @@ class Encoder:
             )
         default = self.INSTRUCTION if self._separator is not None else ""
         self._instruction = default if instruction is None else instruction
-        self._encode_passage = (
-            torch.compile(self.model.encode_passage, dynamic=True)
-            if compile_model
-            else self.model.encode_passage
-        )
+        plain = self.model.encode_passage
+        self._encode_passage = Compiled(plain) if compile_model else plain
         self._batcher = MicroBatcher(self.encode_queries)
         self._threads = ThreadPoolExecutor(thread_name_prefix="pictures")
 
