@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,11 +16,10 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.fixture
-def no_compiler(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(config.cpp, "cxx", ("/nowhere/g++",))
-    monkeypatch.setattr(config, "force_disable_caches", True)
+def no_compiler() -> Iterator[None]:
     torch.compiler.reset()
-    yield
+    with config.patch({"cpp.cxx": ("/nowhere/g++",), "force_disable_caches": True}):
+        yield
     torch.compiler.reset()
 
 
