@@ -19,8 +19,8 @@ Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
 
 
 def _default_home() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "kbvqa"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "kbvqa"
 
 
 class Settings(BaseSettings):

@@ -19,9 +19,8 @@ import typer
 
 from benchmarks.search_measured import peak_anonymous
 from corpus.types import Passage
-from retriever.ahead import windows
 from retriever.index import Fingerprint, PassageIndex
-from retriever.indexing import Batch, write_corpus
+from retriever.indexing import Batch, windows, write_corpus
 
 DIM = 128
 _FEWEST, _MOST = 20, 150  # rows of a passage

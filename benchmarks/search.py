@@ -46,8 +46,8 @@ def prepare(
     from corpus.images import load_image
     from corpus.passages import read_passages
     from corpus.types import Query
-    from retriever.ahead import windows
     from retriever.encoder import Encoder
+    from retriever.indexing import windows
 
     vectors.mkdir(parents=True, exist_ok=True)
     loaded = open_checkpoint(load_settings().model_copy(update={"checkpoint": checkpoint}))

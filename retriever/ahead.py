@@ -1,27 +1,12 @@
-"""Work in windows, and done ahead of its use, in threads."""
+"""Work done ahead of its use, in threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TypeVar
-
-# Passages that are looked up, sorted by length and encoded together.
-WINDOW = 1_024
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-
-
-def windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield items in lists of a size; the last may be shorter.
-
-    >>> list(windows(range(5), 2))
-    [[0, 1], [2, 3], [4]]
-    """
-    source = iter(items)
-    while window := list(islice(source, size)):
-        yield window
 
 
 def ahead(source: Iterator[Item]) -> Iterator[Item]:

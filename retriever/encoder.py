@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from corpus.types import Passage, Query
-from retriever.ahead import WINDOW, ahead, map_ahead, windows
+from retriever.ahead import ahead, map_ahead
 from retriever.checkpoint import Checkpoint
 from retriever.compiling import Compiled
 from retriever.efficientnet import EfficientNetLite0
@@ -32,6 +33,8 @@ from retriever.text_vision import TextVision
 from retriever.tokenization import query_text
 from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
 
+# Passages are sorted by length within a window, so that a batch holds equals and little padding.
+WINDOW = 1024
 # Tokens in a batch of passages, padding included, by device: what fills it (benchmarks/encode.py).
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 65_536}
 
@@ -255,9 +258,8 @@ class Encoder:
     ) -> Iterator[tuple[list[Passage], list[Embedding]]]:
         """Yield passages with their embeddings [P, D], batch by batch.
 
-        Within a window of reading order, short ones come first: a batch holds equals and
-        little padding. Masked rows (padding, punctuation) are removed. The next window, where
-        more than one is given, is read and tokenised meanwhile. On a CPU
+        Within a window of reading order, short ones come first. Masked rows (padding,
+        punctuation) are removed. The next window is read and tokenised meanwhile. On a CPU
         each core has a batch of its own: threads that share one wait for each other, which
         on cores that are busy with something else too made it five times slower.
 
@@ -268,19 +270,19 @@ class Encoder:
         """
         workers = torch.get_num_threads() if self.device.type == "cpu" else 1
         with ThreadPoolExecutor(workers, "passages", _one_thread, (self.device,)) as pool:
-            for window, batches in ahead(self._tokenized(passages, on_cut or _warn)):
+            for window, batches in ahead(self._tokenized(iter(passages), on_cut or _warn)):
                 tokens = (tokens for _, tokens in batches)
                 encoded = map_ahead(pool, self._encode_batch, tokens, depth=workers + 1)
                 for (positions, _), embeddings in zip(batches, encoded, strict=True):
                     yield [window[i] for i in positions], embeddings
 
     def _tokenized(
-        self, passages: Iterable[Passage], on_cut: OnCut
+        self, source: Iterator[Passage], on_cut: OnCut
     ) -> Iterator[tuple[list[Passage], list[tuple[list[int], dict[str, Tensor]]]]]:
         """Yield windows of passages with the batches they are encoded in."""
         tokenizer = self.checkpoint.passage_tokenizer
         budget = TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
-        for window in windows(passages, WINDOW):
+        while window := list(islice(source, WINDOW)):
             rows = tokenizer.tokenize([p.text for p in window])
             for passage, row in zip(window, rows, strict=True):
                 if len(row) > tokenizer.max_length:

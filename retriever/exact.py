@@ -200,7 +200,7 @@ def score_run(p_NPD: Tensor, q_CD: Tensor, Q: int) -> Tensor:
 
 
 def _scoring(device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """Return `score_run`, on a GPU compiled where that is possible."""
+    """Return `score_run`, compiled on a GPU."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < (7, 0):
         return score_run
     return Compiled(score_run)

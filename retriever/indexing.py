@@ -16,13 +16,13 @@ import numpy as np
 
 from corpus.seen import Seen
 from corpus.types import Passage
-from retriever.ahead import WINDOW, windows
 from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import Vector
 from retriever.index import PassageIndex
 from retriever.index_record import content_hash
 
-_WAITING_BATCHES = 4  # of at most 65,536 rows, a GPU's: 32 MB each at 128 dims
+WINDOW = 1_024  # as the encoder's, which sorts that many by length
+_WAITING_BATCHES = 4  # of about 4,096 tokens: 2 MB each at 128 dims
 _DELETED_AT_ONCE = 1_000
 
 Batch = tuple[list[Passage], Sequence[Vector]]
@@ -85,7 +85,7 @@ def write_corpus(
     """
     report = Report()
     with _Writer(index, report, advance) as writer:
-        for window in windows(passages, WINDOW):
+        for window in windows(passages):
             missing = _missing(index, window, report)
             advance(report.read)
             for batch in encode(missing):
@@ -140,6 +140,13 @@ def remove_missing(index: PassageIndex, ids: Seen, report: Report, *, delete: bo
         report.deleted += index.delete(gone[start : start + _DELETED_AT_ONCE])
 
 
+def windows(passages: Iterable[Passage], size: int = WINDOW) -> Iterator[list[Passage]]:
+    """Yield passages in lists of a size."""
+    source = iter(passages)
+    while window := list(islice(source, size)):
+        yield window
+
+
 def _missing(index: PassageIndex, window: list[Passage], report: Report) -> list[Passage]:
     """Return the passages that the index does not have as they are."""
     present = index.content_hashes([passage.id for passage in window])
@@ -152,8 +159,8 @@ def _missing_windows(
     index: PassageIndex, passages: Iterable[Passage], report: Report
 ) -> Iterator[list[Passage]]:
     """Yield full windows of passages that are to be encoded."""
-    found = (p for window in windows(passages, WINDOW) for p in _missing(index, window, report))
-    return windows(found, WINDOW)
+    found = (p for window in windows(passages) for p in _missing(index, window, report))
+    return windows(found)
 
 
 def _groups(parts: Iterator[list[Passage]], size: int) -> Iterator[list[list[Passage]]]:
