@@ -1,6 +1,8 @@
 FROM python:3.11-slim
 
-# Where pip looks beside its own index. With PyTorch's index of CPU builds the image is 4 GB smaller.
+# Which build of torch: cpu, cuda (4 GB more) or auto; requirements/install.sh says what that is.
+ARG TORCH=auto
+# Where pip looks beside its own index: for TORCH=cpu, PyTorch's index of CPU builds.
 ARG PIP_EXTRA_INDEX_URL
 
 ENV PYTHONUNBUFFERED=1 \

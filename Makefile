@@ -11,6 +11,8 @@ PEER_VENV := .venv-peers
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_VERSION := 0.13.9
+# Which build of torch: cpu, cuda (4 GB more) or auto; requirements/install.sh says what that is.
+TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,12 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-install: $(VENV)/installed  ## make the environment: .venv with everything the demo and the tests need
+install: $(VENV)/installed  ## make the environment: .venv with everything the demo and the tests need; TORCH=cpu or cuda
+
+# Another TORCH than the environment was made with makes it again.
+REMADE := $(if $(filter-out auto,$(TORCH)),$(if $(shell grep -sx $(TORCH) $(VENV)/torch),,again))
+.PHONY: again
+again:
 
 REQUIREMENTS := pyproject.toml $(addprefix requirements/,install.sh torch-cpu.txt cuda.lock)
 
@@ -28,12 +35,13 @@ define make_environment
 	@$(1) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(2)/bin/python || $(1) -m venv $(2)
-	requirements/install.sh $(2)/bin/python $(3)
+	TORCH=$(TORCH) requirements/install.sh $(2)/bin/python $(3)
 	$(2)/bin/python -m pip --disable-pip-version-check install --no-deps --no-build-isolation -e .
+	echo $(TORCH) > $(2)/torch
 	touch $(2)/installed
 endef
 
-$(VENV)/installed: $(REQUIREMENTS) requirements/all.lock
+$(VENV)/installed: $(REQUIREMENTS) requirements/all.lock $(REMADE)
 	$(call make_environment,$(PYTHON),$(VENV),requirements/all.lock)
 
 $(LOWEST_VENV)/installed: $(REQUIREMENTS) requirements/lowest.lock

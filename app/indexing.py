@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,8 @@ import numpy as np
 
 from corpus.corpora import Corpus, open_corpus
 from corpus.passages import passage_line
+from corpus.progress import Advance as Advance
+from corpus.progress import Say as Say
 from corpus.seen import Seen
 from corpus.types import Passage
 from retriever.checkpoint import Checkpoint
@@ -28,9 +30,6 @@ from retriever.indexing import (
     write_corpus_together,
 )
 from retriever.ranks import DistributedRanks, joined
-
-Say = Callable[[str], None]
-Advance = Callable[[int, int], None]
 
 _TOLD_EVERY = 256
 

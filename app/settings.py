@@ -1,7 +1,6 @@
 """Deployment facts, read once from KBVQA_* environment variables."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -197,7 +196,7 @@ class Settings(BaseSettings):
         )
 
 
-def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def load_settings() -> Settings:
     """Return the settings of this process.
 
     Raises:
@@ -207,7 +206,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     # KBVQA_TEST_* belongs to the test suite.
     unknown = sorted(
         name
-        for name in environment
+        for name in os.environ
         if name.upper().startswith(PREFIX)
         and name.upper() not in known
         and not name.upper().startswith(f"{PREFIX}TEST_")

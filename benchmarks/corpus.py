@@ -219,7 +219,7 @@ def content_bytes(path: Path) -> int:
         return sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
     from corpus.files import Source
 
-    return sum(len(data) for _, data in Source(path).chunks())
+    return sum(map(len, Source(path).chunks()))
 
 
 def in_a_process(path: Path, workers: int, runs: int) -> dict[str, float]:

@@ -4,7 +4,6 @@
     for passage in stream:
         ...
         stream.bytes_done, stream.bytes_total     # for a bar
-        str(stream.offset)                        # open_corpus(..., start=Offset.parse(...))
 
 The stream holds one record in memory at a time, whatever the size of the corpus; what it remembers
 of each passage (its id, its text where duplicates are removed) takes eight bytes.
@@ -15,15 +14,15 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import Position, path_text
+from corpus.files import path_text
 from corpus.filters import Filter
 from corpus.folders import corpus_files, lacking, split_of
 from corpus.formats import FORMATS, Format, recognise
 from corpus.google_search import TRAIN_NAME, GoogleSearch, corpus_name
-from corpus.pages import Entry, Mark, Reader
+from corpus.pages import Entry, Reader
 from corpus.plain import MarkdownFile
 from corpus.policy import PassagePolicy
 from corpus.seen import Seen
@@ -40,36 +39,6 @@ _ENDINGS = (
     *(".gz", ".bz2", ".zst", ".zip"),
     *(".jsonl", ".json", ".parquet", ".csv", ".tsv", ".xml", ".md"),
 )
-
-
-class Offset(NamedTuple):
-    """A place between two passages of a corpus, from which reading can go on.
-
-    Attributes:
-        file: the index of the file.
-        mark: the place in it where the record of the next passage begins.
-        passages: how many passages of that record come before.
-    """
-
-    file: int = 0
-    mark: Mark = Mark()
-    passages: int = 0
-
-    def __str__(self) -> str:
-        (member, inside), records = self.mark
-        return f"{self.file}:{member}:{inside}:{records}:{self.passages}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the offset that `str` wrote. Raises ValueError when it is none."""
-        parts = text.split(":")
-        if len(parts) != 5 or not all(part.isascii() and part.isdigit() for part in parts):
-            raise ValueError(f"not an offset of a corpus: {text!r}")
-        file, member, inside, records, passages = map(int, parts)
-        return cls(file, Mark(Position(member, inside), records), passages)
-
-
-BEGINNING = Offset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,51 +65,45 @@ class Corpus:
     only_train: bool = False
     workers: int = 0
 
-    def read(self, start: Offset = BEGINNING, *, skip_bad: bool = False) -> "PassageStream":
-        """Return the passages from an offset on.
+    def read(self, *, skip_bad: bool = False) -> "PassageStream":
+        """Return the passages.
 
         Args:
-            start: an `offset` of an earlier stream of this corpus.
             skip_bad: go on behind records that cannot be used; the stream's `bad` lists them.
         """
-        return PassageStream(self, start, skip_bad=skip_bad)
+        return PassageStream(self, skip_bad=skip_bad)
 
-    def reader(self, file: Path, start: Mark) -> Reader:
+    def reader(self, file: Path) -> Reader:
         """Return the reader of one of the files."""
         if self.format.name == "wikipedia-dump":
-            return WikipediaDump(file, start, self.workers)
+            return WikipediaDump(file, self.workers)
         if self.format.name == "google-search":
-            return GoogleSearch(file, start, only_train=self.only_train)
+            return GoogleSearch(file, only_train=self.only_train)
         if self.format.name == "markdown":
             root = self.path if self.path.is_dir() else self.path.parent
-            return MarkdownFile(file, start, root)
-        return self.format.open(file, start)
+            return MarkdownFile(file, root)
+        return self.format.open(file)
 
 
 class PassageStream(Iterator[Passage]):
     """The passages of a corpus, one after another.
 
-    Where the policy removes duplicates, going on from an offset reads what comes before it
-    again, to know it. Otherwise ids are known to be unique from the offset on only.
-
     Attributes:
         corpus: what is read.
         bad: the records left out because they cannot be used.
         empty: how many records were left out on purpose: redirects, pages without text.
-        offset: where to go on behind the passage that came last.
     """
 
-    def __init__(self, corpus: Corpus, start: Offset, *, skip_bad: bool) -> None:
+    def __init__(self, corpus: Corpus, *, skip_bad: bool) -> None:
         self.corpus, self._skip_bad = corpus, skip_bad
         self.bad: list[CorpusError] = []
         self.empty = 0
-        self.offset = start
         self._filter = Filter(corpus.policy)
         self._ids = Seen()
         self._sizes = [file.stat().st_size for file in corpus.files]
+        self._files_read = 0
         self._reader: Reader | None = None
-        again = corpus.policy.duplicates != "keep"
-        self._passages = self._known(start) if again else self._read(start)
+        self._passages = self._read()
 
     def __next__(self) -> Passage:
         return next(self._passages)
@@ -158,7 +121,7 @@ class PassageStream(Iterator[Passage]):
     @property
     def bytes_done(self) -> int:
         """Return how far into the corpus reading has come."""
-        done = sum(self._sizes[: self.offset.file])
+        done = sum(self._sizes[: self._files_read])
         return done + (self._reader.bytes_read if self._reader is not None else 0)
 
     def close(self) -> None:
@@ -176,29 +139,21 @@ class PassageStream(Iterator[Passage]):
     ) -> None:
         self.close()
 
-    def _known(self, start: Offset) -> Generator[Passage, None, None]:
-        """Yield what comes behind an offset, having seen what comes before it."""
-        for passage in self._read(Offset()):
-            if self.offset > start:
-                yield passage
-
-    def _read(self, start: Offset) -> Generator[Passage, None, None]:
-        for number in range(start.file, len(self.corpus.files)):
-            self.offset = start if number == start.file else Offset(number)
-            self._reader = None
+    def _read(self) -> Generator[Passage, None, None]:
+        for number, file in enumerate(self.corpus.files):
+            self._files_read, self._reader = number, None
             try:
-                self._reader = self.corpus.reader(self.corpus.files[number], self.offset.mark)
+                self._reader = self.corpus.reader(file)
             except CorpusError as exc:
                 self._report(exc)
                 continue
             with closing(self._reader.entries()) as entries:
                 for entry in entries:
-                    yield from self._record(number, entry)
-                    self.offset = Offset(number, entry.after)
-        self.offset, self._reader = Offset(len(self.corpus.files)), None
+                    yield from self._record(file, entry)
+        self._files_read, self._reader = len(self.corpus.files), None
 
-    def _record(self, number: int, entry: Entry) -> Iterator[Passage]:
-        """Yield the passages of one record that are kept and not yet read."""
+    def _record(self, file: Path, entry: Entry) -> Iterator[Passage]:
+        """Yield the passages of one record that are kept."""
         page = entry.page
         if isinstance(page, CorpusError):
             self._report(page)
@@ -206,22 +161,17 @@ class PassageStream(Iterator[Passage]):
         if page is None or not page.sections:
             self.empty += 1
             return
-        begin, already = self.offset.mark, self.offset.passages
-        for count, passage in enumerate(self.corpus.policy.passages(page), start=1):
-            if count <= already:
-                continue
-            self.offset = Offset(number, begin, count)
+        for passage in self.corpus.policy.passages(page):
             if not self._ids.add(passage.id):
                 problem = f"{passage.id!r} was the id of an earlier one; ids must be unique"
-                self._refuse(number, entry, "id", problem)
+                self._refuse(file, entry, "id", problem)
             elif field := _not_unicode(passage):
-                self._refuse(number, entry, field, _NOT_UNICODE)
+                self._refuse(file, entry, field, _NOT_UNICODE)
             elif self._filter.keeps(passage):
                 yield passage
 
-    def _refuse(self, number: int, entry: Entry, field: str, problem: str) -> None:
-        file, record = self.corpus.files[number], entry.after.records
-        self._report(InvalidRecord(file, record, field, problem, unit="record"))
+    def _refuse(self, file: Path, entry: Entry, field: str, problem: str) -> None:
+        self._report(InvalidRecord(file, entry.number, field, problem, unit="record"))
 
     def _report(self, error: CorpusError) -> None:
         if not self._skip_bad:

@@ -10,23 +10,18 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import DamagedFile, Position, Source
-from corpus.pages import BEGIN, Mark
+from corpus.files import DamagedFile, Source
 
 # Characters in a field, and so the most that a quote left open can take in.
 _FIELD_LIMIT = 1 << 24
+_HEADER_LINES = 1
 _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d]+")
 
 logger = logging.getLogger(__name__)
-
-
-class _Line(NamedTuple):
-    text: str  # with its line feed
-    behind: Position
 
 
 class CsvRows:
@@ -35,7 +30,6 @@ class CsvRows:
     Args:
         path: the file, compressed or not.
         columns: names of the columns to read, each with a value in every row.
-        start: where to begin.
         optional: those of the columns that may be empty in a row: "" then.
 
     Raises:
@@ -43,15 +37,10 @@ class CsvRows:
     """
 
     def __init__(
-        self,
-        path: Path,
-        columns: tuple[str, ...],
-        start: Mark = BEGIN,
-        *,
-        optional: tuple[str, ...] = (),
+        self, path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...] = ()
     ) -> None:
-        self.path, self.start, self._optional = path, start, optional
-        self._delimiter, self._header, header_end = _header(path)
+        self.path, self._optional = path, optional
+        self._delimiter, self._header = _header(path)
         missing = [name for name in columns if name not in self._header]
         if missing:
             raise CorpusError(
@@ -59,49 +48,47 @@ class CsvRows:
                 f"{', '.join(self._header)}"
             )
         self._columns = [(name, self._header.index(name)) for name in columns]
-        if start == Mark():
-            self.start = header_end
-        self._source = Source(path, self.start.position)
+        self._source = Source(path)
 
     @property
     def bytes_read(self) -> int:
         """Return how far into the file reading has come."""
         return self._source.bytes_read
 
-    def read(self) -> Iterator[tuple[int, list[str] | CorpusError, Mark]]:
-        """Yield each row's line number, its values or what is wrong with it, and the mark behind.
+    def read(self) -> Iterator[tuple[int, list[str] | CorpusError]]:
+        """Yield each row's line number, and its values or what is wrong with it.
 
         A row may span lines; the number is that of its last. Behind a row that cannot be read
         its second line is the next one to be read.
         """
         csv.field_size_limit(_FIELD_LIMIT)
-        after = self.start
+        number = _HEADER_LINES
         try:
             for lines, row in self._rows():
-                after = Mark(lines[-1].behind, after.records + len(lines))
+                number += lines
                 if isinstance(row, csv.Error):
                     problem = (
                         f"the row that begins here is not CSV ({row}); is a quote left open? "
                         "A quote inside a field is written twice"
                     )
-                    yield after.records, self._invalid(after.records, "", problem), after
+                    yield number, self._invalid(number, "", problem)
                 elif row:
-                    yield after.records, self._values(after.records, row), after
+                    yield number, self._values(number, row)
         except DamagedFile as exc:
-            yield after.records + 1, exc, after
+            yield number + 1, exc
 
-    def _rows(self) -> Iterator[tuple[Sequence[_Line], list[str] | csv.Error]]:
-        """Yield rows with the lines they are on; what is not CSV with its first line alone."""
-        source = self._lines()
-        again: deque[_Line] = deque()  # read once already, as part of a row that is none
-        taken: list[_Line] = []
+    def _rows(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
+        """Yield on how many lines a row is, and the row; what is not CSV for its first line."""
+        source = islice(self._lines(), _HEADER_LINES, None)
+        again: deque[str] = deque()  # read once already, as part of a row that is none
+        taken: list[str] = []
 
         def following() -> Iterator[str]:
-            while line := (again.popleft() if again else next(source, None)):
+            while line := (again.popleft() if again else next(source, "")):
                 taken.append(line)
-                yield line.text
+                yield line
 
-        number = self.start.records
+        number = _HEADER_LINES
         reader = self._parser(following())
         while True:
             row: list[str] | csv.Error | None
@@ -115,7 +102,7 @@ class CsvRows:
             taken.clear()
             if len(lines) > 1 and isinstance(row, list):
                 if apart := self._apart(lines, number):
-                    yield from (([line], own) for line, own in zip(lines, apart, strict=True))
+                    yield from ((1, own) for own in apart)
                     number += len(lines)
                     continue
                 if len(row) < len(self._header) or self._too_many(row):
@@ -124,24 +111,23 @@ class CsvRows:
                 again.extendleft(reversed(lines[1:]))
                 reader = self._parser(following())
                 lines = lines[:1]
-            yield lines, row
+            yield len(lines), row
             number += len(lines)
 
-    def _apart(self, lines: Sequence[_Line], number: int) -> list[list[str]]:
+    def _apart(self, lines: Sequence[str], number: int) -> list[list[str]]:
         """Return the rows that a row's lines are by themselves, and warn; [] if it is one row.
 
         A line looks like a row where it has as many fields as the header and an id of the same
         shape as the first. Where only some do, or ids are words, as text may be, a warning is all.
         """
-        texts = (line.text for line in lines)
         try:
-            rows = list(csv.reader(texts, delimiter=self._delimiter, quoting=csv.QUOTE_NONE))
+            rows = list(csv.reader(lines, delimiter=self._delimiter, quoting=csv.QUOTE_NONE))
         except csv.Error:
             return []
         key = self._columns[0][1]
         shape = _shape(rows[0][key]) if key < len(rows[0]) else ""
         whole = [len(row) == len(self._header) and _shape(row[key]) == shape for row in rows]
-        if not any(whole[1:]):
+        if len(rows) != len(lines) or not any(whole[1:]):
             return []
         sure = all(whole) and ("0" in shape or self._delimiter == "\t")
         logger.warning(
@@ -158,9 +144,9 @@ class CsvRows:
     def _parser(self, lines: Iterator[str]) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
-    def _lines(self) -> Iterator[_Line]:
-        for raw, behind in self._source.lines():
-            yield _Line(raw.decode("utf-8", "surrogateescape") + "\n", behind)
+    def _lines(self) -> Iterator[str]:
+        for raw in self._source.lines():
+            yield raw.decode("utf-8", "surrogateescape") + "\n"
 
     def _values(self, line: int, row: list[str]) -> list[str] | CorpusError:
         if self._too_many(row):
@@ -192,11 +178,14 @@ def _shape(value: str) -> str:
     return _LETTERS.sub("a", _DIGITS.sub("0", value.strip()))
 
 
-def _header(path: Path) -> tuple[str, list[str], Mark]:
-    """Return the delimiter, the column names and the mark behind the first line."""
-    for raw, behind in Source(path).lines():
+def _header(path: Path) -> tuple[str, list[str]]:
+    """Return the delimiter and the column names."""
+    for raw in Source(path).lines():
         text = raw.decode("utf-8-sig", "replace").strip("\r")
         delimiter = "\t" if "\t" in text else ","
-        names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
-        return delimiter, names, Mark(behind, 1)
+        try:
+            names = next(csv.reader([text], delimiter=delimiter), [])
+        except csv.Error as exc:
+            raise CorpusError(f"{path}: its first line is not CSV ({exc})") from exc
+        return delimiter, [name.strip() for name in names]
     raise CorpusError(f"{path} is empty; its first line must name the columns")

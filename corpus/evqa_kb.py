@@ -11,15 +11,15 @@ from typing import Any
 import ijson
 
 from corpus.errors import CorpusError, InvalidField, InvalidRecord
-from corpus.files import DamagedFile, Position, Source
-from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.files import DamagedFile, Source
+from corpus.pages import Entry, Page, Section
 
 
 class EvqaKnowledgeBase:
-    """Reads the knowledge base. Going on from a mark parses what comes before it again."""
+    """Reads the knowledge base."""
 
-    def __init__(self, path: Path, start: Mark = BEGIN) -> None:
-        self.path, self.start = path, start
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._source = Source(path)
 
     @property
@@ -34,15 +34,14 @@ class EvqaKnowledgeBase:
             with self._source.stream() as stream:
                 for url, value in ijson.kvitems(stream, "", use_float=True):
                     number += 1
-                    if number > self.start.records:
-                        yield Entry(self._page(number, url, value), _mark(number))
+                    yield Entry(self._page(number, url, value), number)
         except DamagedFile as exc:
-            yield Entry(exc, _mark(number))
+            yield Entry(exc, number + 1)
         except ijson.JSONError as exc:
             problem = f"the JSON ends or breaks off here ({exc}); fetch the file again: nothing "
             problem += "behind it is read"
             error = InvalidRecord(self.path, number + 1, "", problem, unit="page")
-            yield Entry(error, _mark(number))
+            yield Entry(error, number + 1)
 
     def _page(self, number: int, url: str, value: Any) -> Page | CorpusError:
         try:
@@ -90,7 +89,3 @@ def _texts(value: Mapping[str, Any], name: str) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InvalidField(name, "missing, or not a list of strings")
     return texts
-
-
-def _mark(number: int) -> Mark:
-    return Mark(Position(0, number), number)

@@ -1,8 +1,7 @@
 """Data files as they were downloaded: plain, gzip, bzip2, Zstandard or zip, read in one pass.
 
-A reader may stop anywhere and go on later. gzip, bzip2 and Zstandard files may consist of several
-members that decompress on their own (a multistream Wikipedia dump has one for each hundred pages);
-a `Position` names the member that a byte is in, so going on skips all members before it.
+gzip, bzip2 and Zstandard files may consist of several members that decompress on their own: a
+multistream Wikipedia dump has one for each hundred pages.
 """
 
 import bz2
@@ -13,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import zstandard
 
@@ -37,21 +36,6 @@ _DECODE_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zst
 
 class DamagedFile(CorpusError):
     """A compressed file is cut short or its bytes are damaged."""
-
-
-class Position(NamedTuple):
-    """Where a byte of a file's content is.
-
-    Attributes:
-        member: the byte of the file at which the compressed member begins; 0 in plain files.
-        inside: how many bytes of content of that member come before it.
-    """
-
-    member: int = 0
-    inside: int = 0
-
-
-START = Position()
 
 
 class _Decompressor(Protocol):
@@ -103,25 +87,23 @@ def path_text(path: Path) -> str:
 
 
 class Source:
-    """The content of one file from a position on.
+    """The content of one file.
 
     Attributes:
         path: the file.
         bytes_read: how far into the file, as it is on disk, reading has come.
     """
 
-    def __init__(self, path: Path, start: Position = START) -> None:
-        self.path, self.start, self.bytes_read = path, start, start.member
+    def __init__(self, path: Path) -> None:
+        self.path, self.bytes_read = path, 0
         self.kind = compression(path)
         if self.kind == "xz":
             raise CorpusError(f"{path} is xz-compressed, which is not read; unpack it first")
         if self.kind == "parquet":
             raise CorpusError(f"{path} is a parquet file where lines of text are expected")
 
-    def chunks(self) -> Iterator[tuple[Position, bytes]]:
-        """Yield pieces of content with the position of their first byte, in order.
-
-        No piece crosses the border of two members.
+    def chunks(self) -> Iterator[bytes]:
+        """Yield pieces of content, in order.
 
         Raises:
             DamagedFile: the compressed data ends early or is damaged.
@@ -134,46 +116,39 @@ class Source:
                 pieces = self._members(file)
             else:
                 pieces = self._plain(file)
-            for position, data in pieces:
-                if position == START and data.startswith(_UTF16):
+            for number, data in enumerate(filter(None, pieces)):
+                if not number and data.startswith(_UTF16):
                     raise CorpusError(
                         f"{self.path} is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"
                     )
-                if data:
-                    yield position, data
+                yield data
 
-    def lines(self) -> Iterator[tuple[bytes, Position]]:
-        """Yield lines, without their "\\n", each with the position behind it.
+    def lines(self) -> Iterator[bytes]:
+        """Yield lines, without their "\\n".
 
         Raises:
             DamagedFile: as `chunks`; the whole lines before it come first.
         """
-        rest, behind = b"", self.start
-        for position, data in self.chunks():
+        rest = b""
+        for data in self.chunks():
             *whole, last = data.split(b"\n")
-            inside = position.inside
             for line in whole:
-                inside += len(line) + 1
-                yield (rest + line if rest else line), Position(position.member, inside)
+                yield rest + line if rest else line
                 rest = b""
             rest = rest + last if rest else last
-            behind = Position(position.member, position.inside + len(data))
         if rest:
-            yield rest, behind
+            yield rest
 
     def stream(self) -> BinaryIO:
         """Return the content as a file that can be read from but not seeked."""
         return io.BufferedReader(_Stream(self.chunks()), CHUNK)
 
-    def _plain(self, file: BinaryIO) -> Iterator[tuple[Position, bytes]]:
-        inside = self.start.inside
-        file.seek(inside)
+    def _plain(self, file: BinaryIO) -> Iterator[bytes]:
         while data := file.read(CHUNK):
-            self.bytes_read = inside + len(data)
-            yield Position(0, inside), data
-            inside += len(data)
+            self.bytes_read += len(data)
+            yield data
 
-    def _unzip(self, file: BinaryIO) -> Iterator[tuple[Position, bytes]]:
+    def _unzip(self, file: BinaryIO) -> Iterator[bytes]:
         try:
             with zipfile.ZipFile(file) as archive:
                 names = [info for info in archive.infolist() if not info.is_dir()]
@@ -183,25 +158,20 @@ class Source:
                         f"file: {', '.join(info.filename for info in names[:5])}"
                     )
                 with archive.open(names[0]) as member:
-                    member.seek(self.start.inside)
-                    inside = self.start.inside
                     while data := member.read(CHUNK):
                         self.bytes_read = file.tell()
-                        yield Position(0, inside), data
-                        inside += len(data)
+                        yield data
         except (zipfile.BadZipFile, EOFError, zlib.error) as exc:
             raise DamagedFile(self._damage(exc)) from exc
 
-    def _members(self, file: BinaryIO) -> Iterator[tuple[Position, bytes]]:
+    def _members(self, file: BinaryIO) -> Iterator[bytes]:
         """Decompress member after member."""
-        member, skip = self.start
-        file.seek(member)
         pending = b""
         while pending := pending or file.read(_PACKED_CHUNK):
             if not pending.strip(b"\0"):  # padding behind the last member
                 pending = b""
                 continue
-            decoder, inside = self._decoder(), 0
+            decoder = self._decoder()
             while True:
                 try:
                     data = decoder.decompress(pending)
@@ -209,14 +179,12 @@ class Source:
                     raise DamagedFile(self._damage(exc)) from exc
                 pending = decoder.unused_data if decoder.eof else b""
                 self.bytes_read = file.tell() - len(pending)
-                yield from _from(Position(member, inside), data, skip)
-                inside += len(data)
+                yield data
                 if decoder.eof:
                     break
                 pending = file.read(_PACKED_CHUNK)
                 if not pending:
                     raise DamagedFile(self._damage("it ends in the middle"))
-            member, skip = self.bytes_read, 0
 
     def _decoder(self) -> _Decompressor:
         if self.kind == "gzip":
@@ -254,7 +222,7 @@ class _Zlib:
 class _Stream(io.RawIOBase):
     """Chunks as a raw file."""
 
-    def __init__(self, chunks: Iterator[tuple[Position, bytes]]) -> None:
+    def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._rest = chunks, b""
 
     def readable(self) -> bool:
@@ -262,16 +230,8 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if not self._rest:
-            self._rest = next(self._chunks, (Position(), b""))[1]
+            self._rest = next(self._chunks, b"")
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
-
-
-def _from(position: Position, data: bytes, skip: int) -> Iterator[tuple[Position, bytes]]:
-    """Yield what of a member's data lies at or behind `skip` bytes of its content."""
-    if position.inside >= skip:
-        yield position, data
-    elif position.inside + len(data) > skip:
-        yield Position(position.member, skip), data[skip - position.inside :]

@@ -12,7 +12,7 @@ from corpus.files import Source, compression
 from corpus.folders import MARKDOWN
 from corpus.google_search import GoogleSearch
 from corpus.lines import JsonLines, Wiki6M, WikipediaJsonLines
-from corpus.pages import Mark, Reader
+from corpus.pages import Reader
 from corpus.parquet import M2krPassages, WikipediaParquet, open_parquet
 from corpus.plain import CsvPassages, MarkdownFile
 from corpus.wikipedia import WikipediaDump
@@ -33,7 +33,7 @@ class Format:
 
     name: str
     what: str
-    open: Callable[[Path, Mark], Reader]
+    open: Callable[[Path], Reader]
     pages: bool = False
 
 
@@ -78,7 +78,7 @@ def recognise(path: Path) -> Format:
 
 
 def _head(path: Path) -> bytes:
-    return next((data[:_HEAD_BYTES] for _, data in Source(path).chunks()), b"")
+    return next(Source(path).chunks(), b"")[:_HEAD_BYTES]
 
 
 def _by_columns(path: Path) -> Format:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from corpus.csv_rows import CsvRows
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.pages import Entry, Page, Section
 
 TRAIN_PASSAGES = 112_724
 TRAIN_NAME, FULL_NAME = "GS112K", "GS-full"
@@ -21,13 +21,12 @@ class GoogleSearch:
 
     Args:
         path: okvqa_full_corpus.csv or okvqa_train_corpus.csv, compressed or not.
-        start: where to begin.
         only_train: leave out what is not in GS112K.
     """
 
-    def __init__(self, path: Path, start: Mark = BEGIN, *, only_train: bool = False) -> None:
-        self.path, self.start, self.only_train = path, start, only_train
-        self._rows = CsvRows(path, ("kid", "text"), start)
+    def __init__(self, path: Path, *, only_train: bool = False) -> None:
+        self.path, self.only_train = path, only_train
+        self._rows = CsvRows(path, ("kid", "text"))
 
     @property
     def bytes_read(self) -> int:
@@ -36,18 +35,18 @@ class GoogleSearch:
 
     def entries(self) -> Generator[Entry, None, None]:
         """Yield every row."""
-        for line, values, after in self._rows.read():
+        for line, values in self._rows.read():
             if isinstance(values, CorpusError):
-                yield Entry(values, after)
+                yield Entry(values, line)
                 continue
             kid, text = values
             if not (kid.isascii() and kid.isdigit()):
                 error = InvalidRecord(self.path, line, "kid", f"must be a number, not {kid!r:.40}")
-                yield Entry(error, after)
+                yield Entry(error, line)
             elif self.only_train and int(kid) >= TRAIN_PASSAGES:
-                yield Entry(None, after)
+                yield Entry(None, line)
             else:
-                yield Entry(Page(f"GS_{kid}", "", (Section("", text),), source="Google"), after)
+                yield Entry(Page(f"GS_{kid}", "", (Section("", text),), source="Google"), line)
 
 
 def corpus_name(path: Path) -> str:
@@ -56,7 +55,7 @@ def corpus_name(path: Path) -> str:
     Reads the whole file.
     """
     ids = set()
-    for _, values, _ in CsvRows(path, ("kid", "text")).read():
+    for _, values in CsvRows(path, ("kid", "text")).read():
         if not isinstance(values, CorpusError) and values[0].isdecimal():
             ids.add(int(values[0]))
     if any(id_ >= TRAIN_PASSAGES for id_ in ids):

@@ -28,7 +28,7 @@ def read_records(path: Path) -> Iterator[tuple[int, Record]]:
     if path.is_dir():
         raise DatasetNotFound(f"{path} is a directory; name the .jsonl or .jsonl.gz file in it")
     try:
-        for number, (raw, _) in enumerate(Source(path).lines(), start=1):
+        for number, raw in enumerate(Source(path).lines(), start=1):
             line = raw.removeprefix(_BOM) if number == 1 else raw
             if line.strip():
                 empty = False

@@ -6,7 +6,7 @@ from pathlib import Path
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.files import DamagedFile, Source
 from corpus.jsonl import Record, parse_record, text_field
-from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.pages import Entry, Page, Section
 from corpus.passages import passage_in
 
 _BOM = b"\xef\xbb\xbf"
@@ -19,9 +19,9 @@ class JsonLines:
     Subclasses read other objects: they override `page`.
     """
 
-    def __init__(self, path: Path, start: Mark = BEGIN) -> None:
-        self.path, self.start = path, start
-        self._source = Source(path, start.position)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._source = Source(path)
 
     @property
     def bytes_read(self) -> int:
@@ -30,16 +30,13 @@ class JsonLines:
 
     def entries(self) -> Generator[Entry, None, None]:
         """Yield every line; a blank one has no page."""
-        number = self.start.records
-        after = self.start
+        number = 0
         try:
-            for raw, behind in self._source.lines():
-                number += 1
-                after = Mark(behind, number)
+            for number, raw in enumerate(self._source.lines(), start=1):
                 line = raw.removeprefix(_BOM) if number == 1 else raw
-                yield Entry(self._parse(number, line), after)
+                yield Entry(self._parse(number, line), number)
         except DamagedFile as exc:
-            yield Entry(exc, after)
+            yield Entry(exc, number + 1)
 
     def page(self, line: int, record: Record) -> Page:
         """Return the page of an object. Raises InvalidRecord when a field cannot be used."""

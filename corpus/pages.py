@@ -1,8 +1,7 @@
 """What a corpus file holds before passages are made of it, and how its readers speak.
 
-A reader yields one `Entry` for each record of a file: the page, or why there is none, and the
-`Mark` behind it from which reading can go on. An entry whose page is None was left out on purpose
-(a redirect, for example).
+A reader yields one `Entry` for each record of a file: the page, or why there is none. An entry
+whose page is None was left out on purpose (a redirect, for example).
 """
 
 from collections.abc import Generator
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from corpus.errors import CorpusError
-from corpus.files import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +44,11 @@ class Page:
     language: str = ""
 
 
-class Mark(NamedTuple):
-    """A place between two records of a file.
-
-    Attributes:
-        position: where the next record begins; in files that are not read as bytes, `member` is
-            the row group and `inside` the row or record.
-        records: how many records of the file come before it.
-    """
-
-    position: Position = Position()
-    records: int = 0
-
-
-BEGIN = Mark()
-
-
 class Entry(NamedTuple):
-    """One record: its page, None where it has none, or the error; and the mark behind it."""
+    """One record: its page, None where it has none, or the error; and its number in the file."""
 
     page: Page | CorpusError | None
-    after: Mark
+    number: int
 
 
 class Reader(Protocol):
@@ -78,5 +60,5 @@ class Reader(Protocol):
         ...
 
     def entries(self) -> Generator[Entry, None, None]:
-        """Yield every record from the start on. What cannot be read on ends with an error."""
+        """Yield every record. What cannot be read on ends with an error."""
         ...

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
-from corpus.files import START, Position
-from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.pages import Entry, Page, Section
 
 ROWS_AT_ONCE = 512
 
@@ -48,19 +47,18 @@ class ParquetRows:
         """Return the number of row groups."""
         return int(self._file.num_row_groups)
 
-    def read(self, start: Position = START) -> Iterator[tuple[Position, dict[str, Any]]]:
-        """Yield rows from (row group, row) on, each with its own position.
+    def read(self) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+        """Yield rows, each with its (row group, row).
 
         Raises:
             CorpusError: a row group is damaged.
         """
-        for group in range(start.member, self.groups):
-            skip = start.inside if group == start.member else 0
-            for row, values in self.group(group, skip):
-                yield Position(group, row), values
+        for group in range(self.groups):
+            for row, values in self.group(group):
+                yield (group, row), values
 
-    def group(self, group: int, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the rows of a row group behind the first ones, each with its number.
+    def group(self, group: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the rows of a row group, each with its number.
 
         Bytes of a text that are not UTF-8 become surrogates, which no writer of UTF-8 accepts.
 
@@ -74,12 +72,10 @@ class ParquetRows:
                 ROWS_AT_ONCE, row_groups=[group], columns=self.columns, use_threads=False
             )
             for batch in batches:
-                if row + batch.num_rows > skip:
-                    for i, values in enumerate(_rows(batch)):
-                        if row + i >= skip:
-                            self.bytes_read = behind + size * (row + i + 1) // max(rows, 1)
-                            yield row + i, values
-                row += batch.num_rows
+                for values in _rows(batch):
+                    self.bytes_read = behind + size * (row + 1) // max(rows, 1)
+                    yield row, values
+                    row += 1
         except (pa.ArrowException, OSError) as exc:
             raise CorpusError(
                 f"{self.path}, row group {group}: cannot be read behind row {row} of {rows} "
@@ -97,8 +93,8 @@ class ParquetPages:
     columns: Sequence[str] = ()
     optional: Sequence[str] = ()
 
-    def __init__(self, path: Path, start: Mark = BEGIN) -> None:
-        self.path, self.start = path, start
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._rows = ParquetRows(path, self.columns, self.optional)
 
     @property
@@ -108,16 +104,14 @@ class ParquetPages:
 
     def entries(self) -> Generator[Entry, None, None]:
         """Yield every row; behind a damaged row group, those of the next."""
-        number, (first, skip) = self.start.records, self.start.position
-        for group in range(first, self._rows.groups):
+        number = 0
+        for group in range(self._rows.groups):
             try:
-                for row, values in self._rows.group(group, skip):
+                for row, values in self._rows.group(group):
                     number += 1
-                    after = Mark(Position(group, row + 1), number)
-                    yield Entry(self._page(group, row, values), after)
+                    yield Entry(self._page(group, row, values), number)
             except CorpusError as exc:
-                yield Entry(exc, Mark(Position(group + 1, 0), number))
-            skip = 0
+                yield Entry(exc, number + 1)
 
     def page(self, row: Mapping[str, str]) -> Page:
         """Return the page of a row, whose texts are "" where they are null and optional."""

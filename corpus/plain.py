@@ -7,8 +7,8 @@ from pathlib import Path
 
 from corpus.csv_rows import CsvRows
 from corpus.errors import CorpusError, InvalidRecord
-from corpus.files import DamagedFile, Position, Source, path_text
-from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.files import DamagedFile, Source, path_text
+from corpus.pages import Entry, Page, Section
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
 _FENCE = re.compile(r"\s*(```|~~~)")
@@ -20,8 +20,8 @@ class CsvPassages:
     A title may be empty.
     """
 
-    def __init__(self, path: Path, start: Mark = BEGIN) -> None:
-        self._rows = CsvRows(path, ("id", "title", "text"), start, optional=("title",))
+    def __init__(self, path: Path) -> None:
+        self._rows = CsvRows(path, ("id", "title", "text"), optional=("title",))
 
     @property
     def bytes_read(self) -> int:
@@ -30,12 +30,12 @@ class CsvPassages:
 
     def entries(self) -> Generator[Entry, None, None]:
         """Yield every row."""
-        for _, values, after in self._rows.read():
+        for line, values in self._rows.read():
             if isinstance(values, CorpusError):
-                yield Entry(values, after)
+                yield Entry(values, line)
             else:
                 id_, title, text = values
-                yield Entry(Page(id_, title, (Section("", text),)), after)
+                yield Entry(Page(id_, title, (Section("", text),)), line)
 
 
 class MarkdownFile:
@@ -46,31 +46,27 @@ class MarkdownFile:
 
     Args:
         path: the file.
-        start: where to begin: at the file or behind it.
         root: the corpus folder.
     """
 
-    def __init__(self, path: Path, start: Mark = BEGIN, root: Path | None = None) -> None:
-        self.path, self.start, self.root = path, start, root or path.parent
+    def __init__(self, path: Path, root: Path | None = None) -> None:
+        self.path, self.root = path, root or path.parent
         self.bytes_read = 0
 
     def entries(self) -> Generator[Entry, None, None]:
         """Yield the page."""
-        if self.start.records:
-            return
-        after = Mark(Position(0, 1), 1)
         source = Source(self.path)
         try:
-            text = b"".join(data for _, data in source.chunks()).decode("utf-8-sig")
+            text = b"".join(source.chunks()).decode("utf-8-sig")
         except DamagedFile as exc:
-            yield Entry(exc, after)
+            yield Entry(exc, 1)
             return
         except UnicodeDecodeError as exc:
             problem = f"not UTF-8 (byte {exc.start + 1}); save it as UTF-8"
-            yield Entry(InvalidRecord(self.path, 1, "", problem, unit="file"), after)
+            yield Entry(InvalidRecord(self.path, 1, "", problem, unit="file"), 1)
             return
         self.bytes_read = source.bytes_read
-        yield Entry(self._page(text), after)
+        yield Entry(self._page(text), 1)
 
     def _page(self, text: str) -> Page:
         title, sections = "", []

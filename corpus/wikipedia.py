@@ -25,7 +25,7 @@ from mwparserfromhell.parser import ParserError
 
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.files import DamagedFile, Source, path_text
-from corpus.pages import BEGIN, Entry, Mark, Page, Section
+from corpus.pages import Entry, Page, Section
 from corpus.templates import mended_fractions, superscript, template_text
 
 PAGES_PER_TASK = 16
@@ -79,22 +79,21 @@ class WikipediaDump:
 
     Args:
         path: the file.
-        start: where to begin.
         workers: processes that parse wikitext beside this one, which reads; 0 parses here.
     """
 
-    def __init__(self, path: Path, start: Mark = BEGIN, workers: int = 0) -> None:
-        self.path, self.start, self.workers = path, start, workers
+    def __init__(self, path: Path, workers: int = 0) -> None:
+        self.path, self.workers = path, workers
         self.site = site_of(path)
-        self._source = Source(path, start.position)
-        self.bytes_read = start.position.member
+        self._source = Source(path)
+        self.bytes_read = 0
 
     def entries(self) -> Generator[Entry, None, None]:
         """Yield every page in the order of the dump."""
         if not self.workers:
             for raw in self._raw_pages():
                 self.bytes_read = raw.bytes_read
-                yield Entry(_parse_pages(self.path, self.site, [raw])[0], raw.after)
+                yield Entry(_parse_pages(self.path, self.site, [raw])[0], raw.number)
             return
         context = get_context("spawn")
         with ProcessPoolExecutor(self.workers, mp_context=context) as pool:
@@ -117,24 +116,24 @@ class WikipediaDump:
         except BrokenProcessPool as exc:
             raise CorpusError(
                 f"{self.path}: a process that parses pages ended, maybe for want of memory, near "
-                f"page {batch[0].after.records:,}; go on with fewer --workers"
+                f"page {batch[0].number:,}; go on with fewer --workers"
             ) from exc
         for page, raw in zip(pages, batch, strict=True):
             self.bytes_read = raw.bytes_read
-            yield Entry(page, raw.after)
+            yield Entry(page, raw.number)
 
     def _raw_pages(self) -> "Iterator[_Raw]":
         """Yield each <page> element, or why it cannot be had."""
-        after, source = self.start, self._source
+        number, source = 0, self._source
         lines: list[bytes] = []
         last = b""
 
         def error(problem: str) -> _Raw:
-            found = InvalidRecord(self.path, after.records + 1, "", problem, unit="page")
-            return _Raw(found, after, source.bytes_read)
+            found = InvalidRecord(self.path, number + 1, "", problem, unit="page")
+            return _Raw(found, number + 1, source.bytes_read)
 
         try:
-            for line, behind in source.lines():
+            for line in source.lines():
                 bare = line.strip()
                 last = bare or last
                 if bare == _PAGE_START:
@@ -144,17 +143,17 @@ class WikipediaDump:
                 elif lines:
                     lines.append(line)
                 if bare == _PAGE_END and lines:
-                    after = Mark(behind, after.records + 1)
-                    yield _Raw(b"\n".join(lines), after, source.bytes_read)
+                    number += 1
+                    yield _Raw(b"\n".join(lines), number, source.bytes_read)
                     lines = []
         except DamagedFile as exc:
-            yield _Raw(exc, after, source.bytes_read)
+            yield _Raw(exc, number + 1, source.bytes_read)
             return
         if lines:
             yield error("the file ends within this page: it is cut short; fetch it again")
-        elif after.records == 0:
+        elif not number:
             problem = "there is no <page> in it, so it is no pages-articles dump"
-            yield _Raw(CorpusError(f"{self.path}: {problem}"), after, source.bytes_read)
+            yield _Raw(CorpusError(f"{self.path}: {problem}"), 1, source.bytes_read)
         elif last != _DUMP_END:
             logger.warning(
                 "%s ends behind a whole page, but without %s: pages may be missing; was it fetched "
@@ -171,10 +170,10 @@ class Site(NamedTuple):
 
 
 class _Raw(NamedTuple):
-    """A <page> element before it is parsed, the mark behind it, and how far the file was read."""
+    """A <page> element before it is parsed, its number, and how far the file was read."""
 
     xml: bytes | CorpusError
-    after: Mark
+    number: int
     bytes_read: int
 
 
@@ -188,7 +187,7 @@ def _parse_pages(path: Path, site: Site, pages: list[_Raw]) -> "list[Parsed]":
         try:
             parsed.append(parse_page(raw.xml, site))
         except InvalidPage as exc:
-            error = InvalidRecord(path, raw.after.records, exc.field, str(exc), unit="page")
+            error = InvalidRecord(path, raw.number, exc.field, str(exc), unit="page")
             parsed.append(error)
     return parsed
 
@@ -310,7 +309,7 @@ def _tidy(text: str) -> str:
 
 def site_of(path: Path) -> Site:
     """Return the wiki that a dump says it is of, from its first lines."""
-    head = b"\n".join(line for line, _ in islice(Source(path).lines(), _HEADER_LINES))
+    head = b"\n".join(islice(Source(path).lines(), _HEADER_LINES))
     base, language = _BASE.search(head), _DUMP_LANGUAGE.search(head)
     return Site(
         base[1].decode("utf-8", "replace") if base else "https://en.wikipedia.org",

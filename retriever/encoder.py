@@ -6,6 +6,7 @@ D embedding dim.
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from torch import Tensor
 from corpus.types import Passage, Query
 from retriever.ahead import WINDOW, ahead, map_ahead, windows
 from retriever.checkpoint import Checkpoint, load_checkpoint
+from retriever.compiling import Compiled
 from retriever.efficientnet import EfficientNetLite0
 from retriever.errors import InvalidQuery
 from retriever.images import crop_regions
@@ -42,6 +44,7 @@ PassagePrecision = Literal["float32", "bfloat16", "fastest"]
 OnCut = Callable[[Passage, int], None]
 
 logger = logging.getLogger(__name__)
+_setting_threads = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,8 +90,8 @@ class Encoder:
         regions: pictures of a query that has boxes, the whole one among them: others are
             left out, and the last is repeated where there are fewer (FLMR was measured
             with 10). None takes what each query has.
-        compile_model: whether torch compiles the passage encoder first: minutes once, then
-            faster on GPUs.
+        compile_model: whether torch compiles the passage encoder first, where it can: minutes
+            once, then faster on GPUs.
         passage_precision: of the products of matrices when passages are encoded on a CPU;
             "fastest" measures what this machine does best (`retriever.precision`). Elsewhere
             it is that of `dtype`.
@@ -127,11 +130,8 @@ class Encoder:
             )
         default = self.INSTRUCTION if self._separator is not None else ""
         self._instruction = default if instruction is None else instruction
-        self._encode_passage = (
-            torch.compile(self.model.encode_passage, dynamic=True)
-            if compile_model
-            else self.model.encode_passage
-        )
+        plain = self.model.encode_passage
+        self._encode_passage = Compiled(plain) if compile_model else plain
         self._batcher = MicroBatcher(self.encode_queries)
         self._threads = ThreadPoolExecutor(thread_name_prefix="pictures")
 
@@ -367,9 +367,19 @@ class Encoder:
 
 
 def _one_thread(device: torch.device) -> None:
-    """Let a worker of the pool compute alone."""
+    """Let this worker of the pool compute alone, and every other thread as it did.
+
+    `torch.set_num_threads` is for the calling thread, and for all that first use torch later: a
+    page that was started after a build would answer on one core. So it is set back, by a thread
+    that ends at once, as this one has its own number by then.
+    """
     if device.type == "cpu":
-        torch.set_num_threads(1)
+        with _setting_threads:
+            before = torch.get_num_threads()
+            torch.set_num_threads(1)
+            restoring = threading.Thread(target=torch.set_num_threads, args=(before,))
+            restoring.start()
+            restoring.join()
 
 
 def _warn(passage: Passage, tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""Vision encoders behind one small seam.
+"""Vision encoders, which have one thing in common.
 
 A vision encoder turns pixel values into `VisionFeatures`: one pooled vector, which
 the mapping MLP turns into prefix tokens, and a grid of patch vectors, which the
@@ -8,7 +8,7 @@ EfficientNet-Lite0 the small model that trains on a CPU.
 Shapes: B images, N patches, V pooled width, W patch width.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +23,6 @@ class VisionFeatures(NamedTuple):
 
     pooled_BV: Tensor
     patches_BNW: Tensor
-
-
-class VisionEncoder(Protocol):
-    """The seam: widths for building the mapping network, and a forward pass."""
-
-    pooled_size: int
-    patch_size: int
-
-    def __call__(self, pixels_B3HW: Tensor) -> VisionFeatures:
-        """Return the features of B pictures."""
-        ...
 
 
 class CLIPVisionEncoder(nn.Module):

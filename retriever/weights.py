@@ -173,9 +173,7 @@ def _released_name(name: str, config: FLMRConfig) -> str:
     name = name.replace("_text_encoder.text_model.", "_text_encoder.bert_model.", 1)
     # transformers 5 dropped a level inside CLIP's tower; the released name has it twice.
     if config.vision_type != EFFICIENTNET:
-        name = re.sub(
-            r"(_vision_encoder\.vision_model\.)(?!vision_model\.)", r"\1vision_model.", name
-        )
+        name = _FLAT_TOWER.sub(r"\1vision_model.", name)
     # A shared tower exists once, as query_*; its context_* name is an alias.
     if not config.separate_query_and_context_text_encoder:
         name = re.sub(r"^context_text_encoder", "query_text_encoder", name)

@@ -84,7 +84,7 @@ def read_evqa(
     optional = ("evidence_section_id", "wikipedia_url")
     examples = []
     rows = CsvRows(path, _COLUMNS, optional=optional)
-    for number, (line, values, _) in enumerate(rows.read(), start=1):
+    for number, (line, values) in enumerate(rows.read(), start=1):
         if isinstance(values, CorpusError):
             raise values
         row = dict(zip(_COLUMNS, values, strict=True))

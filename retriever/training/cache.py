@@ -10,7 +10,7 @@ Shapes: V views, I pictures, G grid cells, W patch width, K named classes, T tok
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from corpus.demo import DemoImage, demo_dir
 from corpus.images import load_image
+from corpus.progress import Advance
 from corpus.types import Passage
 from retriever.efficientnet import FEATURE_CHANNELS
 from retriever.encoder import TOKENS_PER_BATCH, batches_by_length
@@ -39,8 +40,6 @@ from retriever.mini import (
 from retriever.tokenization import PassageTokenizer
 from retriever.training.augment import random_view
 from retriever.vision import EfficientNetVisionEncoder
-
-Advance = Callable[[int, int], None]
 
 CHUNK = 64  # pictures a task
 CLASSES_KEPT = 5

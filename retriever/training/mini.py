@@ -20,7 +20,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from corpus.demo import demo_images, demo_passages_path, demo_questions
 from corpus.passages import read_passages
+from corpus.progress import Advance, Say
 from retriever.flmr import FLMRModel
 from retriever.mini import (
     PASSAGE_TOKENS,
@@ -49,9 +50,6 @@ from retriever.training.cache import PassageStates, Views, encode_passages, enco
 from retriever.training.late_interaction import token_maxima
 from retriever.training.sampling import BatchShape, Sampler, TrainingQuery
 from retriever.vision import EfficientNetVisionEncoder, VisionFeatures
-
-Say = Callable[[str], None]
-Advance = Callable[[int, int], None]
 
 logger = logging.getLogger(__name__)
 

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -122,6 +124,81 @@ def test_only_the_build_for_cuda_brings_cuda() -> None:
     for python in PYTHONS:
         everything, cuda = pins("all.lock", python), pins("cuda.lock", python)
         assert {n: v for n, v in cuda.items() if n in everything and v != everything[n]} == {}
+
+
+# A pip that knows which torch is there and which of the two builds its indexes have.
+PIP = """#!/bin/sh
+echo "$@" | sed 's/.*disable-pip-version-check //' >> "$HERE/asked"
+case "$*" in
+    *"show torch"*)
+        [ -s "$HERE/torch" ] || exit 1
+        echo "Version: $(cat "$HERE/torch")"
+        grep -q cpu "$HERE/torch" || echo "Requires: filelock, cuda-bindings"
+        ;;
+    *uninstall*torch*) : > "$HERE/torch" ;;
+    *torch-cpu.txt*) [ -n "$HAS_CPU" ] || exit 1; echo 2.13.0+cpu > "$HERE/torch" ;;
+    *all.lock*) [ -s "$HERE/torch" ] || echo 2.13.0 > "$HERE/torch" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("torch", "there", "has_cpu", "has_gpu", "build", "cuda_libraries"),
+    [
+        ("auto", "", True, False, "2.13.0+cpu", False),
+        ("auto", "", False, False, "2.13.0", True),
+        ("auto", "", True, True, "2.13.0", True),
+        ("auto", "2.13.0", True, False, "2.13.0", True),
+        ("auto", "2.13.0+cpu", True, True, "2.13.0+cpu", False),
+        ("cpu", "", True, True, "2.13.0+cpu", False),
+        ("cpu", "2.13.0", True, False, "2.13.0+cpu", False),
+        ("cuda", "", True, False, "2.13.0", True),
+        ("cuda", "2.13.0+cpu", True, False, "2.13.0", True),
+        ("cpu", "", False, False, "PIP_EXTRA_INDEX_URL", False),
+        ("rocm", "", True, True, "TORCH=rocm: there are cpu, cuda and auto", False),
+    ],
+)
+def test_one_variable_chooses_the_build_of_torch(
+    tmp_path: Path,
+    torch: str,
+    there: str,
+    has_cpu: bool,
+    has_gpu: bool,
+    build: str,
+    cuda_libraries: bool,
+) -> None:
+    programs = {"python": PIP}
+    if has_gpu:
+        programs["nvidia-smi"] = "#!/bin/sh\n"
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "torch").write_text(there)
+    for tool in ("sh", "sed", "grep", "cat", "dirname"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    done = subprocess.run(
+        ["sh", str(FOLDER / "install.sh"), str(tmp_path / "python"), "requirements/all.lock"],
+        env={
+            "PATH": str(tmp_path),
+            "HERE": str(tmp_path),
+            "TORCH": torch,
+            "HAS_CPU": "yes" * has_cpu,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    asked = (tmp_path / "asked").read_text()
+    if not build.startswith("2"):
+        assert done.returncode != 0
+        assert build in done.stderr
+        assert "all.lock" not in asked
+        return
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "torch").read_text().strip() == build
+    assert ("cuda.lock" in asked) is cuda_libraries
+    installs = [line for line in asked.splitlines() if line.startswith("install ")]
+    assert all("--require-hashes --only-binary :all: --no-deps" in line for line in installs)
 
 
 @pytest.mark.parametrize("name", ["vllm", "bem"])

@@ -33,6 +33,31 @@ def test_only_the_page_is_published_and_on_this_machine() -> None:
     assert not any(service.get("network_mode") for service in SERVICES.values())
 
 
+def test_files_that_settings_name_can_be_mounted() -> None:
+    assert "${FILES:-files}:/files:ro" in SERVICES["app"]["volumes"]
+    assert "files" in yaml.safe_load(TEXT)["volumes"]  # where FILES is not set
+    paths = [name for name, field in Settings.model_fields.items() if "Path" in str(field)]
+    deploy = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    for name in {*paths, "checkpoint", "reader"} - {"home"}:
+        variable = f"{PREFIX}{name}".upper()
+        assert SERVICES["app"]["environment"][variable] is None
+        assert f"{variable}=/files/" in deploy, variable
+
+
+def test_one_variable_chooses_the_build_of_torch() -> None:
+    build = SERVICES["app"]["build"]
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for argument in build["args"]:
+        assert re.search(rf"^ARG {argument}\b", dockerfile, re.MULTILINE)
+    assert build["args"]["TORCH"] == "${TORCH:-auto}"
+    assert "http" not in str(build["args"]) and "http" not in dockerfile
+    gpu = yaml.safe_load((ROOT / "compose.gpu.yaml").read_text(encoding="utf-8"))["services"]
+    assert set(gpu) == {"app"}
+    assert gpu["app"]["build"]["args"]["TORCH"] == "cuda"
+    (device,) = gpu["app"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+
+
 def test_every_setting_named_exists() -> None:
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
     named = set(re.findall(rf"\b{PREFIX}[A-Z_]+", TEXT))
@@ -94,8 +119,9 @@ def _has_compose() -> bool:
 
 @pytest.mark.skipif(not _has_compose(), reason="the Docker Compose plugin is not installed")
 def test_compose_reads_it_as_it_is_meant() -> None:
+    files = [f"--file={ROOT / name}" for name in ("compose.yaml", "compose.gpu.yaml")]
     run = subprocess.run(
-        ["docker", "compose", "--profile", "*", "-f", str(ROOT / "compose.yaml"), "config", "-q"],
+        ["docker", "compose", "--profile", "*", *files, "config", "-q"],
         capture_output=True,
         text=True,
         check=False,

@@ -47,12 +47,6 @@ def test_every_path_of_the_settings_is_known_to_that_test() -> None:
     assert paths <= set(PATHS)
 
 
-def test_a_tilde_in_the_place_of_the_cache(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
-    assert load_settings().home == tmp_path / "cache" / "kbvqa"
-
-
 def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:
     monkeypatch.setenv("KBVQA_INDEX", "http://qdrant:6333/kbvqa")
     monkeypatch.setenv("KBVQA_QDRANT_API_KEY", "s3cret")

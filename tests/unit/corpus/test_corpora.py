@@ -1,4 +1,4 @@
-"""Every kind of corpus through one door: passages, progress, going on, and bad input."""
+"""Every kind of corpus through one door: passages, progress, and bad input."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus.corpora import BEGINNING, Corpus, Offset, open_corpus
+from corpus.corpora import Corpus, open_corpus
 from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
 from corpus.google_search import TRAIN_PASSAGES
 from corpus.policy import PassagePolicy
@@ -110,15 +110,6 @@ def test_all_passages_are_read(corpus: Corpus, request: pytest.FixtureRequest) -
     assert stream.bad == []
 
 
-def test_reading_goes_on_behind_every_passage(corpus: Corpus) -> None:
-    whole = list(corpus.read())
-    stream = corpus.read()
-    for number in range(1, len(whole) + 1):
-        next(stream)
-        offset = Offset.parse(str(stream.offset))
-        assert list(corpus.read(offset)) == whole[number:]
-
-
 def test_progress_never_goes_back(corpus: Corpus) -> None:
     stream = corpus.read()
     seen = [stream.bytes_done for _ in stream]
@@ -207,10 +198,7 @@ def test_several_files_are_one_corpus_in_the_order_of_their_names(tmp_path: Path
         make.jsonl(tmp_path / f"part-{n}.jsonl", rows)
     (tmp_path / "README.md").write_text("about")
     corpus = open_corpus(tmp_path)
-    stream = corpus.read()
-
-    assert [next(stream).id for _ in range(6)] == ["p0", "p1", "p2", "p3", "p4", "p5"]
-    assert [p.id for p in corpus.read(stream.offset)] == ["p6", "p7", "p8"]
+    assert [passage.id for passage in corpus.read()] == [f"p{n}" for n in range(9)]
 
 
 # What is wrong: (file name, content, what the message must say)
@@ -420,14 +408,6 @@ def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
         open_corpus(make.UTF16_DUMP)
     with pytest.raises(CorpusError, match="'xml'"):
         open_corpus(tmp_path / "y.csv", format_name="xml")
-
-
-def test_offsets_are_text() -> None:
-    offset = Offset.parse("3:1000:20:7:1")
-    assert str(offset) == "3:1000:20:7:1"
-    assert offset > Offset.parse("3:1000:20:7:0") > BEGINNING
-    with pytest.raises(ValueError, match="'3:x'"):
-        Offset.parse("3:x")
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Compressed files: the same content, the same positions, and damage that is named."""
+"""Compressed files: the same content, and damage that is named."""
 
 import bz2
 import gzip
@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from corpus.errors import CorpusError, DatasetNotFound
-from corpus.files import DamagedFile, Position, Source, compression
+from corpus.files import DamagedFile, Source, compression
 
 LINES = [f"line {n} {'ä' * (n % 50)}".encode() for n in range(5000)]
 TEXT = b"\n".join(LINES)
@@ -43,28 +43,9 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_lines_are_the_same_however_they_are_packed(file: Path) -> None:
     source = Source(file)
-    assert [line for line, _ in source.lines()] == LINES
+    assert list(source.lines()) == LINES
     size = file.stat().st_size
     assert size - 100 <= source.bytes_read <= size
-
-
-def test_reading_goes_on_behind_any_line(file: Path) -> None:
-    behind = [position for _, position in Source(file).lines()]
-    for number in (1, 17, 900, 1111, 2500, 4998, 5000):
-        rest = [line for line, _ in Source(file, behind[number - 1]).lines()]
-        assert rest == LINES[number:]
-
-
-def test_members_before_a_position_are_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "multistream.bz2"
-    WRITERS["bzip2 streams"](path)
-    behind = [position for _, position in Source(path).lines()]
-    data = bytearray(path.read_bytes())
-    data[10:50] = bytes(40)  # damage in the first stream
-    path.write_bytes(data)
-
-    assert behind[-1].member == len(bz2.compress(HALVES[0]))
-    assert [line for line, _ in Source(path, behind[-2]).lines()] == LINES[-1:]
 
 
 def test_streams_read_as_files(file: Path) -> None:
@@ -86,7 +67,7 @@ def test_the_lines_before_the_damage_come_first(tmp_path: Path) -> None:
     path.write_bytes(bz2.compress(HALVES[0]) + bz2.compress(HALVES[1])[:-30])
     lines = []
     with pytest.raises(DamagedFile):
-        for line, _ in Source(path).lines():
+        for line in Source(path).lines():
             lines.append(line)
     assert lines == HALVES[0].split(b"\n")[:-1]
 
@@ -127,8 +108,4 @@ def test_empty_files_have_no_lines(tmp_path: Path) -> None:
 def test_a_newline_at_the_end_makes_no_line(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"a\n\nb\n")
-    assert list(Source(path).lines()) == [
-        (b"a", Position(0, 2)),
-        (b"", Position(0, 3)),
-        (b"b", Position(0, 5)),
-    ]
+    assert list(Source(path).lines()) == [b"a", b"", b"b"]

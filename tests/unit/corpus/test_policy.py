@@ -222,12 +222,9 @@ def test_seen_remembers_across_its_two_parts() -> None:
     assert "70000" not in seen
 
 
-def test_going_on_knows_the_duplicates_that_came_before(tmp_path: Path) -> None:
+def test_duplicates_are_left_out_of_a_stream(tmp_path: Path) -> None:
     rows = [{"id": f"p{n}", "title": "T", "text": f"text {n % 4}"} for n in range(9)]
     path = make.jsonl(tmp_path / "p.jsonl", [*rows, {"id": "z", "title": "T", "text": "last"}])
-    corpus = open_corpus(path, policy=PassagePolicy(duplicates="exact"))
-    stream = corpus.read()
-    first = [next(stream).id for _ in range(3)]
-
-    assert first == ["p0", "p1", "p2"]
-    assert [p.id for p in corpus.read(stream.offset)] == ["p3", "z"]
+    stream = open_corpus(path, policy=PassagePolicy(duplicates="exact")).read()
+    assert [passage.id for passage in stream] == ["p0", "p1", "p2", "p3", "z"]
+    assert stream.dropped == {"duplicate": 5}

@@ -91,12 +91,27 @@ def test_windows_come_whole_and_in_batches_of_their_own(encoder: Encoder, monkey
     assert not together
 
 
-def test_threads_of_the_caller_stay_as_they_were(encoder: Encoder) -> None:
+def test_threads_stay_as_they_were_but_for_the_workers(encoder: Encoder, monkeypatch) -> None:
+    def threads_elsewhere() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    encode = encoder._encode_batch
+    within: list[int] = []
+
+    def watched(tokens: dict[str, torch.Tensor]) -> object:
+        within.append(torch.get_num_threads())
+        return encode(tokens)
+
+    monkeypatch.setattr(encoder, "_encode_batch", watched)
+    monkeypatch.setitem(encoder_module.TOKENS_PER_BATCH, "cpu", 1)
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(3)
     try:
         encoded(encoder)
-        assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 3
+        assert threads_elsewhere() == 3
+        assert within == [1] * len(PASSAGES)
     finally:
         torch.set_num_threads(before)
 

@@ -1,0 +1,130 @@
+"""`kbvqa setup`: what it builds, brings up to date, makes again and leaves alone."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import components
+from app.components import open_index, set_up
+from app.settings import Settings
+from corpus.passages import write_passages
+from corpus.types import Passage
+from retriever.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from retriever.encoder import Encoder
+from retriever.errors import IndexNotReady, RetrieverError
+from retriever.text_vision import TextVision
+from tests.golden_cases import GOLDEN
+
+PASSAGES = [Passage(f"p{n}", f"Tower {n}", f"The tower {n} is tall.") for n in range(4)]
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Passage]], None]:
+    """Let another corpus, with these passages, stand for the demo's."""
+    path = tmp_path / "demo.jsonl"
+    monkeypatch.setattr(components, "demo_passages_path", lambda: path)
+
+    def written(passages: list[Passage]) -> None:
+        write_passages(path, passages)
+
+    written(PASSAGES)
+    return written
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", checkpoint=str(GOLDEN / "B_preflmr"))
+
+
+def ids(settings: Settings, checkpoint: Checkpoint) -> set[str]:
+    with open_index(settings.index_location, checkpoint, settings.connection) as index:
+        return {passage.id for passage, _ in index.row_counts()}
+
+
+def told_by(settings: Settings) -> tuple[list[str], list[tuple[int, int]]]:
+    said: list[str] = []
+    done: list[tuple[int, int]] = []
+    set_up(settings, said.append, lambda now, total: done.append((now, total)))
+    return said, done
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the passages that are encoded."""
+    passed: list[str] = []
+    encode = Encoder.encode_passages
+
+    def watched(self: Encoder, passages: Iterable[Passage], *more: Any) -> Any:
+        for batch, embeddings in encode(self, passages, *more):
+            passed.extend(passage.id for passage in batch)
+            yield batch, embeddings
+
+    monkeypatch.setattr(Encoder, "encode_passages", watched)
+    return passed
+
+
+def test_it_builds_what_is_missing_and_nothing_twice(
+    demo: Callable[[list[Passage]], None],
+    settings: Settings,
+    checkpoint: Checkpoint,
+    encoded: list[str],
+) -> None:
+    said, done = told_by(settings)
+    assert said[0] == "Checkpoint"
+    assert done[-1] == (4, 4)
+    assert sorted(encoded) == ["p0", "p1", "p2", "p3"]
+    told_by(settings)
+    assert len(encoded) == 4
+    assert ids(settings, checkpoint) == {"p0", "p1", "p2", "p3"}
+
+
+def test_a_newer_demo_brings_the_index_up_to_date(
+    demo: Callable[[list[Passage]], None],
+    settings: Settings,
+    checkpoint: Checkpoint,
+    encoded: list[str],
+) -> None:
+    told_by(settings)
+    encoded.clear()
+    demo([*PASSAGES[1:], Passage("new", "New", "A new tower.")])
+    told_by(settings)
+    assert encoded == ["new"]
+    assert ids(settings, checkpoint) == {"p1", "p2", "p3", "new"}
+
+
+def test_an_index_of_another_checkpoint_is_made_again(
+    demo: Callable[[list[Passage]], None],
+    settings: Settings,
+    checkpoint: Checkpoint,
+    tmp_path: Path,
+) -> None:
+    told_by(settings)
+    save_checkpoint(replace(checkpoint, text_vision=TextVision(0.5, 0.9)), tmp_path / "other")
+    changed = settings.model_copy(update={"checkpoint": str(tmp_path / "other")})
+    said, _ = told_by(changed)
+    assert any("making it again" in line for line in said)
+    other = load_checkpoint(tmp_path / "other")
+    assert ids(changed, other) == {"p0", "p1", "p2", "p3"}
+    with pytest.raises(RetrieverError):
+        ids(settings, checkpoint)
+
+
+def test_an_index_that_the_user_named_is_never_touched(
+    demo: Callable[[list[Passage]], None],
+    settings: Settings,
+    checkpoint: Checkpoint,
+    index_location: Path,
+    tmp_path: Path,
+) -> None:
+    missing = settings.model_copy(update={"index": str(tmp_path / "mine")})
+    with pytest.raises(IndexNotReady):
+        told_by(missing)
+    assert not (tmp_path / "mine").exists()
+    named = settings.model_copy(update={"index": str(index_location)})
+    before = ids(named, checkpoint)
+    told_by(named)
+    assert ids(named, checkpoint) == before == {"p:paris", "p:tower", "p:church", "p:bird"}
+    assert not (settings.home / "index").exists()
