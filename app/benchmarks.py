@@ -210,6 +210,11 @@ def read_m2kr(name: str, folder: Path, split: str) -> Benchmark:
             f"{empty:,} questions have empty answers, which every passage contains; they are left "
             "out of pseudo_recall"
         )
+    if lists := sum(example.targets != example.answers for example in examples):
+        notes.append(
+            f"{lists:,} questions have lists for answers, which pseudo_recall looks for with the "
+            '"&&" in them, as the released evaluator does'
+        )
     headline = f"{dataset.metric}@{dataset.k}"
     return Benchmark(f"m2kr-{name}/{split}", examples, notes=tuple(notes), headline=headline)
 

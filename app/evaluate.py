@@ -121,9 +121,9 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         mean, stderr = mean_and_stderr(values)
         results[name], results[f"{name}_stderr"] = round(mean, 4), round(stderr, 4)
         results[f"{name}_n"] = len(values)
-        if lost := sum(name in row["lost"] for row in rows):
+        if lost := sum(name in row.get("lost", ()) for row in rows):
             results[f"{name}_failures_wrong"] = round(sum(values) / (len(values) + lost), 4)
-    reasons = [reason for row in rows if (reason := row["failure"] or row["unscored"])]
+    reasons = [reason for row in rows if (reason := row["failure"] or row.get("unscored"))]
     results["n"] = len(rows)
     results["unscored"] = len(reasons)
     kinds = Counter(reason.partition(": ")[0] for reason in reasons)
@@ -185,8 +185,11 @@ class _Measure:
         return answered and row is not None and row["scoring"] == self._scoring
 
     def was_answered(self, row: Row | None, example: Example) -> bool:
-        """Return whether a kept row is this example's and did not fail."""
-        return row is not None and not row["failure"] and row["example"] == digest(asdict(example))
+        """Return whether a kept row is this example's, on the same picture, and did not fail."""
+        if row is None or row["failure"] or row["example"] != digest(asdict(example)):
+            return False
+        # A picture that is gone has not changed: its answer may still be scored otherwise.
+        return self._picture_bytes(example) in (0, row["picture_bytes"])
 
     def check_generator(self) -> None:
         """Ask the generator whether it would answer. Raises GeneratorError if not."""
@@ -203,6 +206,7 @@ class _Measure:
             "searched": list(example.searched),
             "gold_passage_ids": list(example.gold_passage_ids),
             "example": digest(asdict(example)),
+            "picture_bytes": self._picture_bytes(example),
             "search": "exact" if self._pipeline.exact is not None else "two-stage",
             "failure": "",
         }
@@ -259,6 +263,11 @@ class _Measure:
         if path is None:
             raise InvalidImage(f"{self.images.root / example.image} does not exist")
         return self._cache.load(path) if self._cache is not None else load_image(path)
+
+    def _picture_bytes(self, example: Example) -> int:
+        """Return the size of an example's picture file; 0 where there is none."""
+        path = self.images.find(example.image) if example.image else None
+        return path.stat().st_size if path is not None else 0
 
     def _check_capabilities(self) -> None:
         """Raise GeneratorUnavailable where it can no longer do what it could at the start."""

@@ -95,10 +95,13 @@ def compare(
         advance: told how far it is.
 
     Raises:
+        GeneratorError: the generator would not answer.
         InvalidSettings: `out` holds another run.
+        TooManyFailures: so many answers in a row failed that the rest was left.
     """
     if pipeline.answering is None:
         raise ValueError("comparing strategies needs a pipeline with a generator")
+    pipeline.answering.generator.health()
     out.mkdir(parents=True, exist_ok=True)
     say("Retrieving")
     found = retrieve(pipeline, out, advance)

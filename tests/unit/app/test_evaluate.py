@@ -299,6 +299,17 @@ def test_an_example_that_has_changed_is_asked_again(
     assert (row["question"], row["answers"]) == (rows[1].question, list(rows[1].answers))
 
 
+def test_another_picture_of_the_same_name_is_looked_at(pipeline, images, tmp_path: Path) -> None:
+    golden_image("img0").save(images / "b.png")
+    rows = [example("1"), example("2", "b.png")]
+    evaluate(pipeline, asked(*rows), images, tmp_path / "out")
+    golden_image("img0").resize((30, 20)).save(images / "b.png")
+    evaluate(pipeline, asked(*rows), images, tmp_path / "out")
+    assert len(pipeline.generator.asked) == 3
+    (images / "b.png").unlink()
+    assert evaluate(pipeline, asked(*rows), images, tmp_path / "out")["exact_match_n"] == 2
+
+
 def test_another_scoring_scores_again_and_asks_nobody(pipeline, images, tmp_path: Path) -> None:
     rows = [example("1"), example("2")]
     evaluate(pipeline, asked(*rows), images, tmp_path / "out")

@@ -118,6 +118,15 @@ def test_before_the_first_row_anything_may_change(tmp_path: Path) -> None:
         ResumableRows(tmp_path / "rows.jsonl", {"other": 1})
 
 
+def test_two_processes_do_not_write_to_one_file(tmp_path: Path) -> None:
+    with kept(tmp_path / "rows.jsonl") as rows:
+        rows.add({"id": "1"})
+        with pytest.raises(InvalidSettings, match="another process is writing"):
+            kept(tmp_path / "rows.jsonl")
+    with kept(tmp_path / "rows.jsonl") as rows:
+        assert list(rows) == ["1"]
+
+
 WRITER = """
 import sys
 from pathlib import Path
