@@ -175,9 +175,10 @@ class _Measure:
         self._scoring = benchmark.scoring or benchmark.headline
         self.images, self._cache = images, cache
         self._retrieval, self._answer, self._depth = retrieval, answer, depth
-        self._capabilities = None
-        if answer and pipeline.generator is not None:
-            self._capabilities = capabilities(pipeline.generator)
+        self._capabilities, self._withholds = None, False
+        if answer and pipeline.answering is not None:
+            self._capabilities = capabilities(pipeline.answering.generator)
+            self._withholds = not pipeline.answering.uncalibrated
 
     def is_done(self, row: Row | None, example: Example) -> bool:
         """Return whether a kept row is this example's, whole, and scored as it is to be."""
@@ -237,8 +238,8 @@ class _Measure:
             return row | {"unscored": f"{type(exc).__name__}: {exc}"}
         if row["failure"]:
             return row | {"lost": list(found)}
-        if row.get("confidence") is not None:
-            given = float(row["verdict"] != "withheld")
+        if self._withholds:
+            given = float(row.get("verdict") != "withheld")
             found |= {f"{name}_shown": given * score for name, score in found.items()}
         return row | {"scores": scores | found}
 
