@@ -140,16 +140,16 @@ def _measure_all(
     Raises:
         GeneratorError, TooManyFailures: as for `evaluate`.
     """
-    todo = [example for example in examples if not measure.is_done(rows.get(example.id), example)]
-    if any(not measure.was_answered(rows.get(example.id), example) for example in todo):
+    kept = {example.id: measure.kept(rows.get(example.id), example) for example in examples}
+    todo = [example for example in examples if not measure.is_scored(kept[example.id])]
+    if any(kept[example.id] is None for example in todo):
         measure.check_generator()
     breaker = Breaker(len(examples))
     done = len(examples) - len(todo)
     advance(done, len(examples))
     for example in todo:
-        kept = rows.get(example.id)
-        if kept is not None and measure.was_answered(kept, example):
-            rows.add(measure.scored(kept, example))
+        if (row := kept[example.id]) is not None:
+            rows.add(measure.scored(row, example))
         else:
             row = rows.add(measure.row(example))
             if not row["failure"].startswith(InvalidImage.__name__):
@@ -180,17 +180,16 @@ class _Measure:
             self._capabilities = capabilities(pipeline.answering.generator)
             self._withholds = not pipeline.answering.uncalibrated
 
-    def is_done(self, row: Row | None, example: Example) -> bool:
-        """Return whether a kept row is this example's, whole, and scored as it is to be."""
-        answered = row is not None and self.was_answered(row, example)
-        return answered and row is not None and row["scoring"] == self._scoring
-
-    def was_answered(self, row: Row | None, example: Example) -> bool:
-        """Return whether a kept row is this example's, on the same picture, and did not fail."""
+    def kept(self, row: Row | None, example: Example) -> Row | None:
+        """Return an earlier row if it is this example's, on the same picture, and did not fail."""
         if row is None or row["failure"] or row["example"] != digest(asdict(example)):
-            return False
+            return None
         # A picture that is gone has not changed: its answer may still be scored otherwise.
-        return self._picture_bytes(example) in (0, row["picture_bytes"])
+        return row if self._picture_bytes(example) in (0, row["picture_bytes"]) else None
+
+    def is_scored(self, row: Row | None) -> bool:
+        """Return whether a row that is kept is scored as it is to be."""
+        return row is not None and row["scoring"] == self._scoring
 
     def check_generator(self) -> None:
         """Ask the generator whether it would answer. Raises GeneratorError if not."""

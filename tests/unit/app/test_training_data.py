@@ -29,7 +29,12 @@ def images(tmp_path: Path) -> Path:
     for name in ("04/oven_04925844.jpg", "COCO_val2014_000000000009.jpg", "inat/val/b/x.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         golden_image("img0").save(folder / name)
-    listed = {"images": [{"id": 2412, "file_name": "val/b/x.jpg"}]}
+    golden_image("img1").save(folder / "inat" / "val" / "b" / "y.jpg")
+    listed = {
+        "images": [
+            {"id": n, "file_name": f"val/b/{f}"} for n, f in ((99, "y.jpg"), (2412, "x.jpg"))
+        ]
+    }
     (folder / "inat" / "val.json").write_text(json.dumps(listed))
     return folder
 
@@ -42,6 +47,7 @@ def ran(pipeline, images: Path, out: Path, *examples: Example) -> Path:
 NAMES = {
     "oven_04925844": "04/oven_04925844.jpg",
     "val2014/COCO_val2014_000000000009.jpg": "COCO_val2014_000000000009.jpg",
+    "inat:99": "inat/val/b/y.jpg",
     "inat:2412": "inat/val/b/x.jpg",
 }
 
@@ -51,9 +57,9 @@ def test_pictures_are_found_as_the_evaluation_found_them(pipeline, images, tmp_p
     run = ran(pipeline, images, tmp_path / "run", *rows)
     read = read_run(run, pipeline.index, 2, images).examples
     assert [example.image for example in read] == [*(images / p for p in NAMES.values()), None]
-    assert [example.image for example in read_run(run, pipeline.index, 2).examples] == [None] * 4
+    assert [example.image for example in read_run(run, pipeline.index, 2).examples] == [None] * 5
     (images / "inat" / "val" / "b" / "x.jpg").unlink()
-    with pytest.raises(DatasetNotFound, match=r"1 of 3 pictures .* such as inat:2412: .*--images"):
+    with pytest.raises(DatasetNotFound, match=r"1 of 4 pictures .* such as inat:2412: .*--images"):
         read_run(run, pipeline.index, 2, images)
 
 
