@@ -183,8 +183,9 @@ class Breaker:
         self._failed = self._failed + 1 if failure else 0
         if failure and self._failed >= self._limit:
             raise TooManyFailures(
-                f"{self._failed} questions failed one after the other, the last with {failure} "
-                "Put that right and run the same command again: it goes on from here."
+                f"{self._failed} questions failed one after the other, the last with "
+                f"{failure.rstrip('.')}. Put that right and run the same command again: it goes "
+                "on from here."
             )
 
 
