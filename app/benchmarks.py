@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from app.bem import load_bem
 from app.errors import UnknownBenchmark
-from app.runs import folder_sha256
+from app.resumable import folder_sha256
 from corpus.benchmarks import evqa, infoseek, m2kr, okvqa
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import DEMO_DIR

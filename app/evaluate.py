@@ -1,7 +1,7 @@
 """Evaluation: a benchmark through the pipeline, scored, with standard errors.
 
 Each finished example is one line of examples.jsonl, so that an interrupted run goes on where it
-stopped, and tries again what failed; `app.runs` says what has to be the same. What the generator
+stopped, and tries again what failed; `app.resumable` says what has to be the same. What the generator
 said is scored, as official scores are, whether or not it was withheld from a user. Where the
 generator failed, what was found still counts. Whatever has no score is counted with its reason.
 """
@@ -20,7 +20,7 @@ from app.benchmarks import Benchmark
 from app.indexing import Advance
 from app.pipeline import Pipeline, Result
 from app.report import result_as_json
-from app.runs import (
+from app.resumable import (
     Breaker,
     ResumableRows,
     Row,

@@ -21,7 +21,7 @@ from app.answering import Answering, Outcome
 from app.benchmarks import contains_match, exact_match, spread
 from app.indexing import Advance, Say
 from app.pipeline import Pipeline
-from app.runs import Breaker, ResumableRows, Row, generator_record, write_json
+from app.resumable import Breaker, ResumableRows, Row, generator_record, write_json
 from corpus.images import load_image
 from corpus.types import Query
 from generator.answers import contains

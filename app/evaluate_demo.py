@@ -13,7 +13,7 @@ from app.benchmarks import Benchmark, own_scores, spread
 from app.evaluate import ROWS_NAME, evaluate
 from app.indexing import Advance, Say
 from app.pipeline import Pipeline
-from app.runs import read_rows
+from app.resumable import read_rows
 from app.tables import percent, table
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import demo_dir

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.errors import InvalidSettings
 from app.evaluate import ROWS_NAME
-from app.runs import RECORD_NAME, Row, read_rows
+from app.resumable import RECORD_NAME, Row, read_rows
 from corpus.errors import DatasetNotFound, InvalidRecord
 from corpus.image_store import ImageFolder
 from generator.passages import passage_text

@@ -10,7 +10,7 @@ from app.errors import InvalidSettings, TooManyFailures
 from app.evaluate import evaluate
 from app.evaluate_demo import calibrate, report
 from app.pipeline import Pipeline
-from app.runs import read_rows
+from app.resumable import read_rows
 from corpus.benchmarks import evqa
 from corpus.types import Example
 from generator.confidence import Calibration, Fit

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidSettings, TooManyFailures
-from app.runs import (
+from app.resumable import (
     Breaker,
     ResumableRows,
     folder_sha256,
@@ -130,7 +130,7 @@ def test_two_processes_do_not_write_to_one_file(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from app.runs import ResumableRows
+from app.resumable import ResumableRows
 with ResumableRows(Path(sys.argv[1]), {"a": 1}) as rows:
     print(len(rows), flush=True)
     for number in range(len(rows), 1_000_000):
