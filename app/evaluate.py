@@ -1,9 +1,9 @@
 """Evaluation: a benchmark through the pipeline, scored, with standard errors.
 
 Each finished example is one line of examples.jsonl, so that an interrupted run goes on where it
-stopped, and tries again what failed; `app.resumable` says what has to be the same. What the generator
-said is scored, as official scores are, whether or not it was withheld from a user. Where the
-generator failed, what was found still counts. Whatever has no score is counted with its reason.
+stopped, and tries again what failed; `app.resumable` says what has to be the same. What the
+generator said is scored, as official scores are, whether or not it was withheld from a user. Where
+the generator failed, what was found still counts. Whatever has no score is counted with its reason.
 """
 
 import platform
