@@ -141,6 +141,9 @@ def _measure_all(
         GeneratorError, TooManyFailures: as for `evaluate`.
     """
     kept = {example.id: measure.kept(rows.get(example.id), example) for example in examples}
+    if not any(row and row.get("prediction") for row in kept.values()):
+        # Where nothing was ever written something was wrong, which by now may be right.
+        kept = {id_: None if row and "empty" in row else row for id_, row in kept.items()}
     todo = [example for example in examples if not measure.is_scored(kept[example.id])]
     if any(kept[example.id] is None for example in todo):
         measure.check_generator()
@@ -153,7 +156,7 @@ def _measure_all(
         else:
             row = rows.add(measure.row(example))
             if not row["failure"].startswith(InvalidImage.__name__):
-                breaker.count(row["failure"])
+                breaker.count(row["failure"], row.get("empty", ""))
         done += 1
         advance(done, len(examples))
 
@@ -287,7 +290,7 @@ def _outcome(result: Result) -> Row:
     if result.outcome is not None:
         row["prediction"] = result.outcome.reply.answer.text
     elif isinstance(result.failure, EmptyCompletion):
-        row["prediction"] = ""
+        row |= {"prediction": "", "empty": str(result.failure)}
     elif result.failure is not None:
         row["failure"] = f"{type(result.failure).__name__}: {result.failure}"
     return row

@@ -165,28 +165,43 @@ def folder_sha256(folder: Path) -> str:
 
 
 class Breaker:
-    """Ends a run whose server has gone away, instead of failing at every question that is left.
+    """Ends a run that goes nowhere, instead of failing at every question that is left.
+
+    That is one of which FAILURES_IN_A_ROW questions fail one after the other, or of a run with
+    fewer all; and one that begins with so many answers without a word.
 
     Args:
-        questions: in the whole run; of fewer than FAILURES_IN_A_ROW all may fail before it ends.
+        questions: in the whole run.
     """
 
     def __init__(self, questions: int) -> None:
-        self._limit, self._failed = min(FAILURES_IN_A_ROW, questions), 0
+        self._limit = min(FAILURES_IN_A_ROW, questions)
+        self._failed = self._empty = 0
+        self._wrote = False
 
-    def count(self, failure: str) -> None:
-        """Take note of how a question went: why it failed, or "".
+    def count(self, failure: str, empty: str = "") -> None:
+        """Take note of how a question went.
+
+        Args:
+            failure: why it failed; "" where it did not.
+            empty: why the answer has no word; "" where it has.
 
         Raises:
-            TooManyFailures: it was the last of so many in a row.
+            TooManyFailures: it was the last of so many.
         """
         self._failed = self._failed + 1 if failure else 0
+        self._empty += bool(empty)
+        self._wrote |= not (failure or empty)
         if failure and self._failed >= self._limit:
-            raise TooManyFailures(
-                f"{self._failed} questions failed one after the other, the last with "
-                f"{failure.rstrip('.')}. Put that right and run the same command again: it goes "
-                "on from here."
-            )
+            raise self._ended(f"{self._failed} questions failed one after the other", failure)
+        if empty and not self._wrote and self._empty >= FAILURES_IN_A_ROW:
+            raise self._ended(f"The first {self._empty} answers have no word", empty)
+
+    def _ended(self, what: str, last: str) -> TooManyFailures:
+        return TooManyFailures(
+            f"{what}, the last with: {last.rstrip('.')}. Put that right and run the same command "
+            "again: it goes on from here."
+        )
 
 
 def capabilities(generator: Answerer) -> Capabilities | None:

@@ -192,6 +192,19 @@ def test_a_generator_that_writes_nothing_is_wrong_not_unscored(
     assert (results["unscored"], results["empty"]) == (0, 1)
 
 
+def test_a_generator_that_never_writes_a_word_ends_the_run(
+    pipeline, generator, images, tmp_path: Path
+) -> None:
+    generator.write = lambda prompt: ("", None)
+    many = asked(*(example(str(n)) for n in range(30)))
+    with pytest.raises(TooManyFailures, match=r"first 10 answers have no word"):
+        evaluate(pipeline, many, images, tmp_path / "out")
+    assert len(rows_of(tmp_path / "out")) == 10
+    generator.write = lambda prompt: ("Paris", -0.1)
+    results = evaluate(pipeline, many, images, tmp_path / "out")
+    assert (results["exact_match"], results["exact_match_n"]) == (1.0, 30)
+
+
 def test_one_question_that_cannot_be_scored_costs_no_other(
     pipeline, images, tmp_path: Path
 ) -> None:

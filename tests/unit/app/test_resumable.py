@@ -163,7 +163,7 @@ def test_a_run_ends_after_ten_failures_in_a_row_and_not_of_fewer() -> None:
         breaker.count("")
     for _ in range(9):
         breaker.count("GeneratorUnavailable: gone.")
-    with pytest.raises(TooManyFailures, match=r"10 questions failed .* gone\. Put that right"):
+    with pytest.raises(TooManyFailures, match=r"10 questions failed .*: gone\. Put that right"):
         breaker.count("GeneratorUnavailable: gone.")
 
 
@@ -172,6 +172,18 @@ def test_a_run_of_which_all_fails_ends_too() -> None:
     breaker.count("X: gone.")
     with pytest.raises(TooManyFailures, match="2 questions failed"):
         breaker.count("X: gone.")
+
+
+def test_a_run_that_begins_without_a_word_ends_and_later_silence_is_an_answer() -> None:
+    breaker = Breaker(1000)
+    for _ in range(9):
+        breaker.count("", "thinking took all tokens.")
+    with pytest.raises(TooManyFailures, match=r"first 10 answers have no word.*took all tokens\."):
+        breaker.count("", "thinking took all tokens.")
+    breaker = Breaker(1000)
+    breaker.count("")
+    for _ in range(500):
+        breaker.count("", "nothing.")
 
 
 @pytest.fixture
