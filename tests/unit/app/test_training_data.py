@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from app import training_data
+from app import train_reader, training_data
 from app.benchmarks import Benchmark
 from app.errors import InvalidSettings
 from app.evaluate import evaluate
 from app.training_data import read_run
 from corpus.benchmarks import evqa
 from corpus.errors import DatasetNotFound
+from corpus.passages import write_passages
+from corpus.reading import ReadingExample
 from corpus.types import Example
 from generator.passages import passage_text
 from generator.training.losses import contains_answer, forced_target
+from generator.training.spans import SpanRecipe
 from tests.golden_cases import golden_image
 from tests.unit.app.conftest import PASSAGES
 
@@ -112,3 +115,22 @@ def test_a_list_is_written_with_commas_and_known_by_its_parts(
     assert evqa.score("?", answers, target, "multi_answer") == 1.0
     assert contains_answer(read.searched, TEXTS["p:paris"])
     assert not contains_answer(plain.searched, TEXTS["p:paris"])
+
+
+def test_an_extractive_reader_learns_to_point_at_the_parts_of_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[ReadingExample] = []
+    monkeypatch.setattr(
+        train_reader, "train_spans", lambda epoch, *_, **__: shown.extend(epoch(0)) or []
+    )
+    corpus = tmp_path / "passages.jsonl"
+    write_passages(corpus, PASSAGES)
+    listed = evqa.EvqaExample(
+        "1", "", "What is there?", ("mountain&&river",), ("p:paris",), question_type="multi_answer"
+    )
+    train_reader.train_reader(
+        tmp_path / "out", SpanRecipe(), str, lambda done, total: None,
+        demo=False, facts=12, examples=[listed], passages=corpus,
+    )  # fmt: skip
+    assert [example.answer for example in shown] == ["river"]
