@@ -6,7 +6,7 @@ from typing import Any
 from app.answer_sets import ATTACKS, KINDS, SETS
 from app.answering import Answering
 from app.benchmarks import spread
-from app.runs import Row
+from app.resumable import Row
 from app.tables import percent, table
 from generator.confidence import Calibration, judge
 from generator.reliability import aurc, expected_calibration_error

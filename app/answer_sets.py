@@ -19,7 +19,7 @@ from typing import Literal
 from app.benchmarks import spread
 from app.indexing import Advance
 from app.pipeline import Pipeline
-from app.runs import ResumableRows, Row, digest, index_record
+from app.resumable import ResumableRows, Row, digest, index_record
 from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
 from corpus.demo import demo_dir

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from app.bem import load_bem
 from app.errors import UnknownBenchmark
-from app.runs import folder_sha256
+from app.resumable import folder_sha256
 from corpus.benchmarks import evqa, infoseek, m2kr, okvqa
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import DEMO_DIR
@@ -120,17 +120,18 @@ def read_okvqa(folder: Path, split: str) -> Benchmark:
 
 
 def read_infoseek(folder: Path, split: str) -> Benchmark:
-    """Return InfoSeek, with the official two-split summary."""
-    notes = ["question types are published for val alone; times count as strings here"]
+    """Return InfoSeek; of val with the official summary over its two splits."""
+    official = split == "val"
+    note = "question types are published for val alone; times count as strings here"
     return Benchmark(
         f"infoseek/{split}",
         infoseek.read_infoseek(folder, split),
         lambda example, answer: {
             "infoseek_accuracy": infoseek.score(answer, example.answer_eval, example.question_type)
         },
-        infoseek.summary,
-        notes=() if split == "val" else tuple(notes),
-        headline="final_score",
+        infoseek.summary if official else None,
+        notes=() if official else (note,),
+        headline="final_score" if official else "infoseek_accuracy",
     )
 
 
@@ -209,6 +210,11 @@ def read_m2kr(name: str, folder: Path, split: str) -> Benchmark:
         notes.append(
             f"{empty:,} questions have empty answers, which every passage contains; they are left "
             "out of pseudo_recall"
+        )
+    if lists := sum(example.targets != example.answers for example in examples):
+        notes.append(
+            f"{lists:,} questions have lists for answers, which pseudo_recall looks for with the "
+            '"&&" in them, as the released evaluator does'
         )
     headline = f"{dataset.metric}@{dataset.k}"
     return Benchmark(f"m2kr-{name}/{split}", examples, notes=tuple(notes), headline=headline)

@@ -1,9 +1,9 @@
 """Evaluation: a benchmark through the pipeline, scored, with standard errors.
 
 Each finished example is one line of examples.jsonl, so that an interrupted run goes on where it
-stopped, and tries again what failed; `app.runs` says what has to be the same. What the generator
-said is scored, as official scores are, whether or not it was withheld from a user. Where the
-generator failed, what was found still counts. Whatever has no score is counted with its reason.
+stopped, and tries again what failed; `app.resumable` says what has to be the same. What the
+generator said is scored, as official scores are, whether or not it was withheld from a user. Where
+the generator failed, what was found still counts. Whatever has no score is counted with its reason.
 """
 
 import platform
@@ -20,7 +20,7 @@ from app.benchmarks import Benchmark
 from app.indexing import Advance
 from app.pipeline import Pipeline, Result
 from app.report import result_as_json
-from app.runs import (
+from app.resumable import (
     Breaker,
     ResumableRows,
     Row,
@@ -121,9 +121,9 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         mean, stderr = mean_and_stderr(values)
         results[name], results[f"{name}_stderr"] = round(mean, 4), round(stderr, 4)
         results[f"{name}_n"] = len(values)
-        if lost := sum(name in row["lost"] for row in rows):
+        if lost := sum(name in row.get("lost", ()) for row in rows):
             results[f"{name}_failures_wrong"] = round(sum(values) / (len(values) + lost), 4)
-    reasons = [reason for row in rows if (reason := row["failure"] or row["unscored"])]
+    reasons = [reason for row in rows if (reason := row["failure"] or row.get("unscored"))]
     results["n"] = len(rows)
     results["unscored"] = len(reasons)
     kinds = Counter(reason.partition(": ")[0] for reason in reasons)
@@ -140,20 +140,23 @@ def _measure_all(
     Raises:
         GeneratorError, TooManyFailures: as for `evaluate`.
     """
-    todo = [example for example in examples if not measure.is_done(rows.get(example.id), example)]
-    if any(not measure.was_answered(rows.get(example.id), example) for example in todo):
+    kept = {example.id: measure.kept(rows.get(example.id), example) for example in examples}
+    if not any(row and row.get("prediction") for row in kept.values()):
+        # Where nothing was ever written something was wrong, which by now may be right.
+        kept = {id_: None if row and "empty" in row else row for id_, row in kept.items()}
+    todo = [example for example in examples if not measure.is_scored(kept[example.id])]
+    if any(kept[example.id] is None for example in todo):
         measure.check_generator()
     breaker = Breaker(len(examples))
     done = len(examples) - len(todo)
     advance(done, len(examples))
     for example in todo:
-        kept = rows.get(example.id)
-        if kept is not None and measure.was_answered(kept, example):
-            rows.add(measure.scored(kept, example))
+        if (row := kept[example.id]) is not None:
+            rows.add(measure.scored(row, example))
         else:
             row = rows.add(measure.row(example))
             if not row["failure"].startswith(InvalidImage.__name__):
-                breaker.count(row["failure"])
+                breaker.count(row["failure"], row.get("empty", ""))
         done += 1
         advance(done, len(examples))
 
@@ -175,18 +178,21 @@ class _Measure:
         self._scoring = benchmark.scoring or benchmark.headline
         self.images, self._cache = images, cache
         self._retrieval, self._answer, self._depth = retrieval, answer, depth
-        self._capabilities = None
-        if answer and pipeline.generator is not None:
-            self._capabilities = capabilities(pipeline.generator)
+        self._capabilities, self._withholds = None, False
+        if answer and pipeline.answering is not None:
+            self._capabilities = capabilities(pipeline.answering.generator)
+            self._withholds = not pipeline.answering.uncalibrated
 
-    def is_done(self, row: Row | None, example: Example) -> bool:
-        """Return whether a kept row is this example's, whole, and scored as it is to be."""
-        answered = row is not None and self.was_answered(row, example)
-        return answered and row is not None and row["scoring"] == self._scoring
+    def kept(self, row: Row | None, example: Example) -> Row | None:
+        """Return an earlier row if it is this example's, on the same picture, and did not fail."""
+        if row is None or row["failure"] or row["example"] != digest(asdict(example)):
+            return None
+        # A picture that is gone has not changed: its answer may still be scored otherwise.
+        return row if self._picture_bytes(example) in (0, row["picture_bytes"]) else None
 
-    def was_answered(self, row: Row | None, example: Example) -> bool:
-        """Return whether a kept row is this example's and did not fail."""
-        return row is not None and not row["failure"] and row["example"] == digest(asdict(example))
+    def is_scored(self, row: Row | None) -> bool:
+        """Return whether a row that is kept is scored as it is to be."""
+        return row is not None and row["scoring"] == self._scoring
 
     def check_generator(self) -> None:
         """Ask the generator whether it would answer. Raises GeneratorError if not."""
@@ -203,6 +209,7 @@ class _Measure:
             "searched": list(example.searched),
             "gold_passage_ids": list(example.gold_passage_ids),
             "example": digest(asdict(example)),
+            "picture_bytes": self._picture_bytes(example),
             "search": "exact" if self._pipeline.exact is not None else "two-stage",
             "failure": "",
         }
@@ -233,8 +240,8 @@ class _Measure:
             return row | {"unscored": f"{type(exc).__name__}: {exc}"}
         if row["failure"]:
             return row | {"lost": list(found)}
-        if row.get("confidence") is not None:
-            given = float(row["verdict"] != "withheld")
+        if self._withholds:
+            given = float(row.get("verdict") != "withheld")
             found |= {f"{name}_shown": given * score for name, score in found.items()}
         return row | {"scores": scores | found}
 
@@ -260,6 +267,11 @@ class _Measure:
             raise InvalidImage(f"{self.images.root / example.image} does not exist")
         return self._cache.load(path) if self._cache is not None else load_image(path)
 
+    def _picture_bytes(self, example: Example) -> int:
+        """Return the size of an example's picture file; 0 where there is none."""
+        path = self.images.find(example.image) if example.image else None
+        return path.stat().st_size if path is not None else 0
+
     def _check_capabilities(self) -> None:
         """Raise GeneratorUnavailable where it can no longer do what it could at the start."""
         assert self._pipeline.generator is not None
@@ -278,7 +290,7 @@ def _outcome(result: Result) -> Row:
     if result.outcome is not None:
         row["prediction"] = result.outcome.reply.answer.text
     elif isinstance(result.failure, EmptyCompletion):
-        row["prediction"] = ""
+        row |= {"prediction": "", "empty": str(result.failure)}
     elif result.failure is not None:
         row["failure"] = f"{type(result.failure).__name__}: {result.failure}"
     return row

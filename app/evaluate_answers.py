@@ -21,7 +21,7 @@ from app.answering import Answering, Outcome
 from app.benchmarks import contains_match, exact_match, spread
 from app.indexing import Advance, Say
 from app.pipeline import Pipeline
-from app.runs import Breaker, ResumableRows, Row, generator_record, write_json
+from app.resumable import Breaker, ResumableRows, Row, generator_record, write_json
 from corpus.images import load_image
 from corpus.types import Query
 from generator.answers import contains
@@ -95,10 +95,13 @@ def compare(
         advance: told how far it is.
 
     Raises:
+        GeneratorError: the generator would not answer.
         InvalidSettings: `out` holds another run.
+        TooManyFailures: so many answers in a row failed that the rest was left.
     """
     if pipeline.answering is None:
         raise ValueError("comparing strategies needs a pipeline with a generator")
+    pipeline.answering.generator.health()
     out.mkdir(parents=True, exist_ok=True)
     say("Retrieving")
     found = retrieve(pipeline, out, advance)
@@ -173,12 +176,14 @@ def run(answering: Answering, todo: Todo, out: Path, advance: Advance) -> list[R
     breaker = Breaker(len(todo))
     with ResumableRows(out / ROWS_NAME, key, name=itemgetter("variant", "key")) as rows:
         healthy = False
+        silent = not any(row["text"] for row in rows.values())
         for done, (variant, case) in enumerate(todo, start=1):
             kept = rows.get((variant.name, case.key))
-            if kept is None or kept["failure"] or kept["case"] != case.sha256:
+            if kept is None or kept["case"] != case.sha256 or _in_vain(kept, silent):
                 if not healthy:
                     healthy = bool(answering.generator.health())
-                breaker.count(rows.add(_ask(answering, variant, case))["failure"])
+                row = rows.add(_ask(answering, variant, case))
+                breaker.count(row["failure"], row["empty"])
             advance(done, len(todo))
         return [rows[variant.name, case.key] for variant, case in todo]
 
@@ -314,13 +319,13 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> Row:
     query = Query(case.question, load_image(case.image))
     started = time.perf_counter()
     outcome: Outcome | None = None
-    failure = ""
+    failure = empty = ""
     try:
         for step in asked.answer(query, case.hits, caption=case.seen):
             if isinstance(step, Outcome):
                 outcome = step
-    except EmptyCompletion:
-        pass  # an answer without a word, and wrong
+    except EmptyCompletion as exc:
+        empty = str(exc)  # an answer, and wrong
     except GeneratorError as exc:
         failure = f"{type(exc).__name__}: {exc}"
     seconds = round(time.perf_counter() - started, 3)
@@ -352,4 +357,10 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> Row:
         "prompt_tokens": usage.prompt_tokens if usage else 0,
         "completion_tokens": usage.completion_tokens if usage else 0,
         "failure": failure,
+        "empty": empty,
     }
+
+
+def _in_vain(row: Row, silent: bool) -> bool:
+    """Return whether a question failed, or has no word where no answer of the run has any."""
+    return bool(row["failure"] or (silent and row["empty"]))

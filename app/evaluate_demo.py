@@ -13,7 +13,7 @@ from app.benchmarks import Benchmark, own_scores, spread
 from app.evaluate import ROWS_NAME, evaluate
 from app.indexing import Advance, Say
 from app.pipeline import Pipeline
-from app.runs import read_rows
+from app.resumable import read_rows
 from app.tables import percent, table
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import demo_dir
@@ -35,7 +35,14 @@ def evaluate_demo(
         advance: told how far it is.
         answer: whether answers are measured too.
         short_n: how many short-answer questions are asked.
+
+    Raises:
+        GeneratorError: the generator would not answer.
+        InvalidSettings: `out` holds another run.
+        TooManyFailures: so many questions in a row failed that the rest was left.
     """
+    if answer and pipeline.generator is not None:
+        pipeline.generator.health()  # before all the retrieval, not behind it
     flags = demo_examples("flag", per_picture=2)
     emoji = demo_examples("emoji", per_picture=2)
     parts: dict[str, tuple[Sequence[Example], dict[str, bool]]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.errors import InvalidSettings
 from app.evaluate import ROWS_NAME
-from app.runs import RECORD_NAME, Row, read_rows
+from app.resumable import RECORD_NAME, Row, read_rows
 from corpus.errors import DatasetNotFound, InvalidRecord
 from corpus.image_store import ImageFolder
 from generator.passages import passage_text
@@ -120,9 +120,7 @@ def _texts(index: PassageIndex, rows: Sequence[Row], passages: int) -> dict[str,
 
 def _pictures(rows: Sequence[Row], images: Path) -> dict[str, Path]:
     """Return where the pictures lie, by name, found as an evaluation finds them."""
-    folder = ImageFolder(images)
-    names = dict.fromkeys(name for row in rows if (name := row.get("image")))
-    found = {name: folder.find(name) for name in names}
+    found = ImageFolder(images).find_all(name for row in rows if (name := row.get("image")))
     if missing := [name for name, path in found.items() if path is None]:
         raise DatasetNotFound(
             f"{len(missing):,} of {len(found):,} pictures are not under {images}, such as "

@@ -32,6 +32,7 @@ from corpus.benchmarks.demo import acceptable_answers
 from corpus.corpora import open_corpus
 from corpus.demo import demo_passages_path
 from corpus.demo_reading import COUNTRY, factbook_facts, handwritten, split_of, wordings
+from corpus.jsonl import read_records
 from corpus.passages import read_passages
 from generator.extractive.model import SHIPPED
 from generator.extractive.reader import ExtractiveReader, Reading
@@ -113,8 +114,7 @@ def _dump_cases(draw: random.Random) -> Iterator[Case]:
     with open_corpus(DUMP).read() as stream:
         texts = {passage.id: passage.text for passage in stream}
     every = list(texts.values())
-    for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for _, row in read_records(QUESTIONS):
         others = tuple(draw.sample(every, 2))
         yield Case(
             "dump",

@@ -43,7 +43,7 @@ class ImageFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._inat: dict[str, str] | None = None
+        self._inat: dict[str, str | None] = {}  # every id that was looked up
 
     def find(self, name: str) -> Path | None:
         """Return where a picture lies, by the first rule that finds it, or None."""
@@ -53,11 +53,16 @@ class ImageFolder:
                 return path
         return None
 
+    def find_all(self, names: Iterable[str]) -> dict[str, Path | None]:
+        """Return where each picture lies, or None, by name; iNaturalist's lists are read once."""
+        every = dict.fromkeys(names)
+        self._read_inat([name for name in every if name.startswith(INAT_PREFIX)])
+        return {name: self.find(name) for name in every}
+
     def missing(self, examples: Iterable[Example]) -> list[str]:
         """Return the names of pictures that are not there, each once, in order."""
-        names = dict.fromkeys(example.image for example in examples if example.image)
-        self._read_inat([name for name in names if name.startswith(INAT_PREFIX)])
-        return [name for name in names if self.find(name) is None]
+        found = self.find_all(example.image for example in examples if example.image)
+        return [name for name, path in found.items() if path is None]
 
     def _candidates(self, name: str) -> Iterator[str]:
         yield from self._places(name)
@@ -66,10 +71,10 @@ class ImageFolder:
 
     def _places(self, name: str) -> Iterator[str]:
         if name.startswith(INAT_PREFIX):
-            if self._inat is None:
+            id_ = name.removeprefix(INAT_PREFIX)
+            if id_ not in self._inat:
                 self._read_inat([name])
-            known = (self._inat or {}).get(name.removeprefix(INAT_PREFIX))
-            if known:
+            if known := self._inat[id_]:
                 yield f"inat/{known}"
                 yield known
             return
@@ -90,12 +95,13 @@ class ImageFolder:
 
     def _read_inat(self, names: Collection[str]) -> None:
         """Look up the file names of iNaturalist's ids, which its own lists hold."""
-        wanted = {name.removeprefix(INAT_PREFIX) for name in names}
-        self._inat = self._inat or {}
+        wanted = {name.removeprefix(INAT_PREFIX) for name in names} - self._inat.keys()
+        found: dict[str, str] = {}
         for folder in (self.root / "inat", self.root):
             for split in ("train", "val"):
-                if wanted - self._inat.keys() and (folder / f"{split}.json").is_file():
-                    self._inat |= inat_file_names(folder / f"{split}.json", wanted)
+                if wanted - found.keys() and (folder / f"{split}.json").is_file():
+                    found |= inat_file_names(folder / f"{split}.json", wanted)
+        self._inat |= dict.fromkeys(wanted) | found
 
 
 def inat_file_names(path: Path, ids: Collection[str]) -> dict[str, str]:

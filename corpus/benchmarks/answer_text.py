@@ -32,3 +32,12 @@ def _misspellings(word: str) -> list[str]:
 CONTRACTIONS = {wrong: word for word in _CONTRACTIONS.split() for wrong in _misspellings(word)} | {
     "somebody'd": "somebodyd"
 }
+
+
+def listed(answer: str) -> list[str]:
+    """Return the parts of an answer of Encyclopedic-VQA that is a list.
+
+    >>> listed("cat&& dog")
+    ['cat', 'dog']
+    """
+    return [part for piece in answer.split("&&") if (part := piece.strip())]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus.benchmarks.answer_text import CONTRACTIONS, DIGITS
+from corpus.benchmarks.answer_text import CONTRACTIONS, DIGITS, listed
 from corpus.csv_rows import CsvRows
 from corpus.errors import CorpusError, InvalidRecord, Unscorable
 from corpus.image_store import INAT_PREFIX, LANDMARK_PREFIX
@@ -60,9 +60,7 @@ class EvqaExample(Example):
         return tuple(part for answer in self.answers for part in self._listed(answer))
 
     def _listed(self, answer: str) -> list[str]:
-        if self.question_type != "multi_answer":
-            return [answer]
-        return [part for piece in answer.split("&&") if (part := piece.strip())]
+        return listed(answer) if self.question_type == "multi_answer" else [answer]
 
 
 def read_evqa(
@@ -94,7 +92,7 @@ def read_evqa(
             raise InvalidRecord(path, line, "question_type", problem)
         if kind not in question_types:
             continue
-        answers, images = _listed(row["answer"]), _listed(row["dataset_image_ids"])
+        answers, images = _split(row["answer"]), _split(row["dataset_image_ids"])
         for column, found in (("answer", answers), ("dataset_image_ids", images)):
             if not found:
                 raise InvalidRecord(path, line, column, f"nothing but separators: {row[column]!r}")
@@ -114,7 +112,7 @@ def read_evqa(
     return examples
 
 
-def _listed(field: str) -> tuple[str, ...]:
+def _split(field: str) -> tuple[str, ...]:
     """Return what stands between "|", without spaces around it and without what is empty."""
     return tuple(part for piece in field.split("|") if (part := piece.strip()))
 

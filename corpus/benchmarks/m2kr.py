@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpus.benchmarks.answer_text import listed
 from corpus.errors import DatasetNotFound, InvalidField, InvalidRecord
 from corpus.folders import require_whole
 from corpus.parquet import ParquetRows, row_unit
@@ -62,10 +63,22 @@ class M2krExample(Example):
     Attributes:
         empty_answers: how many answers were left out because they match every passage.
         doubled_instruction: whether the instruction was taken off the question.
+        question_type: of E-VQA's questions; "" for others.
     """
 
     empty_answers: int = 0
     doubled_instruction: bool = False
+    question_type: str = ""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the answers with commas between the parts of E-VQA's lists.
+
+        What is searched for stays as it is: the released evaluator looks for "cat&&dog".
+        """
+        if self.question_type != "multi_answer":
+            return self.answers
+        return tuple(", ".join(listed(answer)) for answer in self.answers)
 
 
 def read_m2kr(root: Path, name: str, split: str = "test") -> Iterator[M2krExample]:
@@ -82,7 +95,7 @@ def read_m2kr(root: Path, name: str, split: str = "test") -> Iterator[M2krExampl
         InvalidRecord: a row cannot be used, or its question_id is an earlier one's.
     """
     required = ("question_id", "instruction", "pos_item_ids")
-    optional = ("question", "img_path", "answers", "gold_answer")
+    optional = ("question", "img_path", "answers", "question_type")
     ids = Seen()
     for path in data_files(root, name, split):
         for (group, number), row in ParquetRows(path, required, optional).read():
@@ -145,6 +158,7 @@ def _example(row: Mapping[str, Any]) -> M2krExample:
         black_image=not image,
         empty_answers=sum(not answer.strip() for answer in answers),
         doubled_instruction=doubled,
+        question_type=_text(row, "question_type", required=False),
     )
 
 

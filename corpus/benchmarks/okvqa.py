@@ -94,8 +94,9 @@ def read_gold_passages(folder: Path, split: str) -> dict[str, tuple[str, ...]]:
     gold = {}
     for number, row in enumerate(rows if isinstance(rows, list) else [], start=1):
         contexts = row.get("ctxs") if isinstance(row, dict) else None
-        if not isinstance(contexts, list):
-            raise InvalidRecord(paths[0], number, "ctxs", "missing", unit="question")
+        if not isinstance(contexts, list) or not all(isinstance(c, dict) for c in contexts):
+            problem = "missing, or not a list of objects"
+            raise InvalidRecord(paths[0], number, "ctxs", problem, unit="question")
         ids = [id_field(paths[0], number, context, "id") for context in contexts]
         id_ = id_field(paths[0], number, row, "question_id")
         gold[id_] = tuple(f"GS_{kid.removeprefix('GS_')}" for kid in ids)

@@ -10,7 +10,7 @@ from app.errors import InvalidSettings, TooManyFailures
 from app.evaluate import evaluate
 from app.evaluate_demo import calibrate, report
 from app.pipeline import Pipeline
-from app.runs import read_rows
+from app.resumable import read_rows
 from corpus.benchmarks import evqa
 from corpus.types import Example
 from generator.confidence import Calibration, Fit
@@ -192,6 +192,19 @@ def test_a_generator_that_writes_nothing_is_wrong_not_unscored(
     assert (results["unscored"], results["empty"]) == (0, 1)
 
 
+def test_a_generator_that_never_writes_a_word_ends_the_run(
+    pipeline, generator, images, tmp_path: Path
+) -> None:
+    generator.write = lambda prompt: ("", None)
+    many = asked(*(example(str(n)) for n in range(30)))
+    with pytest.raises(TooManyFailures, match=r"first 10 answers have no word"):
+        evaluate(pipeline, many, images, tmp_path / "out")
+    assert len(rows_of(tmp_path / "out")) == 10
+    generator.write = lambda prompt: ("Paris", -0.1)
+    results = evaluate(pipeline, many, images, tmp_path / "out")
+    assert (results["exact_match"], results["exact_match_n"]) == (1.0, 30)
+
+
 def test_one_question_that_cannot_be_scored_costs_no_other(
     pipeline, images, tmp_path: Path
 ) -> None:
@@ -297,6 +310,17 @@ def test_an_example_that_has_changed_is_asked_again(
     assert len(pipeline.generator.asked) == 3
     row = rows_of(tmp_path / "out")["2"]
     assert (row["question"], row["answers"]) == (rows[1].question, list(rows[1].answers))
+
+
+def test_another_picture_of_the_same_name_is_looked_at(pipeline, images, tmp_path: Path) -> None:
+    golden_image("img0").save(images / "b.png")
+    rows = [example("1"), example("2", "b.png")]
+    evaluate(pipeline, asked(*rows), images, tmp_path / "out")
+    golden_image("img0").resize((30, 20)).save(images / "b.png")
+    evaluate(pipeline, asked(*rows), images, tmp_path / "out")
+    assert len(pipeline.generator.asked) == 3
+    (images / "b.png").unlink()
+    assert evaluate(pipeline, asked(*rows), images, tmp_path / "out")["exact_match_n"] == 2
 
 
 def test_another_scoring_scores_again_and_asks_nobody(pipeline, images, tmp_path: Path) -> None:

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from app import training_data
+from app import train_reader, training_data
 from app.benchmarks import Benchmark
 from app.errors import InvalidSettings
 from app.evaluate import evaluate
 from app.training_data import read_run
 from corpus.benchmarks import evqa
 from corpus.errors import DatasetNotFound
+from corpus.passages import write_passages
+from corpus.reading import ReadingExample
 from corpus.types import Example
 from generator.passages import passage_text
 from generator.training.losses import contains_answer, forced_target
+from generator.training.spans import SpanRecipe
 from tests.golden_cases import golden_image
 from tests.unit.app.conftest import PASSAGES
 
@@ -29,7 +32,12 @@ def images(tmp_path: Path) -> Path:
     for name in ("04/oven_04925844.jpg", "COCO_val2014_000000000009.jpg", "inat/val/b/x.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         golden_image("img0").save(folder / name)
-    listed = {"images": [{"id": 2412, "file_name": "val/b/x.jpg"}]}
+    golden_image("img1").save(folder / "inat" / "val" / "b" / "y.jpg")
+    listed = {
+        "images": [
+            {"id": n, "file_name": f"val/b/{f}"} for n, f in ((99, "y.jpg"), (2412, "x.jpg"))
+        ]
+    }
     (folder / "inat" / "val.json").write_text(json.dumps(listed))
     return folder
 
@@ -42,6 +50,7 @@ def ran(pipeline, images: Path, out: Path, *examples: Example) -> Path:
 NAMES = {
     "oven_04925844": "04/oven_04925844.jpg",
     "val2014/COCO_val2014_000000000009.jpg": "COCO_val2014_000000000009.jpg",
+    "inat:99": "inat/val/b/y.jpg",
     "inat:2412": "inat/val/b/x.jpg",
 }
 
@@ -51,9 +60,9 @@ def test_pictures_are_found_as_the_evaluation_found_them(pipeline, images, tmp_p
     run = ran(pipeline, images, tmp_path / "run", *rows)
     read = read_run(run, pipeline.index, 2, images).examples
     assert [example.image for example in read] == [*(images / p for p in NAMES.values()), None]
-    assert [example.image for example in read_run(run, pipeline.index, 2).examples] == [None] * 4
+    assert [example.image for example in read_run(run, pipeline.index, 2).examples] == [None] * 5
     (images / "inat" / "val" / "b" / "x.jpg").unlink()
-    with pytest.raises(DatasetNotFound, match=r"1 of 3 pictures .* such as inat:2412: .*--images"):
+    with pytest.raises(DatasetNotFound, match=r"1 of 4 pictures .* such as inat:2412: .*--images"):
         read_run(run, pipeline.index, 2, images)
 
 
@@ -106,3 +115,22 @@ def test_a_list_is_written_with_commas_and_known_by_its_parts(
     assert evqa.score("?", answers, target, "multi_answer") == 1.0
     assert contains_answer(read.searched, TEXTS["p:paris"])
     assert not contains_answer(plain.searched, TEXTS["p:paris"])
+
+
+def test_an_extractive_reader_learns_to_point_at_the_parts_of_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[ReadingExample] = []
+    monkeypatch.setattr(
+        train_reader, "train_spans", lambda epoch, *_, **__: shown.extend(epoch(0)) or []
+    )
+    corpus = tmp_path / "passages.jsonl"
+    write_passages(corpus, PASSAGES)
+    listed = evqa.EvqaExample(
+        "1", "", "What is there?", ("mountain&&river",), ("p:paris",), question_type="multi_answer"
+    )
+    train_reader.train_reader(
+        tmp_path / "out", SpanRecipe(), str, lambda done, total: None,
+        demo=False, facts=12, examples=[listed], passages=corpus,
+    )  # fmt: skip
+    assert [example.answer for example in shown] == ["river"]

@@ -68,6 +68,10 @@ def test_inaturalist_by_its_own_lists(tmp_path: Path) -> None:
     assert folder.find("inat:2412") == path
     assert folder.find("inat:5") is None
     assert ImageFolder(tmp_path).missing([Example("1", "inat:2412", "?")]) == []
+    other = put(tmp_path, "inat/val/1/y.jpg")
+    folder = ImageFolder(tmp_path)
+    assert [folder.find(f"inat:{n}") for n in (5, 2412, 7)] == [other, path, None]
+    assert folder.find_all(["inat:7", "inat:5"]) == {"inat:7": None, "inat:5": other}
 
 
 def examples(*names: str) -> list[Example]:

@@ -115,6 +115,14 @@ def test_okvqas_pictures_that_are_neither(tmp_path: Path) -> None:
         read_okvqa(folder)
 
 
+@pytest.mark.parametrize("contexts", [None, "17", [17], [{"id": 1}, None]])
+def test_okvqas_gold_passages_that_are_none(tmp_path: Path, contexts: Any) -> None:
+    folder = make.okvqa(tmp_path)
+    edit_json(folder / "retriever_test.json", lambda rows: rows[0].update(ctxs=contexts))
+    with pytest.raises(InvalidRecord, match="question 1, field 'ctxs': missing, or not a list"):
+        read_okvqa(folder)
+
+
 def test_okvqas_answers_that_are_numbers(tmp_path: Path) -> None:
     folder = make.okvqa(tmp_path)
     path = folder / "mscoco_val2014_annotations.json"
@@ -336,6 +344,13 @@ def test_m2kr_rows_of_captions_have_no_question(tmp_path: Path) -> None:
     make.m2kr(tmp_path, "WIT", rows=rows)
     (example,) = read_m2kr(tmp_path, "wit")
     assert (example.question, example.answers, example.instruction) == ("", (), "Describe.:")
+
+
+def test_m2krs_lists_are_trained_on_with_commas(tmp_path: Path) -> None:
+    listed = make.M2KR_ROWS[0] | {"answers": ["cat&&dog"], "question_type": "multi_answer"}
+    first, second = read_m2kr(make.m2kr(tmp_path, rows=[listed, make.M2KR_ROWS[1]]), "evqa")
+    assert (first.targets, first.searched) == (("cat, dog",), ("cat&&dog",))
+    assert second.targets == second.answers
 
 
 def test_m2kr_folders_and_splits(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ A folder holds one run: its rows, and in run.json its key, everything that the r
 same command goes on where it stopped; with another key it is refused.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -18,7 +19,7 @@ from dataclasses import asdict
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from app.answering import Answering
 from app.errors import InvalidSettings, TooManyFailures
@@ -50,7 +51,7 @@ class ResumableRows(Mapping[Hashable, Row]):
         notes: kept with the key, but free to differ from the last time.
 
     Raises:
-        InvalidSettings: the folder holds rows with another key.
+        InvalidSettings: the folder holds rows with another key, or another process writes there.
     """
 
     def __init__(
@@ -63,21 +64,29 @@ class ResumableRows(Mapping[Hashable, Row]):
     ) -> None:
         self.path, self._name = path, name
         path.parent.mkdir(parents=True, exist_ok=True)
-        started = path.exists() and path.stat().st_size > 0
-        record = path.with_name(RECORD_NAME)
+        self._file = _opened_alone(path)
+        try:
+            self._rows = self._taken_up(key, notes or {})
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _taken_up(self, key: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[Hashable, Row]:
+        """Return the rows that are there, the file ready for more and the record written."""
+        path, record = self.path, self.path.with_name(RECORD_NAME)
         wanted = json.loads(json_text(key))
+        started = path.stat().st_size > 0
         if started:
             _check_key(path, record, wanted)
-        write_json(record, {**wanted, **(notes or {})})
-        self._rows: dict[Hashable, Row] = {}
-        for line, row in read_rows(path) if started else ():
+        write_json(record, {**wanted, **notes})
+        rows: dict[Hashable, Row] = {}
+        for line, row in read_rows(path):
             try:
-                self._rows[name(row)] = row
+                rows[self._name(row)] = row
             except KeyError:
                 log.warning("%s, line %d is no row of this run and is left out", path, line)
-        self._file = path.open("ab")
-        if started:
-            self._file.truncate(_whole(path))
+        self._file.truncate(_whole(path))
+        return rows
 
     def __getitem__(self, name: Hashable) -> Row:
         return self._rows[name]
@@ -156,27 +165,43 @@ def folder_sha256(folder: Path) -> str:
 
 
 class Breaker:
-    """Ends a run whose server has gone away, instead of failing at every question that is left.
+    """Ends a run that goes nowhere, instead of failing at every question that is left.
+
+    That is one of which FAILURES_IN_A_ROW questions fail one after the other, or of a run with
+    fewer all; and one that begins with so many answers without a word.
 
     Args:
-        questions: in the whole run; of fewer than FAILURES_IN_A_ROW all may fail before it ends.
+        questions: in the whole run.
     """
 
     def __init__(self, questions: int) -> None:
-        self._limit, self._failed = min(FAILURES_IN_A_ROW, questions), 0
+        self._limit = min(FAILURES_IN_A_ROW, questions)
+        self._failed = self._empty = 0
+        self._wrote = False
 
-    def count(self, failure: str) -> None:
-        """Take note of how a question went: why it failed, or "".
+    def count(self, failure: str, empty: str = "") -> None:
+        """Take note of how a question went.
+
+        Args:
+            failure: why it failed; "" where it did not.
+            empty: why the answer has no word; "" where it has.
 
         Raises:
-            TooManyFailures: it was the last of so many in a row.
+            TooManyFailures: it was the last of so many.
         """
         self._failed = self._failed + 1 if failure else 0
+        self._empty += bool(empty)
+        self._wrote |= not (failure or empty)
         if failure and self._failed >= self._limit:
-            raise TooManyFailures(
-                f"{self._failed} questions failed one after the other, the last with {failure} "
-                "Put that right and run the same command again: it goes on from here."
-            )
+            raise self._ended(f"{self._failed} questions failed one after the other", failure)
+        if empty and not self._wrote and self._empty >= FAILURES_IN_A_ROW:
+            raise self._ended(f"The first {self._empty} answers have no word", empty)
+
+    def _ended(self, what: str, last: str) -> TooManyFailures:
+        return TooManyFailures(
+            f"{what}, the last with: {last.rstrip('.')}. Put that right and run the same command "
+            "again: it goes on from here."
+        )
 
 
 def capabilities(generator: Answerer) -> Capabilities | None:
@@ -235,6 +260,20 @@ def git_revision() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _opened_alone(path: Path) -> BinaryIO:
+    """Return a file to append to, which no other process has opened so."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        file.close()
+        raise InvalidSettings(
+            f"another process is writing to {path}: wait for it, or give another directory with "
+            "--out"
+        ) from exc
+    return file
 
 
 def _check_key(path: Path, record: Path, wanted: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidSettings, TooManyFailures
-from app.runs import (
+from app.resumable import (
     Breaker,
     ResumableRows,
     folder_sha256,
@@ -118,10 +118,19 @@ def test_before_the_first_row_anything_may_change(tmp_path: Path) -> None:
         ResumableRows(tmp_path / "rows.jsonl", {"other": 1})
 
 
+def test_two_processes_do_not_write_to_one_file(tmp_path: Path) -> None:
+    with kept(tmp_path / "rows.jsonl") as rows:
+        rows.add({"id": "1"})
+        with pytest.raises(InvalidSettings, match="another process is writing"):
+            kept(tmp_path / "rows.jsonl")
+    with kept(tmp_path / "rows.jsonl") as rows:
+        assert list(rows) == ["1"]
+
+
 WRITER = """
 import sys
 from pathlib import Path
-from app.runs import ResumableRows
+from app.resumable import ResumableRows
 with ResumableRows(Path(sys.argv[1]), {"a": 1}) as rows:
     print(len(rows), flush=True)
     for number in range(len(rows), 1_000_000):
@@ -154,7 +163,7 @@ def test_a_run_ends_after_ten_failures_in_a_row_and_not_of_fewer() -> None:
         breaker.count("")
     for _ in range(9):
         breaker.count("GeneratorUnavailable: gone.")
-    with pytest.raises(TooManyFailures, match=r"10 questions failed .* gone\. Put that right"):
+    with pytest.raises(TooManyFailures, match=r"10 questions failed .*: gone\. Put that right"):
         breaker.count("GeneratorUnavailable: gone.")
 
 
@@ -163,6 +172,18 @@ def test_a_run_of_which_all_fails_ends_too() -> None:
     breaker.count("X: gone.")
     with pytest.raises(TooManyFailures, match="2 questions failed"):
         breaker.count("X: gone.")
+
+
+def test_a_run_that_begins_without_a_word_ends_and_later_silence_is_an_answer() -> None:
+    breaker = Breaker(1000)
+    for _ in range(9):
+        breaker.count("", "thinking took all tokens.")
+    with pytest.raises(TooManyFailures, match=r"first 10 answers have no word.*took all tokens\."):
+        breaker.count("", "thinking took all tokens.")
+    breaker = Breaker(1000)
+    breaker.count("")
+    for _ in range(500):
+        breaker.count("", "nothing.")
 
 
 @pytest.fixture
