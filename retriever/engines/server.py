@@ -62,8 +62,7 @@ class ServerStore:
 
     def read(self) -> Record:
         """Return the record in the metadata of the collection that the name stands for."""
-        collection = self._collection()
-        text = self._server.text(collection)
+        collection, text = self._described()
         if text is None:
             raise IndexUnavailable(
                 f"the collection {self.name!r} is not an index of kbvqa: choose another name"
@@ -237,6 +236,16 @@ class ServerStore:
                 if record.place == place and record.finished is None:
                     return place
         return None
+
+    def _described(self) -> tuple[str, str | None]:
+        """Return the collection that the name stands for, and its record as text."""
+        while True:
+            collection = self._collection()
+            try:
+                return collection, self._server.text(collection)
+            except IndexNotReady:  # a swap has dropped it just now
+                if self._behind() == collection:
+                    raise
 
     def _number(self, place: str) -> int:
         name, _, number = place.rpartition("-")

@@ -90,7 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         ("PUT", r"/collections/([^/]+)/index", "index", models.CreateFieldIndex),
         ("GET", r"/collections/([^/]+)/cluster", "cluster", None),
         ("POST", r"/collections/([^/]+)/snapshots", "snapshot", None),
-        ("PUT", r"/collections/([^/]+)/snapshots/recover", "recover", models.SnapshotRecover),
+        ("GET", r"/collections/([^/]+)/snapshots/([^/]+)", "download", None),
+        ("POST", r"/collections/([^/]+)/snapshots/upload", "upload", None),
         ("POST", r"/collections/([^/]+)/points", "retrieve", models.PointRequest),
         ("POST", r"/collections/([^/]+)/points/count", "count", models.CountRequest),
         ("POST", r"/collections/([^/]+)/points/scroll", "scroll", models.ScrollRequest),
@@ -105,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(length)
+        self.body = body = self.rfile.read(length)
         path, _, parameters = self.path.partition("?")
         timeout = re.search(r"timeout=(\d+)", parameters)
         seconds = int(timeout[1]) if timeout else None
@@ -120,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
                     with self.server_state.lock:
                         self.server_state.check(operation, match.groups(), request, seconds)
                         result = getattr(self, f"do_{operation}")(request, *match.groups())
-                    if operation == "version":
+                    if operation in ("version", "download"):
                         return self._send(200, result)
                     return self._send(200, {"result": result, "status": "ok", "time": 0.0})
             raise Refusal(404, f"no route {self.command} {path}")
@@ -191,8 +192,14 @@ class _Handler(BaseHTTPRequestHandler):
         name = self.server_state.snapshot(name)
         return {"name": name, "size": 1, "creation_time": None, "checksum": None}
 
-    def do_recover(self, request: models.SnapshotRecover, name: str) -> Any:
-        return self.server_state.recover(name, request.location)
+    def do_download(self, request: None, name: str, snapshot: str) -> Any:
+        assert snapshot in self.server_state.snapshots
+        return {"snapshot": snapshot}  # stands for its bytes
+
+    def do_upload(self, request: None, name: str) -> Any:
+        kept = re.search(rb'"snapshot": "([^"]+)"', self.body)
+        assert kept is not None
+        return self.server_state.recover(name, kept[1].decode())
 
     def do_retrieve(self, request: models.PointRequest, name: str) -> Any:
         shard = self.server_state.collection(name).shard
