@@ -81,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     routes: ClassVar[list[tuple[str, str, str, type[BaseModel] | None]]] = [
         ("GET", r"/", "version", None),
         ("GET", r"/aliases", "aliases", None),
+        ("GET", r"/collections", "list", None),
         ("POST", r"/collections/aliases", "change_aliases", models.ChangeAliasesOperation),
         ("GET", r"/collections/([^/]+)/exists", "exists", None),
         ("GET", r"/collections/([^/]+)", "info", None),
@@ -150,6 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_version(self, request: None) -> Any:
         title = "qdrant - vector search engine"
         return {"title": title, "version": self.server_state.version}
+
+    def do_list(self, request: None) -> Any:
+        return {"collections": [{"name": name} for name in self.server_state.collections]}
 
     def do_aliases(self, request: None) -> Any:
         pairs = self.server_state.aliases.items()
