@@ -199,7 +199,7 @@ def score_run(p_NPD: Tensor, q_CD: Tensor, Q: int) -> Tensor:
 
 
 def _scoring(device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """Return `score_run`, on a GPU with the max and the sum fused into one kernel."""
+    """Return `score_run`, compiled on a GPU."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < (7, 0):
         return score_run
     compiled: Callable[[Tensor, Tensor, int], Tensor] = torch.compile(score_run, dynamic=True)
