@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from qdrant_client import models
 from typer.testing import CliRunner
 
 from app.cli import app
@@ -122,6 +123,52 @@ def test_copying_to_a_server_and_a_snapshot(
     assert snapshot.stdout.strip() == "things-1/things-1-2026.snapshot"
     refused = kbvqa("index", "snapshot", "--index", tmp_path / "index", ok=False)
     assert refused.exit_code == 2 and "a directory has no snapshots" in refused.output
+
+
+def test_a_server_that_has_not_optimised_is_told_of_and_woken(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(stand_in.grpc_port))
+    there = f"{stand_in.url}/things"
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES), "--index", there)
+    facts = info(there)
+    assert (facts["status"], facts["shards"], facts["replicas"]) == ("green", 1, "1")
+    stand_in.collections["things-1"].status = "grey"  # as after a restart
+    assert info(there)["status"] == "grey"
+    wrong = kbvqa("index", "verify", "--index", there, ok=False)
+    assert wrong.exit_code == 1 and "not optimised (grey; 69 segments)" in wrong.output
+    woken = kbvqa("index", "optimise", "--index", there)
+    assert "Optimising: yellow" in woken.output and "is optimised" in woken.output
+    assert "nothing wrong" in kbvqa("index", "verify", "--index", there).stdout
+    assert "is optimised" in kbvqa("index", "optimise", "--index", there).stdout
+
+
+def test_doctor_says_what_strict_mode_refuses(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(stand_in.grpc_port))
+    monkeypatch.setenv("KBVQA_INDEX", f"{stand_in.url}/things")
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES))
+    assert "12 passages of corpus" in kbvqa("doctor", ok=False).output
+    strict = models.StrictModeConfig(enabled=True, search_allow_exact=False, max_query_limit=1000)
+    stand_in.collections["things-1"].strict = strict
+    told = kbvqa("doctor", ok=False)
+    assert told.exit_code == 1
+    assert (
+        "search_allow_exact is false" in told.output and "max_query_limit is 1,000" in told.output
+    )
+    strict.search_allow_exact = True
+    assert "max_query_limit is 1,000" in kbvqa("doctor", ok=False).output
+    monkeypatch.setenv("KBVQA_CANDIDATES", "100")
+    assert "max_query_limit" not in kbvqa("doctor", ok=False).output
+
+
+def test_a_corpus_of_which_nothing_can_be_indexed_is_refused(tmp_path: Path) -> None:
+    dots = [replace(passage, text="...") for passage in PASSAGES]
+    path, location = corpus(tmp_path, dots), tmp_path / "index"
+    refused = kbvqa("index", "build", path, "--index", location, ok=False)
+    assert isinstance(refused.exception, KbvqaError)
+    assert "none of the 12 passages of corpus can be indexed" in str(refused.exception)
 
 
 def test_verify_fails_where_something_is_wrong(tmp_path: Path) -> None:
