@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from app.cli import app
 from corpus.errors import KbvqaError
 from corpus.passages import write_passages
 from corpus.types import Passage
+from retriever.encoder import Encoder
 from retriever.index import PassageIndex
 from retriever.index_settings import Connection
 from retriever.ranks import joined
@@ -163,12 +165,25 @@ def test_doctor_says_what_strict_mode_refuses(
     assert "max_query_limit" not in kbvqa("doctor", ok=False).output
 
 
-def test_a_corpus_of_which_nothing_can_be_indexed_is_refused(tmp_path: Path) -> None:
-    dots = [replace(passage, text="...") for passage in PASSAGES]
-    path, location = corpus(tmp_path, dots), tmp_path / "index"
-    refused = kbvqa("index", "build", path, "--index", location, ok=False)
+def test_a_checkpoint_that_makes_no_numbers_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"p3"}
+
+    def encode(self: Encoder, passages: Iterable[Passage], *_: object) -> Iterator[object]:
+        for passage in passages:
+            rows = np.eye(self.checkpoint.model.config.dim, dtype=np.float32)[:2]
+            yield [passage], [rows * (np.nan if passage.id in broken else 1)]
+
+    monkeypatch.setattr(Encoder, "encode_passages", encode)
+    build = ("index", "build", corpus(tmp_path, PASSAGES), "--index", tmp_path / "index")
+    told = kbvqa(*build).stdout
+    assert "11 encoded" in told and "p3: the checkpoint makes no finite numbers of 2 of" in told
+    broken |= {passage.id for passage in PASSAGES}
+    refused = kbvqa(*build, "--swap", ok=False)
     assert isinstance(refused.exception, KbvqaError)
     assert "none of the 12 passages of corpus can be indexed" in str(refused.exception)
+    assert info(tmp_path / "index")["count"] == 11
 
 
 def test_verify_fails_where_something_is_wrong(tmp_path: Path) -> None:
