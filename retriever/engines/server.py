@@ -44,11 +44,13 @@ class ServerStore:
 
     def lock(self) -> None:
         """Become the writer of what the name stands for; a new index is locked when it is made."""
-        collection = self._behind() or self._unnamed()
-        if collection is not None:
-            self._writer.take(collection)
-            if self._behind() is None:
-                self._server.point_alias(self.name, collection, replacing=False)
+        named = self._behind()
+        if named is not None:
+            self.read()  # which raises where the collection is not ours
+            self._writer.take(named)
+        elif (found := self._unnamed()) is not None:
+            self._writer.take(found)
+            self._server.point_alias(self.name, found, replacing=False)
 
     def unlock(self) -> None:
         """End that; again does nothing."""
