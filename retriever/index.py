@@ -286,17 +286,17 @@ class PassageIndex(OpenIndex):
         """
         if self.complete:
             return
-        build = replace(self._build, skipped=skipped, kept=kept)
+        build = replace(self.build, skipped=skipped, kept=kept)
         if (count := self.count) != build.passages:
             raise ValueError(
                 f"the index at {self.location} holds {count} of {build.passages} passages"
             )
         self.optimise(say)
-        self._build = self._store.finish(build, self._engine)
+        done = self._store.finish(build, self._engine)
         self._finalizer.detach()
         self._store.unlock()
         self._complete = True
-        self._attach(self._store.open_for_search(self._build))
+        self._attach(done, self._store.open_for_search(done))
 
     def _require_open_for_writing(self) -> None:
         if self.complete:

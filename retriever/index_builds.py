@@ -107,18 +107,12 @@ def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Eng
         IndexNotReady: if there is none, or it is not of what is expected.
         IndexUnavailable: if it cannot be used.
     """
-    record = store.read()
-    while True:
-        build = _finished_build(store, record)
+
+    def check(build: Build) -> None:
         if expected is not None:
             _require_same(store, build, expected)
-        try:
-            return build, store.open_for_search(build)
-        except IndexUnavailable:
-            # A writer may have replaced the build while it was being opened.
-            earlier, record = record, store.read()
-            if record.finished == earlier.finished:
-                raise
+
+    return _open_finished(store, check)
 
 
 def moved_build(store: Store, build: Build) -> tuple[Build, Engine | None]:
@@ -127,17 +121,37 @@ def moved_build(store: Store, build: Build) -> tuple[Build, Engine | None]:
     Raises:
         IndexNotReady: if there is none, or its embeddings are others.
     """
+
+    def check(now: Build) -> None:
+        difference = build.fingerprint.difference(now.fingerprint, ignore_corpus=True)
+        if difference:
+            differences = difference.replace(" in the index and ", " before and ")
+            raise IndexNotReady(
+                f"the index at {store.location} has been replaced while it was open: "
+                f"{differences.replace(' here', ' now')}. Start again with the checkpoint that it "
+                "is made with now"
+            )
+
     now = _finished_build(store, store.read())
-    difference = build.fingerprint.difference(now.fingerprint, ignore_corpus=True)
-    if difference:
-        raise IndexNotReady(
-            f"the index at {store.location} has been replaced while it was open: (before, and "
-            f"now) {difference.replace(' in the index and ', ', ').replace(' here', '')}. Start "
-            "again with the checkpoint that it is made with now"
-        )
+    check(now)
     if (now.place, now.id) == (build.place, build.id):
         return now, None
-    return now, store.open_for_search(now)
+    return _open_finished(store, check)
+
+
+def _open_finished(store: Store, check: Callable[[Build], None]) -> tuple[Build, Engine]:
+    """Return the finished build, open for searching, if a check does not raise."""
+    record = store.read()
+    while True:
+        build = _finished_build(store, record)
+        check(build)
+        try:
+            return build, store.open_for_search(build)
+        except (IndexUnavailable, IndexNotReady):
+            # A writer may have replaced the build while it was being opened.
+            earlier, record = record, store.read()
+            if record.finished == earlier.finished:
+                raise
 
 
 def _joined(before: tuple[Precision, ...], now: tuple[Precision, ...]) -> tuple[Precision, ...]:

@@ -14,6 +14,7 @@ change in a finished build, are hard-linked, the small ones copied, the write-ah
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -159,7 +160,12 @@ def tidy(location: Path) -> None:
 
 def _others(location: Path, record: Record) -> list[Path]:
     kept = {build.place for build in (record.finished, record.building) if build is not None}
-    return [p for p in location.glob(f"{SHARD}*") if p.is_dir() and p.name not in kept]
+    ours = re.compile(rf"{SHARD}(-\d+)?(\.new)?")  # and not somebody's shard-backup
+    return [
+        path
+        for path in location.glob(f"{SHARD}*")
+        if path.is_dir() and ours.fullmatch(path.name) and path.name not in kept
+    ]
 
 
 def copy_sparse(source: str, target: str) -> None:

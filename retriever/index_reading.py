@@ -36,10 +36,10 @@ class OpenIndex:
 
     def __init__(self, store: Store, build: Build, engine: Engine, *, complete: bool) -> None:
         """Not for callers: use the class methods of `PassageIndex`."""
-        self._store, self._build, self._complete = store, build, complete
+        self._store, self._complete = store, complete
         self._moving = threading.Lock()
         self._looked: float | None = time.monotonic()
-        self._attach(engine)
+        self._attach(build, engine)
 
     def close(self) -> None:
         """End the use of the index; again does nothing."""
@@ -59,17 +59,17 @@ class OpenIndex:
     @property
     def fingerprint(self) -> Fingerprint:
         """What the index is made from."""
-        return self._build.fingerprint
+        return self.build.fingerprint
 
     @property
     def storage(self) -> Storage:
         """How its embeddings are kept."""
-        return self._build.storage
+        return self.build.storage
 
     @property
     def built(self) -> Build:
         """What its record says: storage, skipped passages and so on."""
-        return self._build
+        return self._attached[0]
 
     @property
     def complete(self) -> bool:
@@ -175,7 +175,7 @@ class OpenIndex:
             return [[] for _ in queries]
 
         def search() -> list[list[Hit]]:
-            build, engine = self._build, self._engine
+            build, engine = self._open
             return search_engine(
                 engine,
                 queries,
@@ -194,38 +194,43 @@ class OpenIndex:
         follows = self._complete and self._store.moves
         if follows and (self._looked is None or time.monotonic() - self._looked > _LOOK_SECONDS):
             self._look()
-        try:
-            return read()
-        except IndexNotReady:  # the build is gone
-            if not follows:
-                raise
-            self._looked = None
-            self._look()
-            return read()
+        while True:
+            engine = self._engine
+            try:
+                return read()
+            except IndexNotReady:  # the build is gone
+                if not follows:
+                    raise
+                self._looked = None  # whatever is there next is looked at first
+                self._look()
+                if self._engine is engine:
+                    raise
 
     def _look(self) -> None:
         """Go over to another build, if the location has another by now."""
         with self._moving:
-            build, engine = moved_build(self._store, self._build)
-            self._build = build
-            if engine is not None:
-                self._finalizer.detach()
-                self._attach(engine)
+            build, engine = moved_build(self._store, self.build)
+            # Engines of a server share the connections of its store, which is what is closed.
+            self._attached = build, engine or self._engine
             self._looked = time.monotonic()
 
     def _point_ids(self, passage_ids: Iterable[str]) -> list[str]:
-        return [point_id(self._build.ids_of, id) for id in passage_ids]
+        return [point_id(self.build.ids_of, id) for id in passage_ids]
 
-    def _attach(self, engine: Engine) -> None:
-        self._raw_engine = engine
+    def _attach(self, build: Build, engine: Engine) -> None:
+        self._attached = build, engine
         # Also runs at the exit of the interpreter, and when an index is dropped unclosed.
         self._finalizer = weakref.finalize(self, _release, engine, self._store, os.getpid())
 
     @property
-    def _engine(self) -> Engine:
+    def _open(self) -> tuple[Build, Engine]:
         if not self._finalizer.alive:
             raise ValueError(f"the index at {self.location} is closed")
-        return self._raw_engine
+        return self._attached
+
+    @property
+    def _engine(self) -> Engine:
+        return self._open[1]
 
 
 def _release(engine: Engine, store: Store, owner: int) -> None:

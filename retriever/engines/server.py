@@ -44,11 +44,13 @@ class ServerStore:
 
     def lock(self) -> None:
         """Become the writer of what the name stands for; a new index is locked when it is made."""
-        collection = self._behind() or self._unnamed()
-        if collection is not None:
-            self._writer.take(collection)
-            if self._behind() is None:
-                self._server.point_alias(self.name, collection, replacing=False)
+        named = self._behind()
+        if named is not None:
+            self.read()  # which raises where the collection is not ours
+            self._writer.take(named)
+        elif (found := self._unnamed()) is not None:
+            self._writer.take(found)
+            self._server.point_alias(self.name, found, replacing=False)
 
     def unlock(self) -> None:
         """End that; again does nothing."""
@@ -62,8 +64,7 @@ class ServerStore:
 
     def read(self) -> Record:
         """Return the record in the metadata of the collection that the name stands for."""
-        collection = self._collection()
-        text = self._server.text(collection)
+        collection, text = self._described()
         if text is None:
             raise IndexUnavailable(
                 f"the collection {self.name!r} is not an index of kbvqa: choose another name"
@@ -237,6 +238,16 @@ class ServerStore:
                 if record.place == place and record.finished is None:
                     return place
         return None
+
+    def _described(self) -> tuple[str, str | None]:
+        """Return the collection that the name stands for, and its record as text."""
+        while True:
+            collection = self._collection()
+            try:
+                return collection, self._server.text(collection)
+            except IndexNotReady:  # a swap has dropped it just now
+                if self._behind() == collection:
+                    raise
 
     def _number(self, place: str) -> int:
         name, _, number = place.rpartition("-")

@@ -1,12 +1,18 @@
 """The homes of an index: the embedded engine, qdrant-client's local mode, a server.
 
 The server is a stand-in on loopback, and a real one besides where KBVQA_TEST_QDRANT_URL is set
-(with KBVQA_TEST_QDRANT_API_KEY and KBVQA_TEST_QDRANT_GRPC_PORT where they are needed).
+(with KBVQA_TEST_QDRANT_API_KEY and KBVQA_TEST_QDRANT_GRPC_PORT where they are needed). Tests that
+stop and start it run where KBVQA_TEST_QDRANT_NODE is a command that does, given "stop" or "start"
+as its last argument.
 """
 
 import os
+import shlex
+import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +24,7 @@ from retriever.index_settings import Connection
 from tests.integration.qdrant_server import StandIn
 
 REAL = os.environ.get("KBVQA_TEST_QDRANT_URL")
+NODE = os.environ.get("KBVQA_TEST_QDRANT_NODE")
 BACKENDS = ["embedded", "local", "wire", *(["server"] if REAL else [])]
 
 
@@ -55,17 +62,43 @@ def home(
         connection = Connection(grpc_port=running.grpc_port, attempts=2, retry_seconds=0.01)
         yield Home("wire", f"{running.url}/zoo", connection)
     else:
-        yield from _real_home()
+        with real_home() as real:
+            yield real
 
 
-def _real_home() -> Iterator[Home]:
+@contextmanager
+def real_home() -> Iterator[Home]:
+    """Yield a free name on the real server; what was made there goes afterwards."""
     port = os.environ.get("KBVQA_TEST_QDRANT_GRPC_PORT")
     connection = Connection(
         api_key=os.environ.get("KBVQA_TEST_QDRANT_API_KEY"), grpc_port=int(port) if port else None
     )
     name = f"kbvqa-test-{uuid.uuid4().hex[:12]}"
-    yield Home("server", f"{REAL}/{name}", connection)
-    rest, _ = qdrant.connect(str(REAL), connection)
-    for collection in rest.get_collections().collections:
-        if collection.name.startswith(name):
-            rest.delete_collection(collection.name)
+    try:
+        yield Home("server", f"{REAL}/{name}", connection)
+    finally:
+        rest, _ = qdrant.connect(str(REAL), connection)
+        for collection in rest.get_collections().collections:
+            if collection.name.startswith(name):
+                rest.delete_collection(collection.name)
+
+
+class Server(NamedTuple):
+    """A server that can be stopped, and a free name on it."""
+
+    home: Home
+    stop: Callable[[], object]
+    start: Callable[[], object]
+
+
+@pytest.fixture(params=["wire", *(["server"] if REAL and NODE else [])])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    if request.param == "wire":
+        running: StandIn = request.getfixturevalue("stand_in")
+        home = Home("wire", f"{running.url}/zoo", Connection(grpc_port=running.grpc_port))
+        yield Server(home, running.stop, running.start)
+        return
+    command = shlex.split(str(NODE))
+    with real_home() as home:
+        run = partial(subprocess.run, check=True)
+        yield Server(home, lambda: run([*command, "stop"]), lambda: run([*command, "start"]))

@@ -81,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     routes: ClassVar[list[tuple[str, str, str, type[BaseModel] | None]]] = [
         ("GET", r"/", "version", None),
         ("GET", r"/aliases", "aliases", None),
+        ("GET", r"/collections", "list", None),
         ("POST", r"/collections/aliases", "change_aliases", models.ChangeAliasesOperation),
         ("GET", r"/collections/([^/]+)/exists", "exists", None),
         ("GET", r"/collections/([^/]+)", "info", None),
@@ -90,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         ("PUT", r"/collections/([^/]+)/index", "index", models.CreateFieldIndex),
         ("GET", r"/collections/([^/]+)/cluster", "cluster", None),
         ("POST", r"/collections/([^/]+)/snapshots", "snapshot", None),
-        ("PUT", r"/collections/([^/]+)/snapshots/recover", "recover", models.SnapshotRecover),
+        ("GET", r"/collections/([^/]+)/snapshots/([^/]+)", "download", None),
+        ("POST", r"/collections/([^/]+)/snapshots/upload", "upload", None),
         ("POST", r"/collections/([^/]+)/points", "retrieve", models.PointRequest),
         ("POST", r"/collections/([^/]+)/points/count", "count", models.CountRequest),
         ("POST", r"/collections/([^/]+)/points/scroll", "scroll", models.ScrollRequest),
@@ -105,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(length)
+        self.body = body = self.rfile.read(length)
         path, _, parameters = self.path.partition("?")
         timeout = re.search(r"timeout=(\d+)", parameters)
         seconds = int(timeout[1]) if timeout else None
@@ -120,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
                     with self.server_state.lock:
                         self.server_state.check(operation, match.groups(), request, seconds)
                         result = getattr(self, f"do_{operation}")(request, *match.groups())
-                    if operation == "version":
+                    if operation in ("version", "download"):
                         return self._send(200, result)
                     return self._send(200, {"result": result, "status": "ok", "time": 0.0})
             raise Refusal(404, f"no route {self.command} {path}")
@@ -149,6 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_version(self, request: None) -> Any:
         title = "qdrant - vector search engine"
         return {"title": title, "version": self.server_state.version}
+
+    def do_list(self, request: None) -> Any:
+        return {"collections": [{"name": name} for name in self.server_state.collections]}
 
     def do_aliases(self, request: None) -> Any:
         pairs = self.server_state.aliases.items()
@@ -191,8 +196,14 @@ class _Handler(BaseHTTPRequestHandler):
         name = self.server_state.snapshot(name)
         return {"name": name, "size": 1, "creation_time": None, "checksum": None}
 
-    def do_recover(self, request: models.SnapshotRecover, name: str) -> Any:
-        return self.server_state.recover(name, request.location)
+    def do_download(self, request: None, name: str, snapshot: str) -> Any:
+        assert snapshot in self.server_state.snapshots
+        return {"snapshot": snapshot}  # stands for its bytes
+
+    def do_upload(self, request: None, name: str) -> Any:
+        kept = re.search(rb'"snapshot": "([^"]+)"', self.body)
+        assert kept is not None
+        return self.server_state.recover(name, kept[1].decode())
 
     def do_retrieve(self, request: models.PointRequest, name: str) -> Any:
         shard = self.server_state.collection(name).shard

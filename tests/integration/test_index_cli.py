@@ -4,18 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import Result
+from qdrant_client import models
 from typer.testing import CliRunner
 
 from app.cli import app
 from corpus.errors import KbvqaError
 from corpus.passages import write_passages
 from corpus.types import Passage
+from retriever.encoder import Encoder
 from retriever.index import PassageIndex
 from retriever.index_settings import Connection
 from retriever.ranks import joined
@@ -122,6 +125,65 @@ def test_copying_to_a_server_and_a_snapshot(
     assert snapshot.stdout.strip() == "things-1/things-1-2026.snapshot"
     refused = kbvqa("index", "snapshot", "--index", tmp_path / "index", ok=False)
     assert refused.exit_code == 2 and "a directory has no snapshots" in refused.output
+
+
+def test_a_server_that_has_not_optimised_is_told_of_and_woken(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(stand_in.grpc_port))
+    there = f"{stand_in.url}/things"
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES), "--index", there)
+    facts = info(there)
+    assert (facts["status"], facts["shards"], facts["replicas"]) == ("green", 1, "1")
+    stand_in.collections["things-1"].status = "grey"  # as after a restart
+    assert info(there)["status"] == "grey"
+    wrong = kbvqa("index", "verify", "--index", there, ok=False)
+    assert wrong.exit_code == 1 and "not optimised (grey; 69 segments)" in wrong.output
+    woken = kbvqa("index", "optimise", "--index", there)
+    assert "Optimising: yellow" in woken.output and "is optimised" in woken.output
+    assert "nothing wrong" in kbvqa("index", "verify", "--index", there).stdout
+    assert "is optimised" in kbvqa("index", "optimise", "--index", there).stdout
+
+
+def test_doctor_says_what_strict_mode_refuses(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(stand_in.grpc_port))
+    monkeypatch.setenv("KBVQA_INDEX", f"{stand_in.url}/things")
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES))
+    assert "12 passages of corpus" in kbvqa("doctor", ok=False).output
+    strict = models.StrictModeConfig(enabled=True, search_allow_exact=False, max_query_limit=1000)
+    stand_in.collections["things-1"].strict = strict
+    told = kbvqa("doctor", ok=False)
+    assert told.exit_code == 1
+    assert (
+        "search_allow_exact is false" in told.output and "max_query_limit is 1,000" in told.output
+    )
+    strict.search_allow_exact = True
+    assert "max_query_limit is 1,000" in kbvqa("doctor", ok=False).output
+    monkeypatch.setenv("KBVQA_CANDIDATES", "100")
+    assert "max_query_limit" not in kbvqa("doctor", ok=False).output
+
+
+def test_a_checkpoint_that_makes_no_numbers_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"p3"}
+
+    def encode(self: Encoder, passages: Iterable[Passage], *_: object) -> Iterator[object]:
+        for passage in passages:
+            rows = np.eye(self.checkpoint.model.config.dim, dtype=np.float32)[:2]
+            yield [passage], [rows * (np.nan if passage.id in broken else 1)]
+
+    monkeypatch.setattr(Encoder, "encode_passages", encode)
+    build = ("index", "build", corpus(tmp_path, PASSAGES), "--index", tmp_path / "index")
+    told = kbvqa(*build).stdout
+    assert "11 encoded" in told and "p3: the checkpoint makes no finite numbers of 2 of" in told
+    broken |= {passage.id for passage in PASSAGES}
+    refused = kbvqa(*build, "--swap", ok=False)
+    assert isinstance(refused.exception, KbvqaError)
+    assert "none of the 12 passages of corpus can be indexed" in str(refused.exception)
+    assert info(tmp_path / "index")["count"] == 11
 
 
 def test_verify_fails_where_something_is_wrong(tmp_path: Path) -> None:

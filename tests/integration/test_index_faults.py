@@ -184,7 +184,7 @@ def test_a_foreign_collection_is_left_alone(stand_in: StandIn) -> None:
     stand_in.create("zoo", models.CreateCollection(vectors=vectors))
     with pytest.raises(IndexUnavailable, match="'zoo' is not an index of kbvqa"):
         start(stand_in)
-    assert set(stand_in.collections) == {"zoo"}
+    assert set(stand_in.collections) == {"zoo"} and stand_in.collections["zoo"].metadata == {}
 
 
 def test_a_build_killed_before_the_name_exists_leaves_nothing_behind(stand_in: StandIn) -> None:
@@ -240,6 +240,14 @@ def test_a_snapshot_is_asked_for_once(stand_in: StandIn) -> None:
         store.snapshot()
     store.close()
     assert stand_in.operations.count("snapshot") == 1
+
+
+def test_a_snapshot_may_take_longer_than_a_request(stand_in: StandIn) -> None:
+    finish(stand_in)
+    store = ServerStore(f"{stand_in.url}/zoo", connection(stand_in, timeout_seconds=1))
+    stand_in.fault = lambda operation: time.sleep(1.5 * (operation == "snapshot"))
+    assert store.snapshot() == "zoo-1/zoo-1-2026.snapshot"
+    store.close()
 
 
 def test_writes_are_bounded_by_bytes(stand_in: StandIn) -> None:

@@ -80,6 +80,16 @@ def test_another_run_is_not_mixed_in(pipeline, images, tmp_path: Path) -> None:
         evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
 
 
+def test_a_run_records_its_candidates_and_is_not_mixed_with_others(
+    pipeline, images, tmp_path: Path
+) -> None:
+    results = evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
+    assert results["run"]["candidates"] == 400
+    pipeline.candidates = 3000
+    with pytest.raises(InvalidSettings, match="holds another run"):
+        evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
+
+
 def test_retrieval_alone_has_no_answer_scores(pipeline, images, tmp_path: Path) -> None:
     results = evaluate(pipeline, asked(example("1")), images, tmp_path / "out", answer=False)
     assert "exact_match" not in results

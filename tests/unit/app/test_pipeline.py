@@ -55,6 +55,20 @@ def test_what_is_not_shown_is_not_read_but_tells_how_far_the_best_leads(
     )
 
 
+def test_a_search_ranks_as_many_passages_as_are_set(pipeline, monkeypatch) -> None:
+    asked = []
+    search = pipeline.index.search
+
+    def noted(*arguments, **keywords):
+        asked.append(keywords["candidates"])
+        return search(*arguments, **keywords)
+
+    monkeypatch.setattr(pipeline.index, "search", noted)
+    other = Pipeline(pipeline.encoder, pipeline.index, None, candidates=7)
+    assert len(pipeline.retrieve(QUERY, 2).hits) == len(other.retrieve(QUERY, 2).hits) == 2
+    assert asked == [400, 7]
+
+
 def test_a_citation_of_a_passage_outside_the_prompt_is_dropped(pipeline, generator) -> None:
     generator.write = lambda prompt: ("green cheese [3]", -0.1)
     result = pipeline.ask(QUERY, 4)

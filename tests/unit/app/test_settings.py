@@ -58,6 +58,26 @@ def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:
     assert "s3cret" not in repr(settings) + repr(settings.connection)
 
 
+def test_the_home_that_no_shell_put_in_is_put_in(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KBVQA_INDEX", "~/indexes/wiki")
+    assert load_settings().index_location == tmp_path / "indexes" / "wiki"
+    monkeypatch.setenv("KBVQA_INDEX", "~nobody-is-called-so/wiki")
+    with pytest.raises(InvalidSettings, match="'~nobody-is-called-so/wiki'"):
+        _ = load_settings().index_location
+    monkeypatch.setenv("KBVQA_INDEX", "some~where/~")
+    assert load_settings().index_location == Path("some~where/~")
+
+
+def test_how_long_a_server_is_waited_for_can_be_set(monkeypatch) -> None:
+    connection = load_settings().connection
+    assert (connection.build_wait_seconds, connection.work_seconds) == (300, 3600)
+    monkeypatch.setenv("KBVQA_QDRANT_BUILD_WAIT_SECONDS", "0")
+    monkeypatch.setenv("KBVQA_QDRANT_WORK_SECONDS", "60")
+    connection = load_settings().connection
+    assert (connection.build_wait_seconds, connection.work_seconds) == (0, 60)
+
+
 @pytest.mark.parametrize("url", ["http://qdrant:6333", "https://q/", "http:///zoo", "grpc://q/zoo"])
 def test_a_url_that_names_no_index_is_refused(monkeypatch, url: str) -> None:
     monkeypatch.setenv("KBVQA_INDEX", url)

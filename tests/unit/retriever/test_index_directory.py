@@ -198,6 +198,17 @@ def test_nothing_is_tidied_while_a_process_builds(
     assert {path.name for path in tmp_path.glob("shard*")} == {"shard", "shard-2"}
 
 
+def test_only_what_a_build_made_is_tidied(tmp_path: Path) -> None:
+    build(tmp_path, random_embeddings(3))
+    for name in ("shard-backup", "shards", "shard-2.old", "shard-2", "shard-3.new"):
+        (tmp_path / name).mkdir()
+    with PassageIndex.update(tmp_path, make_fingerprint(2)) as index:
+        index.delete(["p001"])
+        index.finish()
+    left = {path.name for path in tmp_path.glob("shard*")}
+    assert left == {"shard-backup", "shards", "shard-2.old", index.build.place}
+
+
 def test_searching_leaves_no_trace(tmp_path: Path) -> None:
     build(tmp_path, random_embeddings(40))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -48,6 +48,28 @@ def test_waits_are_bounded_and_heed_the_server(waits: list[float]) -> None:
     assert waits == [3.0, 3.0]
 
 
+@pytest.mark.parametrize(("hurried", "most"), [(False, 100), (True, 5)])
+def test_a_patient_caller_waits_as_long_as_a_build_may(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hurried: bool, most: float
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(retry.time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+
+    def fail() -> None:
+        raise ConnectionError
+
+    connection = Connection(attempts=3, retry_seconds=0.5, build_wait_seconds=100)
+    failures = (ConnectionError,)
+    caller = Caller("http://host/zoo", connection, failures, lambda exc: Failure("away", "gone"))
+    caller.patient = True
+    with pytest.raises(IndexUnavailable, match="cannot be reached"):
+        caller(fail, hurried=hurried)
+    assert (100 <= now[0] < 115) if most == 100 else now[0] < most
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (0 if hurried else 4) and all("seconds more: gone" in m for m in said)
+
+
 @pytest.mark.parametrize("kind", ["full", "key", "untrusted", "plain", "refused"])
 def test_what_will_not_pass_is_not_tried_again(waits: list[float], kind: str) -> None:
     assert call(Failure(kind, "no")) == 1  # type: ignore[arg-type]
