@@ -226,7 +226,9 @@ def web(
         pipeline = open_pipeline(settings, say)
     if pipeline.answering is not None and pipeline.answering.uncalibrated:
         err.print(f"[yellow]{escape(pipeline.answering.uncalibrated)}[/]", soft_wrap=True)
-    serve(build_page(pipeline, settings), host, port)
+    if (lack := _generator_lack(pipeline)) is not None:
+        err.print(f"[yellow]{escape(lack)}[/]", soft_wrap=True)
+    serve(build_page(pipeline, settings), host, port, settings.root_path)
 
 
 @app.command()
@@ -243,6 +245,19 @@ def doctor() -> None:
             out.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
     if any(finding.grave for finding in findings if not finding.ok):
         raise typer.Exit(1)
+
+
+def _generator_lack(pipeline: Any) -> str | None:
+    """Return what stands in the way of answers now; None for nothing."""
+    from generator.errors import GeneratorError
+
+    try:
+        with status() as say:
+            say("Asking the generator what it can do")
+            pipeline.generator.health()
+    except GeneratorError as exc:
+        return f"The generator does not answer now: {exc} The page is served all the same."
+    return None
 
 
 def _box(text: str) -> tuple[int, int, int, int]:

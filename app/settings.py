@@ -71,6 +71,7 @@ class Settings(BaseSettings):
         withhold_below: answers less probable than this are not shown.
         host: the address the page is served on.
         port: its port.
+        root_path: where a proxy in front shows the page, such as "/kbvqa"; None for at its root.
         top_k: passages shown.
         passages_in_prompt: passages that are read, the best first; None for 5 by the extractive
             reader, 3 by a generator.
@@ -112,6 +113,7 @@ class Settings(BaseSettings):
     withhold_below: float = Field(default=0.2, ge=0, le=1)
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=1, le=65535)
+    root_path: str | None = Field(default=None, pattern=r"^(/|https?://[^/\s]+/?)[^\s?#]*$")
     top_k: int = Field(default=5, ge=1, le=100)
     passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
     passage_tokens: int = Field(default=480, ge=16)

@@ -13,11 +13,11 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -27,6 +27,7 @@ from app import markup
 from app.errors import InvalidQuestion, InvalidSettings, PortInUse
 from app.pipeline import Pipeline, Result
 from app.report import result_as_json
+from app.runs import Asked, Runs
 from app.settings import Settings
 from app.views import MAX_TOP_K, SOMETHING_WENT_WRONG, steps, views
 from corpus.demo import demo_dir, example_gallery, example_image_path
@@ -35,12 +36,15 @@ from corpus.images import MAX_IMAGE_BYTES, load_image
 from corpus.types import Example, Query
 from generator.strategies import Strategy
 
-# Two at once keep a CPU busy; the others wait in line, and a longer line is refused.
+# Two at once, of the page and the endpoint together, keep a CPU busy; the others wait in line, and
+# a longer line is refused.
 CONCURRENT_QUESTIONS = 2
+_ANSWERING = "answering"
 MAX_WAITING = 32
 UPLOADS_KEPT_SECONDS = 24 * 60 * 60
 
 _STYLE = Path(__file__).parent / "web.css"
+_SCRIPT = Path(__file__).parent / "web.js"
 # Where the page is narrow, the answer is below the question: bring it into view.
 _SHOW_ANSWER = """(...inputs) => {
   const narrow = window.matchMedia("(max-width: 860px)").matches;
@@ -53,6 +57,8 @@ _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 # Gradio would open an upload with Pillow itself, and fail on a broken one before there is
 # a chance to say what is wrong with it.
 _RAW: dict[str, Any] = {"preprocess": False}
+
+_ONLY_FILES = "Only files are taken: save the picture on this computer, then add the file."
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +76,8 @@ def _read_picture(picture: Any) -> Image:
     # Gradio checks this only where the record says that it is a file: a forged one need not.
     if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
         raise InvalidQuestion("The picture was not uploaded here. Upload it, then ask again.")
+    if not Path(path).is_file():
+        raise InvalidQuestion("The picture is no longer on the server; add it again.")
     try:
         return load_image(Path(path))
     except InvalidImage as exc:
@@ -86,6 +94,7 @@ def ask(
         gr.Error: it failed; the message is for the caller.
     """
     try:
+        _check(picture, question, top_k, strategy)
         *_, result = steps(pipeline, Query(question, _read_picture(picture)), top_k, strategy)
         assert isinstance(result, Result)
         return result_as_json(result)
@@ -94,6 +103,19 @@ def ask(
     except Exception as exc:
         log.exception("a question failed")
         raise gr.Error(SOMETHING_WENT_WRONG, print_exception=False) from exc
+
+
+def _check(picture: Any, question: Any, top_k: Any, strategy: Any) -> None:
+    """Raise InvalidQuestion unless what a program sent is what the page would send."""
+    if not isinstance(picture, dict | None):
+        raise InvalidQuestion("The picture must be a file: gradio_client's handle_file(PATH).")
+    if not isinstance(question, str):
+        raise InvalidQuestion(f"The question must be a text, not {question!r}.")
+    whole = isinstance(top_k, int | float) and top_k == int(top_k)
+    if not whole or not 1 <= top_k <= MAX_TOP_K:
+        raise InvalidQuestion(f"Ask for 1 to {MAX_TOP_K} passages, not {top_k!r}.")
+    if strategy not in (known := get_args(Strategy)):
+        raise InvalidQuestion(f"{strategy!r} is no strategy; choose from {', '.join(known)}.")
 
 
 def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
@@ -118,13 +140,13 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
         with gr.Accordion("What it knows, and how to use other models", open=False):
             gr.HTML(markup.about(settings))
         gr.HTML(markup.footer(pipeline.encoder.checkpoint.id, generator.name))
-        runs = _Runs()
+        runs = Runs()
         _connect_question(pipeline, runs, inputs, answer, passages)
+        _connect_picture(start, runs, inputs, answer, passages)
         _connect_examples(runs, inputs, examples)
         _connect_api(pipeline, inputs)
-        inputs.picture.upload(
-            partial(_inspect, start), inputs.picture, [answer, passages], **_RAW, **_QUIET
-        )
+        page.unload(_leaving(runs))
+        page.load(None, js=_SCRIPT.read_text(encoding="utf-8"))
     page.queue(default_concurrency_limit=CONCURRENT_QUESTIONS, max_size=MAX_WAITING)
     return page
 
@@ -197,68 +219,101 @@ def _place_examples() -> list[tuple[Example, gr.Button]]:
     ]
 
 
-class _Runs:
-    """The answers being written now, by session, so that each can be stopped.
+def _session(request: gr.Request) -> str:
+    return str(request.session_hash)
 
-    Not Gradio's `cancels`: its page hangs now and then (gradio issue 11586).
-    """
 
-    def __init__(self) -> None:
-        self._stops: dict[str, threading.Event] = {}
+def _leaving(runs: Runs) -> Callable[[gr.Request], None]:
+    def leave(request: gr.Request) -> None:
+        runs.stop(_session(request))
 
-    @contextmanager
-    def started(self, request: gr.Request) -> Iterator[threading.Event]:
-        """Yield what is set when the answer should stop."""
-        stop = self._stops[request.session_hash] = threading.Event()
-        try:
-            yield stop
-        finally:
-            self._stops.pop(request.session_hash, None)
-
-    def stop(self, request: gr.Request) -> None:
-        """Stop the answer of a session after its present step, where there is one."""
-        if stop := self._stops.get(request.session_hash):
-            stop.set()
+    return leave
 
 
 def _connect_question(
-    pipeline: Pipeline, runs: _Runs, inputs: _Inputs, answer: gr.HTML, passages: gr.HTML
+    pipeline: Pipeline, runs: Runs, inputs: _Inputs, answer: gr.HTML, passages: gr.HTML
 ) -> None:
-    def run(
+    def wait(
         picture: Any, question: str, top_k: int, strategy: Strategy, request: gr.Request
-    ) -> Iterator[dict[Any, Any]]:
-        read_picture = partial(_read_picture, picture)
-        with runs.started(request) as stop:
+    ) -> dict[Any, Any]:
+        if not runs.ask(_session(request), Asked(picture, question, top_k, strategy)):
+            return {answer: gr.skip()}
+        return {inputs.stop: gr.Button(interactive=True)}
+
+    def run(request: gr.Request) -> Iterator[dict[Any, Any]]:
+        session = _session(request)
+        while now := runs.take(session):
             yield {inputs.stop: gr.Button(interactive=True)}
-            with closing(views(pipeline, read_picture, question, top_k, strategy)) as steps:
-                for view in steps:
-                    if stop.is_set():
-                        yield {answer: markup.stopped()}
-                        break
-                    yield {answer: view.answer, passages: view.passages}
+            asked = now.asked
+            read_picture = partial(_read_picture, asked.picture)
+            steps = views(pipeline, read_picture, asked.question, asked.top_k, asked.strategy)
+            try:
+                with closing(steps):
+                    for view in steps:
+                        if now.stop.is_set():
+                            break
+                        yield {answer: view.answer, passages: view.passages}
+            finally:
+                runs.end(now, session)
+            if now.stop.is_set() and now.by_hand:
+                yield {answer: markup.stopped()}
         yield {inputs.stop: gr.Button(interactive=False)}
 
-    gr.on(
+    def stop(request: gr.Request) -> tuple[str, gr.Button]:
+        runs.stop(_session(request), by_hand=True)
+        return markup.stopped(), gr.Button(interactive=False)
+
+    waits = gr.on(
         [inputs.ask.click, inputs.question.submit],
-        run,
+        wait,
         inputs.asked,
-        [answer, passages, inputs.stop],
-        # What is asked during an answer is asked when that has ended.
-        trigger_mode="always_last",
+        [answer, inputs.stop],
+        # Whether it is asked already is known on the server alone.
+        trigger_mode="multiple",
+        queue=False,
         js=_SHOW_ANSWER,
         **_RAW,
         **_QUIET,
     )
-    inputs.stop.click(runs.stop, queue=False, **_QUIET)
+    waits.then(
+        run,
+        None,
+        [answer, passages, inputs.stop],
+        trigger_mode="always_last",
+        concurrency_id=_ANSWERING,
+        concurrency_limit=CONCURRENT_QUESTIONS,
+        **_QUIET,
+    )
+    # Not Gradio's `cancels`: its page hangs now and then (gradio issue 11586).
+    inputs.stop.click(stop, None, [answer, inputs.stop], queue=False, **_QUIET)
+
+
+def _connect_picture(
+    start: str, runs: Runs, inputs: _Inputs, answer: gr.HTML, passages: gr.HTML
+) -> None:
+    def replace(picture: Any, request: gr.Request) -> None:
+        runs.keep(_session(request), (picture or {}).get("path") or "")
+
+    def inspect(picture: Any, request: gr.Request) -> Any:
+        # An example is asked about at once.
+        return gr.skip() if runs.busy(_session(request)) else _inspect(start, picture)
+
+    # However it comes: a file, the clipboard, the camera, an example, or none any more.
+    inputs.picture.change(replace, inputs.picture, queue=False, **_RAW, **_QUIET).then(
+        inspect, inputs.picture, [answer, passages], **_RAW, **_QUIET
+    )
+    gr.Button(visible="hidden", elem_id="not-a-file").click(
+        lambda: markup.problem(_ONLY_FILES, title="That is not a file"), None, answer, **_QUIET
+    )
 
 
 def _connect_examples(
-    runs: _Runs, inputs: _Inputs, examples: list[tuple[Example, gr.Button]]
+    runs: Runs, inputs: _Inputs, examples: list[tuple[Example, gr.Button]]
 ) -> None:
     # A function each, not a partial: Gradio finds no type hints in those.
     def filler(example: Example) -> Callable[[gr.Request], tuple[str, str]]:
         def fill(request: gr.Request) -> tuple[str, str]:
-            runs.stop(request)
+            runs.stop(_session(request))
             return str(example_image_path(example)), example.question
 
         return fill
@@ -278,14 +333,17 @@ def _connect_api(pipeline: Pipeline, inputs: _Inputs) -> None:
         gr.JSON(visible=False),
         api_name="ask",
         api_description="Answer a question about a picture, with the passages that prove it.",
+        concurrency_id=_ANSWERING,
+        concurrency_limit=CONCURRENT_QUESTIONS,
         **_RAW,
     )
 
 
 def _inspect(start: str, picture: Any) -> tuple[str, str]:
-    """Return the areas after an upload: empty, or what is wrong with the picture."""
+    """Return the areas for another picture: empty, or what is wrong with it."""
     try:
-        _read_picture(picture)
+        if picture:
+            _read_picture(picture)
     except KbvqaError as exc:
         return markup.problem(str(exc), title="This picture cannot be used"), ""
     return start, ""
@@ -317,8 +375,14 @@ def check_port(host: str, port: int) -> None:
         ) from exc
 
 
-def serve(page: gr.Blocks, host: str, port: int) -> None:
+def serve(page: gr.Blocks, host: str, port: int, root_path: str | None = None) -> None:
     """Serve the page until the process is told to stop (Ctrl-C or SIGTERM).
+
+    Args:
+        page: by `build_page`.
+        host: the address to listen on.
+        port: its port.
+        root_path: where a proxy shows the page: "/kbvqa", or a whole URL; None for its root.
 
     Raises:
         PortInUse, InvalidSettings: see check_port.
@@ -330,6 +394,7 @@ def serve(page: gr.Blocks, host: str, port: int) -> None:
     _, url, _ = page.launch(
         server_name=host,
         server_port=port,
+        root_path=root_path,
         share=False,
         quiet=True,
         prevent_thread_lock=True,

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,6 +21,7 @@ from app.indexing import build_index
 from app.settings import MINI, Settings
 from corpus.demo import demo_passages_path, example_gallery
 from corpus.passages import read_passages, write_passages
+from tests.integration.generator_server import KEY, MODEL, Server, serve
 
 PASSAGES = 200
 START_SECONDS = 300
@@ -57,26 +60,68 @@ def index(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(home: Path, index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of `kbvqa web`, which must stop when it is told to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """The address of `kbvqa web` with the extractive reader."""
+    with serving(home, index, tmp_path_factory.mktemp("server") / "log") as web:
+        yield web.url
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[Server]:
+    """A stand-in for a generator server, which answers as it is told."""
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def slow_server(
+    home: Path, index: Path, model: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of `kbvqa web` with `model` as its generator."""
+    settings = {"URL": model.url, "MODEL": MODEL, "API_KEY": KEY, "TIMEOUT_SECONDS": "300"}
+    environment = {f"KBVQA_GENERATOR_{name}": value for name, value in settings.items()}
+    environment |= {"KBVQA_STRATEGY": "concat", "KBVQA_PROMPT_STYLE": "instruct"}
+    log = tmp_path_factory.mktemp("slow") / "log"
+    with serving(home, index, log, **environment) as web:
+        yield web.url
+
+
+@dataclass
+class Web:
+    """A page in a process of its own."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextmanager
+def serving(
+    home: Path, index: Path, log: Path, *, port: int | None = None, **environment: str
+) -> Iterator[Web]:
+    """Give `kbvqa web`, which must stop when it is told to."""
+    port = port or free_port()
     ours = {name: value for name, value in os.environ.items() if not name.startswith("KBVQA_")}
-    environment = {**ours, "KBVQA_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    environment = {**ours, "KBVQA_HOME": str(home), "HF_HUB_OFFLINE": "1", **environment}
     command = [sys.executable, "-m", "app.cli", "web", "--port", str(port), "--index", str(index)]
-    log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, process, log)
-        yield url
+        yield Web(url, process, log)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0, log.read_text()
-        assert "Traceback" not in log.read_text()
+        assert process.wait(timeout=60) == 0, log.read_text()
+        assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.kill()
         process.wait()
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -104,19 +149,36 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, server: str) -> Iterator[Page]:
     """The open page. No error in its console and no request elsewhere is allowed."""
+    with opened(browser, server) as page:
+        yield page
+
+
+@pytest.fixture
+def slow_page(browser: Browser, slow_server: str, model: Server) -> Iterator[Page]:
+    """Likewise, of the page whose generator is `model`."""
+    model.requests.clear()
+    with opened(browser, slow_server) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(60_000)
     errors: list[str] = []
     requests: list[str] = []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on(
+        "console",
+        lambda m: errors.append(f"{m.text} {m.location}") if m.type == "error" else None,
+    )
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(server)
+    page.goto(url)
     page.locator("#ask").wait_for()
     yield page
     context.close()
     assert errors == []
-    elsewhere = [url for url in requests if not url.startswith((server, "data:", "blob:"))]
+    elsewhere = [asked for asked in requests if not asked.startswith((url, "data:", "blob:"))]
     assert elsewhere == []
     assert requests
