@@ -286,7 +286,7 @@ class PassageIndex(OpenIndex):
         """
         if self.complete:
             return
-        build = replace(self.build, skipped=skipped, kept=kept)
+        build = replace(self.built, skipped=skipped, kept=kept)
         if (count := self.count) != build.passages:
             raise ValueError(
                 f"the index at {self.location} holds {count} of {build.passages} passages"

@@ -59,12 +59,12 @@ class OpenIndex:
     @property
     def fingerprint(self) -> Fingerprint:
         """What the index is made from."""
-        return self.build.fingerprint
+        return self.built.fingerprint
 
     @property
     def storage(self) -> Storage:
         """How its embeddings are kept."""
-        return self.build.storage
+        return self.built.storage
 
     @property
     def built(self) -> Build:
@@ -209,13 +209,13 @@ class OpenIndex:
     def _look(self) -> None:
         """Go over to another build, if the location has another by now."""
         with self._moving:
-            build, engine = moved_build(self._store, self.build)
+            build, engine = moved_build(self._store, self.built)
             # Engines of a server share the connections of its store, which is what is closed.
             self._attached = build, engine or self._engine
             self._looked = time.monotonic()
 
     def _point_ids(self, passage_ids: Iterable[str]) -> list[str]:
-        return [point_id(self.build.ids_of, id) for id in passage_ids]
+        return [point_id(self.built.ids_of, id) for id in passage_ids]
 
     def _attach(self, build: Build, engine: Engine) -> None:
         self._attached = build, engine

@@ -99,7 +99,7 @@ def test_the_way_back_from_a_snapshot(home: Home) -> None:
     curl(home, "POST", "/collections/aliases", json={"actions": [alias]})
     with opened(home) as index:
         index.optimise()
-        assert verify_index(index) == [] and index.build.place == restored
+        assert verify_index(index) == [] and index.built.place == restored
         assert index.fingerprint.corpus_sha256 == "d0"
     build(home, "d1", fresh=False)
     build(home, "d2")

@@ -206,7 +206,7 @@ def test_only_what_a_build_made_is_tidied(tmp_path: Path) -> None:
         index.delete(["p001"])
         index.finish()
     left = {path.name for path in tmp_path.glob("shard*")}
-    assert left == {"shard-backup", "shards", "shard-2.old", index.build.place}
+    assert left == {"shard-backup", "shards", "shard-2.old", index.built.place}
 
 
 def test_searching_leaves_no_trace(tmp_path: Path) -> None:
