@@ -70,7 +70,7 @@ def index_build(
     kbvqa index build m2kr/OKVQA_passages --split test --index okvqa
     kbvqa index build enwiki.xml.bz2 --by section --index wiki
     kbvqa index build passages.jsonl --index http://127.0.0.1:6333/passages --swap
-    accelerate launch --num_processes 4 -m app.cli index build enwiki.xml.bz2 --index wiki
+    accelerate launch --num_processes 4 -m kbvqa index build enwiki.xml.bz2 --index wiki
     """
     settings = settings_with(index, checkpoint)
     location = settings.index_location

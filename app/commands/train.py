@@ -75,7 +75,7 @@ def train_generator(
     \b
     kbvqa train generator runs/okvqa-train --model Salesforce/blip2-flan-t5-xl \\
         --recipe okvqa-preflmr --images coco --out runs/blip2
-    accelerate launch --num_processes 4 -m app.cli train generator ...
+    accelerate launch --num_processes 4 -m kbvqa train generator ...
 
     The same command goes on where an interrupted one stopped. Settings for --set: rank, alpha,
     dropout, targets, learning_rate, accumulate, passages, drawn, max_source_tokens,

@@ -102,7 +102,7 @@ def serving(
     port = port or free_port()
     ours = {name: value for name, value in os.environ.items() if not name.startswith("KBVQA_")}
     environment = {**ours, "KBVQA_HOME": str(home), "HF_HUB_OFFLINE": "1", **environment}
-    command = [sys.executable, "-m", "app.cli", "web", "--port", str(port), "--index", str(index)]
+    command = [sys.executable, "-m", "kbvqa", "web", "--port", str(port), "--index", str(index)]
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     url = f"http://127.0.0.1:{port}"

@@ -47,7 +47,7 @@ def test_ask_answers_and_cites_from_the_command_line(home: Path, index_location:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("KBVQA_")}
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "app.cli", "ask", str(example_image_path(example))),
+            *(sys.executable, "-m", "kbvqa", "ask", str(example_image_path(example))),
             *(example.question, "--json", "--top-k", "4", "--index", str(index_location)),
         ],
         capture_output=True,

@@ -37,7 +37,7 @@ def kbvqa(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         **environment,
     }
-    command = [sys.executable, "-m", "app.cli", "data", *arguments]
+    command = [sys.executable, "-m", "kbvqa", "data", *arguments]
     return subprocess.run(
         command, env=os.environ | settings, capture_output=True, text=True, timeout=120
     )

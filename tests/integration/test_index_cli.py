@@ -315,7 +315,7 @@ def test_two_processes_build_one_index(
     port = str(stand_in.grpc_port)
     command = [
         *(sys.executable, "-m", *launcher),
-        *("-m", "app.cli", "index", "build", str(path), "--index", location),
+        *("-m", "kbvqa", "index", "build", str(path), "--index", location),
     ]
     environment = {**os.environ, "KBVQA_QDRANT_GRPC_PORT": port, "HF_HUB_OFFLINE": "1"}
     run = subprocess.run(

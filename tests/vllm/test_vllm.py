@@ -56,7 +56,7 @@ def test_what_it_can_do_is_found_out_and_shown_by_doctor(seeing: VllmServer) -> 
     settings = {"URL": seeing.url, "MODEL": seeing.model, "API_KEY": KEY}
     environment = {**ours, **{f"KBVQA_GENERATOR_{k}": v for k, v in settings.items()}}
     run = subprocess.run(
-        [sys.executable, "-m", "app.cli", "doctor"],
+        [sys.executable, "-m", "kbvqa", "doctor"],
         capture_output=True,
         text=True,
         check=False,

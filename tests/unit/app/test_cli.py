@@ -18,7 +18,7 @@ PICTURE = str(GOLDEN / "images" / "img0.png")
 def kbvqa(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("KBVQA_")}
     return subprocess.run(
-        [sys.executable, "-m", "app.cli", *arguments],
+        [sys.executable, "-m", "kbvqa", *arguments],
         capture_output=True,
         text=True,
         check=False,

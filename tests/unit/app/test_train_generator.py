@@ -166,7 +166,7 @@ def test_two_processes_train_what_one_trains(
     assert kbvqa(*arguments, "--out", str(tmp_path / "one"), home=tmp_path).returncode == 0
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     made = subprocess.run(
-        [*launch, "-m", "app.cli", *arguments, "--out", str(tmp_path / "two")],
+        [*launch, "-m", "kbvqa", *arguments, "--out", str(tmp_path / "two")],
         capture_output=True,
         text=True,
         check=False,
