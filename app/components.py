@@ -6,7 +6,7 @@ from pathlib import Path
 from app import network
 from app.answering import Answering
 from app.indexing import Advance, Say, build_index
-from app.pipeline import Pipeline
+from app.pipeline import Pipeline, require_checkpoint
 from app.settings import MINI, Settings
 from corpus.demo import demo_passages_path
 from generator.client import OpenAIGenerator
@@ -95,15 +95,11 @@ def open_index(
         IndexNotReady: there is none, or another checkpoint made it.
     """
     index = PassageIndex.open(location, connection=connection)
-    made_with = index.fingerprint
-    if made_with.checkpoint_sha256 != checkpoint.revision:
+    try:
+        require_checkpoint(index, checkpoint)
+    except IndexNotReady:
         index.close()
-        raise IndexNotReady(
-            f"the index at {location} was made with the checkpoint "
-            f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Give the "
-            "first with --checkpoint, or build another index: "
-            "`kbvqa index build PASSAGES.jsonl --index ANOTHER_PLACE`"
-        )
+        raise
     return index
 
 

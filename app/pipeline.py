@@ -16,7 +16,9 @@ from corpus.images import featureless
 from corpus.types import Answer, Hit, Query
 from generator.errors import GeneratorError
 from generator.strategies import WEIGHED, Answerer, Strategy
+from retriever.checkpoint import Checkpoint
 from retriever.encoder import Encoder
+from retriever.errors import IndexNotReady
 from retriever.exact import ExactSearcher
 from retriever.index import PassageIndex, SearchMode
 
@@ -82,6 +84,9 @@ class Pipeline:
         max_question_characters: of a question that a user types: see app.questions.
         exact: the corpus in memory, searched instead of the index; None for the index.
         candidates: passages that a search of the index ranks by all their rows.
+
+    Raises:
+        IndexNotReady: another checkpoint made the index.
     """
 
     def __init__(
@@ -94,6 +99,8 @@ class Pipeline:
         exact: ExactSearcher | None = None,
         candidates: int = CANDIDATES,
     ) -> None:
+        if index is not None:
+            require_checkpoint(index, encoder.checkpoint)
         if answering is not None and not isinstance(answering, Answering):
             answering = Answering.usual(answering, encoder.checkpoint.revision)
         self.encoder, self.index, self.answering = encoder, index, answering
@@ -193,6 +200,18 @@ class Pipeline:
         )
         assert isinstance(result, Result)
         return result
+
+
+def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
+    """Raise IndexNotReady unless a checkpoint's queries may search an index."""
+    made_with = index.fingerprint
+    if made_with.checkpoint_sha256 != checkpoint.revision:
+        raise IndexNotReady(
+            f"the index at {index.location} was made with the checkpoint "
+            f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Search it "
+            "with the first (--checkpoint), or build another index: "
+            "`kbvqa index build PASSAGES.jsonl --index ANOTHER_PLACE`"
+        )
 
 
 def _doubts(query: Query, found: Retrieval) -> tuple[str, ...]:

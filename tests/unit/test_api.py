@@ -1,5 +1,6 @@
 """`import kbvqa`: the public names, and the program that the README shows."""
 
+import dataclasses
 import inspect
 import re
 import subprocess
@@ -99,3 +100,13 @@ def test_passages_come_back_in_their_order_whatever_their_ids() -> None:
     for passage, rows in zip(passages, together, strict=True):
         [alone] = encoder.encode_passages([passage])
         np.testing.assert_allclose(rows, alone, atol=1e-5)
+
+
+def test_an_index_of_another_checkpoint_is_refused(tmp_path: Path) -> None:
+    encoder = kbvqa.Encoder.from_pretrained("kbvqa-mini")
+    kenya = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
+    with kbvqa.PassageIndex.build(tmp_path / "index", [kenya], encoder) as index:
+        kbvqa.Pipeline(encoder, index)
+        encoder.checkpoint = dataclasses.replace(encoder.checkpoint, revision="0" * 12)
+        with pytest.raises(kbvqa.KbvqaError, match=r"was made with .* not kbvqa-mini@0000"):
+            kbvqa.Pipeline(encoder, index)
