@@ -120,13 +120,16 @@ class CsvRows:
         A line looks like a row where it has as many fields as the header and an id of the same
         shape as the first. Where only some do, or ids are words, as text may be, a warning is all.
         """
+        fields = len(self._header)
+        if not any(line.count(self._delimiter) >= fields - 1 for line in lines[1:]):
+            return []
         try:
             rows = list(csv.reader(lines, delimiter=self._delimiter, quoting=csv.QUOTE_NONE))
         except csv.Error:
             return []
         key = self._columns[0][1]
         shape = _shape(rows[0][key]) if key < len(rows[0]) else ""
-        whole = [len(row) == len(self._header) and _shape(row[key]) == shape for row in rows]
+        whole = [len(row) == fields and _shape(row[key]) == shape for row in rows]
         if len(rows) != len(lines) or not any(whole[1:]):
             return []
         sure = all(whole) and ("0" in shape or self._delimiter == "\t")

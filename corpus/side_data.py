@@ -8,11 +8,12 @@ all: nothing here mends a picture.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_XMP = b"XML:com.adobe.xmp\0\0"  # not compressed
 _JPEG_SCAN = 0xDA
+_JPEG_ORIENTED = (b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0")
 _JPEG_BARE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 _TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 # Sizes, compression, colours, orientation, strips and tiles; JPEG's tables; YCbCr.
@@ -20,8 +21,8 @@ _TIFF_KEPT = frozenset(
     {*range(254, 260), 262, 266, 273, 274, *range(277, 280), 284, 292, 293, 317, 320}
     | {*range(322, 326), 338, 339, 347, *range(512, 522), *range(529, 533)}
 )
-_WEBP_KEPT = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
-_WEBP_SIDE_FLAGS = 0x20 | 0x08 | 0x04  # a profile, EXIF, XMP
+_WEBP_KEPT = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"EXIF")
+_WEBP_PROFILE, _WEBP_EXIF, _WEBP_XMP = 0x20, 0x08, 0x04  # flags: there is one
 _AVIF_EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}(?:.{4}|.{6}))Exif", re.DOTALL)
 
 
@@ -49,7 +50,8 @@ def _png(data: bytes) -> bytes:
     while at + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
         chunk = data[at : at + 12 + size]
-        if name in _PNG_KEPT or (name == b"eXIf" and _sound(chunk)):
+        oriented = name == b"eXIf" or (name == b"iTXt" and chunk[8:].startswith(_PNG_XMP))
+        if name in _PNG_KEPT or (oriented and _sound(chunk)):
             kept.append(chunk)
         at += len(chunk)
     return b"".join(kept)
@@ -82,7 +84,7 @@ def _decides(marker: int, body: bytes) -> bool:
     if marker == 0xE0:
         return body.startswith(b"JFIF\0") and len(body) >= 14
     if marker == 0xE1:
-        return body.startswith(b"Exif\0\0")  # the orientation
+        return body.startswith(_JPEG_ORIENTED)
     if marker == 0xEE:
         return body.startswith(b"Adobe") and len(body) >= 12  # the colour space
     return not (0xE2 <= marker <= 0xEF or marker == 0xFE)
@@ -103,18 +105,19 @@ def _tiff(data: bytes) -> bytes:
 
 
 def _webp(data: bytes) -> bytes:
-    kept = list(_webp_chunks(data))
-    body = b"WEBP" + b"".join(kept)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def _webp_chunks(data: bytes) -> Iterator[bytes]:
+    chunks = []
     at = 12
     while at + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, at)
         chunk = data[at : at + 8 + size + size % 2]
-        if name == b"VP8X":
-            chunk = chunk[:8] + bytes([chunk[8] & ~_WEBP_SIDE_FLAGS]) + chunk[9:]
-        if name in _WEBP_KEPT:
-            yield chunk
+        if name in _WEBP_KEPT and (name != b"EXIF" or len(chunk) >= 8 + size):
+            chunks.append((name, chunk))
         at += len(chunk)
+    gone = _WEBP_PROFILE | _WEBP_XMP | (_WEBP_EXIF if b"EXIF" not in dict(chunks) else 0)
+    body = b"WEBP" + b"".join(
+        chunk[:8] + bytes([chunk[8] & ~gone]) + chunk[9:]
+        if name == b"VP8X" and len(chunk) > 8
+        else chunk
+        for name, chunk in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body

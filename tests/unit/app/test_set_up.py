@@ -1,6 +1,6 @@
 """`kbvqa setup`: what it builds, brings up to date, makes again and leaves alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,13 @@ import pytest
 
 from app import components
 from app.components import open_index, set_up
+from app.indexing import Built, build_index
 from app.settings import Settings
 from corpus.passages import write_passages
 from corpus.types import Passage
 from retriever.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from retriever.encoder import Encoder
 from retriever.errors import IndexNotReady, RetrieverError
+from retriever.indexing import Report
 from retriever.text_vision import TextVision
 from tests.golden_cases import GOLDEN
 
@@ -52,32 +53,31 @@ def told_by(settings: Settings) -> tuple[list[str], list[tuple[int, int]]]:
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the passages that are encoded."""
-    passed: list[str] = []
-    encode = Encoder.encode_passages
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
+    """What each build did."""
+    kept: list[Report] = []
 
-    def watched(self: Encoder, passages: Iterable[Passage], *more: Any) -> Any:
-        for batch, embeddings in encode(self, passages, *more):
-            passed.extend(passage.id for passage in batch)
-            yield batch, embeddings
+    def watched(*args: Any, **options: Any) -> Built | None:
+        built = build_index(*args, **options)
+        assert built is not None
+        kept.append(built.report)
+        return built
 
-    monkeypatch.setattr(Encoder, "encode_passages", watched)
-    return passed
+    monkeypatch.setattr(components, "build_index", watched)
+    return kept
 
 
 def test_it_builds_what_is_missing_and_nothing_twice(
     demo: Callable[[list[Passage]], None],
     settings: Settings,
     checkpoint: Checkpoint,
-    encoded: list[str],
+    reports: list[Report],
 ) -> None:
     said, done = told_by(settings)
     assert said[0] == "Checkpoint"
     assert done[-1] == (4, 4)
-    assert sorted(encoded) == ["p0", "p1", "p2", "p3"]
     told_by(settings)
-    assert len(encoded) == 4
+    assert [(report.written, report.unchanged) for report in reports] == [(4, 0), (0, 4)]
     assert ids(settings, checkpoint) == {"p0", "p1", "p2", "p3"}
 
 
@@ -85,13 +85,12 @@ def test_a_newer_demo_brings_the_index_up_to_date(
     demo: Callable[[list[Passage]], None],
     settings: Settings,
     checkpoint: Checkpoint,
-    encoded: list[str],
+    reports: list[Report],
 ) -> None:
     told_by(settings)
-    encoded.clear()
     demo([*PASSAGES[1:], Passage("new", "New", "A new tower.")])
     told_by(settings)
-    assert encoded == ["new"]
+    assert (reports[1].written, reports[1].unchanged, reports[1].deleted) == (1, 3, 1)
     assert ids(settings, checkpoint) == {"p1", "p2", "p3", "new"}
 
 

@@ -80,6 +80,37 @@ def test_a_png_keeps_transparency_and_orientation() -> None:
     assert load_image(broken).tobytes() == load_image(data).tobytes()
 
 
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP"])
+def test_orientation_survives_what_stands_beside_it(format_: str) -> None:
+    stored = Image.new("RGB", (8, 16), BLUE)
+    stored.paste(RED, (0, 8, 8, 16))
+    buffer = io.BytesIO()
+    if format_ == "WEBP":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        stored.save(buffer, format_, lossless=True, exif=exif, xmp=b"long " * 20)
+        assert_whole(buffer.getvalue())
+        assert_whole(buffer.getvalue()[:-40])
+        return
+    stored.save(buffer, format_, **({"quality": 100} if format_ == "JPEG" else {}))
+    data = buffer.getvalue()
+    if format_ == "PNG":
+        xmp = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
+        at, note = 33, PNG_NOTES["compressed text"]
+    else:
+        xmp = app(1, b"http://ns.adobe.com/xap/1.0/\0" + XMP)
+        at, note = 2, app(14, b"Adobe")
+    # Not every Pillow reads it in JPEG; what it makes of it, it makes beside a broken note too.
+    whole = load_image(data[:at] + xmp + data[at:])
+    broken = load_image(data[:at] + xmp + note + data[at:])
+    assert (broken.size, broken.tobytes()) == (whole.size, whole.tobytes())
+    if format_ == "PNG":
+        assert_whole(data[:at] + xmp + note + data[at:])
+
+
 def app(number: int, body: bytes) -> bytes:
     return bytes([0xFF, 0xE0 + number]) + struct.pack(">H", len(body) + 2) + body
 
