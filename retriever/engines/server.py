@@ -12,6 +12,7 @@ import logging
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from retriever.candidates import WIDENING
 from retriever.engines.client import QdrantServer
 from retriever.engines.collection import ServerEngine
 from retriever.engines.interface import Engine
@@ -22,6 +23,8 @@ from retriever.index_record import SCHEMA_VERSION, Build, Record, record_from_js
 from retriever.index_settings import Connection
 
 logger = logging.getLogger(__name__)
+
+_USUAL_POINTS = 200 * WIDENING  # in the widest step of a search with the default of candidates
 
 
 class ServerStore:
@@ -127,6 +130,8 @@ class ServerStore:
                 f"strict mode of the collection {build.place!r} refuses what an index needs: "
                 f"{'; '.join(problems)}. docs/deploy.md says which values fit"
             )
+        for problem in engine.unfit(_USUAL_POINTS):
+            logger.warning("strict mode of the collection %s: %s", build.place, problem)
         self._server.be_patient(True)
         return engine
 

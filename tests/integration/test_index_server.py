@@ -260,10 +260,13 @@ def strict(server: StandIn, **settings: Any) -> None:
     server.collections[server.aliases["zoo"]].strict = config
 
 
-def test_requests_keep_to_what_strict_mode_lets_them_ask(stand_in: StandIn) -> None:
+def test_requests_keep_to_what_strict_mode_lets_them_ask(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
     start(stand_in).close()
     strict(stand_in, **FITTING)
     with start(stand_in) as index:
+        assert "max_query_limit is 100, but a step of the search takes 2,000" in caplog.text
         index.upsert(PASSAGES, EMBEDDINGS)
         assert index.delete([p.id for p in PASSAGES[:25]]) == 25
         index.upsert(PASSAGES[:25], EMBEDDINGS[:25])
