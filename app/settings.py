@@ -1,13 +1,12 @@
 """Deployment facts, read once from KBVQA_* environment variables."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app import network
 from app.errors import InvalidSettings
@@ -179,7 +178,7 @@ class Settings(BaseSettings):
         )
 
 
-def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def load_settings() -> Settings:
     """Return the settings of this process.
 
     Raises:
@@ -189,7 +188,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     # KBVQA_TEST_* belongs to the test suite.
     unknown = sorted(
         name
-        for name in environment
+        for name in os.environ
         if name.upper().startswith(PREFIX)
         and name.upper() not in known
         and not name.upper().startswith(f"{PREFIX}TEST_")
@@ -200,6 +199,11 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         )
     try:
         settings = Settings()
+    except SettingsError as exc:
+        raise InvalidSettings(
+            f"{PREFIX}GENERATOR_EXTRA_BODY is no JSON object: {exc.__cause__ or exc}. Give one "
+            'such as {"chat_template_kwargs": {"enable_thinking": false}}.'
+        ) from exc
     except ValidationError as exc:
         problems = "; ".join(
             f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (given {e['input']!r})"
@@ -210,5 +214,10 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise InvalidSettings(
             f"{PREFIX}GENERATOR_URL is set but {PREFIX}GENERATOR_MODEL is not: "
             "give the name under which the server serves its model"
+        )
+    own = {"model", "messages", "prompt", "stream", "n"}.intersection(settings.generator_extra_body)
+    if own:
+        raise InvalidSettings(
+            f"{PREFIX}GENERATOR_EXTRA_BODY has {min(own)!r}, which every question sets itself"
         )
     return settings
