@@ -6,7 +6,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app import network
 from app.errors import InvalidSettings
@@ -219,6 +219,11 @@ def load_settings() -> Settings:
         )
     try:
         settings = Settings()
+    except SettingsError as exc:
+        raise InvalidSettings(
+            f"{PREFIX}GENERATOR_EXTRA_BODY is no JSON object: {exc.__cause__ or exc}. Give one "
+            'such as {"chat_template_kwargs": {"enable_thinking": false}}.'
+        ) from exc
     except ValidationError as exc:
         problems = "; ".join(
             f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (given {e['input']!r})"
@@ -229,5 +234,10 @@ def load_settings() -> Settings:
         raise InvalidSettings(
             f"{PREFIX}GENERATOR_URL is set but {PREFIX}GENERATOR_MODEL is not: "
             "give the name under which the server serves its model"
+        )
+    own = {"model", "messages", "prompt", "stream", "n"}.intersection(settings.generator_extra_body)
+    if own:
+        raise InvalidSettings(
+            f"{PREFIX}GENERATOR_EXTRA_BODY has {min(own)!r}, which every question sets itself"
         )
     return settings

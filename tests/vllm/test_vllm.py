@@ -132,7 +132,7 @@ def test_structured_output_gives_probabilities(reading: VllmServer, api: str) ->
 def test_an_over_long_prompt_is_a_bad_completion(seeing: VllmServer) -> None:
     long = Passage("l", "Long", "word " * 3000)
     prompt = numbered(QUERY, [long], "instruct", budget=10**6)
-    with pytest.raises(BadCompletion, match=r"answered 400.*use fewer passages"):
+    with pytest.raises(BadCompletion, match=r"answered 400.*Use fewer passages"):
         wait(client(seeing).complete([prompt]))
 
 

@@ -127,3 +127,35 @@ def test_what_answers_decides_the_defaults(
     settings = load_settings()
     assert settings.extractive == extractive
     assert (settings.chosen_strategy, settings.passages_read) == (strategy, passages)
+
+
+def test_what_goes_into_every_request_is_a_json_object(monkeypatch) -> None:
+    name = "KBVQA_GENERATOR_EXTRA_BODY"
+    monkeypatch.setenv(name, '{"chat_template_kwargs": {"enable_thinking": false}}')
+    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    assert load_settings().generator_extra_body == off
+    for wrong in ("enable_thinking=false", "[1]", "7", '{"messages": []}', '{"stream": false}'):
+        monkeypatch.setenv(name, wrong)
+        with pytest.raises(InvalidSettings, match=name):
+            load_settings()
+
+
+@pytest.mark.parametrize("path", ["/kbvqa", "/a/b", "https://host.example/kbvqa"])
+def test_a_path_of_a_proxy(path: str, monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_ROOT_PATH", path)
+    assert load_settings().root_path == path
+
+
+@pytest.mark.parametrize("path", ["kbvqa", "host/kbvqa", "/a b", "ftp://host"])
+def test_what_is_no_path_is_refused(path: str, monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_ROOT_PATH", path)
+    with pytest.raises(InvalidSettings, match="KBVQA_ROOT_PATH"):
+        load_settings()
+
+
+def test_an_index_server_behind_a_proxy_that_cannot_be_used_is_said(monkeypatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks4://p:1")
+    assert load_settings().connection.timeout_seconds == 60
+    monkeypatch.setenv("KBVQA_INDEX", "http://qdrant:6333/zoo")
+    with pytest.raises(InvalidSettings, match="ALL_PROXY is 'socks4://p:1'"):
+        _ = load_settings().connection

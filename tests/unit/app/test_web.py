@@ -264,7 +264,19 @@ def test_a_forged_record_reads_no_other_file(uploads: Path, tmp_path: Path) -> N
             _read_picture({"path": str(path)})
 
 
+def test_an_upload_that_is_gone_is_asked_for_again(uploads: Path) -> None:
+    with pytest.raises(InvalidQuestion, match="no longer on the server; add it again"):
+        _read_picture({"path": str(uploads / "x" / "kenya.png"), "orig_name": "kenya.png"})
+
+
 # The server
+
+
+def test_page_and_endpoint_share_one_limit(pipeline) -> None:
+    page = build_page(pipeline, Settings())
+    answering = [fn for fn in page.fns.values() if fn.concurrency_id == "answering"]
+    assert len(answering) == 2
+    assert {fn.concurrency_limit for fn in answering} == {2}
 
 
 def test_the_page_offers_one_endpoint_and_tells_nobody(pipeline) -> None:
@@ -272,7 +284,6 @@ def test_the_page_offers_one_endpoint_and_tells_nobody(pipeline) -> None:
     public = [fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"]
     assert public == ["ask"]
     assert not page.analytics_enabled
-    # See web._Runs.
     assert not any(fn.cancels for fn in page.fns.values())
 
 
