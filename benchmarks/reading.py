@@ -1,7 +1,12 @@
 """Readers beside each other: the right passage is given, alone or with two wrong ones.
 
-python -m benchmarks.reading --out runs/reading             the extractive reader, minutes
-python -m benchmarks.reading --out runs/reading --smollm2   SmolLM2 beside it, an hour
+python -m benchmarks.reading --out runs/reading                      the extractive reader, minutes
+python -m benchmarks.reading --out runs/readers --beside --cases 60  others beside it, half an hour
+
+    similarity          MiniLM as published: the "label: value" or sentence most like the question
+    SmolLM2             writes an answer to each passage, words of the passage only
+    SmolLM2, freely     the same model and prompt, any words
+    ... on sentences    the same, given only the sentences that the extractive reader points at
 
     flags    fields of the Factbook of countries that never trained, in wordings that never did
     things   questions written by hand to leads of Wikipedia that never trained
@@ -9,7 +14,8 @@ python -m benchmarks.reading --out runs/reading --smollm2   SmolLM2 beside it, a
 
 Percent with standard errors, by set and type, into reading.json and reading.md. `exact` is the
 expected answer's words and no others; `contains` is either in the other. An unanswerable
-question is right when the reader's best guess is under even odds.
+question is right when the reader's best guess is under even odds, which means nothing for a model
+that writes and for similarity: their log-probabilities are of another kind.
 """
 
 import json
@@ -18,7 +24,7 @@ import re
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,8 +32,12 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from app.answer_sets import spread
 from app.benchmarks import contains_match, exact_match
+from app.components import SMOLLM2, open_generator
+from app.settings import load_settings
 from benchmarks.precision import processor
+from benchmarks.readers import Answerer, extractive, similarity, writing
 from corpus.benchmarks.demo import acceptable_answers
 from corpus.corpora import open_corpus
 from corpus.demo import demo_passages_path
@@ -35,7 +45,7 @@ from corpus.demo_reading import COUNTRY, factbook_facts, handwritten, split_of, 
 from corpus.jsonl import read_records
 from corpus.passages import read_passages
 from generator.extractive.model import SHIPPED
-from generator.extractive.reader import ExtractiveReader, Reading
+from generator.extractive.reader import ExtractiveReader
 
 DUMP = Path(
     "tests/data/wikipedia/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
@@ -93,7 +103,9 @@ def cases(split: str, flags: int) -> list[Case]:
     for passage, example, type_ in handwritten("val", passages):
         if split_of(passage.entity) != split:
             continue
-        answers = (example.kind,) if example.kind in ("yes", "no") else (example.answer,)
+        answers: tuple[str, ...] = (
+            (example.kind,) if example.kind in ("yes", "no") else (example.answer,)
+        )
         answers = () if example.kind == "none" else answers
         found.append(
             Case(
@@ -135,14 +147,6 @@ def _type(value: str) -> str:
     if value.count(",") + value.count(";") >= 2:
         return "list"
     return "name" if len(value) < 40 else "phrase"
-
-
-def best(readings: Sequence[Reading]) -> Reading:
-    """Return the surest reading, whatever the passages are: what the choice has to beat."""
-    return max(readings, key=lambda r: r.logprob)
-
-
-Answerer = Callable[[str, list[str]], tuple[str, float]]  # (question, passages) -> (text, log p)
 
 
 def measure(answer: Answerer, chosen: Sequence[Case], *, wrong: bool) -> dict[str, Any]:
@@ -200,25 +204,58 @@ def main(
     reader: Annotated[Path, typer.Option(help="What `kbvqa train reader` wrote.")] = SHIPPED,
     split: Annotated[str, typer.Option(help="test, or tune for choices.")] = "test",
     flags: Annotated[int, typer.Option(help="Questions about flags.")] = 400,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            help="Others too: similarity, and what KBVQA_GENERATOR_URL or SmolLM2 writes."
+        ),
+    ] = False,
+    cases_each: Annotated[
+        int, typer.Option("--cases", help="Of each set at most, evenly spread; 0 for all.")
+    ] = 0,
 ) -> None:
     """Measure and write the table."""
     torch.set_num_threads(1)
-    chosen = cases(split, flags)
+    chosen = some(cases(split, flags), cases_each)
     loaded = ExtractiveReader.load(reader)
-
-    def extract(question: str, passages: list[str]) -> tuple[str, float]:
-        reading = best(loaded.read(question, passages))
-        return reading.text, reading.logprob
-
+    answerers = {"extractive": extractive(loaded)}
+    if beside:
+        answerers |= others(loaded)
     results = {}
-    for title, wrong in (("right passage", False), ("with two wrong ones", True)):
-        results[f"extractive, {title}"] = measure(extract, chosen, wrong=wrong)
+    for name, answerer in answerers.items():
+        for title, wrong in (("right passage", False), ("with two wrong ones", True)):
+            results[f"{name}, {title}"] = measure(answerer, chosen, wrong=wrong)
+            print(table({f"{name}, {title}": results[f"{name}, {title}"]}), flush=True)
     out.mkdir(parents=True, exist_ok=True)
     record = {"processor": processor(), "reader": loaded.name, "split": split, **results}
     (out / "reading.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (out / "reading.md").write_text(table(results), encoding="utf-8")
-    print(table(results))
     print({name: figures["seconds"] for name, figures in results.items()})
+
+
+def some(all_cases: Sequence[Case], each: int) -> list[Case]:
+    """Return at most so many cases of each set, evenly spread; all for 0."""
+    sets: dict[str, list[Case]] = defaultdict(list)
+    for case in all_cases:
+        sets[case.set].append(case)
+    return [case for own in sets.values() for case in spread(own, each or len(own))]
+
+
+def others(pointer: ExtractiveReader) -> dict[str, Answerer]:
+    """Return what stands beside the extractive reader."""
+    settings = load_settings()
+    if settings.generator_url is None:
+        settings = settings.model_copy(update={"reader": SMOLLM2})
+    generator = open_generator(settings, print)
+    assert not isinstance(generator, ExtractiveReader)
+    name, style = generator.name, settings.style
+    return {
+        "similarity": similarity(),
+        name: writing(generator, style),
+        f"{name}, freely": writing(generator, style, freely=True),
+        f"{name} on sentences": writing(generator, style, pointer=pointer),
+        f"{name} on sentences, freely": writing(generator, style, freely=True, pointer=pointer),
+    }
 
 
 if __name__ == "__main__":
