@@ -32,8 +32,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from app.answer_sets import spread
-from app.benchmarks import contains_match, exact_match
+from app.benchmarks import contains_match, exact_match, spread
 from app.components import SMOLLM2, open_generator
 from app.settings import load_settings
 from benchmarks.precision import processor
