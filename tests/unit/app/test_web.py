@@ -21,7 +21,7 @@ from corpus.types import Answer, Citation, Hit, Passage
 from generator.confidence import Confidence
 from generator.errors import GeneratorUnavailable
 from generator.interface import Usage
-from generator.strategies import Evidence, Reply
+from generator.strategies import Asked, Evidence, Reply
 
 EVIL = Passage(
     id="x",
@@ -146,6 +146,15 @@ def test_the_page_says_what_was_read_and_whether_the_picture_was_seen() -> None:
     assert "only the question" in alone
     unknown = markup.answered(outcome(Answer("Paris"), confidence=Confidence(None, "given")))
     assert "confidence not calibrated for these models" in unknown
+
+
+def test_the_page_says_what_did_not_fit() -> None:
+    whole = outcome(Answer("Paris"))
+    cut = replace(whole.reply, asked=(Asked("p", "0", ("x",), 700), Asked("p", "0", ("y",), 500)))
+    assert "about 1,200 tokens of passages and question did not fit" in markup.answered(
+        replace(whole, reply=cut)
+    )
+    assert "did not fit" not in markup.answered(whole)
 
 
 @pytest.mark.parametrize("completion", [" Paris", " Paris [", " Paris [1", " Paris [1]"])
