@@ -108,7 +108,10 @@ def _how(outcome: Outcome) -> str:
     if reply.strategy != "extract" and not reply.saw_picture:
         seen = " · the generator saw no picture, only "
         seen += "the question" if reply.strategy == "no-retrieval" else "the passages found with it"
-    return f'<p class="kb-hint kb-how">{_text(f"{STRATEGIES[reply.strategy]} · {trust}{seen}")}</p>'
+    cut = sum(asked.cut for asked in reply.asked)
+    left_out = f" · about {cut:,} tokens of passages and question did not fit" if cut else ""
+    said = f"{STRATEGIES[reply.strategy]} · {trust}{seen}{left_out}"
+    return f'<p class="kb-hint kb-how">{_text(said)}</p>'
 
 
 STRATEGIES: dict[Strategy, str] = {

@@ -111,7 +111,7 @@ def _check(picture: Any, question: Any, top_k: Any, strategy: Any) -> None:
         raise InvalidQuestion("The picture must be a file: gradio_client's handle_file(PATH).")
     if not isinstance(question, str):
         raise InvalidQuestion(f"The question must be a text, not {question!r}.")
-    whole = isinstance(top_k, int | float) and top_k == int(top_k)
+    whole = isinstance(top_k, int | float) and float(top_k).is_integer()
     if not whole or not 1 <= top_k <= MAX_TOP_K:
         raise InvalidQuestion(f"Ask for 1 to {MAX_TOP_K} passages, not {top_k!r}.")
     if strategy not in (known := get_args(Strategy)):

@@ -6,22 +6,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 
-from app import markup
+from app import cli, markup
 from app.answering import Outcome
 from app.errors import InvalidQuestion, InvalidSettings, PortInUse
 from app.pipeline import Retrieval
 from app.settings import Settings
 from app.views import SOMETHING_WENT_WRONG, View, views
-from app.web import _read_picture, build_page, check_port
+from app.web import _read_picture, ask, build_page, check_port
 from corpus.errors import InvalidImage
 from corpus.types import Answer, Citation, Hit, Passage
 from generator.confidence import Confidence
 from generator.errors import GeneratorUnavailable
 from generator.interface import Usage
-from generator.strategies import Evidence, Reply
+from generator.strategies import Asked, Evidence, Reply
 
 EVIL = Passage(
     id="x",
@@ -148,6 +149,15 @@ def test_the_page_says_what_was_read_and_whether_the_picture_was_seen() -> None:
     assert "confidence not calibrated for these models" in unknown
 
 
+def test_the_page_says_what_did_not_fit() -> None:
+    whole = outcome(Answer("Paris"))
+    cut = replace(whole.reply, asked=(Asked("p", "0", ("x",), 700), Asked("p", "0", ("y",), 500)))
+    assert "about 1,200 tokens of passages and question did not fit" in markup.answered(
+        replace(whole, reply=cut)
+    )
+    assert "did not fit" not in markup.answered(whole)
+
+
 @pytest.mark.parametrize("completion", [" Paris", " Paris [", " Paris [1", " Paris [1]"])
 def test_a_growing_answer_shows_no_half_citation(completion: str) -> None:
     assert ">Paris</p>" in markup.streaming(retrieval(EVIL), completion)
@@ -270,6 +280,35 @@ def test_an_upload_that_is_gone_is_asked_for_again(uploads: Path) -> None:
 
 
 # The server
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"strategy": "guess"}, "'guess' is no strategy; choose from extract"),
+        ({"strategy": None}, "None is no strategy"),
+        ({"top_k": float("nan")}, "1 to 20 passages, not nan"),
+        ({"top_k": 0}, "1 to 20 passages, not 0"),
+        ({"top_k": "3"}, "1 to 20 passages, not '3'"),
+        ({"question": None}, "must be a text, not None"),
+        ({"picture": "kenya.png"}, "must be a file"),
+        ({"picture": None}, "no picture yet"),
+    ],
+)
+def test_the_endpoint_refuses_what_the_page_would_not_send(pipeline, change, said) -> None:
+    asked = {"picture": None, "question": "Which city?", "top_k": 3, "strategy": "concat"}
+    with pytest.raises(gr.Error, match=said):
+        ask(pipeline, **{**asked, **change})
+
+
+def test_the_start_says_that_the_generator_does_not_answer(pipeline, monkeypatch) -> None:
+    assert cli._generator_lack(pipeline) is None
+
+    def down() -> str:
+        raise GeneratorUnavailable("http://127.0.0.1:9/v1 is not reached.")
+
+    monkeypatch.setattr(pipeline.generator, "health", down)
+    assert "does not answer now: http://127.0.0.1:9/v1" in str(cli._generator_lack(pipeline))
 
 
 def test_page_and_endpoint_share_one_limit(pipeline) -> None:
