@@ -150,7 +150,7 @@ def train_extractive_reader(
     export KBVQA_READER=runs/reader/reader.safetensors
 
     The same command goes on where an interrupted one stopped. The one that comes along was made
-    by the first of these and copied to generator/extractive.
+    with --squad xquad.en.json --facts 5000 --epochs 4 --bfloat16: docs/answers.md.
     """
     import torch
 
