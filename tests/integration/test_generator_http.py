@@ -446,3 +446,20 @@ def test_control_tokens_in_a_server_message_stay_on_one_line(server: Server) -> 
 def test_a_message_without_a_picture_is_plain_text(server: Server) -> None:
     list(generator(server).stream(Prompt("greeting", (Message("user", "hello"),))))
     assert server.requests[0]["messages"] == [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    ("entry", "tokens"),
+    [
+        ({"meta": "none"}, None),
+        ({"meta": [1]}, None),
+        ({"max_model_len": True}, None),
+        ({"max_model_len": "many", "meta": {"n_ctx": 4096}}, 4096),
+    ],
+)
+def test_an_odd_entry_in_the_list_of_models_is_no_obstacle(
+    server: Server, entry: dict, tokens: int | None
+) -> None:
+    listed = json.dumps({"data": [7, None, {"id": MODEL, **entry}]})
+    server.models = lambda handler: handler.reply(200, listed)
+    assert generator(server).capabilities().context_tokens == tokens
