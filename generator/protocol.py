@@ -36,7 +36,6 @@ class Growing:
         thought: whether the model has been thinking.
         refusal: its words where it refuses to answer.
         finish: why it ended, in the server's word; "" while it goes on.
-        pieces: chunks with a choice so far.
     """
 
     prompt: Prompt
@@ -44,7 +43,6 @@ class Growing:
     thought: bool = False
     refusal: str = ""
     finish: str = ""
-    pieces: int = 0
     _written: str = ""
     _begins: int = 0
     _complete: bool = False
@@ -62,7 +60,6 @@ class Growing:
         choice = first_choice(chunk)
         if choice is None:
             return ""
-        self.pieces += 1
         message = message_of(choice)
         piece, thought = text_of(message)
         self.thought |= thought
@@ -93,6 +90,11 @@ class Growing:
         if self.text.startswith(before):
             return self.text[len(before) :]
         return "" if before.startswith(self.text) else self.text
+
+    @property
+    def length(self) -> int:
+        """Return how many characters are written so far, beyond the first line too."""
+        return 0 if begun(self._written).thinking else len(self._written) - self._begins
 
     def completion(self, lack: str = "") -> Completion:
         """Return what was written; `lack` says why that is nothing."""

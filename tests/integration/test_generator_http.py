@@ -335,9 +335,41 @@ def test_an_endless_completion_ends(server: Server, piece: str | None) -> None:
     with pytest.raises((GeneratorTimeout, BadCompletion), match=r"within 0\.3 s|without end"):
         complete(hasty(server, 0.3))
     assert len(server.requests) == 1
-    # However long it may take.
+
+
+def test_an_endless_completion_ends_however_long_it_may_take(server: Server) -> None:
+    server.answer = lambda handler: handler.endless("x" * 1000)
     with pytest.raises(BadCompletion, match="without end"):
         complete(generator(server, timeout_s=120))
+
+
+THOUGHT = {"choices": [{"index": 0, "delta": {"reasoning_content": "hm " * 100}}]}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [{"choices": [{"index": 0, "delta": {"content": ""}}]}] * 300,
+        [THOUGHT] * 4000,  # more than a whole reply may be
+        [{"choices": [{"index": 0, "delta": {"content": f"<think>{'hm ' * 3000}</think>"}}]}],
+    ],
+)
+def test_a_long_way_to_an_answer_in_single_characters_is_no_reply_without_end(
+    server: Server, before: list[dict]
+) -> None:
+    text = "Nairobi, which lies on the river of the same name, " * 6
+
+    def answer(handler: Handler) -> None:
+        handler.start_events()
+        for event in before:
+            handler.send_event(**event)
+        for character in text:
+            handler.send_piece(character)
+        handler.send_piece("", "stop")
+        handler.end_events()
+
+    server.answer = answer
+    assert streamed(generator(server, timeout_s=60), INSTRUCT)[1].text == text
 
 
 def hang(handler: Handler) -> None:
