@@ -278,6 +278,8 @@ class OpenAIGenerator:
         self._say_what_was_learnt()
         if not (over or growing.finish):
             raise self._faults.broke_off()
+        if piece := growing.end():
+            yield piece
 
     async def _choice(
         self, turn: Turn, prompt: Prompt, choices: Sequence[str], can: Capabilities

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from generator.interface import Completion, Usage, Verdict
+from generator.marks import first_line
 from generator.passages import estimate_tokens
 from generator.prompts import Message, Prompt
 from generator.thoughts import begun
 
 # How many alternatives to a token are asked for, as many as the protocol allows.
 TOP_LOGPROBS = {"chat": 20, "completions": 5}
-_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 class NotACompletion(Exception):
@@ -85,8 +85,16 @@ class Growing:
             self._logprobs += logprobs or [None]
         if undecided and not self.finish:
             return ""
-        before = self.text
-        self.text, self._complete = _first_line(rest, self.prompt.stop)
+        return self._show(over=self.finish != "")
+
+    def end(self) -> str:
+        """Return what was kept back of the line, as nothing more comes."""
+        over = self._complete or begun(self._written).thinking
+        return "" if over else self._show(over=True)
+
+    def _show(self, *, over: bool) -> str:
+        before, rest = self.text, self._written[self._begins :]
+        self.text, self._complete = _first_line(rest, self.prompt.stop, over)
         if self.text.startswith(before):
             return self.text[len(before) :]
         return "" if before.startswith(self.text) else self.text
@@ -229,13 +237,11 @@ def has_logprobs(reply: Mapping[str, Any], api: str) -> bool:
     return next(_alternatives(choice.get("logprobs"), ()), None) is not None
 
 
-def _first_line(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """Return the first line that is not blank, and whether it is complete."""
-    text = _BLANK_LINES.sub("", text)
-    line, newline, _ = text.partition("\n")
-    line = line.removesuffix("\r")
+def _first_line(text: str, stops: Sequence[str], over: bool) -> tuple[str, bool]:
+    """Return the first line that has an answer, and whether it is complete."""
+    line, complete = first_line(text, over=over)
     ends = [at for stop in stops if (at := line.find(stop)) >= 0]  # where the server goes on
-    return (line[: min(ends)], True) if ends else (line, bool(newline))
+    return (line[: min(ends)], True) if ends else (line, complete)
 
 
 def _logprobs(choice: Mapping[str, Any]) -> list[float | None]:
