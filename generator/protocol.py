@@ -201,11 +201,11 @@ def first_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the part of a choice that has the text, by whichever endpoint; {} for none."""
-    if isinstance(choice.get("text"), str):
-        return {"content": choice["text"]}
     message = choice.get("delta") or choice.get("message") or {}
     if not isinstance(message, dict):
         raise NotACompletion(f"{message!r} where a message was expected")
+    if not message.get("content") and isinstance(choice.get("text"), str):
+        return {**message, "content": choice["text"]}
     return message
 
 
@@ -219,11 +219,11 @@ def text_of(message: Mapping[str, Any]) -> tuple[str, bool]:
     content = message.get("content")
     texts = []
     for part in content if isinstance(content, list) else [content or ""]:
-        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        kind = part.get("type") or "text" if isinstance(part, dict) else "text"
         thought |= kind in ("thinking", "reasoning")
-        text = part.get("text") or "" if isinstance(part, dict) else part
+        text = part.get("text") if isinstance(part, dict) else part
         if kind in ("text", "output_text"):
-            texts.append(text)
+            texts.append("" if text is None else text)
     if not all(isinstance(text, str) for text in texts):
         raise NotACompletion(f"{content!r} where text was expected")
     return "".join(texts), thought

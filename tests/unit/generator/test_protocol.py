@@ -137,12 +137,22 @@ def test_text_in_parts_is_joined() -> None:
     parts = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]},
         {"type": "text", "text": "Nai"},
-        {"text": "ro"},
+        {"text": "r"},
+        {"type": None, "text": "o"},
         "bi",
+        None,
         {"type": "image_url", "image_url": {"url": "x"}},
     ]
     growing = grown(chunk(parts, "stop"))
     assert (growing.text, growing.thought) == ("Nairobi", True)
+
+
+@pytest.mark.parametrize("text", ["", None, "Nairobi"])
+def test_the_text_is_found_in_whichever_place_has_it(text: str | None) -> None:
+    for message in ({"delta": {"content": "Nairobi"}}, {"message": {"content": "Nairobi"}}):
+        assert grown({"choices": [{"text": text, **message}]}).text == "Nairobi"
+    for empty in ({}, {"delta": {}}, {"delta": {"role": "assistant", "content": ""}}):
+        assert grown({"choices": [{"text": text, **empty}]}).text == (text or "")
 
 
 @pytest.mark.parametrize(
