@@ -21,7 +21,7 @@ import httpx
 from generator.dialect import Dialect
 from generator.errors import GeneratorUnavailable
 from generator.events import EventReader
-from generator.faults import Faults, Refused, checked_key, checked_url, error_of
+from generator.faults import Faults, Refused, checked_key, checked_url, error_of, url_of
 from generator.protocol import NotACompletion, first_choice, parse
 
 Api = Literal["chat", "completions"]
@@ -153,7 +153,7 @@ class Connection:
         Raises:
             httpx.HTTPError: there is none.
         """
-        request = self._http.build_request(method, f"{self._url}{path}", json=body)
+        request = self._http.build_request(method, url_of(self._url, path), json=body)
         return await self._http.send(request, stream=True)
 
 

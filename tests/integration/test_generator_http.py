@@ -459,6 +459,20 @@ def test_a_host_that_does_not_exist() -> None:
         complete(client)
 
 
+def test_a_query_in_the_url_is_sent_behind_the_path_and_not_shown(server: Server) -> None:
+    for url in (f"{server.url}?api-version=1&sig=s3", f"{server.url}/?api-version=1&sig=s3"):
+        client = OpenAIGenerator(url, MODEL, api_key=KEY, retries=0)
+        assert complete(client)
+        assert server.requests[-1]["path"] == "/v1/chat/completions?api-version=1&sig=s3"
+        assert server.url in client.health() and "s3" not in client.health()
+        assert client.request_record()["url"] == server.url
+
+
+def test_a_url_with_a_fragment_is_refused() -> None:
+    with pytest.raises(GeneratorUnavailable, match="after '#'"):
+        OpenAIGenerator("http://127.0.0.1:8000/v1#models", MODEL)
+
+
 def test_a_password_in_the_url_is_not_shown(server: Server) -> None:
     url = server.url.replace("http://", "http://someone:hunter2@")
     client = OpenAIGenerator(url, MODEL, retries=0)
