@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from corpus.types import Answer, Citation, Hit
 from generator.errors import EmptyCompletion
+from generator.marks import without_emphasis
 
 _CITATION = re.compile(
     r"\s*\[\s*(?:passages?\s*)?(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*\]", re.IGNORECASE
@@ -113,8 +114,8 @@ def _telling(text: str) -> list[str]:
 
 
 def _tidy(text: str) -> str:
-    """Return `text` without enclosing quotes and final period; "" if it has no word."""
-    text = " ".join(text.split()).removeprefix("Answer:").strip()
+    """Return `text` without marks, enclosing quotes and final period; "" if it has no word."""
+    text = " ".join(without_emphasis(text).split()).removeprefix("Answer:").strip()
     if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
         text = text.strip(_QUOTES).strip()
     # "U.S." and "J. R. R." keep their period.

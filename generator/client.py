@@ -33,6 +33,7 @@ _T = TypeVar("_T")
 
 # What a request is made of here, and cannot be set for all.
 OWN_FIELDS = ("model", "messages", "prompt", "stream", "n")
+_LONGEST_TOKEN = 64  # in characters, but for rare ones
 _PIXELS_A_TOKEN = 28 * 28  # of Qwen2.5-VL
 # A server that breaks on something so often does not have it.
 _PROBES = 3
@@ -272,11 +273,13 @@ class OpenAIGenerator:
                 over |= chunk is None
                 if chunk is not None and (piece := growing.add(chunk)):
                     yield piece
-                if growing.pieces > 2 * max_tokens + 64:
+                if growing.length > _LONGEST_TOKEN * (max_tokens + 64):
                     raise self._faults.endless(f"{max_tokens} tokens were asked for")
         self._say_what_was_learnt()
         if not (over or growing.finish):
             raise self._faults.broke_off()
+        if piece := growing.end():
+            yield piece
 
     async def _choice(
         self, turn: Turn, prompt: Prompt, choices: Sequence[str], can: Capabilities

@@ -21,12 +21,13 @@ import httpx
 from generator.dialect import Dialect
 from generator.errors import GeneratorUnavailable
 from generator.events import EventReader
-from generator.faults import Faults, Refused, checked_key, checked_url, error_of
+from generator.faults import Faults, Refused, checked_key, checked_url, error_of, url_of
 from generator.protocol import NotACompletion, first_choice, parse
 
 Api = Literal["chat", "completions"]
 
-# A short answer is far smaller; what is larger does not come from a generator.
+# For a whole reply, or one event of a stream: a short answer is far smaller. A stream of thoughts
+# may be long: it is bounded by its time.
 MAX_RESPONSE_BYTES = 1_000_000
 _PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 _BUSY = (408, 409, 425, 429)
@@ -152,7 +153,7 @@ class Connection:
         Raises:
             httpx.HTTPError: there is none.
         """
-        request = self._http.build_request(method, f"{self._url}{path}", json=body)
+        request = self._http.build_request(method, url_of(self._url, path), json=body)
         return await self._http.send(request, stream=True)
 
 
@@ -284,12 +285,13 @@ async def _events(
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     reader = EventReader()
     try:
-        async for arrived in _bounded(response):
+        async for arrived in response.aiter_bytes():
             for data in reader.feed(arrived):
                 if data.startswith(_DONE):
                     yield None
                     return
                 yield parse(data)
+            _bound(reader.waiting)
     except httpx.TransportError as exc:
         raise faults.broke_off(str(exc)) from exc
     finally:
@@ -304,19 +306,18 @@ async def _events(
 async def _text(response: httpx.Response) -> str:
     """Return the body of a response."""
     try:
-        data = b"".join([part async for part in _bounded(response)])
+        data = bytearray()
+        async for arrived in response.aiter_bytes():
+            data += arrived
+            _bound(len(data))
     finally:
         await response.aclose()
     return data.decode("utf-8", "replace")
 
 
-async def _bounded(response: httpx.Response) -> AsyncIterator[bytes]:
-    size = 0
-    async for part in response.aiter_bytes():
-        size += len(part)
-        if size > MAX_RESPONSE_BYTES:
-            raise ResponseTooLong(f"more than {MAX_RESPONSE_BYTES:,} bytes")
-        yield part
+def _bound(size: int) -> None:
+    if size > MAX_RESPONSE_BYTES:
+        raise ResponseTooLong(f"more than {MAX_RESPONSE_BYTES:,} bytes")
 
 
 class ResponseTooLong(ValueError):

@@ -33,6 +33,11 @@ class EventReader:
         for line in lines:
             yield from self._line(line.decode("utf-8"))
 
+    @property
+    def waiting(self) -> int:
+        """Return the length of the event that is not complete yet, about."""
+        return len(self._bytes) + sum(map(len, self._data))
+
     def end(self) -> Iterator[str]:
         """Yield the data of an event that the end of the stream has ended."""
         rest, self._bytes = self._bytes.rstrip(b"\r"), b""

@@ -55,7 +55,7 @@ class Faults:
     Attributes:
         model: the name of the model.
         api: "chat" or "completions".
-        shown_url: the URL without user and password.
+        shown_url: the URL without user, password and query.
         key: what is sent as the key, so that it can be kept out of messages.
         timeout_s: for a whole call.
         connect_timeout_s: for reaching the server.
@@ -222,12 +222,12 @@ class Faults:
 
 
 def checked_url(base_url: str) -> tuple[str, str]:
-    """Return `base_url` to use and to show: the shown one has no user and password.
+    """Return `base_url` to use and to show: the shown one has no user, password and query.
 
     Raises:
-        GeneratorUnavailable: it is no http or https URL.
+        GeneratorUnavailable: it is no http or https URL, or has a fragment.
     """
-    text = base_url.strip().rstrip("/")
+    text = base_url.strip()
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -238,13 +238,30 @@ def checked_url(base_url: str) -> tuple[str, str]:
             f"The generator URL {base_url!r} must begin with http:// or https:// and a host, "
             "such as http://127.0.0.1:8000/v1."
         )
+    if "#" in text:
+        raise GeneratorUnavailable(
+            f"The generator URL {shown_url(text)!r} has a part after '#', which is not sent to "
+            "a server. Leave it out."
+        )
+    text = urlunsplit(parts._replace(path=parts.path.rstrip("/")))
     return text, shown_url(text)
 
 
+def url_of(base_url: str, path: str) -> str:
+    """Return the URL of a path below `base_url`, with its query.
+
+    >>> url_of("http://h/v1?api-version=2", "/models")
+    'http://h/v1/models?api-version=2'
+    """
+    parts = urlsplit(base_url)
+    return urlunsplit(parts._replace(path=f"{parts.path}{path}"))
+
+
 def shown_url(url: str) -> str:
-    """Return a URL without user and password."""
+    """Return a URL without what may be secret: user, password and query."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
 
 
 def checked_key(api_key: str | None) -> str | None:

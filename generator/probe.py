@@ -114,9 +114,10 @@ async def _tried(connection: Connection, *content: Any, **options: Any) -> Any:
 async def _context_tokens(connection: Connection) -> int | None:
     for model in await connection.models():
         if model.get("id") in (connection.model, f"{connection.model}:latest"):
-            places = (model, model.get("meta") or {})
+            places = [place for place in (model, model.get("meta")) if isinstance(place, dict)]
             said = (place.get(name) for place in places for name in _CONTEXT)
-            return next((n for n in said if isinstance(n, int) and n > 0), None)
+            # In JSON true is no number; in Python it is.
+            return next((n for n in said if type(n) is int and n > 0), None)
     return None
 
 

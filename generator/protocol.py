@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from generator.interface import Completion, Usage, Verdict
+from generator.marks import first_line
 from generator.passages import estimate_tokens
 from generator.prompts import Message, Prompt
 from generator.thoughts import begun
 
 # How many alternatives to a token are asked for, as many as the protocol allows.
 TOP_LOGPROBS = {"chat": 20, "completions": 5}
-_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 class NotACompletion(Exception):
@@ -36,7 +36,6 @@ class Growing:
         thought: whether the model has been thinking.
         refusal: its words where it refuses to answer.
         finish: why it ended, in the server's word; "" while it goes on.
-        pieces: chunks with a choice so far.
     """
 
     prompt: Prompt
@@ -44,7 +43,6 @@ class Growing:
     thought: bool = False
     refusal: str = ""
     finish: str = ""
-    pieces: int = 0
     _written: str = ""
     _begins: int = 0
     _complete: bool = False
@@ -62,7 +60,6 @@ class Growing:
         choice = first_choice(chunk)
         if choice is None:
             return ""
-        self.pieces += 1
         message = message_of(choice)
         piece, thought = text_of(message)
         self.thought |= thought
@@ -88,11 +85,24 @@ class Growing:
             self._logprobs += logprobs or [None]
         if undecided and not self.finish:
             return ""
-        before = self.text
-        self.text, self._complete = _first_line(rest, self.prompt.stop)
+        return self._show(over=self.finish != "")
+
+    def end(self) -> str:
+        """Return what was kept back of the line, as nothing more comes."""
+        over = self._complete or begun(self._written).thinking
+        return "" if over else self._show(over=True)
+
+    def _show(self, *, over: bool) -> str:
+        before, rest = self.text, self._written[self._begins :]
+        self.text, self._complete = _first_line(rest, self.prompt.stop, over)
         if self.text.startswith(before):
             return self.text[len(before) :]
         return "" if before.startswith(self.text) else self.text
+
+    @property
+    def length(self) -> int:
+        """Return how many characters are written so far, beyond the first line too."""
+        return 0 if begun(self._written).thinking else len(self._written) - self._begins
 
     def completion(self, lack: str = "") -> Completion:
         """Return what was written; `lack` says why that is nothing."""
@@ -191,11 +201,11 @@ def first_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the part of a choice that has the text, by whichever endpoint; {} for none."""
-    if isinstance(choice.get("text"), str):
-        return {"content": choice["text"]}
     message = choice.get("delta") or choice.get("message") or {}
     if not isinstance(message, dict):
         raise NotACompletion(f"{message!r} where a message was expected")
+    if not message.get("content") and isinstance(choice.get("text"), str):
+        return {**message, "content": choice["text"]}
     return message
 
 
@@ -209,11 +219,11 @@ def text_of(message: Mapping[str, Any]) -> tuple[str, bool]:
     content = message.get("content")
     texts = []
     for part in content if isinstance(content, list) else [content or ""]:
-        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        kind = part.get("type") or "text" if isinstance(part, dict) else "text"
         thought |= kind in ("thinking", "reasoning")
-        text = part.get("text") or "" if isinstance(part, dict) else part
+        text = part.get("text") if isinstance(part, dict) else part
         if kind in ("text", "output_text"):
-            texts.append(text)
+            texts.append("" if text is None else text)
     if not all(isinstance(text, str) for text in texts):
         raise NotACompletion(f"{content!r} where text was expected")
     return "".join(texts), thought
@@ -227,13 +237,11 @@ def has_logprobs(reply: Mapping[str, Any], api: str) -> bool:
     return next(_alternatives(choice.get("logprobs"), ()), None) is not None
 
 
-def _first_line(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """Return the first line that is not blank, and whether it is complete."""
-    text = _BLANK_LINES.sub("", text)
-    line, newline, _ = text.partition("\n")
-    line = line.removesuffix("\r")
+def _first_line(text: str, stops: Sequence[str], over: bool) -> tuple[str, bool]:
+    """Return the first line that has an answer, and whether it is complete."""
+    line, complete = first_line(text, over=over)
     ends = [at for stop in stops if (at := line.find(stop)) >= 0]  # where the server goes on
-    return (line[: min(ends)], True) if ends else (line, bool(newline))
+    return (line[: min(ends)], True) if ends else (line, complete)
 
 
 def _logprobs(choice: Mapping[str, Any]) -> list[float | None]:

@@ -8,13 +8,17 @@ import re
 from typing import NamedTuple
 
 _OPENING = (
-    "<think>", "<thinking>", "<thought>", "<reasoning>", "<reflection>", "<seed:think>",
-    "[think]", "◁think▷", "<|channel|>analysis",
+    *(f"<{name}{end}" for name in (
+        "think", "thinking", "thought", "reasoning", "reflection", "seed:think",
+    ) for end in "> "),
+    '<details type="reasoning"', "[think]", "◁think▷", "<|channel|>analysis", "<|channel>thought",
 )  # fmt: skip
+# Marks before an answer end what comes before them, too.
 _CLOSING = re.compile(
     r"</(?:think|thinking|thought|reasoning|reflection|seed:think)>|\[/think\]|◁/think▷"
-    r"|<\|channel\|>final<\|message\|>",
-    re.IGNORECASE,
+    r"|<\|channel\|>final<\|message\|>|<channel\|>|<details type=\"reasoning\".*?</details>"
+    r"|<(?:final_?)?answer>|<\|begin_of_box\|>",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

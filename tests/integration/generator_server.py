@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         if body["model"] != MODEL:
             self.error(404, f"The model `{body['model']}` does not exist.")
             return
-        self.chat = self.path.endswith("/chat/completions")
+        self.chat = self.path.partition("?")[0].endswith("/chat/completions")
         if not body.get("stream"):
             self.state.judge(self, body)
             return

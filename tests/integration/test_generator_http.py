@@ -335,9 +335,41 @@ def test_an_endless_completion_ends(server: Server, piece: str | None) -> None:
     with pytest.raises((GeneratorTimeout, BadCompletion), match=r"within 0\.3 s|without end"):
         complete(hasty(server, 0.3))
     assert len(server.requests) == 1
-    # However long it may take.
+
+
+def test_an_endless_completion_ends_however_long_it_may_take(server: Server) -> None:
+    server.answer = lambda handler: handler.endless("x" * 1000)
     with pytest.raises(BadCompletion, match="without end"):
         complete(generator(server, timeout_s=120))
+
+
+THOUGHT = {"choices": [{"index": 0, "delta": {"reasoning_content": "hm " * 100}}]}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [{"choices": [{"index": 0, "delta": {"content": ""}}]}] * 300,
+        [THOUGHT] * 4000,  # more than a whole reply may be
+        [{"choices": [{"index": 0, "delta": {"content": f"<think>{'hm ' * 3000}</think>"}}]}],
+    ],
+)
+def test_a_long_way_to_an_answer_in_single_characters_is_no_reply_without_end(
+    server: Server, before: list[dict]
+) -> None:
+    text = "Nairobi, which lies on the river of the same name, " * 6
+
+    def answer(handler: Handler) -> None:
+        handler.start_events()
+        for event in before:
+            handler.send_event(**event)
+        for character in text:
+            handler.send_piece(character)
+        handler.send_piece("", "stop")
+        handler.end_events()
+
+    server.answer = answer
+    assert streamed(generator(server, timeout_s=60), INSTRUCT)[1].text == text
 
 
 def hang(handler: Handler) -> None:
@@ -427,6 +459,20 @@ def test_a_host_that_does_not_exist() -> None:
         complete(client)
 
 
+def test_a_query_in_the_url_is_sent_behind_the_path_and_not_shown(server: Server) -> None:
+    for url in (f"{server.url}?api-version=1&sig=s3", f"{server.url}/?api-version=1&sig=s3"):
+        client = OpenAIGenerator(url, MODEL, api_key=KEY, retries=0)
+        assert complete(client)
+        assert server.requests[-1]["path"] == "/v1/chat/completions?api-version=1&sig=s3"
+        assert server.url in client.health() and "s3" not in client.health()
+        assert client.request_record()["url"] == server.url
+
+
+def test_a_url_with_a_fragment_is_refused() -> None:
+    with pytest.raises(GeneratorUnavailable, match="after '#'"):
+        OpenAIGenerator("http://127.0.0.1:8000/v1#models", MODEL)
+
+
 def test_a_password_in_the_url_is_not_shown(server: Server) -> None:
     url = server.url.replace("http://", "http://someone:hunter2@")
     client = OpenAIGenerator(url, MODEL, retries=0)
@@ -446,3 +492,20 @@ def test_control_tokens_in_a_server_message_stay_on_one_line(server: Server) -> 
 def test_a_message_without_a_picture_is_plain_text(server: Server) -> None:
     list(generator(server).stream(Prompt("greeting", (Message("user", "hello"),))))
     assert server.requests[0]["messages"] == [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    ("entry", "tokens"),
+    [
+        ({"meta": "none"}, None),
+        ({"meta": [1]}, None),
+        ({"max_model_len": True}, None),
+        ({"max_model_len": "many", "meta": {"n_ctx": 4096}}, 4096),
+    ],
+)
+def test_an_odd_entry_in_the_list_of_models_is_no_obstacle(
+    server: Server, entry: dict, tokens: int | None
+) -> None:
+    listed = json.dumps({"data": [7, None, {"id": MODEL, **entry}]})
+    server.models = lambda handler: handler.reply(200, listed)
+    assert generator(server).capabilities().context_tokens == tokens

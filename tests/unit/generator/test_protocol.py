@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from corpus.types import Query
-from generator import dialect, faults, thoughts
+from generator import dialect, faults, marks, thoughts
+from generator.answers import answer_text
 from generator.errors import GeneratorUnavailable
 from generator.faults import Faults, Refused, error_of, error_text
 from generator.interface import Usage
@@ -73,6 +74,54 @@ def test_what_only_looks_like_a_thought_is_kept(text: str) -> None:
     assert growing.completion().token_logprobs == (-0.5,) * len(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>x</think>\n<answer>\nNairobi\n</answer>",
+        "The flag is black. <answer>Nairobi</answer>",
+        "<|begin_of_box|>Nairobi<|end_of_box|>",
+        "<|assistant|>Nairobi",
+        "Nairobi<|im_end|>",
+        "Nairobi<end_of_turn>\nmore",
+        "Nairobi</s>",
+        "<|channel>thought\nhm hm\n<channel|>Nairobi",
+        '<details type="reasoning" done="true">\n<summary>s</summary>\nhm\n</details>\nNairobi',
+        '<think duration="2">\nhm\n</think>\nNairobi',
+        "# Answer\nNairobi",
+        "**Final answer:**\r\n\r\nNairobi\r\n",
+        "Answer:\nNairobi",
+        "```\nNairobi\n```",
+        "```text\nNairobi\n```",
+        "**Nairobi**",
+        "### Nairobi",
+        "**Answer:** Nairobi.",
+        "`Nairobi`",
+        "$\\boxed{\\text{Nairobi}}$",
+    ],
+)
+@pytest.mark.parametrize("finish", ["stop", None])
+def test_the_marks_of_models_are_no_part_of_the_answer(text: str, finish: str | None) -> None:
+    for pieces in ([text], list(text)):
+        growing = Growing(INSTRUCT)
+        shown = [growing.add(chunk(piece)) for piece in pieces]
+        shown += [growing.add(chunk(None, finish)), growing.end()]
+        assert answer_text(growing.text) == "Nairobi"
+        if "The flag" not in text:  # which is taken for the answer at first
+            assert "".join(shown) == growing.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<", "a < b", "A", "C# 8", "#1", "Final Fantasy", "**kwargs", "2**3", "Short", "Answer", "f"],
+)
+def test_what_only_looks_like_a_mark_is_kept(text: str) -> None:
+    for pieces in ([text], list(text)):
+        growing = grown(*map(chunk, pieces))
+        growing.end()
+        assert growing.text == text
+        assert text == "<" or answer_text(growing.text) == text
+
+
 def test_a_thought_without_end_is_no_answer() -> None:
     assert grown(chunk("<think>The flag"), chunk(None, "length")).text == ""
 
@@ -88,12 +137,22 @@ def test_text_in_parts_is_joined() -> None:
     parts = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]},
         {"type": "text", "text": "Nai"},
-        {"text": "ro"},
+        {"text": "r"},
+        {"type": None, "text": "o"},
         "bi",
+        None,
         {"type": "image_url", "image_url": {"url": "x"}},
     ]
     growing = grown(chunk(parts, "stop"))
     assert (growing.text, growing.thought) == ("Nairobi", True)
+
+
+@pytest.mark.parametrize("text", ["", None, "Nairobi"])
+def test_the_text_is_found_in_whichever_place_has_it(text: str | None) -> None:
+    for message in ({"delta": {"content": "Nairobi"}}, {"message": {"content": "Nairobi"}}):
+        assert grown({"choices": [{"text": text, **message}]}).text == "Nairobi"
+    for empty in ({}, {"delta": {}}, {"delta": {"role": "assistant", "content": ""}}):
+        assert grown({"choices": [{"text": text, **empty}]}).text == (text or "")
 
 
 @pytest.mark.parametrize(
@@ -252,6 +311,6 @@ def test_few_shot_prompts_end_at_a_newline() -> None:
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    for module in (dialect, faults, thoughts):
+    for module in (dialect, faults, marks, thoughts):
         tried = doctest.testmod(module)
         assert tried.attempted > 0 and tried.failed == 0
