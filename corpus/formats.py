@@ -13,11 +13,12 @@ from corpus.folders import MARKDOWN
 from corpus.google_search import GoogleSearch
 from corpus.lines import JsonLines, Wiki6M, WikipediaJsonLines
 from corpus.pages import Reader
-from corpus.parquet import M2krPassages, WikipediaParquet, open_parquet
+from corpus.parquet import M2krPassages, PassagesParquet, WikipediaParquet, open_parquet
 from corpus.plain import CsvPassages, MarkdownFile
 from corpus.wikipedia import WikipediaDump
 
 _HEAD_BYTES = 1 << 16
+_IDS = {"id", "_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Format:
 FORMATS = {
     format_.name: format_
     for format_ in (
-        Format("passages", "JSONL of {id, title, text, ...}", JsonLines),
+        Format("passages", "JSONL of {id, text, title, ...}", JsonLines),
+        Format("passages-parquet", "parquet of id, text, title, ...", PassagesParquet),
         Format("wikipedia-dump", "pages-articles*.xml.bz2", WikipediaDump, pages=True),
         Format("wikipedia-parquet", "parquet of id, url, title, text", WikipediaParquet, True),
         Format("wikipedia-jsonl", "JSONL of {id, url, title, text}", WikipediaJsonLines, True),
@@ -48,7 +50,7 @@ FORMATS = {
         Format("wiki6m", "Wiki6M_ver_1_0.jsonl.gz of InfoSeek", Wiki6M, True),
         Format("google-search", "okvqa_full_corpus.csv, okvqa_train_corpus.csv", GoogleSearch),
         Format("m2kr", "*_passages parquet", M2krPassages),
-        Format("csv", "CSV or TSV with id, title, text", CsvPassages),
+        Format("csv", "CSV or TSV with id, text, title", CsvPassages),
         Format("markdown", "Markdown: a page a file", MarkdownFile, pages=True),
     )
 }
@@ -87,6 +89,8 @@ def _by_columns(path: Path) -> Format:
         return FORMATS["m2kr"]
     if {"id", "url", "title", "text"} <= set(names):
         return FORMATS["wikipedia-parquet"]
+    if "text" in names and _IDS & set(names):
+        return FORMATS["passages-parquet"]
     raise _unknown(path, f"its columns are {', '.join(names)}")
 
 
@@ -98,7 +102,7 @@ def _by_keys(path: Path, text: str) -> Format:
         keys = _keys_in(text)
     if "wikidata_id" in keys:
         return FORMATS["wiki6m"]
-    if {"id", "text"} <= set(keys):
+    if "text" in keys and _IDS & set(keys):
         return FORMATS["passages"]
     if '"section_texts"' in text or next(iter(keys), "").startswith("http"):
         return FORMATS["evqa-kb"]
@@ -119,7 +123,7 @@ def _keys_in(text: str) -> list[str]:
 
 
 def _by_header(path: Path) -> Format:
-    for columns, name in ((("kid", "text"), "google-search"), (("id", "title", "text"), "csv")):
+    for columns, name in ((("kid", "text"), "google-search"), (("id", "text"), "csv")):
         try:
             CsvRows(path, columns)
         except CorpusError:
