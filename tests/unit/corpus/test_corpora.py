@@ -427,7 +427,7 @@ def test_integer_ids_of_pages_and_of_m2kr(tmp_path: Path) -> None:
         assert [passage.id for passage in stream] == ["12"]
     row = {"id": 1, "text": "x", "url": "u", "source": "s", "section": "h", "entity": "Q1"}
     full = make.parquet(tmp_path / "full.parquet", [row | {"language": "de", "title": None}])
-    assert list(open_corpus(full).read()) == [
+    assert list(open_corpus(full, format_name="passages-parquet").read()) == [
         Passage("1", "", "x", url="u", source="s", section="h", entity="Q1", language="de")
     ]
     boolean = make.parquet(tmp_path / "b.parquet", [{"id": True, "text": "x"}])
