@@ -9,7 +9,7 @@ from corpus.csv_rows import CsvRows
 from corpus.errors import CorpusError
 from corpus.evqa_kb import EvqaKnowledgeBase
 from corpus.files import Source, compression
-from corpus.folders import MARKDOWN
+from corpus.folders import AS_MARKDOWN, MARKDOWN
 from corpus.google_search import GoogleSearch
 from corpus.lines import JsonLines, Wiki6M, WikipediaJsonLines
 from corpus.pages import Reader
@@ -74,7 +74,14 @@ def recognise(path: Path) -> Format:
             return FORMATS["wikipedia-dump"]
     elif text.startswith("{"):
         return _by_keys(path, text)
-    elif text.partition("\n")[0].strip():
+    elif text.startswith("["):
+        raise CorpusError(
+            f"{path} begins like a JSON array; write one object a line instead, for example with "
+            "jq -c '.[]'"
+        )
+    elif not text:
+        raise CorpusError(f"{path} is empty; check that it was written to its end")
+    else:
         return _by_header(path)
     raise _unknown(path, f"it begins {head[:40]!r}")
 
@@ -136,5 +143,5 @@ def _unknown(path: Path, found: str) -> CorpusError:
     known: Iterable[str] = (f"{format_.name} ({format_.what})" for format_ in FORMATS.values())
     return CorpusError(
         f"{path} is in no known format: {found}. Known are {'; '.join(known)}. Name one with "
-        "--format if it was not recognised"
+        f"--format if it was not recognised; {AS_MARKDOWN}"
     )

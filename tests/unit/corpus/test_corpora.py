@@ -444,6 +444,16 @@ def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
         open_corpus(written(tmp_path / "x.jsonl", b'{"a": 1, "b": 2}\n'))
     with pytest.raises(CorpusError, match="no known format"):
         open_corpus(written(tmp_path / "y.csv", b"a,b\n1,2\n"))
+    with pytest.raises(CorpusError, match=r"z\.txt is in no known format.*ends in \.md"):
+        open_corpus(written(tmp_path / "z.txt", b"Paris is the capital.\n"))
+    for array in (b'[{"id": "1", "text": "x"}]', b'\xef\xbb\xbf\n[\n  {"id": "1"}\n]\n'):
+        with pytest.raises(
+            CorpusError, match=r"list\.json begins like a JSON array.*one object a l"
+        ):
+            open_corpus(written(tmp_path / "list.json", array))
+    for nothing in (b"", b"\n \n", b"\xef\xbb\xbf"):
+        with pytest.raises(CorpusError, match=r"none\.csv is empty"):
+            open_corpus(written(tmp_path / "none.csv", nothing))
     with pytest.raises(CorpusError, match="UTF-16"):
         open_corpus(make.UTF16_DUMP)
     with pytest.raises(CorpusError, match="'xml'"):
