@@ -1,8 +1,9 @@
 """CSV and TSV files with a header, streamed, with errors that name the line.
 
-A quote that a row leaves open takes the rows behind it into one field. A row that breaks the rules
-therefore ends where its first line does, and reading goes on with the next line; and lines that a
-field has swallowed are rows again where each of them is one by itself.
+A row by the rules of RFC 4180, with as many fields as the header, is that row, whatever its text
+looks like. A quote that a row leaves open takes the rows behind it into one field: a row that
+breaks the rules therefore ends where its first line does, and reading goes on with the next line,
+or its lines are rows again where each of them is one by itself.
 """
 
 import csv
@@ -29,8 +30,9 @@ class CsvRows:
 
     Args:
         path: the file, compressed or not.
-        columns: names of the columns to read, each with a value in every row.
-        optional: those of the columns that may be empty in a row: "" then.
+        columns: names of the columns to read, each with a value in every row; the first is the
+            id, and "id" may be written "_id".
+        optional: those of the columns that may be absent, or empty in a row: "" then.
 
     Raises:
         CorpusError: a column is missing.
@@ -41,13 +43,18 @@ class CsvRows:
     ) -> None:
         self.path, self._optional = path, optional
         self._delimiter, self._header = _header(path)
-        missing = [name for name in columns if name not in self._header]
+        if columns[0] not in self._header and columns[0] == "id":
+            self._header = ["id" if name == "_id" else name for name in self._header]
+        absent = [name for name in columns if name not in self._header]
+        missing = [name for name in absent if name not in optional]
         if missing:
             raise CorpusError(
                 f"{path} has no column {', '.join(map(repr, missing))} in its first line; it has "
                 f"{', '.join(self._header)}"
             )
-        self._columns = [(name, self._header.index(name)) for name in columns]
+        self._columns = [
+            (name, None if name in absent else self._header.index(name)) for name in columns
+        ]
         self._source = Source(path)
 
     @property
@@ -101,11 +108,12 @@ class CsvRows:
             lines = list(taken)
             taken.clear()
             if len(lines) > 1 and isinstance(row, list):
-                if apart := self._apart(lines, number):
+                whole = len(row) >= len(self._header) and not self._too_many(row)
+                if apart := self._apart(lines, number, whole=whole):
                     yield from ((1, own) for own in apart)
                     number += len(lines)
                     continue
-                if len(row) < len(self._header) or self._too_many(row):
+                if not whole:
                     row = csv.Error(f"it has {len(row)} fields, not {len(self._header)}")
             if isinstance(row, csv.Error):
                 again.extendleft(reversed(lines[1:]))
@@ -114,11 +122,12 @@ class CsvRows:
             yield len(lines), row
             number += len(lines)
 
-    def _apart(self, lines: Sequence[str], number: int) -> list[list[str]]:
+    def _apart(self, lines: Sequence[str], number: int, *, whole: bool) -> list[list[str]]:
         """Return the rows that a row's lines are by themselves, and warn; [] if it is one row.
 
         A line looks like a row where it has as many fields as the header and an id of the same
-        shape as the first. Where only some do, or ids are words, as text may be, a warning is all.
+        shape as the first. Of a whole row (it has the header's fields), where only some lines do,
+        or where ids are words, as text may be, a warning is all.
         """
         fields = len(self._header)
         if not any(line.count(self._delimiter) >= fields - 1 for line in lines[1:]):
@@ -127,12 +136,12 @@ class CsvRows:
             rows = list(csv.reader(lines, delimiter=self._delimiter, quoting=csv.QUOTE_NONE))
         except csv.Error:
             return []
-        key = self._columns[0][1]
+        key = self._header.index(self._columns[0][0])
         shape = _shape(rows[0][key]) if key < len(rows[0]) else ""
-        whole = [len(row) == fields and _shape(row[key]) == shape for row in rows]
-        if len(rows) != len(lines) or not any(whole[1:]):
+        alike = [len(row) == fields and _shape(row[key]) == shape for row in rows]
+        if len(rows) != len(lines) or not any(alike[1:]):
             return []
-        sure = all(whole) and ("0" in shape or self._delimiter == "\t")
+        sure = not whole and all(alike) and ("0" in shape or self._delimiter == "\t")
         logger.warning(
             "%s, lines %d to %d are one row by their quotes, but look like several, and are read "
             "as %s. A quote inside a field is written twice.",
@@ -157,6 +166,9 @@ class CsvRows:
             return self._invalid(line, "", problem)
         values = []
         for name, column in self._columns:
+            if column is None:
+                values.append("")
+                continue
             empty = column >= len(row) or not row[column].strip()
             if empty and (column >= len(row) or name not in self._optional):
                 problem = "missing" if column >= len(row) else "empty"

@@ -14,6 +14,7 @@ from corpus.errors import DatasetNotFound
 from corpus.files import open_binary, path_text
 
 MARKDOWN = (".md", ".markdown")
+AS_MARKDOWN = "plain text is read as Markdown where a file's name ends in .md"
 _DATA_NAMES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".xml", *MARKDOWN)
 _PACKED = (".gz", ".bz2", ".zst", ".zip")
 _UNFINISHED = (".part", ".partial", ".incomplete", ".crdownload", ".download", ".aria2")
@@ -43,7 +44,8 @@ def corpus_files(path: Path, split: str = "") -> list[Path]:
     if not path.is_dir():
         open_binary(path).close()
         return [path]
-    found = sorted(file for file in _walk(path) if _is_data(file))
+    every = list(_walk(path))
+    found = sorted(filter(_is_data, every))
     splits = {name: file for file in found if (name := split_of(file))}
     if split:
         found = [file for file in found if split_of(file) == split]
@@ -53,14 +55,25 @@ def corpus_files(path: Path, split: str = "") -> list[Path]:
             "name one with --split"
         )
     if not found:
-        wanted = f"files of the split {split!r}" if split else f"{', '.join(_DATA_NAMES)} files"
-        raise DatasetNotFound(f"{path} has no {wanted}; check the path")
+        raise DatasetNotFound(_nothing_in(path, every, split))
     require_whole(found)
     if len(kinds := {_data_suffix(file) for file in found}) > 1:
         if kinds & set(MARKDOWN) and (rest := [f for f in found if f.suffix not in MARKDOWN]):
             return rest  # a README.md beside the data
         raise DatasetNotFound(f"{path} mixes {', '.join(sorted(kinds))}; name one file or folder")
     return found
+
+
+def _nothing_in(path: Path, files: Iterable[Path], split: str) -> str:
+    """Return what to say of a folder without data, and of the files that it has instead."""
+    if split:
+        return f"{path} has no files of the split {split!r}; check the path"
+    lack = f"{path} has no {', '.join(_DATA_NAMES)} files"
+    endings = sorted({file.suffix for file in files if file.suffix})
+    if not endings:
+        return f"{lack}; check the path"
+    others = ", ".join(endings[:_SHOWN])
+    return f"{lack}; it has {others}. Check the path, or rename: {AS_MARKDOWN}"
 
 
 def require_whole(files: Iterable[Path]) -> None:

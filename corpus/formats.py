@@ -9,15 +9,16 @@ from corpus.csv_rows import CsvRows
 from corpus.errors import CorpusError
 from corpus.evqa_kb import EvqaKnowledgeBase
 from corpus.files import Source, compression
-from corpus.folders import MARKDOWN
+from corpus.folders import AS_MARKDOWN, MARKDOWN
 from corpus.google_search import GoogleSearch
 from corpus.lines import JsonLines, Wiki6M, WikipediaJsonLines
 from corpus.pages import Reader
-from corpus.parquet import M2krPassages, WikipediaParquet, open_parquet
+from corpus.parquet import M2krPassages, PassagesParquet, WikipediaParquet, open_parquet
 from corpus.plain import CsvPassages, MarkdownFile
 from corpus.wikipedia import WikipediaDump
 
 _HEAD_BYTES = 1 << 16
+_IDS = {"id", "_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Format:
 FORMATS = {
     format_.name: format_
     for format_ in (
-        Format("passages", "JSONL of {id, title, text, ...}", JsonLines),
+        Format("passages", "JSONL of {id, text, title, ...}", JsonLines),
+        Format("passages-parquet", "parquet of id, text, title, ...", PassagesParquet),
         Format("wikipedia-dump", "pages-articles*.xml.bz2", WikipediaDump, pages=True),
         Format("wikipedia-parquet", "parquet of id, url, title, text", WikipediaParquet, True),
         Format("wikipedia-jsonl", "JSONL of {id, url, title, text}", WikipediaJsonLines, True),
@@ -48,7 +50,7 @@ FORMATS = {
         Format("wiki6m", "Wiki6M_ver_1_0.jsonl.gz of InfoSeek", Wiki6M, True),
         Format("google-search", "okvqa_full_corpus.csv, okvqa_train_corpus.csv", GoogleSearch),
         Format("m2kr", "*_passages parquet", M2krPassages),
-        Format("csv", "CSV or TSV with id, title, text", CsvPassages),
+        Format("csv", "CSV or TSV with id, text, title", CsvPassages),
         Format("markdown", "Markdown: a page a file", MarkdownFile, pages=True),
     )
 }
@@ -72,7 +74,14 @@ def recognise(path: Path) -> Format:
             return FORMATS["wikipedia-dump"]
     elif text.startswith("{"):
         return _by_keys(path, text)
-    elif text.partition("\n")[0].strip():
+    elif text.startswith("["):
+        raise CorpusError(
+            f"{path} begins like a JSON array; write one object a line instead, for example with "
+            "jq -c '.[]'"
+        )
+    elif not text:
+        raise CorpusError(f"{path} is empty; check that it was written to its end")
+    else:
         return _by_header(path)
     raise _unknown(path, f"it begins {head[:40]!r}")
 
@@ -87,6 +96,8 @@ def _by_columns(path: Path) -> Format:
         return FORMATS["m2kr"]
     if {"id", "url", "title", "text"} <= set(names):
         return FORMATS["wikipedia-parquet"]
+    if "text" in names and _IDS & set(names):
+        return FORMATS["passages-parquet"]
     raise _unknown(path, f"its columns are {', '.join(names)}")
 
 
@@ -98,7 +109,7 @@ def _by_keys(path: Path, text: str) -> Format:
         keys = _keys_in(text)
     if "wikidata_id" in keys:
         return FORMATS["wiki6m"]
-    if {"id", "text"} <= set(keys):
+    if "text" in keys and _IDS & set(keys):
         return FORMATS["passages"]
     if '"section_texts"' in text or next(iter(keys), "").startswith("http"):
         return FORMATS["evqa-kb"]
@@ -119,7 +130,7 @@ def _keys_in(text: str) -> list[str]:
 
 
 def _by_header(path: Path) -> Format:
-    for columns, name in ((("kid", "text"), "google-search"), (("id", "title", "text"), "csv")):
+    for columns, name in ((("kid", "text"), "google-search"), (("id", "text"), "csv")):
         try:
             CsvRows(path, columns)
         except CorpusError:
@@ -132,5 +143,5 @@ def _unknown(path: Path, found: str) -> CorpusError:
     known: Iterable[str] = (f"{format_.name} ({format_.what})" for format_ in FORMATS.values())
     return CorpusError(
         f"{path} is in no known format: {found}. Known are {'; '.join(known)}. Name one with "
-        "--format if it was not recognised"
+        f"--format if it was not recognised; {AS_MARKDOWN}"
     )

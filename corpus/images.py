@@ -182,11 +182,22 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Return a grey picture of 16-bit, 32-bit or float values as 8-bit, scaled, not clipped.
 
-    Values within 16 bits keep their absolute brightness; of others the range is stretched.
+    Values within 16 bits keep their absolute brightness; of others the range is stretched, that of
+    the finite ones: infinite ones become its ends, what is no number its lower end.
     """
-    wide = image if image.mode == "F" else image.convert("I")
+    wide = _finite(image) if image.mode == "F" else image.convert("I")
     low, high = cast(tuple[float, float], wide.getextrema())
     if wide.mode == "I" and low >= 0 and high <= 65535:
         low, high = 0, 65535
     scale = 255 / (high - low) if high > low else 0.0
     return wide.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def _finite(image: Image.Image) -> Image.Image:
+    """Return a float picture without infinite values and such as are no numbers."""
+    values = np.asarray(image)
+    finite = values[np.isfinite(values)]
+    if finite.size == values.size:
+        return image
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return Image.fromarray(np.nan_to_num(values, nan=low, posinf=high, neginf=low))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.files import DamagedFile, Source
-from corpus.jsonl import Record, parse_record, text_field
+from corpus.jsonl import Record, id_field, parse_record, text_field
 from corpus.pages import Entry, Page, Section
 from corpus.passages import passage_in
 
@@ -14,7 +14,7 @@ _TITLES_ONLY = "; the title-only file has no text to retrieve"
 
 
 class JsonLines:
-    """Reads a .jsonl file of passages: {id, text}, and what `Passage` has besides.
+    """Reads a .jsonl file of passages: {id (or _id), text}, and what `Passage` has besides.
 
     Subclasses read other objects: they override `page`.
     """
@@ -65,7 +65,8 @@ class WikipediaJsonLines(JsonLines):
 
     def page(self, line: int, record: Record) -> Page:
         """Return the article."""
-        id_, text = (text_field(self.path, line, record, name) for name in ("id", "text"))
+        id_ = id_field(self.path, line, record, "id")
+        text = text_field(self.path, line, record, "text")
         title, url = (
             text_field(self.path, line, record, name, required=False) for name in ("title", "url")
         )

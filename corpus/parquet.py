@@ -1,4 +1,4 @@
-"""Readers of parquet files, row group by row group: M2KR's passages, Wikipedia on the hub."""
+"""Readers of parquet files, row group by row group: passages, M2KR's, Wikipedia on the hub."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -88,7 +88,10 @@ class ParquetRows:
 
 
 class ParquetPages:
-    """Reads the pages of one file. Subclasses say which columns make a page."""
+    """Reads the pages of one file. Subclasses say which columns make a page.
+
+    The first of the columns is the id: an integer is taken as its decimal digits.
+    """
 
     columns: Sequence[str] = ()
     optional: Sequence[str] = ()
@@ -124,6 +127,8 @@ class ParquetPages:
             blank = value is None or (isinstance(value, str) and not value.strip())
             if blank and name in self.optional:
                 value = ""
+            if name == self.columns[0] and isinstance(value, int) and not isinstance(value, bool):
+                value = str(value)
             if not isinstance(value, str) or (name in self.columns and not value.strip()):
                 problem = "empty" if isinstance(value, str) else f"must be text, not {value!r:.40}"
                 return InvalidRecord(self.path, row, name, problem, unit=row_unit(group))
@@ -143,6 +148,29 @@ class M2krPassages(ParquetPages):
         sections = (Section("", row["passage_content"]),)
         language = _LANGUAGES.get(row.get("language", ""), row.get("language", ""))
         return Page(row["passage_id"], title, sections, source="M2KR", language=language)
+
+
+class PassagesParquet(ParquetPages):
+    """Reads passages: id (or _id), text, and what `Passage` has besides."""
+
+    optional = ("title", "url", "source", "section", "entity", "language")
+
+    def __init__(self, path: Path) -> None:
+        names = open_parquet(path).schema_arrow.names
+        self.columns = ("_id" if "_id" in names and "id" not in names else "id", "text")
+        super().__init__(path)
+
+    def page(self, row: Mapping[str, str]) -> Page:
+        """Return the passage."""
+        return Page(
+            id=row[self.columns[0]],
+            title=row.get("title", ""),
+            sections=(Section(row.get("section", ""), row["text"]),),
+            url=row.get("url", ""),
+            source=row.get("source", ""),
+            entity=row.get("entity", ""),
+            language=row.get("language", ""),
+        )
 
 
 class WikipediaParquet(ParquetPages):

@@ -4,6 +4,7 @@
      "url": "...", "source": "...", "section": "...", "entity": "...", "language": "..."}
 
 The id and the text are required; the others may be absent, null or "". Any other key is ignored.
+An id may be an integer, which is read as a string, and its key "_id", as BEIR has it.
 """
 
 import gzip
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from corpus.jsonl import Record, UniqueIds, read_records, text_field
+from corpus.jsonl import Record, UniqueIds, id_field, read_records, text_field
 from corpus.types import Passage
 
 
@@ -34,8 +35,9 @@ def read_passages(path: Path) -> Iterator[Passage]:
 def passage_in(path: Path, line: int, record: Record) -> Passage:
     """Return the passage of an object on a line. Raises InvalidRecord where it cannot be used."""
     optional = ("title", "url", "source", "section", "entity", "language")
+    key = "_id" if "_id" in record and "id" not in record else "id"
     return Passage(
-        id=text_field(path, line, record, "id"),
+        id=id_field(path, line, record, key),
         text=text_field(path, line, record, "text"),
         **{name: text_field(path, line, record, name, required=False) for name in optional},
     )

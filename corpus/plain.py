@@ -15,9 +15,9 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 
 
 class CsvPassages:
-    """Reads a CSV or TSV file with the columns id, title and text: a passage a row.
+    """Reads a CSV or TSV file with the columns id (or _id), title and text: a passage a row.
 
-    A title may be empty.
+    A title may be empty, and its column absent.
     """
 
     def __init__(self, path: Path) -> None:

@@ -11,7 +11,9 @@ import zlib
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_PNG_XMP = b"XML:com.adobe.xmp\0\0"  # not compressed
+_PNG_XMP = b"XML:com.adobe.xmp\0"
+_PNG_EXIF = b"Raw profile type exif\0"  # as ImageMagick writes it
+_LONGEST_TEXT = 1 << 20  # bytes, unpacked: a decoder refuses longer ones
 _JPEG_SCAN = 0xDA
 _JPEG_ORIENTED = (b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0")
 _JPEG_BARE = (0x01, *range(0xD0, 0xD9))  # markers without a length
@@ -50,11 +52,30 @@ def _png(data: bytes) -> bytes:
     while at + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
         chunk = data[at : at + 12 + size]
-        oriented = name == b"eXIf" or (name == b"iTXt" and chunk[8:].startswith(_PNG_XMP))
-        if name in _PNG_KEPT or (oriented and _sound(chunk)):
+        if name in _PNG_KEPT or (_sound(chunk) and _oriented(name, chunk[8:-4])):
             kept.append(chunk)
         at += len(chunk)
     return b"".join(kept)
+
+
+def _oriented(name: bytes, body: bytes) -> bool:
+    """Return whether a PNG chunk may hold the orientation, and can be read."""
+    if name == b"iTXt" and body.startswith(_PNG_XMP):
+        packed, rest = body[len(_PNG_XMP) :][:1], body[len(_PNG_XMP) + 2 :]
+        return packed == b"\0" or _unpacks(b"".join(rest.split(b"\0", 2)[2:]))
+    if name == b"zTXt" and body.startswith(_PNG_EXIF):
+        return _unpacks(body[len(_PNG_EXIF) + 1 :])
+    return name == b"eXIf" or (name == b"tEXt" and body.startswith(_PNG_EXIF))
+
+
+def _unpacks(text: bytes) -> bool:
+    """Return whether a compressed text is whole and no longer than decoders take."""
+    unpacker = zlib.decompressobj()
+    try:
+        unpacker.decompress(text, _LONGEST_TEXT)
+    except zlib.error:
+        return False
+    return unpacker.eof
 
 
 def _sound(chunk: bytes) -> bool:

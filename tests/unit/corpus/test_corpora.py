@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus.corpora import Corpus, open_corpus
+from corpus.corpora import RECORD_POLICY, Corpus, open_corpus
 from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
 from corpus.google_search import TRAIN_PASSAGES
 from corpus.policy import PassagePolicy
@@ -395,6 +395,46 @@ def test_bytes_of_a_parquet_file_that_are_not_utf8(tmp_path: Path) -> None:
     assert "record 2, field 'text': holds bytes that are not UTF-8" in str(stream.bad[0])
 
 
+@pytest.mark.parametrize("key", ["id", "_id"])
+@pytest.mark.parametrize("id_", ["7", 7])
+@pytest.mark.parametrize("titled", [True, False])
+def test_ids_and_texts_are_enough_in_every_format(
+    tmp_path: Path, key: str, id_: str | int, titled: bool
+) -> None:
+    row = {key: id_} | ({"title": "T"} if titled else {}) | {"text": "x y", "metadata": "{}"}
+    head, values = ",".join(row), ",".join(map(str, row.values()))
+    files = [
+        make.jsonl(tmp_path / "a.jsonl", [row]),
+        make.parquet(tmp_path / "b.parquet", [row]),
+        written(tmp_path / "c.csv", f"{head}\n{values}\n".encode()),
+        written(tmp_path / "d.tsv", f"{head}\n{values}\n".replace(",", "\t").encode()),
+    ]
+    for file in files:
+        passages = list(open_corpus(file).read())
+        assert passages == [Passage("7", "T" if titled else "", "x y")], file
+
+
+def test_integer_ids_of_pages_and_of_m2kr(tmp_path: Path) -> None:
+    wiki = {"id": 12, "url": "u", "title": "T", "text": "x"}
+    m2kr = {"passage_id": 12, "passage_content": "x"}
+    files = {
+        make.parquet(tmp_path / "wiki.parquet", [wiki]): "wikipedia-parquet",
+        make.jsonl(tmp_path / "wiki.jsonl", [wiki]): "wikipedia-jsonl",
+        make.parquet(tmp_path / "m2kr.parquet", [m2kr]): "m2kr",
+    }
+    for file, name in files.items():
+        stream = open_corpus(file, format_name=name, policy=RECORD_POLICY).read()
+        assert [passage.id for passage in stream] == ["12"]
+    row = {"id": 1, "text": "x", "url": "u", "source": "s", "section": "h", "entity": "Q1"}
+    full = make.parquet(tmp_path / "full.parquet", [row | {"language": "de", "title": None}])
+    assert list(open_corpus(full, format_name="passages-parquet").read()) == [
+        Passage("1", "", "x", url="u", source="s", section="h", entity="Q1", language="de")
+    ]
+    boolean = make.parquet(tmp_path / "b.parquet", [{"id": True, "text": "x"}])
+    with pytest.raises(InvalidRecord, match="must be text, not True"):
+        list(open_corpus(boolean).read())
+
+
 def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFound, match="does not exist"):
         open_corpus(tmp_path / "none.jsonl")
@@ -404,6 +444,16 @@ def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
         open_corpus(written(tmp_path / "x.jsonl", b'{"a": 1, "b": 2}\n'))
     with pytest.raises(CorpusError, match="no known format"):
         open_corpus(written(tmp_path / "y.csv", b"a,b\n1,2\n"))
+    with pytest.raises(CorpusError, match=r"z\.txt is in no known format.*ends in \.md"):
+        open_corpus(written(tmp_path / "z.txt", b"Paris is the capital.\n"))
+    for array in (b'[{"id": "1", "text": "x"}]', b'\xef\xbb\xbf\n[\n  {"id": "1"}\n]\n'):
+        with pytest.raises(
+            CorpusError, match=r"list\.json begins like a JSON array.*one object a l"
+        ):
+            open_corpus(written(tmp_path / "list.json", array))
+    for nothing in (b"", b"\n \n", b"\xef\xbb\xbf"):
+        with pytest.raises(CorpusError, match=r"none\.csv is empty"):
+            open_corpus(written(tmp_path / "none.csv", nothing))
     with pytest.raises(CorpusError, match="UTF-16"):
         open_corpus(make.UTF16_DUMP)
     with pytest.raises(CorpusError, match="'xml'"):

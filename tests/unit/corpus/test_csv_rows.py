@@ -1,5 +1,6 @@
 """CSV files as people write them: quotes that are left open, rows with too much or too little."""
 
+import csv
 import logging
 from pathlib import Path
 
@@ -59,22 +60,35 @@ def test_an_open_quote_in_a_middle_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delimiter", ["\t", ","])
-def test_rows_between_two_stray_quotes_are_rows(
+def test_rows_between_two_stray_quotes_at_the_ends_of_lines_are_said(
     tmp_path: Path, delimiter: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = ["id,title,text", "1,A,one", '2,B,"Two', "3,C,three", '4,D,four 5"', "5,E,five"]
     text = "\n".join(lines).replace(",", delimiter) + "\n"
     with caplog.at_level(logging.WARNING):
         rows, bad = read(tmp_path / "a.csv", text)
-    assert rows == [
-        ("1", "one"),
-        ("2", '"Two'),
-        ("3", "three"),
-        ("4", 'four 5"'),
-        ("5", "five"),
-    ]
+    taken = "\n".join(["Two", *lines[3:4], "4,D,four 5"]).replace(",", delimiter)
+    assert rows == [("1", "one"), ("2", taken), ("5", "five")]
     assert bad == []
     assert "lines 3 to 5 are one row by their quotes" in caplog.text
+    assert "read as one" in caplog.text
+
+
+@pytest.mark.parametrize("dialect", ["excel", "excel-tab", "unix"])
+def test_what_a_writer_of_csv_wrote_is_read_as_it_was(tmp_path: Path, dialect: str) -> None:
+    table = [
+        ["1", "Rounds", "Results of the games:\n2,Lyon,Paris\n3,Nice,Metz"],
+        ["2", "Rounds", "1,Lyon,Paris\n2,Nice,Metz"],
+        ["q3", "Codes", "The list is this:\nr2,France,Paris\nr3,Spain,Madrid"],
+        ["q4", "a,b\nq5,c", 'He said\n"no".'],
+        ["5", "Tabs", "6\tB\tsix\n7\tC\tseven"],
+        ["8", "Tea", "A drink."],
+    ]
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, dialect).writerows([["id", "title", "text"], *table])
+    stream = open_corpus(path).read()
+    assert [[p.id, p.title, p.text] for p in stream] == table
 
 
 def test_some_lines_that_look_like_rows_are_said(

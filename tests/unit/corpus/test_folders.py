@@ -115,3 +115,17 @@ def test_a_dump_that_ends_early_is_said(tmp_path: Path, caplog: pytest.LogCaptur
         with caplog.at_level(logging.WARNING):
             assert len(list(open_corpus(path).read())) == 2
         assert ("ends behind a whole page, but without </mediawiki>" in caplog.text) is said
+
+
+def test_a_folder_of_plain_texts_says_what_is_read_and_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Paris.")
+    (tmp_path / "b.docx").write_bytes(b"PK")
+    with pytest.raises(DatasetNotFound) as caught:
+        corpus_files(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} has no .jsonl, .json, .parquet, .csv, .tsv, .xml, .md, .markdown files; it "
+        "has .docx, .txt. Check the path, or rename: plain text is read as Markdown where a "
+        "file's name ends in .md"
+    )
+    (tmp_path / "a.txt").rename(tmp_path / "a.md")
+    assert corpus_files(tmp_path) == [tmp_path / "a.md"]

@@ -151,6 +151,18 @@ def test_32_bit_tiff_is_scaled(mode: str, values: tuple[float, float, float]) ->
     assert [loaded.getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
 
 
+@pytest.mark.parametrize(
+    ("odd", "level"), [(float("nan"), 0), (float("inf"), 255), (float("-inf"), 0)]
+)
+def test_a_float_pixel_that_is_no_number_leaves_the_others(odd: float, level: int) -> None:
+    image = Image.new("F", (4, 1))
+    for x, value in enumerate((2.0, 3.0, 4.0, odd)):
+        image.putpixel((x, 0), value)
+    loaded = load_image(encode(image, "TIFF"))
+    assert [loaded.getpixel((x, 0))[0] for x in range(4)] == [0, 128, 255, level]
+    assert load_image(encode(Image.new("F", (2, 2), odd), "TIFF")).size == (2, 2)
+
+
 def test_a_flat_float_picture_is_no_division_by_zero() -> None:
     assert load_image(encode(Image.new("F", (2, 2), 3.5), "TIFF")).size == (2, 2)
 

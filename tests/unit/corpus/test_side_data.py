@@ -111,6 +111,50 @@ def test_orientation_survives_what_stands_beside_it(format_: str) -> None:
         assert_whole(data[:at] + xmp + note + data[at:])
 
 
+def exif_profile() -> bytes:
+    """An orientation as ImageMagick writes it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    packed = exif.tobytes()
+    return f"\nexif\n{len(packed):8d}\n{packed.hex()}\n".encode()
+
+
+PNG_ORIENTATIONS = {
+    "compressed XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0x\0" + zlib.compress(XMP)),
+    "profile": chunk(b"tEXt", b"Raw profile type exif\0" + exif_profile()),
+    "compressed profile": chunk(
+        b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(exif_profile())
+    ),
+}
+
+
+@pytest.mark.parametrize("where", PNG_ORIENTATIONS)
+def test_an_orientation_in_a_text_of_a_png_survives(where: str) -> None:
+    stored = Image.new("RGB", (8, 16), BLUE)
+    stored.paste(RED, (0, 8, 8, 16))
+    buffer = io.BytesIO()
+    stored.save(buffer, "PNG")
+    data = buffer.getvalue()
+    assert_whole(data[:33] + PNG_ORIENTATIONS[where] + data[33:])
+    for note in ("compressed text", "wrong checksum"):
+        assert_whole(data[:33] + PNG_NOTES[note] + PNG_ORIENTATIONS[where] + data[33:])
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + LONG),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0"),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0"),
+        chunk(b"zTXt", b"Raw profile type exif\0\0" + LONG),
+        chunk(b"zTXt", b"Raw profile type exif\0"),
+    ],
+)
+def test_an_orientation_that_cannot_be_read_is_left_out(note: bytes) -> None:
+    data = encode("PNG")
+    assert_whole(data[:33] + PNG_NOTES["compressed text"] + note + data[33:])
+
+
 def app(number: int, body: bytes) -> bytes:
     return bytes([0xFF, 0xE0 + number]) + struct.pack(">H", len(body) + 2) + body
 
