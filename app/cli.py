@@ -27,7 +27,7 @@ from app.console import (
     status,
 )
 from app.questions import checked_question
-from app.settings import load_settings
+from app.settings import file_in_the_way, load_settings
 from corpus.errors import KbvqaError
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
@@ -100,6 +100,13 @@ def main() -> None:
             err.print("Interrupted. What was built so far is kept.")
         raise
     except Exception as exc:  # noqa: BLE001 - the edge: a message for people, a file for us
+        if (file := _file_that_stopped(exc)) is not None:
+            err.print(
+                f"[bold red]Error:[/] {escape(str(file))} is a file, and a directory is needed: "
+                "name another place (KBVQA_HOME, --index, --out).",
+                soft_wrap=True,
+            )
+            sys.exit(1)
         # Libraries wrap a full disk in errors of their own.
         if isinstance(exc, OSError) or "No space left" in str(exc):
             err.print(
@@ -110,6 +117,13 @@ def main() -> None:
             sys.exit(1)
         err.print(f"[bold red]Unexpected error:[/] {escape(_unexpected(exc))}", soft_wrap=True)
         sys.exit(2)
+
+
+def _file_that_stopped(exc: Exception) -> Path | None:
+    """Return the file that stands where a directory had to be made; None for another error."""
+    if not isinstance(exc, FileExistsError | NotADirectoryError) or exc.filename is None:
+        return None
+    return file_in_the_way(Path(os.fsdecode(exc.filename)))
 
 
 @app.command()

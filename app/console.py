@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
@@ -31,7 +32,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from app.settings import Settings, Strategy, load_settings
+from app.settings import Settings, Strategy, file_in_the_way, load_settings
 
 # ECMA-48: control sequences, strings up to their end, other escapes; single control characters.
 _CONTROL = re.compile(
@@ -116,6 +117,13 @@ CandidatesOption = Annotated[
         "Default: KBVQA_CANDIDATES.",
     ),
 ]
+
+
+def directory(path: Path | None) -> Path | None:
+    """Check an option that names a directory to write to, which need not exist."""
+    if path is not None and (file := file_in_the_way(path)) is not None:
+        raise typer.BadParameter(f"{file} is a file, and a directory is needed: name another place")
+    return path
 
 
 def takes(**makers: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

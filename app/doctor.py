@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from app import network
-from app.settings import PREFIX, Settings, load_settings
+from app.settings import PREFIX, Settings, file_in_the_way, load_settings
 from corpus.errors import KbvqaError
 
 NEEDED_BYTES = 3 * 2**30
@@ -51,7 +51,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
     checkpoint = None
     try:
         checkpoint = open_checkpoint(settings)
-    except KbvqaError as exc:
+    except (KbvqaError, OSError) as exc:
         yield Finding("checkpoint", False, str(exc), f"Set {PREFIX}CHECKPOINT.")
     else:
         yield Finding("checkpoint", True, checkpoint.id)
@@ -74,14 +74,14 @@ def _components(settings: Settings) -> Iterator[Finding]:
         if checkpoint is not None:
             lack = open_answering(settings, checkpoint, generator).uncalibrated
             yield Finding("confidence", not lack, lack or "calibrated", grave=False)
-    except KbvqaError as exc:
+    except (KbvqaError, OSError) as exc:
         yield Finding("generator", False, str(exc), advice if settings.generator_url else "")
 
 
 def _checked(what: str, state: Callable[[], str], advice: str = "") -> Finding:
     try:
         return Finding(what, True, state())
-    except KbvqaError as exc:
+    except (KbvqaError, OSError) as exc:
         return Finding(what, False, str(exc), advice)
 
 
@@ -110,6 +110,8 @@ def _device() -> str:
 
 
 def _disk(settings: Settings) -> str:
+    if (file := file_in_the_way(settings.home)) is not None:
+        raise KbvqaError(f"{file} is a file: set {PREFIX}HOME to a directory")
     folder = settings.home
     while not folder.exists():
         folder = folder.parent

@@ -27,6 +27,7 @@ from app.resumable import (
     answering_record,
     capabilities,
     digest,
+    file_sha256,
     generator_record,
     git_revision,
     index_record,
@@ -188,7 +189,7 @@ class _Measure:
         if row is None or row["failure"] or row["example"] != digest(asdict(example)):
             return None
         # A picture that is gone has not changed: its answer may still be scored otherwise.
-        return row if self._picture_bytes(example) in (0, row["picture_bytes"]) else None
+        return row if self._picture_sha256(example) in ("", row.get("picture_sha256")) else None
 
     def is_scored(self, row: Row | None) -> bool:
         """Return whether a row that is kept is scored as it is to be."""
@@ -209,7 +210,7 @@ class _Measure:
             "searched": list(example.searched),
             "gold_passage_ids": list(example.gold_passage_ids),
             "example": digest(asdict(example)),
-            "picture_bytes": self._picture_bytes(example),
+            "picture_sha256": self._picture_sha256(example),
             "search": "exact" if self._pipeline.exact is not None else "two-stage",
             "failure": "",
         }
@@ -267,10 +268,13 @@ class _Measure:
             raise InvalidImage(f"{self.images.root / example.image} does not exist")
         return self._cache.load(path) if self._cache is not None else load_image(path)
 
-    def _picture_bytes(self, example: Example) -> int:
-        """Return the size of an example's picture file; 0 where there is none."""
+    def _picture_sha256(self, example: Example) -> str:
+        """Return the SHA-256 of an example's picture file; "" where none can be read."""
         path = self.images.find(example.image) if example.image else None
-        return path.stat().st_size if path is not None else 0
+        try:
+            return "" if path is None else file_sha256(path)
+        except OSError:  # load_image says what is wrong
+            return ""
 
     def _check_capabilities(self) -> None:
         """Raise GeneratorUnavailable where it can no longer do what it could at the start."""

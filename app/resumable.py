@@ -158,10 +158,15 @@ def folder_sha256(folder: Path) -> str:
     """Return the SHA-256 of the files in a folder, by their names and contents."""
     whole = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name[0] != "."):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        whole.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+        name = path.relative_to(folder).as_posix()
+        whole.update(f"{name} {file_sha256(path)}\n".encode())
     return whole.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Breaker:

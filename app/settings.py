@@ -20,6 +20,11 @@ MINI = "kbvqa-mini"
 Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
 
 
+def file_in_the_way(directory: Path) -> Path | None:
+    """Return the file, if there is one, where a directory should be: it, or one above it."""
+    return next((path for path in (directory, *directory.parents) if path.is_file()), None)
+
+
 class Settings(BaseSettings):
     """What differs between deployments. Each field is an environment variable: KBVQA_ and its name.
 

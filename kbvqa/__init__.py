@@ -1,7 +1,7 @@
 """Knowledge questions about pictures, answered with the passages that prove it.
 
     encoder = Encoder.from_pretrained("kbvqa-mini")
-    index = PassageIndex.build("my-index", passages, encoder)
+    index = PassageIndex.build("two-countries", passages, encoder)
     pipeline = Pipeline(encoder, index, Reader.from_pretrained())
     print(pipeline.ask(Query("What is the capital?", image)).answer)
 

@@ -11,6 +11,7 @@ from app.console import (
     CandidatesOption,
     CheckpointOption,
     IndexOption,
+    directory,
     out,
     progress,
     settings_with,
@@ -28,7 +29,9 @@ def evaluate_run(
             "{id, image, question, answers, gold_passage_ids}."
         ),
     ],
-    output: Annotated[Path, typer.Option("--out", help="Where results are written.")],
+    output: Annotated[
+        Path, typer.Option("--out", help="Where results are written.", callback=directory)
+    ],
     split: Annotated[
         str, typer.Option(help="train, val, valid or test. Default: the one papers report.")
     ] = "",
@@ -50,7 +53,8 @@ def evaluate_run(
         int | None, typer.Option(min=1, help="Only so many examples, evenly spread.")
     ] = None,
     image_cache: Annotated[
-        Path | None, typer.Option(help="Keep resized pictures here, for later runs.")
+        Path | None,
+        typer.Option(help="Keep resized pictures here, for later runs.", callback=directory),
     ] = None,
     all_pictures: Annotated[
         bool,
@@ -130,9 +134,9 @@ def evaluate_run(
 
 @app.command("demo")
 def evaluate_demo_command(
-    output: Annotated[Path, typer.Option("--out", help="Where results are written.")] = Path(
-        "runs/evaluate-demo"
-    ),
+    output: Annotated[
+        Path, typer.Option("--out", help="Where results are written.", callback=directory)
+    ] = Path("runs/evaluate-demo"),
     no_answer: Annotated[bool, typer.Option("--no-answer", help="Retrieval alone.")] = False,
     checkpoint: CheckpointOption = None,
 ) -> None:
@@ -160,9 +164,9 @@ def evaluate_demo_command(
 
 @app.command("answers")
 def evaluate_answers_command(
-    output: Annotated[Path, typer.Option("--out", help="Where results are written.")] = Path(
-        "runs/evaluate-answers"
-    ),
+    output: Annotated[
+        Path, typer.Option("--out", help="Where results are written.", callback=directory)
+    ] = Path("runs/evaluate-answers"),
     calibrating: Annotated[
         int, typer.Option(min=10, help="Questions on flags to calibrate on.")
     ] = 120,

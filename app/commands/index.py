@@ -31,6 +31,13 @@ app = typer.Typer(help="Build an index of passages, and look after it.", no_args
 
 _SHOWN = 10
 
+BuiltOption = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        help="Where it is built: a directory, or http://host:6333/NAME. Default: KBVQA_INDEX.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -40,7 +47,7 @@ def index_build(
     storage: "Storage | None",
     layout: "Cluster | None",
     corpus: "Corpus",
-    index: IndexOption = None,
+    index: BuiltOption = None,
     checkpoint: CheckpointOption = None,
     swap: Annotated[
         bool, typer.Option("--swap", help="Build anew beside the index; replace it at the end.")
@@ -73,6 +80,11 @@ def index_build(
     accelerate launch --num_processes 4 -m kbvqa index build enwiki.xml.bz2 --index wiki
     """
     settings = settings_with(index, checkpoint)
+    if settings.index is None:
+        raise typer.BadParameter(
+            "where to build it? Give --index DIRECTORY or --index http://host:6333/NAME, or set "
+            f"KBVQA_INDEX. {settings.index_location} is the demo's, which `kbvqa setup` builds"
+        )
     location = settings.index_location
     connection = options.laid_out(settings.connection, layout, location)
     from app.components import open_checkpoint

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.console import IndexOption, err, out, progress, settings_with
+from app.console import IndexOption, directory, err, out, progress, settings_with
 
 app = typer.Typer(help="Train the small retriever, fine-tune a generator.", no_args_is_help=True)
 
@@ -14,7 +14,7 @@ app = typer.Typer(help="Train the small retriever, fine-tune a generator.", no_a
 @app.command("mini")
 def train_mini(
     output: Annotated[
-        Path, typer.Option("--out", help="Where the trained files are written.")
+        Path, typer.Option("--out", help="Where the trained files are written.", callback=directory)
     ] = Path("runs/kbvqa-mini"),
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
@@ -41,7 +41,9 @@ def train_generator(
     run: Annotated[
         Path, typer.Argument(help="Questions with their passages: what `kbvqa evaluate run` wrote.")
     ],
-    output: Annotated[Path, typer.Option("--out", help="Where the adapters are written.")],
+    output: Annotated[
+        Path, typer.Option("--out", help="Where the adapters are written.", callback=directory)
+    ],
     model: Annotated[
         str | None,
         typer.Option(help="A directory or hub id. Default: SmolLM2-135M."),
@@ -111,7 +113,7 @@ def train_generator(
 @app.command("reader")
 def train_extractive_reader(
     output: Annotated[
-        Path, typer.Option("--out", help="Where reader.safetensors is written.")
+        Path, typer.Option("--out", help="Where reader.safetensors is written.", callback=directory)
     ] = Path("runs/reader"),
     demo: Annotated[
         bool, typer.Option("--demo/--no-demo", help="Train on the demo corpus's questions.")

@@ -66,6 +66,10 @@ def test_the_program_in_the_readme_runs(
     picture.save("flag.png")
     names: dict[str, object] = {}
     exec(program, names)
+    [made] = re.findall(r'build\("(.+?)"', program)
+    assert (tmp_path / made).is_dir()
+    commands = (ROOT / "README.md").read_text().partition("## On the command line")[2]
+    assert f"--index {made}" not in commands, "the program deletes what the command has built"
     assert capsys.readouterr().out.startswith("Nairobi (Citation(passage_id='ke'")
     scores, hits = names["scores"], names["hits"]
     assert isinstance(scores, torch.Tensor) and isinstance(hits, list)

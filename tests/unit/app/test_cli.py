@@ -120,6 +120,15 @@ def test_a_missing_index_says_how_to_make_one(home: Path) -> None:
     assert_clear(run, "kbvqa index build")
 
 
+def test_a_build_without_a_place_leaves_the_demo_alone(home: Path, passages_path: Path) -> None:
+    build = ("index", "build", str(passages_path), "--checkpoint", CHECKPOINT)
+    run = kbvqa(*build, home=home, COLUMNS="400")
+    assert_clear(run, "--index", "KBVQA_INDEX", str(home / "index" / "demo"), "kbvqa setup")
+    assert run.returncode == 2 and not (home / "index").exists()
+    run = kbvqa(*build, home=home, KBVQA_INDEX=str(home / "mine"))
+    assert run.returncode == 0 and (home / "mine").is_dir(), run.stderr
+
+
 def test_an_index_of_another_checkpoint_is_refused(
     home: Path, index_location: Path, tmp_path: Path, checkpoint
 ) -> None:

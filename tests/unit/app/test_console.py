@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from app import cli, console
 from app.console import err, out, printable, progress
@@ -141,3 +142,40 @@ def test_warnings_are_text_too(tmp_path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert run.stderr == b"WARNING x: of a passage \\udce9\n"
+
+
+OUT_COMMANDS = (
+    ("evaluate", "run", "demo"),
+    ("evaluate", "demo"),
+    ("evaluate", "answers"),
+    ("train", "mini"),
+    ("train", "generator", "run"),
+    ("train", "reader"),
+)
+
+
+@pytest.mark.parametrize("command", OUT_COMMANDS)
+@pytest.mark.parametrize("below", ["", "a/b"])
+def test_a_file_where_results_should_go(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...], below: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    (tmp_path / "there").write_text("mine")
+    result = CliRunner().invoke(cli.app, [*command, "--out", str(tmp_path / "there" / below)])
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'there'} is a file, and a directory is needed" in result.output
+
+
+@pytest.mark.parametrize("below", ["", "a"])
+def test_a_file_where_kbvqa_should_keep_things(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    (tmp_path / "there").write_text("mine")
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path / "there" / below))
+    monkeypatch.setattr(sys, "argv", ["kbvqa", "setup"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'there'} is a file, and a directory is needed" in told
+    assert "KBVQA_HOME" in told and "Free some space" not in told

@@ -116,3 +116,16 @@ def test_a_disk_without_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert not finding.ok and finding.grave
     assert "KBVQA_HOME" in finding.state and str(tmp_path) in finding.state
     assert looked_at[0] == tmp_path  # home is not there yet: the disk that it will be on
+
+
+@pytest.mark.parametrize("below", ["", "a"])
+def test_a_file_where_kbvqa_should_keep_things(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "there").write_text("mine")
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path / "there" / below))
+    monkeypatch.delenv("KBVQA_CHECKPOINT")
+    findings = found()
+    assert f"{tmp_path / 'there'} is a file: set KBVQA_HOME" in findings["disk"].state
+    assert not findings["checkpoint"].ok and findings["generator"].ok
+    assert CliRunner().invoke(cli, ["doctor"]).exit_code == 1
