@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 import random
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -33,6 +34,7 @@ _PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 _BUSY = (408, 409, 425, 429)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
 _DONE = "[DONE]"
+_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry|)\s*:")
 
 
 class Connection:
@@ -131,7 +133,7 @@ class Connection:
         try:
             async with asyncio.timeout(self._timeout_s) as limit, self._turns:
                 turn = Turn(self, limit.when() or 0.0)
-                listed = json.loads(await _text(await turn.send("GET", "/models")))
+                listed = json.loads(await _body(await turn.send("GET", "/models")))
         except (Refused, httpx.HTTPError, TimeoutError, ValueError, RecursionError):
             return []
         if isinstance(listed, dict):
@@ -232,7 +234,7 @@ class Turn:
                 if last or not _may_pass(response.status_code) or not self._has(wait):
                     location = response.headers.get("location")
                     raise Refused(
-                        response.status_code, await _text(response), location, asked
+                        response.status_code, await _body(response), location, asked
                     ) from None
                 await response.aclose()
             await asyncio.sleep(wait)
@@ -264,54 +266,91 @@ async def _documents(
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield the JSON objects of a success; None for the mark that nothing more comes."""
     kind = response.headers.get("content-type", "nothing")
-    if kind.lower().startswith("text/event-stream"):
-        async with aclosing(_events(response, faults)) as events:
-            async for event in events:
-                yield event
-    elif "json" in kind.lower():
-        text = await _text(response)
+    try:
+        arriving, streams = response.aiter_bytes(), kind.lower().startswith("text/event-stream")
+        if not streams and "html" not in kind.lower():  # some servers name it otherwise
+            arriving, streams = await _begins_as_events(arriving)
+        if streams:
+            async with aclosing(_events(arriving, faults)) as events:
+                async for event in events:
+                    yield event
+            return
+        text = await _text(arriving)
+        if "json" not in kind.lower() and not text.lstrip().startswith("{"):
+            raise faults.not_events(kind)
         document = parse(text)
         if not error_of(document) and first_choice(document) is None:
             raise NotACompletion(text)
         yield document
         yield None
-    else:
+    finally:
         await response.aclose()
-        raise faults.not_events(kind)
+
+
+async def _begins_as_events(arriving: AsyncIterator[bytes]) -> tuple[AsyncIterator[bytes], bool]:
+    """Return bytes as they arrive, and whether they begin as a stream of events does."""
+    begun = b""
+    async for part in arriving:
+        begun += part
+        if len(begun.lstrip()) >= len("event:"):
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield begun
+        async for part in arriving:
+            yield part
+
+    return whole(), _FIELD.match(begun) is not None
 
 
 async def _events(
-    response: httpx.Response, faults: Faults
+    arriving: AsyncIterator[bytes], faults: Faults
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
-    reader = EventReader()
+    """Yield the objects that are sent as events; what else is sent, such as pings, is no chunk.
+
+    Raises:
+        NotACompletion: an object is broken, or nothing else was sent.
+    """
+    reader, other = EventReader(), ""
+    some = False
     try:
-        async for arrived in response.aiter_bytes():
+        async for arrived in arriving:
             for data in reader.feed(arrived):
                 if data.startswith(_DONE):
                     yield None
                     return
-                yield parse(data)
+                if data.startswith("{"):
+                    some = True
+                    yield parse(data)
+                else:
+                    other = other or data
             _bound(reader.waiting)
     except httpx.TransportError as exc:
         raise faults.broke_off(str(exc)) from exc
-    finally:
-        await response.aclose()
     for data in reader.end():
         try:
             yield None if data.startswith(_DONE) else parse(data)
-        except NotACompletion:  # half of one
-            return
+        except NotACompletion:  # half of one, or none
+            other = other or data
+            break
+        some = True
+    if other and not some:
+        raise NotACompletion(other)
 
 
-async def _text(response: httpx.Response) -> str:
+async def _body(response: httpx.Response) -> str:
     """Return the body of a response."""
     try:
-        data = bytearray()
-        async for arrived in response.aiter_bytes():
-            data += arrived
-            _bound(len(data))
+        return await _text(response.aiter_bytes())
     finally:
         await response.aclose()
+
+
+async def _text(arriving: AsyncIterator[bytes]) -> str:
+    data = bytearray()
+    async for arrived in arriving:
+        data += arrived
+        _bound(len(data))
     return data.decode("utf-8", "replace")
 
 

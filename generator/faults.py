@@ -289,7 +289,8 @@ def error_of(document: Mapping[str, Any]) -> Refused | None:
 
 
 def _says_error(document: Mapping[str, Any]) -> bool:
-    return "error" in (document.get("object"), document.get("type")) or "detail" in document
+    kinds = (document.get("object"), document.get("type"))
+    return "error" in kinds or ("detail" in document and "choices" not in document)
 
 
 def error_text(body: str) -> str:

@@ -186,7 +186,7 @@ def parse(data: str) -> dict[str, Any]:
 
 
 def first_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the first choice of a reply or chunk; None where it has none.
+    """Return the first choice of a reply or chunk, by its index; None where it has none.
 
     Raises:
         NotACompletion: it has another shape.
@@ -194,9 +194,9 @@ def first_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
     choices = reply.get("choices")
     if not choices:
         return None
-    if not isinstance(choices, list) or not isinstance(choices[0], dict):
+    if not isinstance(choices, list) or not all(isinstance(c, dict | None) for c in choices):
         raise NotACompletion(f"no choices in {str(reply)[:200]}")
-    return choices[0]
+    return next((choice for choice in choices if choice and not choice.get("index")), None)
 
 
 def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:

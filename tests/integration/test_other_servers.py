@@ -267,7 +267,54 @@ def shouted(handler: Handler) -> None:
     handler.close_connection = True
 
 
-@pytest.mark.parametrize("stream", [odd_events, whole, shouted])
+def no_chunks(handler: Handler) -> None:
+    handler.start_events()
+    for data in (b"null", b"ping", b"[]", b"7", b'{"choices": [], "detail": "queue position 1"}'):
+        handler.send_chunk(b"data: " + data + b"\n\n")
+    handler.send_event(choices=[None])
+    handler.send_event(choices=[{"index": 1, "delta": {"content": "WRONG"}}])
+    handler.send_piece("Nairobi")
+    handler.send_event(choices=[{"index": 1, "delta": {"content": "WRONG"}, "finish_reason": "x"}])
+    handler.end_events()
+
+
+def named(kind: str | None, begins: bytes = b"") -> Callable[[Handler], None]:
+    """Return a stream of events that is sent as something else."""
+
+    def stream(handler: Handler) -> None:
+        handler.send_response(200)
+        if kind:
+            handler.send_header("Content-Type", kind)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(begins)
+        handler.wfile.write(b'data: {"choices": [{"delta": {"content": "Nai"}}]}\n\n')
+        handler.wfile.write(b'data: {"choices": [{"delta": {"content": "robi"}}]}\n\n')
+        handler.wfile.write(b"data: [DONE]\n\n")
+        handler.close_connection = True
+
+    return stream
+
+
+def whole_as_text(handler: Handler) -> None:
+    handler.reply(200, json.dumps({"choices": [{"message": {"content": "Nairobi"}}]}), "text/plain")
+
+
+STREAMS = [
+    odd_events,
+    whole,
+    shouted,
+    no_chunks,
+    whole_as_text,
+    named("application/json"),
+    named("text/plain; charset=utf-8"),
+    named(None),
+    named("application/x-ndjson", b": hello\n\n"),
+    named("application/octet-stream", b"\n\nevent: x\n"),
+]
+
+
+@pytest.mark.parametrize("stream", STREAMS)
 def test_streams_of_other_servers_are_read(server: Server, stream) -> None:
     server.answer = stream
     assert answer(generator(server)).text == "Nairobi"
