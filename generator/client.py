@@ -127,7 +127,7 @@ class OpenAIGenerator:
     def capabilities(self) -> Capabilities:
         """Return what the model can do, found out with requests for one token each.
 
-        Asked once; again where the server broke on something rather than refused it.
+        Asked once; again where the server broke on something, or refused it for the moment.
 
         Raises:
             GeneratorUnavailable: not reached, wrong key or model, or a server error.
@@ -137,6 +137,7 @@ class OpenAIGenerator:
         if self._capabilities is None or (self._unsettled and self._probes < _PROBES):
             can, self._unsettled = self._run(probe(self._connection))
             self._probes += 1
+            self._connection.sees = can.images
             self._capabilities = replace(
                 can,
                 answer_tokens=self._max_tokens,
@@ -144,7 +145,7 @@ class OpenAIGenerator:
             )
             for what in self._unsettled:
                 log.warning(
-                    "%s broke when it was asked for %s: going on without, to ask again later",
+                    "%s failed when it was asked for %s: going on without, to ask again later",
                     self._faults.where,
                     what,
                 )
@@ -169,7 +170,7 @@ class OpenAIGenerator:
             says.append("gives no list of models")
         elif self.name not in served:
             says.append(f"lists other models: {', '.join(served[:8])}")
-        says += [f"broke when asked for {what}" for what in self._unsettled]
+        says += [f"failed when asked for {what}" for what in self._unsettled]
         says += self._connection.dialect.notes
         return f"{self._faults.where} ({self._connection.api}; {one_line('; '.join(says))})"
 

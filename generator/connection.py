@@ -8,6 +8,7 @@ SSL_CERT_FILE and SSL_CERT_DIR are heard, for https:// URLs.
 import asyncio
 import itertools
 import json
+import logging
 import random
 import re
 import ssl
@@ -23,7 +24,13 @@ from generator.dialect import Dialect
 from generator.errors import GeneratorUnavailable
 from generator.events import EventReader
 from generator.faults import Faults, Refused, checked_key, checked_url, error_of, url_of
-from generator.protocol import NotACompletion, first_choice, parse
+from generator.protocol import (
+    NotACompletion,
+    first_choice,
+    has_picture,
+    parse,
+    without_pictures,
+)
 
 Api = Literal["chat", "completions"]
 
@@ -34,6 +41,8 @@ _PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 _BUSY = (408, 409, 425, 429)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
 _DONE = "[DONE]"
+
+log = logging.getLogger(__name__)
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry|)\s*:")
 
 
@@ -47,6 +56,7 @@ class Connection:
         api: "chat" or "completions".
         faults: its errors.
         dialect: how it wants options put.
+        sees: its model is known to take pictures: what refuses one is about that one.
         retries: further tries when it is not reached or busy.
     """
 
@@ -72,6 +82,7 @@ class Connection:
             model, api, shown, self._key, timeout_s, connect_timeout_s, proxy, tuple(extra_body)
         )
         self.dialect = Dialect()
+        self.sees = False
         self._timeout_s, self._connect_s = timeout_s, connect_timeout_s
         self.retries, self._concurrency = retries, concurrency
         self._http: httpx.AsyncClient
@@ -206,7 +217,12 @@ class Turn:
                         yield document
                 return
             except Refused as exc:
-                if begun or not dialect.learn(exc.said, options, put):
+                if begun:
+                    raise
+                if self._connection.sees and exc.is_of_a_picture and has_picture(options):
+                    log.warning("%s", self._connection.faults.without_picture(exc))
+                    options = {**options, "messages": without_pictures(options["messages"])}
+                elif not dialect.learn(exc.said, options, put):
                     raise
 
     async def send(

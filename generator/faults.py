@@ -47,6 +47,11 @@ class Refused(Exception):
         """Return whether its words say that it is for a picture."""
         return _PICTURE.search(self.said) is not None
 
+    @property
+    def is_of_a_picture(self) -> bool:
+        """Return whether it refuses a picture as one that it cannot use."""
+        return self.status in (0, 400, 415, 422) and self.is_about_pictures
+
 
 @dataclass(frozen=True, slots=True)
 class Faults:
@@ -105,6 +110,11 @@ class Faults:
             return self.not_reached(f"{status}, {words}")
         kind, advice = self._advice(status, refused.wait_s)
         return kind(f"{said} {advice}")
+
+    def without_picture(self, refused: Refused) -> str:
+        """Return what is said where a picture is refused and its text is sent without it."""
+        words = self._clean(refused.said).rstrip(".")
+        return f"{self.where} refused the picture: {words}. It is asked without: text only."
 
     def _advice(self, status: int, wait_s: float | None) -> tuple[type[GeneratorError], str]:
         """Return what a status means, and what to do."""

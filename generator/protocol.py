@@ -127,6 +127,16 @@ def chat_messages(prompt: Prompt, picture: str | None) -> list[dict[str, Any]]:
     return [*messages, {"role": last.role, "content": parts}]
 
 
+def has_picture(options: Mapping[str, Any]) -> bool:
+    """Return whether a request has a picture in its messages."""
+    return any(isinstance(message["content"], list) for message in options.get("messages", ()))
+
+
+def without_pictures(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return chat messages with their text alone."""
+    return [{**message, "content": text_of(message)[0]} for message in messages]
+
+
 def read_verdict(reply: Mapping[str, Any], prompt: Prompt, choices: Sequence[str]) -> Verdict:
     """Return the probabilities of the choices in a reply of one token, or a few.
 
