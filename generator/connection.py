@@ -23,7 +23,15 @@ import httpx
 from generator.dialect import Dialect
 from generator.errors import GeneratorUnavailable
 from generator.events import EventReader
-from generator.faults import Faults, Refused, checked_key, checked_url, error_of, url_of
+from generator.faults import (
+    Faults,
+    Refused,
+    checked_key,
+    checked_proxy,
+    checked_url,
+    error_of,
+    url_of,
+)
 from generator.protocol import (
     NotACompletion,
     first_choice,
@@ -77,7 +85,8 @@ class Connection:
         self.model, self.api = model, api
         self._url, shown = checked_url(base_url)
         self._trusted = _trusted(self._url)
-        self._key, self._proxy, self.extra_body = checked_key(api_key), proxy, extra_body
+        self._key, self._proxy = checked_key(api_key), checked_proxy(proxy)
+        self.extra_body = extra_body
         self.faults = Faults(
             model, api, shown, self._key, timeout_s, connect_timeout_s, proxy, tuple(extra_body)
         )

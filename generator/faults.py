@@ -3,6 +3,7 @@
 Messages name the server and what it said, on one line and cut; never the API key.
 """
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -272,6 +273,32 @@ def shown_url(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
+
+
+def checked_proxy(proxy: str | None) -> str | None:
+    """Return the URL of a proxy, None for an empty one.
+
+    Raises:
+        GeneratorUnavailable: it is no proxy's URL, or what speaks to it is not installed.
+    """
+    if not proxy:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise GeneratorUnavailable(f"The generator's proxy is not a URL: {exc}.") from exc
+    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not host:
+        raise GeneratorUnavailable(
+            f"The generator's proxy {shown_url(proxy)!r} must begin with http://, https:// or "
+            "socks5:// and a host."
+        )
+    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise GeneratorUnavailable(
+            f"The generator's proxy {shown_url(proxy)} speaks SOCKS, which needs a package: "
+            "pip install socksio. Or set the URL of an HTTP proxy."
+        )
+    return proxy
 
 
 def checked_key(api_key: str | None) -> str | None:
