@@ -259,8 +259,8 @@ def _logprobs(choice: Mapping[str, Any]) -> list[float | None]:
     logprobs = choice.get("logprobs")
     if not isinstance(logprobs, dict):
         return []
-    plain = logprobs.get("token_logprobs")
-    entries = [_field(entry, "logprob") for entry in logprobs.get("content") or ()]
+    plain = _listed(logprobs.get("token_logprobs"))
+    entries = [_field(entry, "logprob") for entry in _listed(logprobs.get("content"))]
     return [_finite(value) for value in plain or entries]
 
 
@@ -271,13 +271,13 @@ def _alternatives(logprobs: Any, choices: Sequence[str]) -> Iterator[tuple[str, 
     """
     if not isinstance(logprobs, dict):
         return
-    if content := logprobs.get("content"):
+    if content := _listed(logprobs.get("content")):
         spoken = (e for e in content if str(_field(e, "token")).strip().casefold() in choices)
-        for entry in _field(next(spoken, content[0]), "top_logprobs") or ():
+        for entry in _listed(_field(next(spoken, content[0]), "top_logprobs")):
             if (value := _finite(_field(entry, "logprob"))) is not None:
                 yield str(_field(entry, "token")), value
-    elif tops := logprobs.get("top_logprobs"):
-        for token, logprob in (tops[0] or {}).items():
+    elif tops := _listed(logprobs.get("top_logprobs")):
+        for token, logprob in (tops[0] if isinstance(tops[0], dict) else {}).items():
             if (value := _finite(logprob)) is not None:
                 yield str(token), value
 
@@ -295,6 +295,10 @@ def _best(alternatives: Iterable[tuple[str, float]], choices: Sequence[str]) -> 
 def _finite(value: Any) -> float | None:
     number = isinstance(value, (int, float)) and math.isfinite(value)
     return float(value) if number else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _field(entry: Any, name: str) -> Any:
