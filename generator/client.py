@@ -5,6 +5,7 @@ can be called off; callers see plain functions. `connection` sends them and name
 wrong, `probe` finds out what may be asked for, `protocol` writes and reads the messages.
 """
 
+import json
 import logging
 import queue
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -60,8 +61,9 @@ class OpenAIGenerator:
         proxy: the URL of a proxy through which the server is reached; None for directly.
 
     Raises:
-        GeneratorUnavailable: `base_url` or `api_key` cannot be used at all.
-        ValueError: `extra_body` has one of OWN_FIELDS.
+        GeneratorUnavailable: `base_url`, `api_key` or `proxy` cannot be used at all.
+        ValueError: a number is out of its range, or `extra_body` has one of OWN_FIELDS or is no
+            JSON, in which NaN is no number.
     """
 
     def __init__(
@@ -82,8 +84,12 @@ class OpenAIGenerator:
     ) -> None:
         if api not in ("chat", "completions"):
             raise ValueError(f"api must be 'chat' or 'completions', not {api!r}")
-        if own := set(extra_body or {}).intersection(OWN_FIELDS):
-            raise ValueError(f"{min(own)!r} cannot be set in extra_body")
+        _check_numbers(1, concurrency=concurrency, image_pixels=image_pixels, max_tokens=max_tokens)
+        _check_numbers(0, retries=retries)
+        for name, value in (("timeout_s", timeout_s), ("connect_timeout_s", connect_timeout_s)):
+            if not value > 0:
+                raise ValueError(f"{name} must be more than 0, not {value!r}")
+        _check_fields(extra_body or {})
         self.name = model
         self._image_pixels, self._max_tokens = image_pixels, max_tokens
         self._connection = Connection(
@@ -127,7 +133,7 @@ class OpenAIGenerator:
     def capabilities(self) -> Capabilities:
         """Return what the model can do, found out with requests for one token each.
 
-        Asked once; again where the server broke on something rather than refused it.
+        Asked once; again where the server broke on something, or refused it for the moment.
 
         Raises:
             GeneratorUnavailable: not reached, wrong key or model, or a server error.
@@ -137,6 +143,7 @@ class OpenAIGenerator:
         if self._capabilities is None or (self._unsettled and self._probes < _PROBES):
             can, self._unsettled = self._run(probe(self._connection))
             self._probes += 1
+            self._connection.sees = can.images
             self._capabilities = replace(
                 can,
                 answer_tokens=self._max_tokens,
@@ -144,7 +151,7 @@ class OpenAIGenerator:
             )
             for what in self._unsettled:
                 log.warning(
-                    "%s broke when it was asked for %s: going on without, to ask again later",
+                    "%s failed when it was asked for %s: going on without, to ask again later",
                     self._faults.where,
                     what,
                 )
@@ -169,7 +176,7 @@ class OpenAIGenerator:
             says.append("gives no list of models")
         elif self.name not in served:
             says.append(f"lists other models: {', '.join(served[:8])}")
-        says += [f"broke when asked for {what}" for what in self._unsettled]
+        says += [f"failed when asked for {what}" for what in self._unsettled]
         says += self._connection.dialect.notes
         return f"{self._faults.where} ({self._connection.api}; {one_line('; '.join(says))})"
 
@@ -330,3 +337,18 @@ class OpenAIGenerator:
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return wait(self._background.while_waiting(work))
+
+
+def _check_numbers(least: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if not number >= least:
+            raise ValueError(f"{name} must be at least {least}, not {number!r}")
+
+
+def _check_fields(extra_body: Mapping[str, Any]) -> None:
+    if own := set(extra_body).intersection(OWN_FIELDS):
+        raise ValueError(f"{min(own)!r} cannot be set in extra_body")
+    try:
+        json.dumps(dict(extra_body), allow_nan=False)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"extra_body cannot be written as JSON: {exc}") from exc

@@ -8,7 +8,9 @@ SSL_CERT_FILE and SSL_CERT_DIR are heard, for https:// URLs.
 import asyncio
 import itertools
 import json
+import logging
 import random
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -21,8 +23,22 @@ import httpx
 from generator.dialect import Dialect
 from generator.errors import GeneratorUnavailable
 from generator.events import EventReader
-from generator.faults import Faults, Refused, checked_key, checked_url, error_of, url_of
-from generator.protocol import NotACompletion, first_choice, parse
+from generator.faults import (
+    Faults,
+    Refused,
+    checked_key,
+    checked_proxy,
+    checked_url,
+    error_of,
+    url_of,
+)
+from generator.protocol import (
+    NotACompletion,
+    first_choice,
+    has_picture,
+    parse,
+    without_pictures,
+)
 
 Api = Literal["chat", "completions"]
 
@@ -33,6 +49,9 @@ _PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 _BUSY = (408, 409, 425, 429)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
 _DONE = "[DONE]"
+
+log = logging.getLogger(__name__)
+_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry|)\s*:")
 
 
 class Connection:
@@ -45,6 +64,7 @@ class Connection:
         api: "chat" or "completions".
         faults: its errors.
         dialect: how it wants options put.
+        sees: its model is known to take pictures: what refuses one is about that one.
         retries: further tries when it is not reached or busy.
     """
 
@@ -65,11 +85,13 @@ class Connection:
         self.model, self.api = model, api
         self._url, shown = checked_url(base_url)
         self._trusted = _trusted(self._url)
-        self._key, self._proxy, self.extra_body = checked_key(api_key), proxy, extra_body
+        self._key, self._proxy = checked_key(api_key), checked_proxy(proxy)
+        self.extra_body = extra_body
         self.faults = Faults(
             model, api, shown, self._key, timeout_s, connect_timeout_s, proxy, tuple(extra_body)
         )
         self.dialect = Dialect()
+        self.sees = False
         self._timeout_s, self._connect_s = timeout_s, connect_timeout_s
         self.retries, self._concurrency = retries, concurrency
         self._http: httpx.AsyncClient
@@ -131,7 +153,7 @@ class Connection:
         try:
             async with asyncio.timeout(self._timeout_s) as limit, self._turns:
                 turn = Turn(self, limit.when() or 0.0)
-                listed = json.loads(await _text(await turn.send("GET", "/models")))
+                listed = json.loads(await _body(await turn.send("GET", "/models")))
         except (Refused, httpx.HTTPError, TimeoutError, ValueError, RecursionError):
             return []
         if isinstance(listed, dict):
@@ -204,7 +226,12 @@ class Turn:
                         yield document
                 return
             except Refused as exc:
-                if begun or not dialect.learn(exc.said, options, put):
+                if begun:
+                    raise
+                if self._connection.sees and exc.is_of_a_picture and has_picture(options):
+                    log.warning("%s", self._connection.faults.without_picture(exc))
+                    options = {**options, "messages": without_pictures(options["messages"])}
+                elif not dialect.learn(exc.said, options, put):
                     raise
 
     async def send(
@@ -232,7 +259,7 @@ class Turn:
                 if last or not _may_pass(response.status_code) or not self._has(wait):
                     location = response.headers.get("location")
                     raise Refused(
-                        response.status_code, await _text(response), location, asked
+                        response.status_code, await _body(response), location, asked
                     ) from None
                 await response.aclose()
             await asyncio.sleep(wait)
@@ -264,54 +291,91 @@ async def _documents(
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield the JSON objects of a success; None for the mark that nothing more comes."""
     kind = response.headers.get("content-type", "nothing")
-    if kind.lower().startswith("text/event-stream"):
-        async with aclosing(_events(response, faults)) as events:
-            async for event in events:
-                yield event
-    elif "json" in kind.lower():
-        text = await _text(response)
+    try:
+        arriving, streams = response.aiter_bytes(), kind.lower().startswith("text/event-stream")
+        if not streams and "html" not in kind.lower():  # some servers name it otherwise
+            arriving, streams = await _begins_as_events(arriving)
+        if streams:
+            async with aclosing(_events(arriving, faults)) as events:
+                async for event in events:
+                    yield event
+            return
+        text = await _text(arriving)
+        if "json" not in kind.lower() and not text.lstrip().startswith("{"):
+            raise faults.not_events(kind)
         document = parse(text)
         if not error_of(document) and first_choice(document) is None:
             raise NotACompletion(text)
         yield document
         yield None
-    else:
+    finally:
         await response.aclose()
-        raise faults.not_events(kind)
+
+
+async def _begins_as_events(arriving: AsyncIterator[bytes]) -> tuple[AsyncIterator[bytes], bool]:
+    """Return bytes as they arrive, and whether they begin as a stream of events does."""
+    begun = b""
+    async for part in arriving:
+        begun += part
+        if len(begun.lstrip()) >= len("event:"):
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield begun
+        async for part in arriving:
+            yield part
+
+    return whole(), _FIELD.match(begun) is not None
 
 
 async def _events(
-    response: httpx.Response, faults: Faults
+    arriving: AsyncIterator[bytes], faults: Faults
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
-    reader = EventReader()
+    """Yield the objects that are sent as events; what else is sent, such as pings, is no chunk.
+
+    Raises:
+        NotACompletion: an object is broken, or nothing else was sent.
+    """
+    reader, other = EventReader(), ""
+    some = False
     try:
-        async for arrived in response.aiter_bytes():
+        async for arrived in arriving:
             for data in reader.feed(arrived):
                 if data.startswith(_DONE):
                     yield None
                     return
-                yield parse(data)
+                if data.startswith("{"):
+                    some = True
+                    yield parse(data)
+                else:
+                    other = other or data
             _bound(reader.waiting)
     except httpx.TransportError as exc:
         raise faults.broke_off(str(exc)) from exc
-    finally:
-        await response.aclose()
     for data in reader.end():
         try:
             yield None if data.startswith(_DONE) else parse(data)
-        except NotACompletion:  # half of one
-            return
+        except NotACompletion:  # half of one, or none
+            other = other or data
+            break
+        some = True
+    if other and not some:
+        raise NotACompletion(other)
 
 
-async def _text(response: httpx.Response) -> str:
+async def _body(response: httpx.Response) -> str:
     """Return the body of a response."""
     try:
-        data = bytearray()
-        async for arrived in response.aiter_bytes():
-            data += arrived
-            _bound(len(data))
+        return await _text(response.aiter_bytes())
     finally:
         await response.aclose()
+
+
+async def _text(arriving: AsyncIterator[bytes]) -> str:
+    data = bytearray()
+    async for arrived in arriving:
+        data += arrived
+        _bound(len(data))
     return data.decode("utf-8", "replace")
 
 

@@ -13,19 +13,25 @@ from typing import Any
 _SPARE = (
     "temperature", "stream_options", "stop", "logprobs", "top_logprobs", "structured_outputs",
 )  # fmt: skip
+# Of these the first that is a number counts alternatives: in chat `logprobs` is true or false.
+_COUNTED = ("top_logprobs", "logprobs")
+_SPELLED = {"top_logprobs": r"\b(?:top_logprobs|top_n_tokens)\b"}
 _LIMIT, _OTHER_LIMIT = "max_tokens", "max_completion_tokens"
 # What an option is left out for: it is not just spoken of.
 _REFUSED = re.compile(
     r"\b(not|un\w+|extra|unknown|invalid|only|must|cannot|can't|should|forbidden|remove\w*|"
-    r"deprecated|expected|minimum|maximum|limit\w*|at (least|most)|us(e|ing))\b|<=|>=",
+    r"deprecated|expected|min(imum)?|max(imum)?|limit\w*|allow\w*|greater|less|"
+    r"large|high|exceed\w*|at (least|most)|us(e|ing))\b|<=|>=",
     re.IGNORECASE,
 )
 _AT_LEAST = re.compile(
     r"(?:>=?|at least|greater than or equal to|minimum(?: value)?(?: of| is)?:?)\s*(\d+)", re.I
 )
 _AT_MOST = re.compile(
-    r"(?:<=|at most|less than or equal to|no more than|up to|maximum(?: value)?(?: of| is)?:?"
-    r"|between 0 and|0\s*(?:-|to|\.\.)|\[0,)\s*(\d+)",
+    r"(?:<=|at most|less than or equal to|(?:no|not|cannot be) (?:more|greater|larger) than|up to"
+    r"|exceed|\bmax(?:imum)?(?:[ _](?:allowed|value|number|limit))*(?: (?:of|is))?\s*[:=(]?"
+    r"|limit(?:ed)?(?: (?:of|is|to))?\s*[:=(]?"
+    r"|between [01] and|\b[01]\s*(?:-|to|\.\.\.?)|\[[01],)\s*(\d+)",
     re.IGNORECASE,
 )
 _TOO_LONG = re.compile(
@@ -65,8 +71,9 @@ class Dialect:
         put = {name: value for name, value in options.items() if name not in self._left_out}
         if "logprobs" not in put:
             put.pop("top_logprobs", None)
-        if self._most_alternatives is not None and "top_logprobs" in put:
-            put["top_logprobs"] = min(put["top_logprobs"], self._most_alternatives)
+        counted = _counted(put)
+        if self._most_alternatives is not None and counted:
+            put[counted] = min(put[counted], self._most_alternatives)
         if _LIMIT in put:
             limit = max(put.pop(_LIMIT), self._least_tokens)
             put[_OTHER_LIMIT if self._other_limit else _LIMIT] = limit
@@ -96,7 +103,7 @@ class Dialect:
             elif named == _LIMIT:
                 self._other_limit = True
                 self.notes.append(f"takes {_OTHER_LIMIT} for {_LIMIT}")
-        elif named == "top_logprobs" and sent[named] > (most := _most(said, sent[named])) > 0:
+        elif named in _COUNTED and (most := _most(said, sent)):
             self._most_alternatives = most
             self.notes.append(f"gives at most {most} alternatives to a token")
         elif named is not None:
@@ -109,12 +116,26 @@ class Dialect:
         found = {
             match.start(): name
             for name in (*_SPARE, _LIMIT, _OTHER_LIMIT)
-            if name in sent and (match := re.search(rf"\b{name}\b", said))
+            if name in sent and (match := re.search(_SPELLED.get(name, rf"\b{name}\b"), said))
         }
         return found[min(found)] if found else None
 
 
-def _most(said: str, asked: int) -> int:
-    """Return how many alternatives a refusal allows; five where it does not say."""
-    most = _AT_MOST.search(said)
-    return int(most[1]) if most else (5 if asked > 5 else 0)
+def _counted(sent: Mapping[str, Any]) -> str | None:
+    """Return the option that says how many alternatives to a token are asked for."""
+    return next((name for name in _COUNTED if type(sent.get(name)) is int), None)
+
+
+def _most(said: str, sent: Mapping[str, Any]) -> int | None:
+    """Return how many alternatives a refusal allows, where that is fewer; None for none.
+
+    Five where it speaks of their number and does not say.
+    """
+    counted = _counted(sent)
+    if counted is None:
+        return None
+    if numbers := _AT_MOST.search(said):
+        most = int(numbers[1])
+    else:
+        most = 5 if re.search(_SPELLED["top_logprobs"], said) else 0
+    return most if 0 < most < sent[counted] else None

@@ -3,6 +3,7 @@
 Messages name the server and what it said, on one line and cut; never the API key.
 """
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,11 @@ class Refused(Exception):
     def is_about_pictures(self) -> bool:
         """Return whether its words say that it is for a picture."""
         return _PICTURE.search(self.said) is not None
+
+    @property
+    def is_of_a_picture(self) -> bool:
+        """Return whether it refuses a picture as one that it cannot use."""
+        return self.status in (0, 400, 415, 422) and self.is_about_pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,11 @@ class Faults:
             return self.not_reached(f"{status}, {words}")
         kind, advice = self._advice(status, refused.wait_s)
         return kind(f"{said} {advice}")
+
+    def without_picture(self, refused: Refused) -> str:
+        """Return what is said where a picture is refused and its text is sent without it."""
+        words = self._clean(refused.said).rstrip(".")
+        return f"{self.where} refused the picture: {words}. It is asked without: text only."
 
     def _advice(self, status: int, wait_s: float | None) -> tuple[type[GeneratorError], str]:
         """Return what a status means, and what to do."""
@@ -264,6 +275,32 @@ def shown_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
 
 
+def checked_proxy(proxy: str | None) -> str | None:
+    """Return the URL of a proxy, None for an empty one.
+
+    Raises:
+        GeneratorUnavailable: it is no proxy's URL, or what speaks to it is not installed.
+    """
+    if not proxy:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise GeneratorUnavailable(f"The generator's proxy is not a URL: {exc}.") from exc
+    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not host:
+        raise GeneratorUnavailable(
+            f"The generator's proxy {shown_url(proxy)!r} must begin with http://, https:// or "
+            "socks5:// and a host."
+        )
+    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise GeneratorUnavailable(
+            f"The generator's proxy {shown_url(proxy)} speaks SOCKS, which needs a package: "
+            "pip install socksio. Or set the URL of an HTTP proxy."
+        )
+    return proxy
+
+
 def checked_key(api_key: str | None) -> str | None:
     """Return the key without white space around it, None for an empty one.
 
@@ -289,7 +326,8 @@ def error_of(document: Mapping[str, Any]) -> Refused | None:
 
 
 def _says_error(document: Mapping[str, Any]) -> bool:
-    return "error" in (document.get("object"), document.get("type")) or "detail" in document
+    kinds = (document.get("object"), document.get("type"))
+    return "error" in kinds or ("detail" in document and "choices" not in document)
 
 
 def error_text(body: str) -> str:

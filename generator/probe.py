@@ -19,8 +19,8 @@ from generator.protocol import TOP_LOGPROBS, first_choice, has_logprobs, reply_t
 # What no model says unless it is held to it.
 _UNASKED = "zyzzyva"
 _HELD = {"structured_outputs": {"choice": [_UNASKED]}}
-# Refusals that are about the key, the quota or the moment, not about what was asked for.
-_PASSING = (401, 402, 407, 408, 409, 429)
+# Refusals that are about the key, and about the quota or the moment: not about what was asked for.
+_OF_KEYS, _PASSING = (401, 407), (402, 408, 409, 425, 429)
 _CONTEXT = (
     "max_model_len", "context_length", "max_context_length", "context_window", "n_ctx",
 )  # fmt: skip
@@ -31,7 +31,7 @@ class Probed(NamedTuple):
 
     Attributes:
         can: what the model can do.
-        unsettled: what the server failed at, rather than refused: it may work later.
+        unsettled: what the server failed at, or refused for now: it may work later.
     """
 
     can: Capabilities
@@ -39,7 +39,7 @@ class Probed(NamedTuple):
 
 
 class _Failed(NamedTuple):
-    """The server broke on a request: nothing is known."""
+    """The server broke on a request, or refused it for now: nothing is known."""
 
     status: int
 
@@ -96,15 +96,21 @@ async def _asked(
 
 
 async def _tried(connection: Connection, *content: Any, **options: Any) -> Any:
-    """Return the same; None where it is refused, `_Failed` where the server breaks on it twice."""
+    """Return the same; None where it is refused.
+
+    `_Failed` where the server breaks on it twice, or refuses it for the quota or the moment: it
+    took the request with nothing special.
+    """
     failed: _Failed | None = None
     for _ in range(2):
         try:
             return await _asked(connection, *content, **options)
         except GeneratorError as exc:
             refused = exc.__cause__
-            if not isinstance(refused, Refused) or refused.status in _PASSING:
+            if not isinstance(refused, Refused) or refused.status in _OF_KEYS:
                 raise
+            if refused.status in _PASSING:
+                return _Failed(refused.status)
             if refused.status < 500 or refused.status == 501 or refused.is_about_pictures:
                 return None
             failed = _Failed(refused.status)

@@ -127,6 +127,16 @@ def chat_messages(prompt: Prompt, picture: str | None) -> list[dict[str, Any]]:
     return [*messages, {"role": last.role, "content": parts}]
 
 
+def has_picture(options: Mapping[str, Any]) -> bool:
+    """Return whether a request has a picture in its messages."""
+    return any(isinstance(message["content"], list) for message in options.get("messages", ()))
+
+
+def without_pictures(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return chat messages with their text alone."""
+    return [{**message, "content": text_of(message)[0]} for message in messages]
+
+
 def read_verdict(reply: Mapping[str, Any], prompt: Prompt, choices: Sequence[str]) -> Verdict:
     """Return the probabilities of the choices in a reply of one token, or a few.
 
@@ -186,7 +196,7 @@ def parse(data: str) -> dict[str, Any]:
 
 
 def first_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the first choice of a reply or chunk; None where it has none.
+    """Return the first choice of a reply or chunk, by its index; None where it has none.
 
     Raises:
         NotACompletion: it has another shape.
@@ -194,9 +204,9 @@ def first_choice(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
     choices = reply.get("choices")
     if not choices:
         return None
-    if not isinstance(choices, list) or not isinstance(choices[0], dict):
+    if not isinstance(choices, list) or not all(isinstance(c, dict | None) for c in choices):
         raise NotACompletion(f"no choices in {str(reply)[:200]}")
-    return choices[0]
+    return next((choice for choice in choices if choice and not choice.get("index")), None)
 
 
 def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -249,8 +259,8 @@ def _logprobs(choice: Mapping[str, Any]) -> list[float | None]:
     logprobs = choice.get("logprobs")
     if not isinstance(logprobs, dict):
         return []
-    plain = logprobs.get("token_logprobs")
-    entries = [_field(entry, "logprob") for entry in logprobs.get("content") or ()]
+    plain = _listed(logprobs.get("token_logprobs"))
+    entries = [_field(entry, "logprob") for entry in _listed(logprobs.get("content"))]
     return [_finite(value) for value in plain or entries]
 
 
@@ -261,13 +271,13 @@ def _alternatives(logprobs: Any, choices: Sequence[str]) -> Iterator[tuple[str, 
     """
     if not isinstance(logprobs, dict):
         return
-    if content := logprobs.get("content"):
+    if content := _listed(logprobs.get("content")):
         spoken = (e for e in content if str(_field(e, "token")).strip().casefold() in choices)
-        for entry in _field(next(spoken, content[0]), "top_logprobs") or ():
+        for entry in _listed(_field(next(spoken, content[0]), "top_logprobs")):
             if (value := _finite(_field(entry, "logprob"))) is not None:
                 yield str(_field(entry, "token")), value
-    elif tops := logprobs.get("top_logprobs"):
-        for token, logprob in (tops[0] or {}).items():
+    elif tops := _listed(logprobs.get("top_logprobs")):
+        for token, logprob in (tops[0] if isinstance(tops[0], dict) else {}).items():
             if (value := _finite(logprob)) is not None:
                 yield str(token), value
 
@@ -285,6 +295,10 @@ def _best(alternatives: Iterable[tuple[str, float]], choices: Sequence[str]) -> 
 def _finite(value: Any) -> float | None:
     number = isinstance(value, (int, float)) and math.isfinite(value)
     return float(value) if number else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _field(entry: Any, name: str) -> Any:

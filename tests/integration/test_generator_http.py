@@ -1,6 +1,7 @@
 """The HTTP client against a real server: the protocol, and each way it can fail."""
 
 import base64
+import importlib.util
 import io
 import json
 import socket
@@ -509,3 +510,35 @@ def test_an_odd_entry_in_the_list_of_models_is_no_obstacle(
     listed = json.dumps({"data": [7, None, {"id": MODEL, **entry}]})
     server.models = lambda handler: handler.reply(200, listed)
     assert generator(server).capabilities().context_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"concurrency": 0}, "concurrency must be at least 1, not 0"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"image_pixels": -1}, "image_pixels must be at least 1"),
+        ({"retries": -1}, "retries must be at least 0"),
+        ({"timeout_s": float("nan")}, "timeout_s must be more than 0"),
+        ({"connect_timeout_s": 0.0}, "connect_timeout_s must be more than 0"),
+        ({"extra_body": {"top_p": float("nan")}}, "extra_body cannot be written as JSON"),
+        ({"extra_body": {"stop": {"a", "b"}}}, "extra_body cannot be written as JSON"),
+        ({"extra_body": {"model": "x"}}, "'model' cannot be set in extra_body"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(options: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        OpenAIGenerator("http://127.0.0.1:9/v1", MODEL, **options)
+
+
+def test_a_proxy_that_cannot_be_used_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for proxy, said in {
+        "socks5://me:hunter2@127.0.0.1:9": "pip install socksio",
+        "ftp://me:hunter2@127.0.0.1": "must begin with http://",
+        "127.0.0.1:9": "must begin with http://",
+        "http://127.0.0.1:99999": "not a URL",
+    }.items():
+        with pytest.raises(GeneratorUnavailable, match=said) as caught:
+            OpenAIGenerator("http://127.0.0.1:9/v1", MODEL, proxy=proxy)
+        assert "hunter2" not in str(caught.value)

@@ -52,6 +52,18 @@ REFUSALS = [
         ASKED | {"max_tokens": 16},
     ),
     ("max_tokens must be at least 16", ASKED | {"max_tokens": 16}),
+    (
+        "Requested sample logprobs of 20, which is greater than max allowed: 5",
+        ASKED | {"top_logprobs": 5},
+    ),
+    ("top_logprobs: max allowed value is 8", ASKED | {"top_logprobs": 8}),
+    ("top_logprobs (20) is greater than max allowed (8)", ASKED | {"top_logprobs": 8}),
+    ("logprobs cannot be greater than 3", ASKED | {"top_logprobs": 3}),
+    ("The number of top_logprobs is too large: the limit is 10.", ASKED | {"top_logprobs": 10}),
+    ("top_logprobs exceeds the maximum of 4", ASKED | {"top_logprobs": 4}),
+    ("top_logprobs should be in [0, 6]", ASKED | {"top_logprobs": 6}),
+    ("`top_n_tokens` must be >= 0 and <= 5. Given: 20", ASKED | {"top_logprobs": 5}),
+    ("logprobs: max allowed: 0", without("logprobs", "top_logprobs")),
 ]
 
 
@@ -98,3 +110,13 @@ def test_several_refusals_add_up() -> None:
         "max_completion_tokens": 16,
         "top_logprobs": 5,
     }
+
+
+def test_the_number_of_a_completions_log_probabilities_is_lowered() -> None:
+    asked = {"prompt": "x", "max_tokens": 1, "logprobs": 5}
+    dialect = Dialect()
+    said = "Requested sample logprobs of 5, which is greater than max allowed: 2"
+    assert dialect.learn(said, asked, dialect.written(asked))
+    assert dialect.written(asked) == asked | {"logprobs": 2}
+    assert dialect.learn("logprobs are not supported", asked, dialect.written(asked))
+    assert dialect.written(asked) == {"prompt": "x", "max_tokens": 1}

@@ -12,7 +12,7 @@ from generator.answers import answer_text
 from generator.errors import GeneratorUnavailable
 from generator.faults import Faults, Refused, error_of, error_text
 from generator.interface import Usage
-from generator.prompts import Prompt, closed
+from generator.prompts import CHOICES, Prompt, closed
 from generator.protocol import Growing, NotACompletion, read_verdict, thinks
 
 INSTRUCT = closed(Query("Which city?"), "instruct")
@@ -195,6 +195,16 @@ def test_one_token_that_is_not_known_leaves_all_unknown(unknown: Any) -> None:
     bare = {"choices": [{"delta": {"content": "ris"}}]}
     assert grown(known, bare).completion().token_logprobs is None
     assert grown(known, known).completion().token_logprobs == (-0.5, -0.5)
+
+
+@pytest.mark.parametrize("odd", [-0.1, [], {"content": 3}, {"token_logprobs": 3, "content": {}}])
+def test_log_probabilities_of_another_shape_are_none(odd: Any) -> None:
+    one = {"choices": [{"delta": {"content": "yes"}, "logprobs": odd}]}
+    completion = grown(one).completion()
+    assert (completion.text, completion.token_logprobs) == ("yes", None)
+    for tops in (odd, {"top_logprobs": 3}, {"top_logprobs": [3]}, {"content": [{}]}):
+        said = {"choices": [{"message": {"content": "yes"}, "logprobs": tops}]}
+        assert read_verdict(said, INSTRUCT, CHOICES).probabilities[0] == 1.0
 
 
 def test_a_stop_text_ends_the_line_where_the_server_goes_on() -> None:
