@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from corpus.errors import InvalidRecord
 from corpus.types import Example
+from corpus.words import whole
 
 # What sort of answer a question wants, given a passage; "none" where the passage has none.
 Kind = Literal["none", "span", "list", "definition", "yes", "no"]
@@ -99,9 +100,11 @@ def from_gold(examples: Iterable[Example], passages: Mapping[str, str]) -> Itera
 def find_words(text: str, answer: str) -> tuple[int, int] | None:
     """Return where an answer first stands in a text as whole words, in any case; None if nowhere.
 
+    In scripts without spaces each character is a word: see `corpus.words`.
+
     >>> find_words("The Niger and the Nile.", "nil"), find_words("The Niger and the Nile.", "NILE")
     (None, (18, 22))
     """
-    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, answer.split())) + r"(?!\w)"
-    found = re.search(pattern, text, re.IGNORECASE)
+    pattern = r"\s+".join(map(re.escape, answer.split()))
+    found = re.search(whole(pattern), text, re.IGNORECASE)
     return found.span() if found and answer.strip() else None

@@ -39,7 +39,10 @@ _MARKS = _class(
 )
 _MARKS += "\u0300-\u036f\ufe00-\ufe0f\u200d"
 _RUNS = "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSPACED)
-_TOKEN = re.compile(rf"[{_RUNS}][{_MARKS}]*|[^\W{_RUNS}]{{1,{_LONGEST}}}|[^\w\s]")
+# For patterns: a character of those scripts with its marks, and a letter or digit of the others.
+UNSPACED = rf"[{_RUNS}][{_MARKS}]*"
+SPACED = rf"[^\W{_RUNS}]"
+_TOKEN = re.compile(rf"{UNSPACED}|{SPACED}{{1,{_LONGEST}}}|[^\w\s]")
 
 
 def token_spans(text: str) -> list[Span]:
@@ -60,3 +63,13 @@ def words(text: str) -> list[str]:
     ['It', 's', 'a', '東', '京', 'tower']
     """
     return [found[0] for found in _TOKEN.finditer(text) if found[0][0].isalnum() or "_" in found[0]]
+
+
+def whole(pattern: str) -> str:
+    """Return the pattern where no word goes on before or behind what it matches.
+
+    >>> bool(re.search(whole("Nil"), "the Nile")), bool(re.search(whole("東京"), "首都は東京です"))
+    (False, True)
+    """
+    begins, ends = rf"(?:(?<!{SPACED})|(?=[{_RUNS}]))", rf"(?:(?!{SPACED})|(?<=[{_RUNS}]))"
+    return rf"{begins}(?:{pattern}){ends}(?![{_MARKS}])"

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from corpus.types import Answer, Citation, Hit
+from corpus.words import SPACED, UNSPACED
 from generator.errors import EmptyCompletion
 from generator.marks import without_emphasis
 
@@ -18,13 +19,18 @@ _GROUPED = re.compile(
     r"(?<![\d.,'’])[1-9]\d{0,2}(?:([,'’\u00a0\u2007\u2009\u202f])\d{3})(?:\1\d{3})*(?!\1?\d)"
 )
 _MINUS = str.maketrans("−–", "--")
-# In this order: a decimal, a number with its sign, C++ and A-, any other run of letters and digits.
+# In this order: a decimal, a number with its sign, C++ and A-, a character of a script without
+# spaces, any other run of letters and digits.
+_SIGN = rf"(?<!{SPACED})(?<![)\]%°])-"
+_LETTERS = rf"(?:(?!_){SPACED})"
 _WORD = re.compile(
-    r"(?:(?<![\w)\]%°])-)?(?<![\w.])\d+\.\d+(?!\.?\d)"
-    r"|(?<![\w)\]%°])-\d[^\W_]*"
-    r"|(?<![\w])[a-z]{1,2}(?:\+{1,2}|#|-)(?![\w+#-])"
-    r"|[^\W_]+"
+    rf"(?:{_SIGN})?(?<!{SPACED})(?<!\.)\d+\.\d+(?!\.?\d)"
+    rf"|{_SIGN}\d{_LETTERS}*"
+    rf"|(?<!{SPACED})[a-z]{{1,2}}(?:\+{{1,2}}|#|-)(?!{SPACED}|[+#-])"
+    rf"|{UNSPACED}"
+    rf"|{_LETTERS}+"
 )
+_BARE_DECIMAL = re.compile(rf"(?<!{SPACED})(?<!\.)\.(?=\d)")
 _QUOTES = "\"'“”‘’«»`"
 
 
@@ -96,7 +102,8 @@ def contains(text: str, phrase: str) -> bool:
 def words(text: str) -> str:
     """Return the words of `text`, lower case, without accents, one space between.
 
-    A number is one word with its sign and decimals, and without marks between its digits.
+    A number is one word with its sign and decimals, and without marks between its digits. So is
+    each character of a script without spaces.
 
     >>> words("At −1,234.5 °C, 9-10 days: Crème brûlée!")
     'at -1234.5 c 9 10 days creme brulee'
@@ -104,7 +111,7 @@ def words(text: str) -> str:
     joined = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
     plain = unicodedata.normalize("NFKD", joined).translate(_MINUS).casefold()
     plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return " ".join(_WORD.findall(re.sub(r"(?<![\w.])\.(?=\d)", "0.", plain)))
+    return " ".join(_WORD.findall(_BARE_DECIMAL.sub("0.", plain)))
 
 
 def _telling(text: str) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 from corpus.corpora import RECORD_POLICY, Corpus, open_corpus
 from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
 from corpus.google_search import TRAIN_PASSAGES
-from corpus.policy import PassagePolicy
+from corpus.policy import By, PassagePolicy
 from corpus.types import Passage
 from tests import corpus_files as make
 
@@ -412,6 +412,22 @@ def test_ids_and_texts_are_enough_in_every_format(
     for file in files:
         passages = list(open_corpus(file).read())
         assert passages == [Passage("7", "T" if titled else "", "x y")], file
+
+
+@pytest.mark.parametrize(
+    ("by", "ids"),
+    [
+        ("tokens", ["brazil.md#0.0", "brazil.md#1.0", "notes/peru.md#0.0"]),
+        ("section", ["brazil.md#0", "brazil.md#1", "notes/peru.md#0"]),
+        ("record", ["brazil.md#0", "brazil.md#1", "notes/peru.md"]),
+    ],
+)
+def test_ids_of_markdown_are_those_of_the_docs(tmp_path: Path, by: By, ids: list[str]) -> None:
+    (tmp_path / "notes").mkdir()
+    written(tmp_path / "brazil.md", b"# Brazil\n\nA country.\n\n## Empty\n\n## Land\n\nLarge.\n")
+    written(tmp_path / "notes" / "peru.md", b"# Peru\n\nA country.\n")
+    stream = open_corpus(tmp_path, policy=PassagePolicy(by=by)).read()
+    assert [passage.id for passage in stream] == ids
 
 
 def test_integer_ids_of_pages_and_of_m2kr(tmp_path: Path) -> None:

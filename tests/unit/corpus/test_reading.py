@@ -56,6 +56,26 @@ def test_gold_passages_are_read_where_they_have_an_answer() -> None:
     assert find_words("", "x") is None and find_words("x", " ") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "answer", "place"),
+    [
+        ("首都は東京です。", "東京", (3, 5)),
+        ("高さは333mです", "333", None),
+        ("高さは333 mです", "333", (3, 6)),
+        ("東京Towerは", "tower", (2, 7)),
+        ("เมืองหลวงคือกรุงเทพ", "กรุงเทพ", (12, 19)),
+        ("ที่นี่", "ท", None),  # a consonant without the marks on it
+        ("The Nile-Delta", "Nile", (4, 8)),
+        ("10-5", "-5", None),
+        ("cafe\u0301", "cafe", None),
+    ],
+)
+def test_words_of_scripts_without_spaces_are_found(
+    text: str, answer: str, place: tuple[int, int] | None
+) -> None:
+    assert find_words(text, answer) == place
+
+
 def test_the_examples_in_the_docstrings() -> None:
     assert doctest.testmod(demo_reading).failed == 0
 
