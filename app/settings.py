@@ -131,7 +131,12 @@ class Settings(BaseSettings):
     @classmethod
     def _expanded(cls, value: object) -> object:
         """Return a path with its leading "~" expanded, as a shell would have."""
-        return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
+        if not isinstance(value, str):
+            return value
+        path = os.path.expanduser(value)  # noqa: PTH111
+        if path.startswith("~"):
+            raise ValueError(f"there is no such user's home: give the whole path, or ./{value}")
+        return path
 
     @property
     def data_directory(self) -> Path:

@@ -13,6 +13,7 @@ from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import MEAN, TOKENS, Point, Vector
 from retriever.errors import IndexUnavailable
 from retriever.index import PassageIndex
+from retriever.index_builds import directory_of
 from retriever.index_points import CONTENT, ROWS, passage_of
 from retriever.index_record import Storage, content_hash
 from retriever.index_settings import DEFAULT_CONNECTION, Connection, is_url
@@ -145,7 +146,7 @@ def _compare(source: PassageIndex, copy: PassageIndex) -> None:
 
 
 def _place(location: Path | str) -> str:
-    return str(location).rstrip("/") if is_url(location) else str(Path(location).resolve())
+    return str(location).rstrip("/") if is_url(location) else str(directory_of(location).resolve())
 
 
 def _unit(p_PD: Vector) -> Vector:
