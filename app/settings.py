@@ -189,6 +189,21 @@ class Settings(BaseSettings):
         return self.index
 
     @property
+    def searched_index(self) -> Path | str:
+        """Return the index that is opened, which has to be there if it is the demo's.
+
+        Raises:
+            InvalidSettings: no index is set, and the demo's is not built; or as `index_location`.
+        """
+        location = self.index_location
+        if self.index is None and not Path(location).exists():
+            raise InvalidSettings(
+                f"there is no index at {location}: run `kbvqa setup`, which builds the demo's, or "
+                f"name your own with --index or {PREFIX}INDEX; `kbvqa index build` makes one"
+            )
+        return location
+
+    @property
     def connection(self) -> Connection:
         """Return how a Qdrant server is reached.
 

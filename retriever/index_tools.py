@@ -11,7 +11,7 @@ import numpy as np
 from corpus.seen import Seen
 from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import MEAN, TOKENS, Point, Vector
-from retriever.errors import IndexUnavailable
+from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import PassageIndex
 from retriever.index_builds import directory_of
 from retriever.index_points import CONTENT, ROWS, passage_of
@@ -51,14 +51,19 @@ def copy_index(
         raise ValueError(f"{target} is the source itself: name another place")
     storage = storage or source.storage
     total = source.count
-    with PassageIndex.create_or_resume(
-        target,
-        source.fingerprint,
-        storage,
-        connection,
-        precisions=source.built.precisions,
-        namespace=source.built.ids_of,
-    ) as copy:
+    try:
+        copy = PassageIndex.create_or_resume(
+            target,
+            source.fingerprint,
+            storage,
+            connection,
+            precisions=source.built.precisions,
+            namespace=source.built.ids_of,
+        )
+    except IndexNotReady as exc:
+        raise IndexNotReady(f"{_another(target)} ({exc})") from exc
+    with copy:
+        there_already = copy.complete
         if not copy.complete:
             for done, points in _pages(source):
                 passages = [passage_of(point) for point in points]
@@ -71,7 +76,12 @@ def copy_index(
                 copy.upsert([p for p, _ in missing], [rows for _, rows in missing])
                 advance(done, total)
             copy.finish(skipped=source.built.skipped, kept=source.built.kept)
-        _compare(source, copy)
+        try:
+            _compare(source, copy)
+        except IndexUnavailable as exc:
+            if there_already:
+                raise IndexNotReady(_another(target)) from exc
+            raise
 
 
 def verify_index(
@@ -143,6 +153,10 @@ def _compare(source: PassageIndex, copy: PassageIndex) -> None:
             f"the copy at {copy.location} has {copy.count:,} of {source.count:,} passages: "
             "run the same command again"
         )
+
+
+def _another(target: Path | str) -> str:
+    return f"{target} holds another index, which stays as it is: give a free place for the copy"
 
 
 def _place(location: Path | str) -> str:

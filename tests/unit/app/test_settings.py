@@ -54,6 +54,16 @@ def test_every_path_of_the_settings_is_known_to_that_test() -> None:
     assert paths <= set(PATHS)
 
 
+def test_the_demos_index_is_there_before_it_is_searched(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path))
+    with pytest.raises(InvalidSettings, match="index/demo: run `kbvqa setup`"):
+        load_settings().searched_index  # noqa: B018
+    (tmp_path / "index" / "demo").mkdir(parents=True)
+    assert load_settings().searched_index == tmp_path / "index" / "demo"
+    monkeypatch.setenv("KBVQA_INDEX", str(tmp_path / "mine"))
+    assert load_settings().searched_index == tmp_path / "mine"
+
+
 def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:
     monkeypatch.setenv("KBVQA_INDEX", "http://qdrant:6333/kbvqa")
     monkeypatch.setenv("KBVQA_QDRANT_API_KEY", "s3cret")
