@@ -19,7 +19,7 @@ from typing import Literal
 from app.benchmarks import spread
 from app.indexing import Advance
 from app.pipeline import Pipeline
-from app.resumable import ResumableRows, Row, digest, index_record
+from app.resumable import NUMBER, ResumableRows, Row, Shape, digest, index_record
 from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
 from corpus.demo import demo_dir
@@ -34,6 +34,13 @@ KINDS: tuple[Kind, ...] = ("flags", "things")
 SETS = ("answerable", "unanswerable", "instruction", "false-statement")
 FOUND = 20
 HITS_NAME = Path("retrieval") / "hits.jsonl"
+
+
+# A line of what was retrieved.
+RETRIEVED: Shape = {
+    **dict.fromkeys(("id", "example", "seen"), str),
+    "hits": [{**dict.fromkeys(("id", "title", "section", "text"), str), "score": NUMBER}],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Found]:
         "found": FOUND,
     }
     total = sum(map(len, kinds.values()))
-    with ResumableRows(out / HITS_NAME, key) as rows:
+    with ResumableRows(out / HITS_NAME, key, shape=RETRIEVED) as rows:
         for done, example in enumerate((e for es in kinds.values() for e in es), start=1):
             asked = digest(asdict(example))
             if rows.get(example.id, {}).get("example") != asked:

@@ -261,7 +261,7 @@ def open_benchmark(
 
     Args:
         name: one of KNOWN, or the path of an example file.
-        split: "" for the one that papers report.
+        split: "" for the one that papers report; a file has none.
         root: the data directory.
         data: the folder of its files, if not the one under `root`.
         images: the directory of its pictures, if not the one under `root`; for an example file
@@ -279,6 +279,9 @@ def open_benchmark(
     if name != "evqa" and (all_pictures or bem is not None):
         raise UnknownBenchmark(f"--all-pictures and --bem are for evqa, not for {name}")
     if name not in KNOWN and path.is_file():
+        if split or data is not None:
+            given = f"--split {split}" if split else f"--data {data}"
+            raise UnknownBenchmark(f"{given} is for benchmarks: the file {name} is taken whole")
         title = path.name.removesuffix(".gz").removesuffix(".jsonl")
         benchmark = Benchmark(title, read_examples(path), own_scores)
         pictures = images or path.parent

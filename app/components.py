@@ -138,7 +138,7 @@ def open_pipeline(
     checkpoint = open_checkpoint(settings)
     index = None
     if retrieval:
-        index = open_index(settings.index_location, checkpoint, settings.connection)
+        index = open_index(settings.searched_index, checkpoint, settings.connection)
     answering = None
     if answer:
         answering = open_answering(settings, checkpoint, open_generator(settings, say))

@@ -57,7 +57,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("checkpoint", True, checkpoint.id)
 
         def describe_index() -> str:
-            location, connection = settings.index_location, settings.connection
+            location, connection = settings.searched_index, settings.connection
             with open_index(location, checkpoint, connection) as index:
                 if problems := index.unfit(settings.candidates):
                     raise KbvqaError(f"strict mode of {location}: {'; '.join(problems)}")

@@ -21,9 +21,11 @@ from app.indexing import Advance
 from app.pipeline import Pipeline, Result
 from app.report import result_as_json
 from app.resumable import (
+    NUMBER,
     Breaker,
     ResumableRows,
     Row,
+    Shape,
     answering_record,
     capabilities,
     digest,
@@ -45,6 +47,15 @@ RECALL_AT = (1, 5, 10, 20, 50, 100, 500)
 ROWS_NAME = "examples.jsonl"
 RESULTS_NAME = "results.json"
 MISSING_NAME = "missing-images.txt"
+
+# A line of examples.jsonl, as far as it is read again.
+ROW: Shape = {
+    **dict.fromkeys(("id", "example", "failure", "search", "scoring"), str),
+    "scores": {str: NUMBER},
+    "hits?": [[str | NUMBER]],
+    **dict.fromkeys(("prediction?", "verdict?", "unscored?", "empty?"), str),
+    "lost?": [str],
+}
 
 _OF_RETRIEVAL = ("recall@", "pseudo_recall@")
 
@@ -95,7 +106,7 @@ def evaluate(
     notes = _notes(pipeline, retrieval)
     measure = _Measure(pipeline, benchmark, ImageFolder(images), cache, retrieval, answer, depth)
     examples = benchmark.examples
-    with ResumableRows(out / ROWS_NAME, key, notes=notes) as rows:
+    with ResumableRows(out / ROWS_NAME, key, shape=ROW, notes=notes) as rows:
         missing = check_images(measure.images, examples, out / MISSING_NAME)
         _measure_all(measure, examples, rows, advance)
         finished = [rows[example.id] for example in examples]

@@ -11,7 +11,7 @@ Every answer is one line of rows.jsonl, so that an interrupted run goes on where
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from app.answering import Answering, Outcome
 from app.benchmarks import contains_match, exact_match, spread
 from app.indexing import Advance, Say
 from app.pipeline import Pipeline
-from app.resumable import Breaker, ResumableRows, Row, generator_record, write_json
+from app.resumable import NUMBER, Breaker, ResumableRows, Row, Shape, generator_record, write_json
 from corpus.images import load_image
 from corpus.types import Query
 from generator.answers import contains
@@ -74,6 +74,17 @@ VARIANTS = (
     Variant("ra-vqa", agree=False),
     Variant("concat", delimit=False),
 )
+# A line of what was answered, and one of what the critic said.
+ANSWERED: Shape = {
+    **dict.fromkeys(("variant", "key", "case", "set", "kind", "strategy"), str),
+    **dict.fromkeys(("question", "target", "text", "failure", "empty"), str),
+    **dict.fromkeys(("exact_match", "contains", "right", "followed", "seconds"), NUMBER),
+    **dict.fromkeys(("prompt_tokens", "completion_tokens"), NUMBER),
+    **{name: [str] for name in ("answers", "citations", "gold")},
+    "calibrates": bool,
+    "evidence": dict.fromkeys((field.name for field in fields(Evidence)), object),
+}
+JUDGED: Shape = {"key": str, "case": str, "yes": [NUMBER], "gold": [bool]}
 TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 Todo = list[tuple[Variant, Case]]
 
@@ -174,7 +185,9 @@ def run(answering: Answering, todo: Todo, out: Path, advance: Advance) -> list[R
         "plan": asdict(answering.plan),
     }
     breaker = Breaker(len(todo))
-    with ResumableRows(out / ROWS_NAME, key, name=itemgetter("variant", "key")) as rows:
+    with ResumableRows(
+        out / ROWS_NAME, key, name=itemgetter("variant", "key"), shape=ANSWERED
+    ) as rows:
         healthy = False
         silent = not any(row["text"] for row in rows.values())
         for done, (variant, case) in enumerate(todo, start=1):
@@ -250,7 +263,7 @@ def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> flo
         "passages": plan.passages,
     }
     judged: list[tuple[float, bool]] = []
-    with ResumableRows(out / CRITIC_NAME, key, name=itemgetter("key")) as rows:
+    with ResumableRows(out / CRITIC_NAME, key, name=itemgetter("key"), shape=JUDGED) as rows:
         for case in cases:
             kept = rows.get(case.key)
             if kept is None or kept["case"] != case.sha256:

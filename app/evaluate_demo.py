@@ -13,13 +13,15 @@ from app.benchmarks import Benchmark, own_scores, spread
 from app.evaluate import ROWS_NAME, evaluate
 from app.indexing import Advance, Say
 from app.pipeline import Pipeline
-from app.resumable import read_rows
+from app.resumable import NUMBER, Shape, fits, read_rows
 from app.tables import percent, table
 from corpus.benchmarks.demo import demo_examples
 from corpus.demo import demo_dir
 from corpus.types import Example
 from generator.extractive.reader import ExtractiveReader
 
+# Of a line of examples.jsonl, what says whether the best passage is right.
+_SCORED: Shape = {"hits": [[str | NUMBER]], "scores": {"recall@1": NUMBER}}
 FIGURES = ("recall@1", "recall@5", "recall@10", "pseudo_recall@5", "exact_match", "contains")
 
 
@@ -86,7 +88,7 @@ def calibrate(out: Path) -> dict[str, float]:
     parts = [p for p in sorted(out.glob(f"*/{ROWS_NAME}")) if "short" not in p.parent.name]
     for path in parts:
         for _, row in read_rows(path):
-            if row.get("hits") and "recall@1" in row["scores"]:
+            if fits(row, _SCORED) and row["hits"]:
                 scored.append((row["hits"][0][1], row["scores"]["recall@1"] == 1.0))
     right = sorted(score for score, good in scored if good)
     wrong = sorted(score for score, good in scored if not good)

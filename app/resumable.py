@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Any, BinaryIO, Self
 
 from app.answering import Answering
@@ -35,6 +35,10 @@ FAILURES_IN_A_ROW = 10
 
 Row = dict[str, Any]
 
+# What JSON a row is, as `fits` reads it.
+Shape = type | UnionType | list["Shape"] | dict[Any, "Shape"]
+NUMBER = int | float
+
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +52,7 @@ class ResumableRows(Mapping[Hashable, Row]):
         path: a .jsonl file; its folder and run.json beside it are made where they are missing.
         key: what the rows depend on, as JSON.
         name: gives the name of a row.
+        shape: what each row of this run has; a row without it is damaged. See `fits`.
         notes: kept with the key, but free to differ from the last time.
 
     Raises:
@@ -60,9 +65,10 @@ class ResumableRows(Mapping[Hashable, Row]):
         key: Mapping[str, Any],
         *,
         name: Callable[[Row], Hashable] = itemgetter("id"),
+        shape: Shape = dict,
         notes: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path, self._name = path, name
+        self.path, self._name, self._shape = path, name, shape
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _opened_alone(path)
         try:
@@ -82,8 +88,10 @@ class ResumableRows(Mapping[Hashable, Row]):
         rows: dict[Hashable, Row] = {}
         for line, row in read_rows(path):
             try:
+                if not fits(row, self._shape):
+                    raise ValueError(row)
                 rows[self._name(row)] = row
-            except KeyError:
+            except (KeyError, TypeError, ValueError):  # no name, or one that is a list
                 log.warning("%s, line %d is no row of this run and is left out", path, line)
         self._file.truncate(_whole(path))
         return rows
@@ -134,6 +142,34 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
                 yield number, row
             elif line.strip():
                 log.warning("%s, line %d is damaged and left out", path, number)
+
+
+def fits(value: object, shape: Shape) -> bool:
+    """Return whether a value read from JSON has a shape.
+
+    >>> shape = {"id": str, "scores": {str: NUMBER}, "hits?": [str]}
+    >>> fits({"id": "1", "scores": {"a": 0.5}}, shape)
+    True
+    >>> fits({"id": "1", "scores": None}, shape)
+    False
+
+    Args:
+        value: read.
+        shape: a type; [shape] for a list of them; {str: shape} for an object with any names; or
+            an object's shapes by name, "name?" for what may be missing. It may have more.
+    """
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(fits(item, shape[0]) for item in value)
+    if not isinstance(shape, dict):
+        return isinstance(value, shape)
+    if not isinstance(value, dict):
+        return False
+    if str in shape:
+        return all(fits(item, shape[str]) for item in value.values())
+    return all(
+        fits(value[name.rstrip("?")], inner) if name.rstrip("?") in value else name.endswith("?")
+        for name, inner in shape.items()
+    )
 
 
 def json_text(value: object, indent: int | None = None) -> str:

@@ -131,7 +131,12 @@ class Settings(BaseSettings):
     @classmethod
     def _expanded(cls, value: object) -> object:
         """Return a path with its leading "~" expanded, as a shell would have."""
-        return os.path.expanduser(value) if isinstance(value, str) else value  # noqa: PTH111
+        if not isinstance(value, str):
+            return value
+        path = os.path.expanduser(value)  # noqa: PTH111
+        if path.startswith("~"):
+            raise ValueError(f"there is no such user's home: give the whole path, or ./{value}")
+        return path
 
     @property
     def data_directory(self) -> Path:
@@ -182,6 +187,21 @@ class Settings(BaseSettings):
                 "https://) for a collection on a Qdrant server"
             )
         return self.index
+
+    @property
+    def searched_index(self) -> Path | str:
+        """Return the index that is opened, which has to be there if it is the demo's.
+
+        Raises:
+            InvalidSettings: no index is set, and the demo's is not built; or as `index_location`.
+        """
+        location = self.index_location
+        if self.index is None and not Path(location).exists():
+            raise InvalidSettings(
+                f"there is no index at {location}: run `kbvqa setup`, which builds the demo's, or "
+                f"name your own with --index or {PREFIX}INDEX; `kbvqa index build` makes one"
+            )
+        return location
 
     @property
     def connection(self) -> Connection:

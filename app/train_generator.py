@@ -56,7 +56,7 @@ def fine_tune(
         GeneratorUnavailable: the model cannot be loaded.
     """
     runs = {str(path): path for path in (run, validation) if path is not None}
-    with PassageIndex.open(settings.index_location, connection=settings.connection) as index:
+    with PassageIndex.open(settings.searched_index, connection=settings.connection) as index:
         say("Reading questions and passages")
         read = {name: read_run(path, index, recipe.passages, images) for name, path in runs.items()}
     say("Loading the model")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from corpus.types import Passage, Query
 from retriever.ahead import WINDOW, ahead, map_ahead, windows
+from retriever.arguments import list_of
 from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.compiling import Compiled
 from retriever.efficientnet import EfficientNetLite0
@@ -178,12 +179,12 @@ class Encoder:
         """Return a query's embedding, made together with those other threads ask for just now.
 
         Raises:
-            InvalidQuery: as for `encode_queries`.
+            InvalidQuery, TypeError: as for `encode_queries`.
         """
         return self._batcher(query)
 
     @torch.inference_mode()
-    def encode_queries(self, queries: Sequence[Query]) -> list[EncodedQuery]:
+    def encode_queries(self, queries: Iterable[Query]) -> list[EncodedQuery]:
         """Return the queries' embeddings, without the rows that are masked out.
 
         Queries with and without a picture, or with several regions of one, may be mixed.
@@ -191,7 +192,9 @@ class Encoder:
         Raises:
             InvalidQuery: an instruction leaves no room for the question; boxes that are not
                 in the picture, or that this checkpoint cannot take.
+            TypeError: something is no query, or its image no picture.
         """
+        queries = list_of(Query, queries)
         pictures = [self._pictures(query) for query in queries]
         results: dict[int, EncodedQuery] = {}
         for count in sorted({len(p) for p in pictures}):
@@ -202,6 +205,10 @@ class Encoder:
 
     def _pictures(self, query: Query) -> list[Image]:
         """Return the query's pictures: the whole one, then its regions."""
+        if query.image is not None and not isinstance(query.image, Image):
+            raise TypeError(
+                f"a query's image is a PIL picture, of PIL.Image.open, not {query.image!r:.80}"
+            )
         if query.image is None or not self.model.config.use_vision_encoder:
             return []
         pictures = [query.image, *crop_regions(query.image, query.boxes)]
@@ -285,12 +292,16 @@ class Encoder:
             )
         return lost
 
-    def encode_passages(self, passages: Sequence[Passage]) -> list[Embedding]:
+    def encode_passages(self, passages: Iterable[Passage]) -> list[Embedding]:
         """Return the passages' embeddings [P, D], in their order.
 
         Masked rows (padding, punctuation) are removed. A text that is longer than the tokenizer's
         limit is cut there, with a warning. For more than fit into memory: `encode_corpus`.
+
+        Raises:
+            TypeError: something is no passage.
         """
+        passages = list_of(Passage, passages)
 
         def cut(numbered: Passage, tokens: int) -> None:
             _warn(passages[int(numbered.id)], tokens)

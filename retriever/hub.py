@@ -1,5 +1,6 @@
 """Where a checkpoint's files are: a local directory, or a hub repository fetched once."""
 
+import os
 from pathlib import Path
 
 from retriever.errors import InvalidCheckpoint
@@ -18,10 +19,10 @@ def resolve(location: Path | str, revision: str | None = None) -> Path:
     Raises:
         InvalidCheckpoint: no such directory, or the hub did not give the repository.
     """
-    path = Path(location)
+    path = Path(os.path.expanduser(location))  # noqa: PTH111 - which refuses nothing
     if path.is_dir():
         return path
-    if path.exists() or str(location).count("/") != 1 or str(location).startswith((".", "/")):
+    if path.exists() or str(location).count("/") != 1 or str(location).startswith((".", "/", "~")):
         raise InvalidCheckpoint(
             f"{location}: not a checkpoint directory. Give a directory with config.json, or a "
             "hub repository id such as LinWeizheDragon/PreFLMR_ViT-L."

@@ -54,7 +54,7 @@ class PassageIndex(OpenIndex):
     def build(
         cls,
         location: Location,
-        passages: Sequence[Passage],
+        passages: Iterable[Passage],
         encoder: "Encoder",
         *,
         name: str = "passages",
@@ -77,6 +77,7 @@ class PassageIndex(OpenIndex):
 
         Raises:
             ValueError: there is no passage, or two have the same id.
+            TypeError: something is no passage.
             IndexNotReady: `location` holds an index of another checkpoint.
             IndexUnavailable: it cannot be written; see `create_or_resume`.
         """

@@ -25,7 +25,22 @@ def store_at(location: Location, connection: Connection) -> Store:
         return ServerStore(str(location), connection)
     from retriever.engines.embedded import DirectoryStore
 
-    return DirectoryStore(Path(location))
+    return DirectoryStore(directory_of(location))
+
+
+def directory_of(location: Location) -> Path:
+    """Return the directory of a location that is no URL, a leading "~" expanded.
+
+    Raises:
+        IndexUnavailable: it begins with the home of a user who has none.
+    """
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as exc:
+        raise IndexUnavailable(
+            f"the index {str(location)!r}: there is no such user's home. Give the whole path, or "
+            f"./{location} for a directory of that name"
+        ) from exc
 
 
 @contextlib.contextmanager

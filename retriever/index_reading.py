@@ -158,6 +158,7 @@ class OpenIndex:
         Raises:
             ValueError: if `q_QD` is not a matrix of finite unit-norm rows [Q, D], or a number is
                 not positive.
+            TypeError: if it is a query or a text that is not encoded yet.
             IndexNotReady: if the index has been replaced by one with other embeddings.
         """
         return self.search_many([q_QD], top_k, filter, mode, candidates)[0]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from corpus.types import Hit
+from corpus.types import Hit, Query
 from retriever.candidates import WIDENING, candidate_stages
 from retriever.embeddings import unit_rows
 from retriever.engines.interface import Conditions, Engine, Scored, Search, Vector
@@ -71,7 +71,14 @@ def widest_step(candidates: int) -> int:
 
 
 def query_rows(q_QD: ArrayLike, dim: int) -> Vector:
-    """Return a query's rows without those that are all zero; ValueError if it is no query."""
+    """Return a query's rows without those that are all zero.
+
+    Raises:
+        ValueError: they are no matrix of unit rows of that dim.
+        TypeError: it is a query or a text that is not encoded yet.
+    """
+    if isinstance(q_QD, Query | str):
+        raise TypeError(f"rows are searched, as encoder.encode_query(...) gives, not {q_QD!r:.80}")
     q = np.asarray(q_QD, dtype=np.float32)
     if q.ndim == 2:
         q = q[(q != 0).any(axis=1)]

@@ -11,8 +11,9 @@ import numpy as np
 from corpus.seen import Seen
 from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import MEAN, TOKENS, Point, Vector
-from retriever.errors import IndexUnavailable
+from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index import PassageIndex
+from retriever.index_builds import directory_of
 from retriever.index_points import CONTENT, ROWS, passage_of
 from retriever.index_record import Storage, content_hash
 from retriever.index_settings import DEFAULT_CONNECTION, Connection, is_url
@@ -50,14 +51,19 @@ def copy_index(
         raise ValueError(f"{target} is the source itself: name another place")
     storage = storage or source.storage
     total = source.count
-    with PassageIndex.create_or_resume(
-        target,
-        source.fingerprint,
-        storage,
-        connection,
-        precisions=source.built.precisions,
-        namespace=source.built.ids_of,
-    ) as copy:
+    try:
+        copy = PassageIndex.create_or_resume(
+            target,
+            source.fingerprint,
+            storage,
+            connection,
+            precisions=source.built.precisions,
+            namespace=source.built.ids_of,
+        )
+    except IndexNotReady as exc:
+        raise IndexNotReady(f"{_another(target)} ({exc})") from exc
+    with copy:
+        there_already = copy.complete
         if not copy.complete:
             for done, points in _pages(source):
                 passages = [passage_of(point) for point in points]
@@ -70,7 +76,12 @@ def copy_index(
                 copy.upsert([p for p, _ in missing], [rows for _, rows in missing])
                 advance(done, total)
             copy.finish(skipped=source.built.skipped, kept=source.built.kept)
-        _compare(source, copy)
+        try:
+            _compare(source, copy)
+        except IndexUnavailable as exc:
+            if there_already:
+                raise IndexNotReady(_another(target)) from exc
+            raise
 
 
 def verify_index(
@@ -144,8 +155,12 @@ def _compare(source: PassageIndex, copy: PassageIndex) -> None:
         )
 
 
+def _another(target: Path | str) -> str:
+    return f"{target} holds another index, which stays as it is: give a free place for the copy"
+
+
 def _place(location: Path | str) -> str:
-    return str(location).rstrip("/") if is_url(location) else str(Path(location).resolve())
+    return str(location).rstrip("/") if is_url(location) else str(directory_of(location).resolve())
 
 
 def _unit(p_PD: Vector) -> Vector:

@@ -20,6 +20,7 @@ from corpus.passages import passage_line
 from corpus.seen import Seen
 from corpus.types import Passage
 from retriever.ahead import WINDOW, windows
+from retriever.arguments import list_of
 from retriever.embeddings import MAX_ELEMENTS
 from retriever.engines.interface import Vector
 from retriever.index import PassageIndex
@@ -183,14 +184,14 @@ def _together(batches: Iterator[Batch]) -> Batch:
 
 def build_passages(
     location: Location,
-    passages: Sequence[Passage],
+    given: Iterable[Passage],
     encoder: "Encoder",
     name: str,
     storage: Storage | None,
     connection: Connection,
 ) -> PassageIndex:
     """Return what `PassageIndex.build` does; arguments and errors as there."""
-    ids, digest = Seen(), hashlib.sha256()
+    passages, ids, digest = list_of(Passage, given), Seen(), hashlib.sha256()
     for passage in passages:
         if passage.id in ids:
             raise ValueError(f"two passages have the id {passage.id!r}: ids are unique")

@@ -33,7 +33,8 @@ def evaluate_run(
         Path, typer.Option("--out", help="Where results are written.", callback=directory)
     ],
     split: Annotated[
-        str, typer.Option(help="train, val, valid or test. Default: the one papers report.")
+        str,
+        typer.Option(help="train, val, valid or test; not for a file. Default: that of papers."),
     ] = "",
     data: Annotated[
         Path | None, typer.Option(help="Its files. Default: its folder in KBVQA_DATA.")
@@ -185,7 +186,10 @@ def evaluate_answers_command(
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
-    """Compare the strategies on mini: answers, confidence, unanswerable questions, attacks.
+    """Compare the strategies: answers, confidence, unanswerable questions, attacks.
+
+    They are asked "mini": questions with short answers about flags and things of the demo
+    corpus, on entities and in wordings that no reader was trained on.
 
     \b
     kbvqa evaluate answers --out runs/answers
@@ -205,7 +209,7 @@ def evaluate_answers_command(
     with progress() as (say, advance):
         loaded = open_checkpoint(settings)
         answering = open_answering(settings, loaded, open_generator(settings, say))
-        with open_index(settings.index_location, loaded, settings.connection) as opened:
+        with open_index(settings.searched_index, loaded, settings.connection) as opened:
             pipeline = Pipeline(Encoder(loaded), opened, answering)
             sizes = Sizes(calibrating, tested, tested, attacked, things, others, critic)
             text = compare(pipeline, output, sizes, say, advance)

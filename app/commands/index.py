@@ -290,7 +290,7 @@ def _opened(index: str | None) -> Any:
     from retriever.index import PassageIndex
 
     settings = settings_with(index, None)
-    return PassageIndex.open(settings.index_location, connection=settings.connection)
+    return PassageIndex.open(settings.searched_index, connection=settings.connection)
 
 
 def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> None:

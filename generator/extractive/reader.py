@@ -95,7 +95,7 @@ class ExtractiveReader:
         return cls(model, base_tokenizer(), revision, device)
 
     @classmethod
-    def from_pretrained(cls, path: Path = SHIPPED, device: str = "cpu") -> "ExtractiveReader":
+    def from_pretrained(cls, path: Path | str = SHIPPED, device: str = "cpu") -> "ExtractiveReader":
         """Return the reader that comes along, or another that `kbvqa train reader` wrote.
 
         Args:
@@ -105,7 +105,7 @@ class ExtractiveReader:
         Raises:
             GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
         """
-        return cls.load(path, device)
+        return cls.load(Path(path).expanduser(), device)
 
     @property
     def name(self) -> str:

@@ -55,6 +55,20 @@ def test_an_index_is_not_copied_onto_itself(
                 copy_index(original, target)
 
 
+@pytest.mark.parametrize("passages", [COUNT, 5])
+def test_another_index_is_not_taken_for_a_copy(source: Path, tmp_path: Path, passages: int) -> None:
+    rows = random_embeddings(COUNT, seed=9)
+    with PassageIndex.open(source) as original:
+        made_from = original.fingerprint if passages == COUNT else make_fingerprint(passages)
+        with PassageIndex.create(tmp_path / "other", made_from) as other:
+            other.upsert(PASSAGES[:passages], rows[:passages])
+            other.finish(skipped=made_from.passages - passages)
+        with pytest.raises(IndexNotReady, match=r"holds another index.*give a free place"):
+            copy_index(original, tmp_path / "other")
+    with PassageIndex.open(tmp_path / "other") as other:
+        assert other.count == passages
+
+
 @pytest.mark.parametrize("tokens", ["float32", "turbo4"])
 def test_a_copy_may_be_kept_otherwise(source: Path, tmp_path: Path, tokens: str) -> None:
     storage = Storage(tokens)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 import kbvqa
 from corpus.demo import demo_dir
+from generator.extractive.model import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,3 +116,48 @@ def test_an_index_of_another_checkpoint_is_refused(tmp_path: Path) -> None:
         encoder.checkpoint = dataclasses.replace(encoder.checkpoint, revision="0" * 12)
         with pytest.raises(kbvqa.KbvqaError, match=r"was made with .* not kbvqa-mini@0000"):
             kbvqa.Pipeline(encoder, index)
+
+
+def test_what_a_program_gets_wrong_is_said(tmp_path: Path) -> None:
+    encoder = kbvqa.Encoder.from_pretrained("kbvqa-mini")
+    kenya = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
+    with pytest.raises(TypeError, match=r"each is to be a Query.*not 'text'"):
+        encoder.encode_query("text")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a list of Query is expected, not Query"):
+        encoder.encode_queries(kbvqa.Query("What?"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"PIL picture.*not 'flag.png'"):
+        encoder.encode_query(kbvqa.Query("What?", "flag.png"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"each is to be a Passage.*not 'hello'"):
+        encoder.encode_passages(["hello"])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="a list of Passage is expected, not 'hello'"):
+        encoder.encode_passages("hello")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"each is to be a Passage.*not 'hello'"):
+        kbvqa.PassageIndex.build(tmp_path / "index", ["hello"], encoder)  # type: ignore[list-item]
+    assert not (tmp_path / "index").exists()
+    with kbvqa.PassageIndex.build(tmp_path / "index", iter([kenya]), encoder) as index:
+        for question in (kbvqa.Query("What?"), "What?"):
+            with pytest.raises(TypeError, match=r"encoder.encode_query\(...\)"):
+                index.search(question, 1)  # type: ignore[arg-type]
+        [rows] = encoder.encode_queries(kbvqa.Query(text) for text in ["What?"])
+        assert [hit.passage for hit in index.search(rows, 1)] == [kenya]
+
+
+def test_a_tilde_is_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = kbvqa.Encoder.from_pretrained("kbvqa-mini")
+    kenya = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    kbvqa.PassageIndex.build("~/index", [kenya], encoder).close()
+    assert (tmp_path / "home" / "index").is_dir()
+    with kbvqa.PassageIndex.open("~/index") as index:
+        assert index.passage_ids() == {"ke"}
+    with pytest.raises(kbvqa.KbvqaError, match="no such user's home"):
+        kbvqa.PassageIndex.build("~no-such-user/index", [kenya], encoder)
+    shutil.copy(SHIPPED, tmp_path / "home")
+    read = kbvqa.Reader.from_pretrained(f"~/{SHIPPED.name}")
+    assert read.name == kbvqa.Reader.from_pretrained(str(SHIPPED)).name
+    with pytest.raises(kbvqa.KbvqaError, match="not a checkpoint directory"):
+        kbvqa.Encoder.from_pretrained("~/none")
+    assert not list((tmp_path / "here").iterdir())

@@ -223,6 +223,13 @@ def test_a_directory_without_pictures_stops_the_run_at_once(pipeline, tmp_path: 
 def test_names_and_splits_that_do_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UnknownBenchmark, match=r"vqav2 is neither.*okvqa, infoseek, evqa, m2kr-"):
         open_benchmark("vqav2", "", tmp_path)
+    rows = tmp_path / "mine.jsonl"
+    rows.write_text('{"id": "1", "image": "a.png", "question": "What?", "answers": ["a"]}\n')
+    assert open_benchmark(str(rows), "", tmp_path)[0].name == "mine"
+    with pytest.raises(UnknownBenchmark, match=r"--split foo is for benchmarks: the file .*mine"):
+        open_benchmark(str(rows), "foo", tmp_path)
+    with pytest.raises(UnknownBenchmark, match=r"--data .* is for benchmarks: the file"):
+        open_benchmark(str(rows), "", tmp_path, data=tmp_path)
     with pytest.raises(UnknownBenchmark, match="no split 'dev'; it has test, val, train"):
         open_benchmark("okvqa", "dev", tmp_path)
     with pytest.raises(DatasetNotFound, match="kbvqa data status"):

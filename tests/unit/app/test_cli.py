@@ -117,7 +117,7 @@ def test_an_flmr_looks_at_boxes_too(home: Path, passages_path: Path, tmp_path: P
 
 def test_a_missing_index_says_how_to_make_one(home: Path) -> None:
     run = kbvqa("ask", PICTURE, "What?", "--no-answer", "--checkpoint", CHECKPOINT, home=home)
-    assert_clear(run, "kbvqa index build")
+    assert_clear(run, "kbvqa setup", "--index", "KBVQA_INDEX", "kbvqa index build")
 
 
 def test_a_build_without_a_place_leaves_the_demo_alone(home: Path, passages_path: Path) -> None:

@@ -72,6 +72,29 @@ def test_an_interrupted_run_goes_on(pipeline, generator, images, tmp_path: Path)
     assert len((out / "examples.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"id": ["2"]},
+        {"scores": None},
+        {"scores": {"exact_match": "1"}},
+        {"failure": None},
+        {"hits": [1]},
+        {"prediction": None},
+    ],
+)
+def test_a_damaged_row_is_made_again(pipeline, images, tmp_path: Path, damage: dict) -> None:
+    rows = [example("1"), example("2")]
+    whole = evaluate(pipeline, asked(*rows), images, tmp_path / "out")
+    path = tmp_path / "out" / "examples.jsonl"
+    first, second = path.read_text().splitlines()
+    damaged = json.dumps(json.loads(second) | damage)
+    path.write_text("".join(f"{line}\n" for line in (first, damaged, '{"id": "2"}')))
+    again = evaluate(pipeline, asked(*rows), images, tmp_path / "out")
+    assert len(pipeline.generator.asked) == 3
+    assert again == whole
+
+
 def test_another_run_is_not_mixed_in(pipeline, images, tmp_path: Path) -> None:
     evaluate(pipeline, asked(example("1")), images, tmp_path / "out")
     plan = replace(pipeline.answering.plan, passages=1)

@@ -78,10 +78,11 @@ def test_a_damaged_line_costs_no_other(tmp_path: Path, caplog: pytest.LogCapture
     with kept(path) as rows:
         rows.add({"id": "1"})
     with path.open("ab") as file:
-        file.write(b'{"id": "2", "te{"id": "3"}\n\0\0\0\n[4]\n{"text": "no id"}\n{"id": "5"}\n')
+        file.write(b'{"id": "2", "te{"id": "3"}\n\0\0\0\n[4]\n')
+        file.write(b'{"text": "no id"}\n{"id": ["6"]}\n{"id": "5"}\n')
     with caplog.at_level(logging.WARNING), kept(path) as rows:
         assert list(rows) == ["1", "5"]
-    assert [record.args[1] for record in caplog.records] == [2, 3, 4, 5]
+    assert [record.args[1] for record in caplog.records] == [2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,26 @@ def test_a_tilde_that_no_shell_expanded(monkeypatch, tmp_path: Path, name: str) 
     assert str(getattr(load_settings(), name)) == "/a/~/b"
 
 
+@pytest.mark.parametrize("name", PATHS)
+def test_the_home_of_nobody_is_refused(monkeypatch, name: str) -> None:
+    monkeypatch.setenv(f"KBVQA_{name.upper()}", "~no-such-user/x")
+    with pytest.raises(InvalidSettings, match=f"KBVQA_{name.upper()}.*no such user's home"):
+        load_settings()
+
+
 def test_every_path_of_the_settings_is_known_to_that_test() -> None:
     paths = {name for name, field in Settings.model_fields.items() if "Path" in str(field)}
     assert paths <= set(PATHS)
+
+
+def test_the_demos_index_is_there_before_it_is_searched(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path))
+    with pytest.raises(InvalidSettings, match="index/demo: run `kbvqa setup`"):
+        load_settings().searched_index  # noqa: B018
+    (tmp_path / "index" / "demo").mkdir(parents=True)
+    assert load_settings().searched_index == tmp_path / "index" / "demo"
+    monkeypatch.setenv("KBVQA_INDEX", str(tmp_path / "mine"))
+    assert load_settings().searched_index == tmp_path / "mine"
 
 
 def test_an_index_on_a_server_is_a_url(monkeypatch) -> None:
