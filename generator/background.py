@@ -82,4 +82,15 @@ async def together(works: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
+    loop.run_until_complete(_rest())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(_rest())
     loop.close()
+
+
+async def _rest() -> None:
+    """Wait for what is under way, such as the closing of a stream that was left half read."""
+    await asyncio.sleep(0)
+    while rest := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*rest, return_exceptions=True)
+        await asyncio.sleep(0)  # what it closed may have left more to close

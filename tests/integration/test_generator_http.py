@@ -1,6 +1,7 @@
 """The HTTP client against a real server: the protocol, and each way it can fail."""
 
 import base64
+import gc
 import importlib.util
 import io
 import json
@@ -212,6 +213,15 @@ def test_a_closed_client_opens_again(server: Server) -> None:
     assert complete(client)
     client.close()
     assert complete(client)
+
+
+def test_closing_leaves_nothing_pending(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(5):
+        client = generator(server)
+        assert complete(client)
+        client.close()
+        gc.collect()
+    assert "destroyed" not in caplog.text
 
 
 def test_a_character_split_over_two_chunks_is_whole(server: Server) -> None:
