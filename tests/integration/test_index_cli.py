@@ -175,7 +175,7 @@ def test_a_checkpoint_that_makes_no_numbers_is_named(
             rows = np.eye(self.checkpoint.model.config.dim, dtype=np.float32)[:2]
             yield [passage], [rows * (np.nan if passage.id in broken else 1)]
 
-    monkeypatch.setattr(Encoder, "encode_passages", encode)
+    monkeypatch.setattr(Encoder, "encode_corpus", encode)
     build = ("index", "build", corpus(tmp_path, PASSAGES), "--index", tmp_path / "index")
     told = kbvqa(*build).stdout
     assert "11 encoded" in told and "p3: the checkpoint makes no finite numbers of 2 of" in told
