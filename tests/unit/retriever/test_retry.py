@@ -55,6 +55,7 @@ def test_a_patient_caller_waits_as_long_as_a_build_may(
     now = [0.0]
     monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(retry.time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    monkeypatch.setattr(retry.random, "uniform", lambda low, high: (low + high) / 2)
 
     def fail() -> None:
         raise ConnectionError
