@@ -14,7 +14,7 @@ from generator.confidence import PACKAGED, read_calibration
 from generator.extractive.model import SHIPPED
 from generator.extractive.reader import ExtractiveReader
 from generator.reader import EmbeddedReader
-from generator.strategies import Answerer, Plan
+from generator.strategies import Answerer, Plan, usual_plan
 from generator.weights import prepare_reader
 from retriever.checkpoint import Checkpoint, load_checkpoint
 from retriever.encoder import Encoder, best_device
@@ -46,7 +46,7 @@ def open_generator(settings: Settings, say: Say) -> Answerer:
         device = best_device().type
         if settings.extractive:
             path = Path(settings.reader) if settings.reader is not None else SHIPPED
-            return ExtractiveReader.load(path, device, use_onednn)
+            return ExtractiveReader.from_pretrained(path, device, use_onednn)
         if settings.reader not in (None, SMOLLM2):
             name = str(settings.reader)
             return EmbeddedReader.load(Path(name), device=device, prepare=use_onednn, name=name)
@@ -75,13 +75,15 @@ def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Answer
         InvalidCalibration: the file that the settings name is not one.
     """
     calibration = read_calibration(settings.calibration or PACKAGED, checkpoint.revision)
+    usual = usual_plan(generator)
+    style = settings.prompt_style or usual.style
     plan = Plan(
-        strategy=settings.chosen_strategy,
-        style=settings.style,
-        passages=settings.passages_read,
+        strategy=settings.strategy or usual.strategy,
+        style=style,
+        passages=settings.passages_in_prompt or usual.passages,
         passage_tokens=settings.passage_tokens,
         temperature=calibration.temperature,
-        relevant_from=calibration.critic(generator.name, settings.style),
+        relevant_from=calibration.critic(generator.name, style),
     )
     return Answering(generator, plan, calibration, settings.unsure_below, settings.withhold_below)
 

@@ -25,6 +25,7 @@ from retriever.index_settings import DEFAULT_CONNECTION, Connection
 from retriever.indexing import (
     Encode,
     Report,
+    fingerprint,
     remove_missing,
     write_corpus,
     write_corpus_together,
@@ -230,17 +231,7 @@ def _fingerprint(
                 advance(stream.bytes_done, stream.bytes_total)
         bad = tuple(str(error) for error in stream.bad)
     _warn_of_cuts(first, checkpoint)
-    made_from = Fingerprint(
-        checkpoint=checkpoint.name,
-        checkpoint_sha256=checkpoint.revision,
-        corpus=source.name,
-        corpus_sha256=digest.hexdigest(),
-        passages=count,
-        dim=checkpoint.model.config.dim,
-        max_passage_tokens=checkpoint.passage_tokenizer.max_length,
-        pool_factor=pool_factor,
-    )
-    return made_from, bad
+    return fingerprint(checkpoint, source.name, digest.hexdigest(), count, pool_factor), bad
 
 
 def _warn_of_cuts(texts: Sequence[str], checkpoint: Checkpoint) -> None:

@@ -144,26 +144,10 @@ class Settings(BaseSettings):
         return self.data or self.home / "data"
 
     @property
-    def style(self) -> Literal["few-shot", "instruct"]:
-        """Return how prompts are written."""
-        chat = self.generator_url is not None and self.generator_api == "chat"
-        return self.prompt_style or ("instruct" if chat else "few-shot")
-
-    @property
     def extractive(self) -> bool:
         """Return whether the extractive reader answers."""
         own = self.reader is None or self.reader.endswith(".safetensors")
         return self.generator_url is None and own
-
-    @property
-    def chosen_strategy(self) -> Strategy:
-        """Return how passages become an answer: what is set, or the default of what answers."""
-        return self.strategy or ("extract" if self.extractive else "ra-vqa")
-
-    @property
-    def passages_read(self) -> int:
-        """Return how many passages are read."""
-        return self.passages_in_prompt or (5 if self.extractive else 3)
 
     @property
     def index_location(self) -> Path | str:

@@ -120,8 +120,8 @@ def _check(picture: Any, question: Any, top_k: Any, strategy: Any) -> None:
 
 def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
     """Return the page on a pipeline with a generator. Nothing is served yet."""
-    generator = pipeline.generator
-    if generator is None:
+    answering = pipeline.answering
+    if answering is None:
         raise ValueError("the page needs a pipeline with a generator")
     start = markup.start(settings)
     with gr.Blocks(
@@ -130,7 +130,7 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
         gr.HTML(markup.HEADER)
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="question-area"):
-                inputs = _place_inputs(settings)
+                inputs = _place_inputs(settings, answering.plan.strategy)
             with gr.Column(elem_id="result-area"):
                 answer = gr.HTML(start, elem_id="answer")
                 passages = gr.HTML("", elem_id="passages")
@@ -139,7 +139,7 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
                 examples = _place_examples()
         with gr.Accordion("What it knows, and how to use other models", open=False):
             gr.HTML(markup.about(settings))
-        gr.HTML(markup.footer(pipeline.encoder.checkpoint.id, generator.name))
+        gr.HTML(markup.footer(pipeline.encoder.checkpoint.id, answering.generator.name))
         runs = Runs()
         _connect_question(pipeline, runs, inputs, answer, passages)
         _connect_picture(start, runs, inputs, answer, passages)
@@ -166,7 +166,7 @@ class _Inputs:
         return [self.picture, self.question, self.top_k, self.strategy]
 
 
-def _place_inputs(settings: Settings) -> _Inputs:
+def _place_inputs(settings: Settings, chosen: Strategy) -> _Inputs:
     picture = gr.Image(
         type="filepath",
         image_mode=None,
@@ -192,10 +192,10 @@ def _place_inputs(settings: Settings) -> _Inputs:
             1, MAX_TOP_K, value=min(settings.top_k, MAX_TOP_K), step=1, label="Passages shown"
         )
         # The extractive reader has one way, the others have the others.
-        choices = [n for n in markup.STRATEGIES if (n == "extract") == settings.extractive]
+        choices = [n for n in markup.STRATEGIES if (n == "extract") == (chosen == "extract")]
         strategy = gr.Dropdown(
             [(markup.STRATEGIES[name].capitalize(), name) for name in choices],
-            value=settings.chosen_strategy,
+            value=chosen,
             label="How it answers",
             filterable=False,
             visible=len(choices) > 1,

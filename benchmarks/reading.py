@@ -216,7 +216,7 @@ def main(
     """Measure and write the table."""
     torch.set_num_threads(1)
     chosen = some(cases(split, flags), cases_each)
-    loaded = ExtractiveReader.load(reader)
+    loaded = ExtractiveReader.from_pretrained(reader)
     answerers = {"extractive": extractive(loaded)}
     if beside:
         answerers |= others(loaded)
@@ -247,7 +247,7 @@ def others(pointer: ExtractiveReader) -> dict[str, Answerer]:
         settings = settings.model_copy(update={"reader": SMOLLM2})
     generator = open_generator(settings, print)
     assert not isinstance(generator, ExtractiveReader)
-    name, style = generator.name, settings.style
+    name, style = generator.name, settings.prompt_style or generator.style
     return {
         "similarity": similarity(),
         name: writing(generator, style),

@@ -29,6 +29,7 @@ from retriever.index_record import Fingerprint, Storage, content_hash
 from retriever.index_settings import Connection
 
 if TYPE_CHECKING:
+    from retriever.checkpoint import Checkpoint
     from retriever.encoder import Encoder
 
 _WAITING_BATCHES = 4
@@ -182,6 +183,22 @@ def _together(batches: Iterator[Batch]) -> Batch:
     return passages, rows
 
 
+def fingerprint(
+    checkpoint: "Checkpoint", corpus: str, corpus_sha256: str, passages: int, pool_factor: int = 1
+) -> Fingerprint:
+    """Return what an index of a corpus by a checkpoint is made from; arguments as its fields."""
+    return Fingerprint(
+        checkpoint=checkpoint.name,
+        checkpoint_sha256=checkpoint.revision,
+        corpus=corpus,
+        corpus_sha256=corpus_sha256,
+        passages=passages,
+        dim=checkpoint.model.config.dim,
+        max_passage_tokens=checkpoint.passage_tokenizer.max_length,
+        pool_factor=pool_factor,
+    )
+
+
 def build_passages(
     location: Location,
     given: Iterable[Passage],
@@ -199,16 +216,7 @@ def build_passages(
         digest.update(passage_line(passage))
     if not passages:
         raise ValueError("no passages: an index holds one at least")
-    checkpoint = encoder.checkpoint
-    made_from = Fingerprint(
-        checkpoint=checkpoint.name,
-        checkpoint_sha256=checkpoint.revision,
-        corpus=name,
-        corpus_sha256=digest.hexdigest(),
-        passages=len(passages),
-        dim=encoder.dim,
-        max_passage_tokens=checkpoint.passage_tokenizer.max_length,
-    )
+    made_from = fingerprint(encoder.checkpoint, name, digest.hexdigest(), len(passages))
     precisions = (encoder.passage_precision,)
     index = PassageIndex.update(location, made_from, storage, connection, precisions=precisions)
     with ExitStack() as on_error:

@@ -1,6 +1,6 @@
 """The extractive reader: a question and passages in, the words that answer it out.
 
-    reader = ExtractiveReader.load()
+    reader = ExtractiveReader.from_pretrained()
     for reading in reader.read("What is the capital?", ["Kenya. Capital: Nairobi. Coast: 536 km."]):
         print(reading.text, reading.logprob)        # Nairobi, log p(answer | passage, question)
 
@@ -73,39 +73,26 @@ class ExtractiveReader:
         self.revision = revision
 
     @classmethod
-    def load(
+    def from_pretrained(
         cls,
-        path: Path = SHIPPED,
+        path: Path | str = SHIPPED,
         device: str = "cpu",
         prepare: Callable[[nn.Module], None] = lambda model: None,
     ) -> "ExtractiveReader":
-        """Return the reader in a file that `kbvqa train reader` wrote; default: the shipped one.
+        """Return the reader that comes along, or another that `kbvqa train reader` wrote.
 
         Args:
-            path: the file.
+            path: reader.safetensors.
             device: where it computes.
             prepare: changes the model on a CPU in place, for example to compute faster.
 
         Raises:
             GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
         """
-        model, revision = load_trained(path)
+        model, revision = load_trained(Path(path).expanduser())
         if device == "cpu":
             prepare(model)
         return cls(model, base_tokenizer(), revision, device)
-
-    @classmethod
-    def from_pretrained(cls, path: Path | str = SHIPPED, device: str = "cpu") -> "ExtractiveReader":
-        """Return the reader that comes along, or another that `kbvqa train reader` wrote.
-
-        Args:
-            path: reader.safetensors.
-            device: where it computes.
-
-        Raises:
-            GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
-        """
-        return cls.load(Path(path).expanduser(), device)
 
     @property
     def name(self) -> str:

@@ -125,27 +125,6 @@ def test_the_api_key_is_not_shown(monkeypatch) -> None:
     assert "s3cret" not in repr(load_settings())
 
 
-@pytest.mark.parametrize(
-    ("environment", "extractive", "strategy", "passages"),
-    [
-        ({}, True, "extract", 5),
-        ({"READER": "runs/reader/reader.safetensors"}, True, "extract", 5),
-        ({"READER": "smollm2"}, False, "ra-vqa", 3),
-        ({"READER": "runs/merged", "STRATEGY": "concat"}, False, "concat", 3),
-        ({"GENERATOR_URL": "http://h/v1", "GENERATOR_MODEL": "m"}, False, "ra-vqa", 3),
-        ({"PASSAGES_IN_PROMPT": "2"}, True, "extract", 2),
-    ],
-)
-def test_what_answers_decides_the_defaults(
-    environment: dict[str, str], extractive: bool, strategy: str, passages: int, monkeypatch
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(f"KBVQA_{name}", value)
-    settings = load_settings()
-    assert settings.extractive == extractive
-    assert (settings.chosen_strategy, settings.passages_read) == (strategy, passages)
-
-
 def test_what_goes_into_every_request_is_a_json_object(monkeypatch) -> None:
     name = "KBVQA_GENERATOR_EXTRA_BODY"
     monkeypatch.setenv(name, '{"chat_template_kwargs": {"enable_thinking": false}}')

@@ -37,7 +37,7 @@ PLAN = Plan(strategy="extract")
 
 @pytest.fixture(scope="module")
 def reader() -> ExtractiveReader:
-    return ExtractiveReader.load()
+    return ExtractiveReader.from_pretrained()
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +119,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "reader.safetensors"
     path.write_bytes(content)
     with pytest.raises(GeneratorUnavailable, match=r"reader\.safetensors.*kbvqa train reader"):
-        ExtractiveReader.load(path)
+        ExtractiveReader.from_pretrained(path)
     with pytest.raises(GeneratorUnavailable, match=r"missing\.safetensors"):
-        ExtractiveReader.load(tmp_path / "missing.safetensors")
+        ExtractiveReader.from_pretrained(tmp_path / "missing.safetensors")
 
 
 def hits(passages: dict[str, str], *ids: str) -> list[Hit]:

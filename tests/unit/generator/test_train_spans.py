@@ -45,7 +45,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 def test_it_learns_to_point_and_to_say_that_there_is_nothing(tmp_path: Path) -> None:
     history = train(tmp_path, replace(RECIPE, epochs=25), validation=EXAMPLES)
     assert history[-1]["validation"] < 0.5 * history[0]["validation"]
-    reader = ExtractiveReader.load(tmp_path / WEIGHTS_NAME)
+    reader = ExtractiveReader.from_pretrained(tmp_path / WEIGHTS_NAME)
     readings = reader.read("capital?", list(TEXTS.values()))
     assert [reading.text for reading in readings] == list(TEXTS)
     assert all(r.logprob > r.none_logprob for r in readings)

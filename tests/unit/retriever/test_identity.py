@@ -72,7 +72,9 @@ def test_kbvqa_mini_has_one_id_whatever_the_processor_can(
 def test_the_shipped_calibration_belongs_to_the_shipped_checkpoint() -> None:
     calibration = read_calibration(PACKAGED, MINI_REVISION)
     assert calibration.checkpoint == f"{mini.NAME}@{MINI_REVISION}"
-    assert calibration.fit(ExtractiveReader.load().name, "few-shot", "extract") is not None
+    assert (
+        calibration.fit(ExtractiveReader.from_pretrained().name, "few-shot", "extract") is not None
+    )
 
 
 def test_how_files_are_laid_out_is_no_part_of_it(directory: Path, tmp_path: Path) -> None:
