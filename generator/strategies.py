@@ -101,7 +101,7 @@ class Asked:
     cut: int = 0
 
 
-LIMIT = 6.0  # log-odds beyond which an extractive reader's certainty says no more
+LIMIT = 12.0  # log-odds beyond which an extractive reader's certainty says no more
 
 # Hits among which the one that an answer is from has to stand out.
 WEIGHED = 10
