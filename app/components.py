@@ -1,57 +1,55 @@
 """The composition root: settings in, components out. Nothing else builds a model."""
 
+import logging
 import shutil
 from pathlib import Path
 
-from app import network
-from app.answering import Answering
-from app.indexing import Advance, Say, build_index
-from app.pipeline import Pipeline, require_checkpoint
+from app.flow.retrieval import require_checkpoint
+from app.machine import network, threads
+from app.pipeline import Pipeline
+from app.reader import Reader
 from app.settings import MINI, Settings
-from corpus.demo import demo_passages_path
-from generator.client import OpenAIGenerator
-from generator.confidence import PACKAGED, read_calibration
+from corpus.demo.data import demo_passages_path
+from generator.answers.answering import Answering
+from generator.answers.confidence import PACKAGED, read_calibration
+from generator.answers.plan import Answerer, AnswerPlan, usual_plan
+from generator.embedded import EmbeddedReader
 from generator.extractive.model import SHIPPED
-from generator.extractive.reader import ExtractiveReader
-from generator.reader import EmbeddedReader
-from generator.strategies import Answerer, Plan, usual_plan
-from generator.weights import prepare_reader
-from retriever.checkpoint import Checkpoint, load_checkpoint
-from retriever.encoder import Encoder, best_device
+from generator.server.client import OpenAIGenerator
+from retriever.building.build import Advance, Say, build_index
+from retriever.checkpoint.loading import Checkpoint, load_checkpoint
+from retriever.encoding.device import best_device
+from retriever.encoding.encoder import Encoder
+from retriever.encoding.onednn import use_onednn
+from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.errors import CorpusTooLarge, IndexNotReady
-from retriever.exact import ExactSearcher
-from retriever.index import PassageIndex
-from retriever.index_settings import DEFAULT_CONNECTION, Connection
-from retriever.mini import assemble
-from retriever.onednn import use_onednn
+from retriever.index.exact import ExactSearcher
+from retriever.index.passage_index import PassageIndex, SearchMode
+from retriever.pictures.collection import PictureCollection
 
-SMOLLM2 = "smollm2"
 # Passages up to which evaluation scores every one: 300,000 of 120 tokens take 9 GB as float16.
 EXACT_UP_TO = 300_000
+
+log = logging.getLogger(__name__)
 
 
 def open_checkpoint(settings: Settings) -> Checkpoint:
     """Return the checkpoint that the settings name, assembling kbvqa-mini where it is missing."""
-    location: Path | str = settings.checkpoint
-    if location == MINI:
-        location = assemble(settings.home / "checkpoints")
-    elif not Path(location).is_dir():
+    threads.use(threads.choose(settings.threads))
+    location = settings.checkpoint
+    if location != MINI and not Path(location).is_dir():
         network.prepare()
-    return load_checkpoint(location, settings.revision)
+    return load_checkpoint(location, settings.revision, settings.home / "checkpoints")
 
 
-def open_generator(settings: Settings, say: Say) -> Answerer:
+def open_generator(settings: Settings) -> Answerer:
     """Return the server's client where a URL is set, else what reads inside this process."""
     if settings.generator_url is None:
         device = best_device().type
+        path = Path(settings.reader) if settings.reader is not None else SHIPPED
         if settings.extractive:
-            path = Path(settings.reader) if settings.reader is not None else SHIPPED
-            return ExtractiveReader.from_pretrained(path, device, use_onednn)
-        if settings.reader not in (None, SMOLLM2):
-            name = str(settings.reader)
-            return EmbeddedReader.load(Path(name), device=device, prepare=use_onednn, name=name)
-        directory = prepare_reader(settings.home / "readers", progress=say)
-        return EmbeddedReader.load(directory, device=device, prepare=use_onednn)
+            return Reader.from_pretrained(path, device)
+        return EmbeddedReader.load(path, device=device, prepare=use_onednn)
     key = settings.generator_api_key
     return OpenAIGenerator(
         settings.generator_url,
@@ -77,7 +75,7 @@ def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Answer
     calibration = read_calibration(settings.calibration or PACKAGED, checkpoint.revision)
     usual = usual_plan(generator)
     style = settings.prompt_style or usual.style
-    plan = Plan(
+    plan = AnswerPlan(
         strategy=settings.strategy or usual.strategy,
         style=style,
         passages=settings.passages_in_prompt or usual.passages,
@@ -89,7 +87,7 @@ def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Answer
 
 
 def open_index(
-    location: Path | str, checkpoint: Checkpoint, connection: Connection = DEFAULT_CONNECTION
+    location: Path | str, checkpoint: Checkpoint, connection: QdrantConnection = DEFAULT_CONNECTION
 ) -> PassageIndex:
     """Return the finished index at a location.
 
@@ -103,6 +101,32 @@ def open_index(
         index.close()
         raise
     return index
+
+
+def open_set_index(settings: Settings, checkpoint: Checkpoint | None = None) -> PassageIndex:
+    """Return the index that the settings name, else the demo's.
+
+    Args:
+        settings: say which.
+        checkpoint: what is going to search it; None for whatever made it.
+
+    Raises:
+        IndexNotReady: it is not finished, or another checkpoint made it. Of the demo's the message
+            names `kbvqa setup`: nobody has its passages at hand.
+        InvalidSettings: none is named, and the demo's is not there.
+    """
+    location = settings.searched_index
+    try:
+        if checkpoint is None:
+            return PassageIndex.open(location, connection=settings.connection)
+        return open_index(location, checkpoint, settings.connection)
+    except IndexNotReady as exc:
+        if settings.index is not None:
+            raise
+        raise IndexNotReady(
+            f"the demo's index at {location} is not finished, or of another checkpoint or version: "
+            "run `kbvqa setup`, which goes on with it or makes it anew"
+        ) from exc
 
 
 def open_exact(index: PassageIndex, say: Say) -> ExactSearcher | None:
@@ -127,6 +151,7 @@ def open_pipeline(
     retrieval: bool = True,
     answer: bool = True,
     exact: bool = False,
+    mode: SearchMode = "two-stage",
 ) -> Pipeline:
     """Return the pipeline with the components that are asked for.
 
@@ -136,35 +161,40 @@ def open_pipeline(
         retrieval: whether passages are found.
         answer: whether answers are written.
         exact: search every passage in memory where the corpus fits, as evaluation does.
+        mode: of searches of many queries at once where it does not.
     """
+    began = threads.read()
     checkpoint = open_checkpoint(settings)
     index = None
     if retrieval:
-        index = open_index(settings.searched_index, checkpoint, settings.connection)
+        index = open_set_index(settings, checkpoint)
     answering = None
     if answer:
-        answering = open_answering(settings, checkpoint, open_generator(settings, say))
+        answering = open_answering(settings, checkpoint, open_generator(settings))
+    searcher = open_exact(index, say) if exact and index is not None else None
+    chosen = threads.choose(settings.threads, began)
+    log.info("computing with %s", chosen)
+    threads.use(chosen)
     return Pipeline(
         Encoder(checkpoint),
         index,
         answering,
         max_question_characters=settings.max_question_characters,
-        exact=open_exact(index, say) if exact and index is not None else None,
+        exact=searcher,
+        mode=mode,
         candidates=settings.candidates,
+        pictures=None if settings.pictures is None else PictureCollection.open(settings.pictures),
     )
 
 
 def set_up(settings: Settings, say: Say, advance: Advance) -> None:
-    """Build what the demo needs and does not have: checkpoint, reader, index.
+    """Build what the demo needs and does not have: checkpoint, index.
 
     The demo's own index is brought up to date where its corpus is older, and made again where
     its checkpoint is; an index that the user named is never touched.
     """
     say("Checkpoint")
     checkpoint = open_checkpoint(settings)
-    if settings.generator_url is None and settings.reader == SMOLLM2:
-        say("Reader")
-        prepare_reader(settings.home / "readers", progress=say)
     location = settings.index_location
     if settings.index is not None:
         open_index(location, checkpoint, settings.connection).close()

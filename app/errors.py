@@ -7,12 +7,40 @@ class InvalidSettings(KbvqaError):
     """An environment variable is unknown or has an unusable value."""
 
 
+class CannotStart(KbvqaError):
+    """The page cannot be served until somebody changes something: starting it again is in vain.
+
+    Attributes:
+        code: with which the command exits.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class InvalidQuestion(KbvqaError):
     """What a user asked cannot be used: no question, too long a one, no picture."""
 
 
+class InvalidFeedback(KbvqaError):
+    """What a user says of an answer cannot be kept as it is."""
+
+
+class FeedbackUnusable(KbvqaError):
+    """The file in which it is kept is damaged, full, in use or of another version."""
+
+
 class PortInUse(KbvqaError):
     """Another program listens where the page should be served."""
+
+
+class ServerUnavailable(KbvqaError):
+    """The `kbvqa web` that should be asked is not reached, or is something else."""
+
+
+class ServerRefused(KbvqaError):
+    """The `kbvqa web` that was asked did not take the question; the message has its words."""
 
 
 class HubUnavailable(KbvqaError):
@@ -37,6 +65,10 @@ class UnknownBenchmark(KbvqaError):
 
 class TooManyFailures(KbvqaError):
     """So many questions in a row failed that a run was ended."""
+
+
+class MissingExtra(KbvqaError):
+    """A command needs packages that are installed on demand only: an extra of pyproject.toml."""
 
 
 class BemUnavailable(KbvqaError):

@@ -1,79 +1,41 @@
 """The one place where retrieval and generation meet.
 
-Query -> Encoder -> PassageIndex.search -> [Hit] -> strategies.respond -> Reply -> Answer
+    Query(question, image) -> Encoder.encode_query -> PassageIndex.search -> [Hit(passage, score)]
+      -> ExtractiveReader.read, or prompts -> Generator.complete -> parse
+      -> choose, judge -> Answer(text, citations)
 
-The command line, the page and the evaluation call `Pipeline` and re-implement no step.
+The first line is `Pipeline.retrieve` (app.flow.retrieval): where the checkpoint has it so, it
+searches a second time, for the picture by itself, and retriever.index.picture weighs what both
+find. The rest is `Answering.answer`: the reader by generator.answers.extracting, what writes by one
+of the strategies beside it. The command line, the page and the evaluation call `Pipeline` and
+re-implement no step.
 """
 
 import time
 from collections.abc import Generator as GeneratorOf
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from app.answering import Answering, Outcome
-from corpus.images import featureless
-from corpus.types import Answer, Hit, Query
+from app.flow.clock import milliseconds_since, timed
+from app.flow.events import Event, Found, Result, Retrieval
+from app.flow.notes import notes
+from app.flow.retrieval import Finder, doubts_of, low_of
+from app.flow.talk import stand_alone
+from corpus.types import Query
+from generator.answers.answer import Answer, Strategy
+from generator.answers.answering import Answering
+from generator.answers.plan import Answerer
+from generator.answers.selection import WEIGHED
 from generator.errors import GeneratorError
-from generator.strategies import WEIGHED, Answerer, Strategy
-from retriever.checkpoint import Checkpoint
-from retriever.encoder import Encoder
-from retriever.errors import IndexNotReady
-from retriever.exact import ExactSearcher
-from retriever.index import PassageIndex, SearchMode
-
-# Finds 99.9 of 100 of the exact top ten passages for pictures of things: docs/index.md.
-CANDIDATES = 400
+from generator.interface import Work
+from generator.rewriting import Turn
+from retriever.encoding.encoder import Encoder
+from retriever.index.exact import ExactSearcher
+from retriever.index.passage_index import PassageIndex, SearchMode
+from retriever.pictures.collection import PictureCollection
 
 
-@dataclass(frozen=True, slots=True)
-class Retrieval:
-    """What was found for a query.
-
-    Attributes:
-        hits: best first; empty without retrieval.
-        unsure: whether the best score is under the checkpoint's calibrated threshold.
-        threshold: that threshold; None where the checkpoint has none.
-        seen: what text-based vision wrote behind the question; "" when nothing.
-        timings_ms: milliseconds of wall time by step.
-        cut: tokens at the question's end that the checkpoint has no room for; 0 when all fit.
-    """
-
-    hits: tuple[Hit, ...]
-    unsure: bool
-    threshold: float | None
-    seen: str
-    timings_ms: dict[str, float]
-    cut: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a query.
-
-    Attributes:
-        outcome: the answer; None when only retrieval was asked for, or the generator failed.
-        failure: why there is no answer though one was asked for; else None.
-        retrieval: what was found; it is there whether or not the generator failed.
-        timings_ms: milliseconds of wall time by step, "total" among them.
-        checkpoint: name and revision of the retriever.
-        generator: the generator's name; "" when only retrieval was asked for.
-    """
-
-    outcome: Outcome | None
-    failure: GeneratorError | None
-    retrieval: Retrieval
-    timings_ms: dict[str, float]
-    checkpoint: str
-    generator: str
-
-    @property
-    def answer(self) -> Answer | None:
-        """Return the answer that is shown."""
-        return self.outcome.answer if self.outcome else None
-
-
-class Pipeline:
+class Pipeline(Finder):
     """Components joined into question answering. They are built elsewhere and passed in.
 
     Args:
@@ -81,12 +43,17 @@ class Pipeline:
         index: holds the passages; None when retrieval is never asked for.
         answering: writes answers: a reader or generator, which is asked as `Answering.usual`
             says, or how to ask it; None when only retrieval is asked for.
-        max_question_characters: of a question that a user types: see app.questions.
+        max_question_characters: of a question that a user types: see app.asking.questions.
         exact: the corpus in memory, searched instead of the index; None for the index.
-        candidates: passages that a search of the index ranks by all their rows.
+        mode: of searches of many queries at once in the index.
+        candidates: passages that a search of the index ranks by all their rows; None for as many
+            as the index takes by itself.
+        pictures: of the entities that the passages are about, which have a say too; None for
+            passages alone.
 
     Raises:
-        IndexNotReady: another checkpoint made the index.
+        IndexNotReady: another checkpoint made the index, or the pictures' vectors.
+        TypeError: something is no encoder, no index, or nothing that answers.
     """
 
     def __init__(
@@ -97,40 +64,32 @@ class Pipeline:
         *,
         max_question_characters: int = 500,
         exact: ExactSearcher | None = None,
-        candidates: int = CANDIDATES,
+        mode: SearchMode = "two-stage",
+        candidates: int | None = None,
+        pictures: PictureCollection | None = None,
     ) -> None:
-        if index is not None:
-            require_checkpoint(index, encoder.checkpoint)
+        _require(encoder, Encoder, "encoder")
+        _require(index, PassageIndex, "index", optional=True)
+        super().__init__(
+            encoder, index, exact=exact, mode=mode, candidates=candidates, pictures=pictures
+        )
         if answering is not None and not isinstance(answering, Answering):
+            if not callable(getattr(answering, "health", None)):
+                raise TypeError(
+                    "answering: what kbvqa.Reader.from_pretrained() or kbvqa.Generator(...) "
+                    f"returns is expected, not {answering!r:.80}"
+                )
             answering = Answering.usual(answering, encoder.checkpoint.revision)
-        self.encoder, self.index, self.answering = encoder, index, answering
-        self.exact, self.candidates = exact, candidates
-        self.max_question_characters = max_question_characters
+        if answering is not None and index is not None:
+            answering = replace(answering, corpus=index.fingerprint.corpus_sha256)
+        self.answering, self.max_question_characters = answering, max_question_characters
 
     @property
     def generator(self) -> Answerer | None:
         """Return the generator, None when only retrieval is asked for."""
         return self.answering.generator if self.answering else None
 
-    def retrieve(self, query: Query, top_k: int = 5, mode: SearchMode = "two-stage") -> Retrieval:
-        """Return the `top_k` best passages for a query.
-
-        Raises:
-            ValueError: the pipeline has no index.
-        """
-        if self.index is None:
-            raise ValueError("this pipeline has no index: it was built without retrieval")
-        timings: dict[str, float] = {}
-        with _timed(timings, "encode"):
-            encoded = self.encoder.encode_query(query)
-        with _timed(timings, "search"):
-            searcher = self.exact or self.index
-            hits = searcher.search(encoded.rows_QD, top_k, mode=mode, candidates=self.candidates)
-        threshold = self.encoder.checkpoint.unsure_below
-        unsure = threshold is not None and (not hits or hits[0].score < threshold)
-        return Retrieval(tuple(hits), unsure, threshold, encoded.seen, timings, encoded.cut)
-
-    def stream(
+    def run(
         self,
         query: Query,
         top_k: int = 5,
@@ -138,52 +97,94 @@ class Pipeline:
         retrieval: bool = True,
         answer: bool = True,
         strategy: Strategy | None = None,
-    ) -> GeneratorOf[Retrieval | str | Result, None, None]:
-        """Yield the retrieval, then pieces of the answer ("" at times), then the result.
+        sources: Sequence[str] = (),
+        after: Sequence[Turn] = (),
+    ) -> GeneratorOf[Event, None, None]:
+        """Yield what happens: what was found, the answer as it is written, and the result.
 
-        A generator that fails ends in a result with the passages and the reason.
+        A generator that fails ends in a result with the passages and the reason. Closing the
+        iterator stops the generator.
 
         Args:
             query: the question and its picture.
-            top_k: passages to show; the generator reads the first of them.
+            top_k: passages to show; in the result also those up to the last that is cited. How
+                many are read is the plan's to say.
             retrieval: False asks the generator alone.
             answer: False stops after retrieval.
             strategy: another than the one that is set.
+            sources: only passages from these are found; () for all.
+            after: what was asked before about the same picture: the question is made to stand
+                alone, see app.flow.talk.
+
+        Raises:
+            InvalidQuestion: the index has no such source.
+            ValueError: the pipeline lacks what is asked for, an index or a generator; `top_k` is
+                not positive.
+            TypeError: it is no query.
         """
+        _require(query, Query, "query")
+        if top_k < 1:
+            raise ValueError(f"top_k must be >= 1, got {top_k}")
+        if answer and self.answering is None:
+            raise ValueError("this pipeline has no generator: it was built for retrieval")
         started = time.perf_counter()
-        query = replace(query, question=query.question.strip())
-        found = Retrieval((), False, None, "", {})
+        timings: dict[str, float] = {}
+        typed = alone = query.question.strip()
+        if after:
+            longest = self.max_question_characters
+            with timed(timings, "rewrite"):
+                alone = yield from stand_alone(typed, after, self.answering, longest=longest)
+        query = replace(query, question=alone)
+        found = Retrieval(boxes=query.boxes)
         if retrieval:
-            found = self.retrieve(query, max(top_k, WEIGHED))
-        hits, found = found.hits, replace(found, hits=found.hits[:top_k])
-        yield found
-        timings = dict(found.timings_ms)
-        outcome: Outcome | None = None
+            # More hits than are shown are read, and tell how far the first of them stand out.
+            read = self.answering.plan.passages if answer and self.answering else 0
+            found = self.retrieve(query, max(top_k, read, WEIGHED), sources=sources)
+        found = replace(found, asked_as="" if alone == typed else alone)
+        timings |= found.timings_ms
+        yield Found(_shown(found, top_k))
+        given: Answer | None = None
         failure: GeneratorError | None = None
-        name = ""
-        if answer:
-            if self.answering is None:
-                raise ValueError("this pipeline has no generator: it was built for retrieval")
-            name = self.answering.generator.name
-            steps = self.answering.answer(
-                query,
-                hits,
-                shown=top_k,
-                strategy=strategy,
-                caption=found.seen,
-                doubts=_doubts(query, found),
-            )
-            try:
-                with _timed(timings, "generate"), closing(steps):
-                    for step in steps:
-                        if isinstance(step, Outcome):
-                            outcome = step
-                        else:
-                            yield step
-            except GeneratorError as exc:
-                failure = exc
-        timings["total"] = _milliseconds_since(started)
-        yield Result(outcome, failure, found, timings, self.encoder.checkpoint.id, name)
+        try:
+            if answer:
+                with timed(timings, "generate"):
+                    given = yield from self.read(query, found, strategy=strategy)
+        except GeneratorError as exc:
+            failure = exc
+        timings["total"] = milliseconds_since(started)
+        yield Result(
+            given,
+            failure,
+            _shown(found, top_k, given),
+            timings,
+            self.encoder.checkpoint.id,
+            self.generator.name if answer and self.generator else "",
+            notes(query.question, found),
+        )
+
+    def read(
+        self, query: Query, found: Retrieval, *, strategy: Strategy | None = None
+    ) -> Work[Answer]:
+        """Return the answer to a query from what was found, its pieces coming as they are written.
+
+        Raises:
+            GeneratorError: the generator fails; see generator.errors.
+            ValueError: the pipeline has no generator.
+        """
+        if self.answering is None:
+            raise ValueError("this pipeline has no generator: it was built for retrieval")
+        asked = self.looked_at(query)
+        # A part of the corpus is another corpus than the confidence was fitted on.
+        part = f"{self.answering.corpus}, in part" if found.sources else self.answering.corpus
+        return replace(self.answering, corpus=part).answer(
+            asked,
+            found.hits,
+            strategy=strategy,
+            caption=found.seen,
+            recognised=found.recognised if found.surely else (),
+            doubts=doubts_of(asked),
+            low=low_of(found),
+        )
 
     def ask(
         self,
@@ -193,45 +194,35 @@ class Pipeline:
         retrieval: bool = True,
         answer: bool = True,
         strategy: Strategy | None = None,
+        sources: Sequence[str] = (),
+        after: Sequence[Turn] = (),
     ) -> Result:
-        """Return the result of a query; arguments as for `stream`."""
-        *_, result = self.stream(
-            query, top_k, retrieval=retrieval, answer=answer, strategy=strategy
-        )
-        assert isinstance(result, Result)
-        return result
-
-
-def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
-    """Raise IndexNotReady unless a checkpoint's queries may search an index."""
-    made_with = index.fingerprint
-    if made_with.checkpoint_sha256 != checkpoint.revision:
-        raise IndexNotReady(
-            f"the index at {index.location} was made with the checkpoint "
-            f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Search it "
-            "with the first (--checkpoint), or build another index: "
-            "`kbvqa index build PASSAGES.jsonl --index ANOTHER_PLACE`"
+        """Return the result of a query; arguments and errors as for `run`."""
+        return result_of(
+            self.run(
+                query,
+                top_k,
+                retrieval=retrieval,
+                answer=answer,
+                strategy=strategy,
+                sources=sources,
+                after=after,
+            )
         )
 
 
-def _doubts(query: Query, found: Retrieval) -> tuple[str, ...]:
-    """Return why what was found is in doubt before anything is read, as reasons."""
-    if query.image is not None and featureless(query.image):
-        return ("the picture shows nothing but a colour, a gradient or noise",)
-    if not found.unsure or found.threshold is None:
-        return ()
-    best = f"scores {found.hits[0].score:.1f}" if found.hits else "was not found"
-    return (f"the best passage {best}; this checkpoint trusts scores from {found.threshold:.1f}",)
+def result_of(events: Iterable[Event]) -> Result:
+    """Return the result in which events of `Pipeline.run` end."""
+    return next(event for event in events if isinstance(event, Result))
 
 
-@contextmanager
-def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        timings[step] = _milliseconds_since(started)
+def _require(given: object, kind: type, name: str, *, optional: bool = False) -> None:
+    """Raise TypeError unless an argument is of a kind."""
+    if not isinstance(given, kind) and not (optional and given is None):
+        raise TypeError(f"{name}: a kbvqa.{kind.__name__} is expected, not {given!r:.80}")
 
 
-def _milliseconds_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 1)
+def _shown(found: Retrieval, top_k: int, answer: Answer | None = None) -> Retrieval:
+    """Return so many of the hits, and those up to the last that an answer cites."""
+    cited = [citation.number for citation in answer.citations] if answer else []
+    return replace(found, hits=found.hits[: max([top_k, *cited])])

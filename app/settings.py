@@ -1,23 +1,40 @@
-"""Deployment facts, read once from KBVQA_* environment variables."""
+"""Deployment facts, read once from KBVQA_* environment variables.
+
+A key may be in a file instead, which KBVQA_..._FILE names: KBVQA_API_KEYS_FILE=/run/secrets/keys.
+"""
 
 import os
+import re
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from app import network
 from app.errors import InvalidSettings
+from app.machine import network
 from corpus.home import home_directory
-from retriever.index_settings import Connection, is_url
+from retriever.engines.connection import QdrantConnection, is_url
 
 PREFIX = "KBVQA_"
 MINI = "kbvqa-mini"
 
-# As in generator.strategies, which is not imported: --help is instant.
+# More never compute faster; tens of thousands crash the library that starts them.
+_THREADS_PER_CORE = 4
+
+# As in generator.answers.answer, which is not imported: --help is instant.
 Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
+
+
+def own_version() -> str:
+    """Return kbvqa's version; "unknown" where it is used from its source, not installed."""
+    try:
+        return version("kbvqa")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def file_in_the_way(directory: Path) -> Path | None:
@@ -39,26 +56,27 @@ class Settings(BaseSettings):
             everything but building.
         qdrant_ca_file: certificates (PEM) to trust instead of the public authorities, where the
             server's URL is https:// and its certificate one's own.
-        qdrant_grpc_port: None for the port of the URL plus one.
+        qdrant_grpc_port: of the server's gRPC; None for the port of the URL plus one.
         qdrant_timeout_seconds: for one request.
         qdrant_build_wait_seconds: how long a build waits for a server that is away; searches give
             up after some tries.
         qdrant_work_seconds: how long the server may take for a snapshot, or stand still while it
             optimises, before a build gives up.
-        candidates: passages that a search ranks by all their rows; more find more of the best in
-            a large corpus: docs/index.md.
+        candidates: passages that a search ranks by all their rows; None for as many as the index
+            has learned to take, 400 where it has learned nothing: docs/guide/index.md.
+        pictures: a file of `kbvqa index pictures`: pictures of the entities that the passages are
+            about, which have a say in what is found; None for passages alone.
         reader: what reads the passages inside this process: None for the extractive reader that
-            comes along, reader.safetensors of `kbvqa train reader` for another one,
-            "smollm2" for SmolLM2-135M, or the directory of a causal model, such as one that
-            `kbvqa train generator --merge` wrote.
+            comes along, reader.safetensors of `kbvqa train reader` for another one, or the
+            directory of a causal model, such as `kbvqa train generator --merge` wrote.
         generator_url: an OpenAI-compatible server, for example http://127.0.0.1:8000/v1;
             None for what reads inside this process.
         generator_model: the name under which the server serves its model.
         generator_api_key: sent to the server; None sends none.
         generator_api: "chat" sends messages and the picture, "completions" plain text.
-        generator_timeout_seconds: for one whole answer.
+        generator_timeout_seconds: for one request and its retries, once it has its turn.
         generator_retries: further tries when the server is busy or not reached.
-        generator_concurrency: requests to the server at once.
+        generator_concurrency: requests to the server at once; others wait for their turn.
         generator_image_pixels: a larger picture is scaled down to this before it is sent.
         generator_max_tokens: for one answer. A model that thinks first needs many more than the
             default, for its thoughts count.
@@ -73,7 +91,10 @@ class Settings(BaseSettings):
             takes "instruct" for a chat server, "few-shot" otherwise.
         calibration: a file of fitted confidences; None for the one that comes along.
         unsure_below: answers less probable than this are marked as unsure.
-        withhold_below: answers less probable than this are not shown.
+        withhold_below: answers less probable than this are not shown; at most `unsure_below`.
+        threads: of one computation on the CPU; None for as many as cores are free at the start,
+            of this process's share of them; at most four for each core of the machine.
+            OMP_NUM_THREADS is second to it.
         host: the address the page is served on.
         port: its port.
         root_path: where a proxy in front shows the page, such as "/kbvqa"; None for at its root.
@@ -82,6 +103,12 @@ class Settings(BaseSettings):
             reader, 3 by a generator.
         passage_tokens: for all passages of a prompt; longer ones are cut.
         max_question_characters: longer questions are refused.
+        api_keys: keys of at least 16 characters, with commas or line ends between them. The API
+            takes requests with one of them alone, and the page asks for one as its password;
+            `kbvqa ask --server` sends the first. None for a page and an API that are open to
+            whoever reaches them.
+        api_requests_per_minute: of one key, or of one address where there are no keys, to the API;
+            further ones are refused for a while.
     """
 
     model_config = SettingsConfigDict(
@@ -99,7 +126,8 @@ class Settings(BaseSettings):
     qdrant_timeout_seconds: int = Field(default=60, ge=1)
     qdrant_build_wait_seconds: int = Field(default=300, ge=0)
     qdrant_work_seconds: int = Field(default=3600, ge=1)
-    candidates: int = Field(default=400, ge=1)
+    candidates: int | None = Field(default=None, ge=1)
+    pictures: Path | None = None
     reader: str | None = None
     generator_url: str | None = None
     generator_model: str | None = None
@@ -116,6 +144,7 @@ class Settings(BaseSettings):
     calibration: Path | None = None
     unsure_below: float = Field(default=0.5, ge=0, le=1)
     withhold_below: float = Field(default=0.2, ge=0, le=1)
+    threads: int | None = Field(default=None, ge=1)
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=1, le=65535)
     root_path: str | None = Field(default=None, pattern=r"^(/|https?://[^/\s]+/?)[^\s?#]*$")
@@ -123,9 +152,12 @@ class Settings(BaseSettings):
     passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
+    api_keys: SecretStr | None = None
+    api_requests_per_minute: int = Field(default=60, ge=1)
 
     @field_validator(
-        *("home", "data", "checkpoint", "index", "qdrant_ca_file", "reader", "calibration"),
+        *("home", "data", "checkpoint", "index", "pictures", "qdrant_ca_file", "reader"),
+        "calibration",
         mode="before",
     )
     @classmethod
@@ -138,10 +170,78 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no such user's home: give the whole path, or ./{value}")
         return path
 
+    @field_validator("reader")
+    @classmethod
+    def _reader_that_is_there(cls, value: str | None) -> str | None:
+        """Return the reader, unless it is the model that came along until it was found useless."""
+        if value == "smollm2":
+            raise ValueError(
+                "SmolLM2 no longer comes along. Unset it for the extractive reader, which answers "
+                "more and is faster; or serve the model, such as by vLLM, and set "
+                f"{PREFIX}GENERATOR_URL; or give its directory"
+            )
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_that_protect(cls, value: SecretStr | None) -> SecretStr | None:
+        """Return the keys, unless one could be guessed, or could not be sent in a header."""
+        keys = _split(value)
+        if value is not None and not keys:
+            raise ValueError("there is no key in it: give one, or unset it, which opens the API")
+        for number, key in enumerate(keys, start=1):
+            if not 16 <= len(key) <= 256 or re.search(r"[^!-~]", key):
+                raise ValueError(
+                    f"key {number} is not 16 to 256 letters, digits and signs of ASCII without "
+                    "spaces: make one with `openssl rand -hex 24`"
+                )
+        return value
+
+    @field_validator("qdrant_api_key")
+    @classmethod
+    def _key_for_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        """Return the key, unless no header carries it: the client's error would show it."""
+        if value is not None and re.search(r"[^ -~]", value.get_secret_value()):
+            raise ValueError("it has characters that a header cannot carry: set it on one line")
+        return value
+
+    @field_validator("threads")
+    @classmethod
+    def _threads_that_can_start(cls, value: int | None) -> int | None:
+        """Return the number of threads, unless so many would only wait, or crash OpenMP."""
+        machine = os.cpu_count() or 1
+        if value is not None and value > _THREADS_PER_CORE * machine:
+            raise ValueError(
+                f"{value:,} threads are too many for the {machine:,} core{'s' * (machine != 1)} of "
+                f"this machine: set at most {_THREADS_PER_CORE * machine:,}, or unset it, which "
+                "takes as many as are free"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _thresholds_agree(self) -> Self:
+        if self.withhold_below > self.unsure_below:
+            raise ValueError(
+                f"{PREFIX}WITHHOLD_BELOW is {self.withhold_below:g}, more than "
+                f"{PREFIX}UNSURE_BELOW, {self.unsure_below:g}: no answer would ever be marked as "
+                "unsure. Lower the first, or raise the second"
+            )
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of the API and the page; () where both are open."""
+        return _split(self.api_keys)
+
     @property
     def data_directory(self) -> Path:
         """Return where datasets lie."""
         return self.data or self.home / "data"
+
+    @property
+    def feedback_path(self) -> Path:
+        """Return the file in which what users say of answers is kept."""
+        return self.home / "feedback.sqlite3"
 
     @property
     def extractive(self) -> bool:
@@ -188,16 +288,16 @@ class Settings(BaseSettings):
         return location
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> QdrantConnection:
         """Return how a Qdrant server is reached.
 
         Raises:
-            InvalidSettings: through a proxy that cannot be used; see app.network.
+            InvalidSettings: through a proxy that cannot be used; see app.machine.network.
         """
         if self.index and is_url(self.index):
             network.prepare(self.index)
         key = self.qdrant_api_key
-        return Connection(
+        return QdrantConnection(
             api_key=key.get_secret_value() if key else None,
             ca_file=self.qdrant_ca_file,
             grpc_port=self.qdrant_grpc_port,
@@ -207,6 +307,55 @@ class Settings(BaseSettings):
         )
 
 
+def _split(keys: SecretStr | None) -> tuple[str, ...]:
+    listed = re.split(r"[,\n]", keys.get_secret_value()) if keys else []
+    return tuple(key for part in listed if (key := part.strip()))
+
+
+def secret_fields() -> tuple[str, ...]:
+    """Return the names of the settings that are keys."""
+    fields = Settings.model_fields.items()
+    return tuple(name for name, field in fields if "SecretStr" in str(field.annotation))
+
+
+def _key_in_file(variable: str, environment: Mapping[str, str]) -> str:
+    """Return the key in the file that a variable names, without its line end; "" if none.
+
+    /dev/null stands for no key. A file that is empty is an error: a failed `... > secrets/keys`
+    leaves one, and whoever names it does not mean to let everybody in. A byte order mark before a
+    key is not of it.
+    """
+    path = environment.get(variable)
+    if not path:
+        return ""
+    try:
+        key = Path(path).expanduser().read_text(encoding="utf-8-sig").strip()
+    except (OSError, RuntimeError, UnicodeDecodeError) as exc:
+        raise InvalidSettings(
+            f"{variable} names {path!r}, which cannot be read: {exc}. It must be a text file that "
+            "the user of this process may read"
+        ) from exc
+    itself = variable.removesuffix("_FILE")
+    if not key and Path(path).expanduser().is_file():
+        raise InvalidSettings(
+            f"{variable} names {path!r}, which is empty. Write a key into it, or where none is "
+            "meant, unset it or name /dev/null"
+        )
+    if key and environment.get(itself):
+        raise InvalidSettings(f"{itself} and {variable} both give a key: unset one of them")
+    return key
+
+
+def _problem(error: Any) -> str:
+    """Return what pydantic says of one value, by its variable; of a key not the value."""
+    said = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:  # of several values together
+        return said
+    field = str(error["loc"][0])
+    given = "" if field in secret_fields() else f" (given {error['input']!r})"
+    return f"{PREFIX}{field}".upper() + f": {said}{given}"
+
+
 def load_settings() -> Settings:
     """Return the settings of this process.
 
@@ -214,31 +363,32 @@ def load_settings() -> Settings:
         InvalidSettings: a KBVQA_* variable that does not exist, or a value that cannot be used.
     """
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    files = {f"{PREFIX}{name}_FILE".upper(): name for name in secret_fields()}
     # KBVQA_TEST_* belongs to the test suite.
     unknown = sorted(
         name
         for name in os.environ
         if name.upper().startswith(PREFIX)
-        and name.upper() not in known
+        and name.upper() not in known | files.keys()
         and not name.upper().startswith(f"{PREFIX}TEST_")
     )
     if unknown:
         raise InvalidSettings(
-            f"unknown environment variable {unknown[0]}. Known are: {', '.join(sorted(known))}"
+            f"unknown environment variable {unknown[0]}. Known are: "
+            f"{', '.join(sorted(known | files.keys()))}"
         )
+    environment = {name.upper(): value for name, value in os.environ.items()}  # case says nothing
+    found = {name: _key_in_file(variable, environment) for variable, name in files.items()}
+    keys: dict[str, Any] = {name: SecretStr(key) for name, key in found.items() if key}
     try:
-        settings = Settings()
+        settings = Settings(**keys)
     except SettingsError as exc:
         raise InvalidSettings(
             f"{PREFIX}GENERATOR_EXTRA_BODY is no JSON object: {exc.__cause__ or exc}. Give one "
             'such as {"chat_template_kwargs": {"enable_thinking": false}}.'
         ) from exc
     except ValidationError as exc:
-        problems = "; ".join(
-            f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']} (given {e['input']!r})"
-            for e in exc.errors()
-        )
-        raise InvalidSettings(problems) from exc
+        raise InvalidSettings("; ".join(map(_problem, exc.errors()))) from exc
     if settings.generator_url and not settings.generator_model:
         raise InvalidSettings(
             f"{PREFIX}GENERATOR_URL is set but {PREFIX}GENERATOR_MODEL is not: "

@@ -49,8 +49,8 @@ print(n)
 
 def texts() -> Iterator[tuple[str, str]]:
     """Yield (title, section text) of the real dump, again and again."""
-    from corpus.pages import Page
-    from corpus.wikipedia import WikipediaDump
+    from corpus.files.pages import Page
+    from corpus.formats.wikipedia import WikipediaDump
 
     pages = [e.page for e in WikipediaDump(DUMP).entries() if isinstance(e.page, Page)]
     while True:
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[str, Callable[[Path, int], None], int]] = {
 
 def measure(path: Path, workers: int) -> dict[str, float]:
     """Read a corpus in this process and return what it took."""
-    from corpus.corpora import open_corpus
+    from corpus.passages.corpora import open_corpus
 
     corpus = open_corpus(path, workers=workers)
     before = cpu_seconds(resource.RUSAGE_SELF)
@@ -217,7 +217,7 @@ def content_bytes(path: Path) -> int:
     if path.suffix == ".parquet":
         meta = pq.ParquetFile(path).metadata
         return sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    from corpus.files import Source
+    from corpus.files.sources import Source
 
     return sum(map(len, Source(path).chunks()))
 

@@ -24,14 +24,14 @@ from PIL import Image
 from torch import Tensor
 
 from corpus.types import Passage, Query
-from retriever.ahead import WINDOW
-from retriever.checkpoint import Checkpoint
-from retriever.config import FLMRConfig
-from retriever.encoder import Encoder
-from retriever.flmr import FLMRModel
-from retriever.images import ImageProcessor
-from retriever.mini import base_vocabulary
-from retriever.tokenization import PassageTokenizer, QueryTokenizer
+from retriever.checkpoint.loading import Checkpoint
+from retriever.checkpoint.mini import base_vocabulary
+from retriever.checkpoint.pretrained import FLMRModel
+from retriever.encoding.ahead import WINDOW
+from retriever.encoding.encoder import Encoder
+from retriever.inputs.images import ImageProcessor
+from retriever.inputs.tokenization import PassageTokenizer, QueryTokenizer
+from retriever.model.config import FLMRConfig
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 
@@ -136,7 +136,9 @@ def grow(encoder: Encoder) -> list[dict[str, float]]:
                 encoder.checkpoint.passage_tokenizer.tokenize(["bird " * 512])[0], length
             )
             tokens = encoder.checkpoint.passage_tokenizer.pad([row] * batch)
-            times = [cpu_seconds(lambda t=tokens: encoder._encode_batch(t))[0] for _ in range(3)]
+            times = [
+                cpu_seconds(lambda t=tokens: encoder._passages.encode_batch(t))[0] for _ in range(3)
+            ]
             ms = statistics.median(times) / batch * 1e3
             found.append({"tokens": length, "batch": batch, "ms_per_passage": ms})
     return found
@@ -167,8 +169,8 @@ def run(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Measure, and write results.json."""
-    from corpus.demo import demo_dir, demo_images, demo_passages_path
-    from corpus.passages import read_passages
+    from corpus.demo.data import demo_dir, demo_images, demo_passages_path
+    from corpus.files.passages import read_passages
 
     torch.set_num_threads(threads)
     chosen = random.Random(0).sample(list(read_passages(demo_passages_path())), passages)

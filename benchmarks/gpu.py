@@ -4,9 +4,23 @@ python -m benchmarks.gpu --out runs/gpu                        under ten minutes
 python -m benchmarks.gpu --out runs/gpu --device cpu --quick   every line of it, tiny, on a CPU
 
 Weights, passages and pictures are random and of PreFLMR's sizes: no checkpoint and no network is
-needed. A failed check makes the exit code 1 and stops nothing; what runs out of memory or time
-becomes a row that says so; every section leaves gpu.json and gpu.md. How tolerances are counted:
-`benchmarks.gpu_report`.
+needed, and of packages torch, transformers, numpy, pillow, tokenizers and safetensors alone. What
+torch compiles needs a C compiler. A failed check makes the exit code 1 and stops nothing; what runs
+out of memory or time becomes a row that says so; every section leaves gpu.json and gpu.md. How
+tolerances are counted: `benchmarks.gpu_report`. The sections, of which --only runs some, and of
+which each may take --minutes with what the ones before it left:
+
+    peak        a matrix product in each precision, and copying memory: what shares are shares of
+    golden      both golden models in each precision, and both ways of scoring, against the public
+                implementation's numbers
+    embeddings  ViT-B- and ViT-L-sized models against themselves on the CPU in float32
+    search      ExactSearcher at 15,000, 114,000 and 1,000,000 passages of 180 tokens, queries of
+                32, 113 and 320 rows; the corpus's end, where offsets are largest, against the CPU
+    kernels     scoring and the passage encoder, compiled against plain; larger tiles
+    encoding    passages and queries a second, by the model alone and through Encoder; memory
+
+A million passages take 46 GB in float16: an 80 GB card holds them. "tf32" is float32 as torch runs
+it on CUDA by default, with convolutions in TF32; "float32" has that switched off.
 
 Shapes: Q query rows · P passage rows · N passages · T rows of all passages · D embedding dim
 """
@@ -56,14 +70,15 @@ from benchmarks.gpu_report import (
     score_tolerance,
 )
 from corpus.types import Passage, Query
-from retriever.checkpoint import load_checkpoint
-from retriever.encoder import Encoder
-from retriever.images import ImageProcessor
-from retriever.scoring import maxsim, maxsim_ragged
-from retriever.tokenization import query_text
+from retriever.checkpoint.loading import load_checkpoint
+from retriever.encoding.encoder import Encoder
+from retriever.encoding.queries import INSTRUCTION
+from retriever.inputs.images import ImageProcessor
+from retriever.inputs.tokenization import query_text
+from retriever.scoring import maxsim, maxsim_equal, maxsim_ragged
 
 if TYPE_CHECKING:
-    from retriever.exact import ExactSearcher
+    from retriever.index.exact import ExactSearcher
 
 CPU = torch.device("cpu")
 TOP_K = 10
@@ -256,14 +271,14 @@ def kernels(report: Report, sizes: Sizes) -> None:
 
 def _scoring_kernels(report: Report, sizes: Sizes) -> None:
     """Vary how many similarities are held at once, too: on a GPU more may be faster."""
-    from retriever import exact
+    from retriever.index import exact
 
     torch.compiler.reset()
     q_QD = unit_rows(sizes.query_rows[1], CPU, seed=1)
     searcher = synthetic(sizes.corpora[1], q_QD, report.device)
-    compiled, plain_N = _compiled(exact.score_run, report.device), torch.empty(0)
+    compiled, plain_N = _compiled(maxsim_equal, report.device), torch.empty(0)
     for name, score, bits in (
-        ("plain", exact.score_run, 24),
+        ("plain", maxsim_equal, 24),
         *(("compiled", compiled, bits) for bits in (24, 26, 28)),
     ):
         what = f"scoring, {name}, 2^{bits} similarities"
@@ -353,7 +368,7 @@ def _encode_queries(report: Report, sizes: Sizes, name: str, precision: str) -> 
     checkpoint, count = random_checkpoint(sizes, name), sizes.pictures
     encoder = encoder_of(checkpoint, report.device, precision)
     queries, model = random_queries(count), encoder.model
-    texts = [query_text(encoder.INSTRUCTION, query.question) for query in queries]
+    texts = [query_text(INSTRUCTION, query.question) for query in queries]
     pixels = checkpoint.image_processor([query.image for query in queries if query.image])
     inputs = on_device(checkpoint.query_tokenizer(texts), report.device)
     inputs["pixel_values"] = pixels.to(report.device, encoder.dtype)

@@ -17,15 +17,16 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from corpus.types import Passage, Query
-from retriever.checkpoint import Checkpoint
-from retriever.config import FLMRConfig
-from retriever.encoder import TOKENS_PER_BATCH, Encoder
-from retriever.flmr import FLMRModel
-from retriever.images import ImageProcessor
-from retriever.tokenization import PassageTokenizer, QueryTokenizer
+from retriever.checkpoint.loading import Checkpoint
+from retriever.checkpoint.pretrained import FLMRModel
+from retriever.encoding.encoder import Encoder
+from retriever.encoding.passages import TOKENS_PER_BATCH
+from retriever.inputs.images import ImageProcessor
+from retriever.inputs.tokenization import PassageTokenizer, QueryTokenizer
+from retriever.model.config import FLMRConfig
 
 if TYPE_CHECKING:
-    from retriever.exact import ExactSearcher
+    from retriever.index.exact import ExactSearcher
 
 # "tf32" is what torch's default makes of float32 convolutions on CUDA.
 DTYPES = {
@@ -121,8 +122,8 @@ QUICK = Sizes(
 
 def synthetic(corpus: Corpus, q_QD: Tensor, device: torch.device) -> "ExactSearcher":
     """Return a corpus of random rows made on the device; the last passage begins with q_QD's."""
-    from retriever.exact import ExactSearcher
-    from retriever.index import Fingerprint
+    from retriever.index.exact import ExactSearcher
+    from retriever.index.passage_index import Fingerprint
 
     spread = corpus.longest - corpus.shortest + 1
     lengths = sorted(corpus.shortest + i % spread for i in range(corpus.passages))
@@ -147,7 +148,7 @@ def synthetic(corpus: Corpus, q_QD: Tensor, device: torch.device) -> "ExactSearc
 
 def on_cpu(searcher: "ExactSearcher", count: int) -> "ExactSearcher":
     """Return the last passages in float32 on the CPU: what is stored, exactly."""
-    from retriever.exact import ExactSearcher
+    from retriever.index.exact import ExactSearcher
 
     lengths = [run.length for run in searcher._runs for _ in range(run.size)][-count:]
     rows_TD = searcher._rows_TD[-sum(lengths) :].to("cpu", torch.float32, copy=True)

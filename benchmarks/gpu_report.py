@@ -30,7 +30,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from retriever.config import FLMRConfig
+from retriever.model.config import FLMRConfig
 
 GIB = 2**30
 UNIT = {"float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}

@@ -7,7 +7,6 @@ the validation pictures' questions by exact search. Writes precision.json and pr
 """
 
 import json
-import platform
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,19 +14,22 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from app.commands.console import progress
 from app.components import open_checkpoint, open_exact
-from app.console import progress
-from app.indexing import build_index
 from app.settings import load_settings
+from benchmarks.page import processor
 from corpus.benchmarks.demo import demo_examples
-from corpus.demo import demo_dir, demo_passages_path
-from corpus.images import load_image
+from corpus.demo.data import demo_dir, demo_passages_path
+from corpus.pictures.images import load_image
 from corpus.types import Query
-from retriever.checkpoint import Checkpoint
-from retriever.encoder import EncodedQuery, Encoder, PassagePrecision
-from retriever.index import PassageIndex
+from retriever.building.build import build_index
+from retriever.checkpoint.loading import Checkpoint
+from retriever.encoding.encoder import Encoder
+from retriever.encoding.precision import fastest_on_cpu, linear_seconds
+from retriever.encoding.queries import EncodedQuery
+from retriever.index.passage_index import PassageIndex
 from retriever.metrics import recall_at_k
-from retriever.precision import fastest_on_cpu, linear_seconds
+from retriever.numbers import PassagePrecision
 
 PRECISIONS: tuple[PassagePrecision, ...] = ("float32", "bfloat16")
 RECALL_AT = (1, 5, 10)
@@ -114,16 +116,6 @@ def _build(
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def processor() -> str:
-    """Return the processor's name as Linux has it, else as Python does."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

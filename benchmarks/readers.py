@@ -6,14 +6,13 @@ All have the shape that `benchmarks.reading` measures, (question, passages) -> (
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from tokenizers import Tokenizer
 
 from corpus.types import Passage, Query
-from generator.answers import answer_text
-from generator.copying import without_heading
+from generator.answers.extracting import shown
+from generator.answers.parsing import answer_text
 from generator.errors import BadCompletion
 from generator.extractive.model import SpanModel, base_model, base_tokenizer
 from generator.extractive.reader import ExtractiveReader, Reading
@@ -22,6 +21,7 @@ from generator.prompts import Style, single
 
 Answerer = Callable[[str, list[str]], tuple[str, float]]
 
+_LONGEST_TITLE = 4  # words
 # Where a piece of a passage ends: a sentence, or a "label: value" of the Factbook.
 _PIECE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\d])")
 _LABEL = re.compile(r"^[A-Z][^.:]{2,40}: ")
@@ -33,11 +33,14 @@ def best(readings: Sequence[Reading]) -> Reading:
 
 
 def extractive(reader: ExtractiveReader) -> Answerer:
-    """Return the reader as it is, the surest passage's words."""
+    """Return the reader as it is, the surest passage's words, or of them what is wanted."""
 
     def answer(question: str, passages: list[str]) -> tuple[str, float]:
-        reading = best(reader.read(question, passages))
-        return reading.text, reading.logprob
+        readings = reader.read(question, passages)
+        reading = best(readings)
+        passage = Passage("p", "", passages[readings.index(reading)])
+        text = shown(question, passage, reading)[0] if reading.text else ""
+        return text, reading.logprob
 
     return answer
 
@@ -50,7 +53,7 @@ def similarity() -> Answerer:
     model, tokenizer = base_model(), base_tokenizer()
 
     def answer(question: str, passages: list[str]) -> tuple[str, float]:
-        split = [_PIECE.split(without_heading(passage)) for passage in passages]
+        split = [_PIECE.split(_without_heading(passage)) for passage in passages]
         pieces = [piece for own in split for piece in own if piece.strip()]
         vectors_ND = _embedded(model, tokenizer, [question, *pieces])
         cosines_N = vectors_ND[1:] @ vectors_ND[0]
@@ -60,30 +63,25 @@ def similarity() -> Answerer:
     return answer
 
 
-def writing(
-    generator: Generator,
-    style: Style,
-    *,
-    freely: bool = False,
-    pointer: ExtractiveReader | None = None,
-) -> Answerer:
-    """Return a model that writes an answer to each passage; its surest one is taken.
+# What a model is given of a passage in which the extractive reader points at something.
+Shown = Callable[[str, Reading], str]
 
-    Args:
-        generator: continues the prompts.
-        style: of the prompts.
-        freely: any words; else those of the passage alone, where the model can be held to that.
-        pointer: given the extractive reader, only the sentences that it points at are read.
-    """
+
+def pointed(reader: ExtractiveReader, then: Answerer, shown: Shown) -> Answerer:
+    """Return what answers from the passages that the reader points at anything in, as shown."""
 
     def answer(question: str, passages: list[str]) -> tuple[str, float]:
-        if pointer is not None:
-            readings = pointer.read(question, passages)
-            chosen = [(p, r) for p, r in zip(passages, readings, strict=True) if r.text]
-            passages = [sentences(p, r) for p, r in chosen] or passages
+        readings = zip(passages, reader.read(question, passages), strict=True)
+        return then(question, [shown(p, r) for p, r in readings if r.text] or passages)
+
+    return answer
+
+
+def writing(generator: Generator, style: Style) -> Answerer:
+    """Return a model that writes an answer to each passage; its surest one is taken."""
+
+    def answer(question: str, passages: list[str]) -> tuple[str, float]:
         prompts = [single(Query(question), Passage("p", "", text), style) for text in passages]
-        if freely:
-            prompts = [replace(prompt, source="") for prompt in prompts]
         found = [("", -50.0)]
         for completion in wait(generator.complete(prompts)):
             try:
@@ -93,6 +91,28 @@ def writing(
         return max(found, key=lambda pair: pair[1])
 
     return answer
+
+
+def _without_heading(passage: str) -> str:
+    """Return a passage without the heading it opens with, if there is more.
+
+    The piece most like the question is often the title, and hardly ever the answer.
+
+    >>> _without_heading("Iceland - Currency. Currency: Icelandic kronur (ISK).")
+    'Currency: Icelandic kronur (ISK).'
+    >>> _without_heading("Paris is the capital of France. It lies on the Seine.")
+    'Paris is the capital of France. It lies on the Seine.'
+    """
+    heading, _, rest = passage.partition(". ")
+    is_heading = " - " in heading or len(heading.split()) <= _LONGEST_TITLE
+    return rest if rest and is_heading else passage
+
+
+def marked(passage: str, reading: Reading) -> str:
+    """Return a passage with a reading's spans between guillemets."""
+    for start, end in sorted(reading.spans, reverse=True):
+        passage = f"{passage[:start]}«{passage[start:end]}»{passage[end:]}"
+    return passage
 
 
 def sentences(passage: str, reading: Reading) -> str:
@@ -112,6 +132,6 @@ def _embedded(model: SpanModel, tokenizer: Tokenizer, texts: Sequence[str]) -> t
     length = min(256, max(len(e.ids) for e in encodings))
     ids_NL = torch.tensor([(e.ids + [0] * length)[:length] for e in encodings])
     mask_NL = torch.tensor([([1] * len(e.ids) + [0] * length)[:length] for e in encodings])
-    hidden_NLD = model.bert(input_ids=ids_NL, attention_mask=mask_NL).last_hidden_state
+    hidden_NLD = model.bert(ids_NL, mask_NL, torch.zeros_like(ids_NL))
     mean_ND = (hidden_NLD * mask_NL[..., None]).sum(1) / mask_NL.sum(1, keepdim=True)
     return torch.nn.functional.normalize(mean_ND, dim=-1)

@@ -4,9 +4,10 @@ python -m benchmarks.reading --out runs/reading                      the extract
 python -m benchmarks.reading --out runs/readers --beside --cases 60  others beside it, half an hour
 
     similarity          MiniLM as published: the "label: value" or sentence most like the question
-    SmolLM2             writes an answer to each passage, words of the passage only
-    SmolLM2, freely     the same model and prompt, any words
+    MODEL               what KBVQA_GENERATOR_URL, or a KBVQA_READER that writes, makes of each
+                        passage; only where one is set
     ... on sentences    the same, given only the sentences that the extractive reader points at
+    ... spans marked    the same, given passages in which the reader's spans are marked
 
     flags    fields of the Factbook of countries that never trained, in wordings that never did
     things   questions written by hand to leads of Wikipedia that never trained
@@ -32,17 +33,26 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from app.benchmarks import contains_match, exact_match, spread
-from app.components import SMOLLM2, open_generator
+from app.components import open_generator
+from app.evaluation.benchmarks.benchmark import contains_match, exact_match
+from app.evaluation.benchmarks.catalog import spread
 from app.settings import load_settings
-from benchmarks.precision import processor
-from benchmarks.readers import Answerer, extractive, similarity, writing
+from benchmarks.page import processor
+from benchmarks.readers import (
+    Answerer,
+    extractive,
+    marked,
+    pointed,
+    sentences,
+    similarity,
+    writing,
+)
 from corpus.benchmarks.demo import acceptable_answers
-from corpus.corpora import open_corpus
-from corpus.demo import demo_passages_path
-from corpus.demo_reading import COUNTRY, factbook_facts, handwritten, split_of, wordings
-from corpus.jsonl import read_records
-from corpus.passages import read_passages
+from corpus.demo.data import demo_passages_path
+from corpus.demo.reading import COUNTRY, factbook_facts, handwritten, split_of, wordings
+from corpus.files.jsonl import read_records
+from corpus.files.passages import read_passages
+from corpus.passages.corpora import open_corpus
 from generator.extractive.model import SHIPPED
 from generator.extractive.reader import ExtractiveReader
 
@@ -205,9 +215,7 @@ def main(
     flags: Annotated[int, typer.Option(help="Questions about flags.")] = 400,
     beside: Annotated[
         bool,
-        typer.Option(
-            help="Others too: similarity, and what KBVQA_GENERATOR_URL or SmolLM2 writes."
-        ),
+        typer.Option(help="Others too: similarity, and the model that is set, if it writes."),
     ] = False,
     cases_each: Annotated[
         int, typer.Option("--cases", help="Of each set at most, evenly spread; 0 for all.")
@@ -243,17 +251,16 @@ def some(all_cases: Sequence[Case], each: int) -> list[Case]:
 def others(pointer: ExtractiveReader) -> dict[str, Answerer]:
     """Return what stands beside the extractive reader."""
     settings = load_settings()
-    if settings.generator_url is None:
-        settings = settings.model_copy(update={"reader": SMOLLM2})
-    generator = open_generator(settings, print)
-    assert not isinstance(generator, ExtractiveReader)
+    beside = {"similarity": similarity()}
+    generator = open_generator(settings)
+    if isinstance(generator, ExtractiveReader):
+        return beside
     name, style = generator.name, settings.prompt_style or generator.style
-    return {
-        "similarity": similarity(),
-        name: writing(generator, style),
-        f"{name}, freely": writing(generator, style, freely=True),
-        f"{name} on sentences": writing(generator, style, pointer=pointer),
-        f"{name} on sentences, freely": writing(generator, style, freely=True, pointer=pointer),
+    writer = writing(generator, style)
+    return beside | {
+        name: writer,
+        f"{name} on sentences": pointed(pointer, writer, sentences),
+        f"{name}, spans marked": pointed(pointer, writer, marked),
     }
 
 

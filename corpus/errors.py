@@ -5,7 +5,7 @@ the application can tell an expected failure (a message) from a bug (a traceback
 
     KbvqaError
       CorpusError      InvalidRecord, InvalidImage, DatasetNotFound, Unscorable,
-                       DamagedFile (corpus.files)
+                       DamagedFile (corpus.files.sources)
       RetrieverError   see retriever.errors
       GeneratorError   see generator.errors
 """

@@ -1,9 +1,9 @@
 """The nouns of the project: what every package passes to the next.
 
-Query(question, image) -> [Hit(passage, score)] -> Answer(text, citations)
+Query(question, image) -> [Hit(passage, score)] -> generator.answers.answer.Answer(text, citations)
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from PIL.Image import Image
 
@@ -42,10 +42,12 @@ class Query:
 
     Attributes:
         question: the text, without any instruction.
-        image: RGB, or None for a question without one.
+        image: as Pillow opens it, or None for a question without one. Transparency is laid over
+            white, and the EXIF orientation applied.
         instruction: for checkpoints trained with instructions; "" for the checkpoint's own.
-        boxes: regions of interest that are looked at beside the whole picture, each (left,
-            upper, right, lower) in pixels; only FLMR checkpoints take them.
+        boxes: regions of interest, each (left, upper, right, lower) in pixels of the upright
+            picture. An encoder of an FLMR checkpoint looks at them beside the whole picture,
+            others take none; a pipeline gives these the one region in the picture's place.
     """
 
     question: str
@@ -114,11 +116,3 @@ class Citation:
     number: int
     origin: str
     spans: tuple[tuple[int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the user reads: a short text and the passages that prove it."""
-
-    text: str
-    citations: tuple[Citation, ...] = field(default=())

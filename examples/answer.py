@@ -16,13 +16,13 @@ def main(location: str, picture: str, question: str, url: str = "", model: str =
     encoder = Encoder.from_pretrained("kbvqa-mini")
     reader = Generator(url, model) if url else Reader.from_pretrained()
     with PassageIndex.open(location) as index:
-        query = Query(question, Image.open(picture).convert("RGB"))
+        query = Query(question, Image.open(picture))
         result = Pipeline(encoder, index, reader).ask(query)
-    if result.outcome is None:
+    answer = result.answer
+    if answer is None:
         sys.exit(f"No answer: {result.failure}")
-    sure = result.outcome.confidence
-    print(f"{result.outcome.answer.text}  ({sure.verdict}, {sure.value})")
-    for citation in result.outcome.answer.citations:
+    print(f"{answer.text}  ({answer.confidence.verdict}, {answer.confidence.value})")
+    for citation in answer.citations:
         text = result.retrieval.hits[citation.number - 1].passage.text
         for start, end in citation.spans:
             print(

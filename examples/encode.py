@@ -18,7 +18,7 @@ def main(picture: str, question: str) -> None:
         Passage("jp", "Japan", "Japan - Government. Capital: Tokyo. Constitution: 1947."),
         Passage("tea", "Tea", "Tea is a drink made of the leaves of Camellia sinensis."),
     ]
-    [query] = encoder.encode_queries([Query(question, Image.open(picture).convert("RGB"))])
+    [query] = encoder.encode_queries([Query(question, Image.open(picture))])
     embeddings = encoder.encode_passages(passages)
     print(f"query: {query.rows_QD.shape} rows x dim; seen: {query.seen or 'nothing by name'}")
     scores = maxsim([query], embeddings)[0].tolist()

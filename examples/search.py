@@ -13,7 +13,7 @@ from kbvqa import Encoder, PassageFilter, PassageIndex, Query
 def main(location: str, picture: str, question: str, prefix: str = "") -> None:
     """Print the five best passages; of titles that begin with `prefix` only."""
     encoder = Encoder.from_pretrained("kbvqa-mini")
-    query = encoder.encode_query(Query(question, Image.open(picture).convert("RGB")))
+    query = encoder.encode_query(Query(question, Image.open(picture)))
     chosen = PassageFilter(title_prefix=prefix) if prefix else None
     with PassageIndex.open(location) as index:
         for hit in index.search(query, top_k=5, filter=chosen):

@@ -1,12 +1,13 @@
 """The seam between the strategies and whatever continues a prompt.
 
-    for piece in generator.stream(prompt): ...              one answer as it grows
-    completions = wait(generator.complete(prompts))         several at once, with probabilities
-    verdicts = wait(generator.choose(prompts, ("yes", "no")))
+    completion = yield from generator.stream(prompt)            one answer as it grows
+    completions = wait(generator.complete(prompts))             several at once
+    verdicts = wait(generator.choose(prompts, ("yes", "no")))   with probabilities
 
 The embedded reader and the client of a server both have this shape, and both count
-log-probabilities in the same way. All three are iterators that can be closed, which calls off
-what is going on: that is how a user who leaves stops the work on a server.
+log-probabilities in the same way. All three are `Work`: they yield what happens meanwhile, and
+return what comes of it. Closing one calls it off: that is how a user who leaves stops the work on
+a server.
 """
 
 from collections.abc import Generator as GeneratorOf
@@ -21,12 +22,30 @@ MAX_TOKENS = 48
 _T = TypeVar("_T")
 
 
-def wait(work: GeneratorOf[_T | None, None, None]) -> _T:
-    """Return what `work` yields in the end, after the Nones that only say that it goes on."""
-    for result in work:
-        if result is not None:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing new; comes every now and then, so that whoever listens may stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """More of a text that is being written, to follow the pieces before it."""
+
+    text: str
+
+
+# Yields what happens while it goes on, and returns what comes of it.
+Work = GeneratorOf[Waiting | Piece, None, _T]
+
+
+def wait(work: Work[_T]) -> _T:
+    """Return what comes of `work`."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: _T = end.value
             return result
-    raise ValueError("the work ended without a result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +66,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a generator wrote for one prompt.
+    """What a generator wrote for one prompt; unlike an answer it is neither read nor chosen.
 
     Attributes:
         text: the first line, without its newline and without a stop text of the prompt.
@@ -127,12 +146,8 @@ class Generator(Protocol):
             GeneratorError: it cannot be asked now.
         """
 
-    def stream(
-        self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS
-    ) -> GeneratorOf[str | Completion, None, None]:
-        """Yield the first line of the completion in pieces, then the whole completion.
-
-        Closing the iterator stops the generation.
+    def stream(self, prompt: Prompt, *, max_tokens: int = MAX_TOKENS) -> Work[Completion]:
+        """Yield the first line of the completion in pieces; return the whole completion.
 
         Raises:
             GeneratorError: see generator.errors.
@@ -140,8 +155,8 @@ class Generator(Protocol):
 
     def complete(
         self, prompts: Sequence[Prompt], *, max_tokens: int = MAX_TOKENS
-    ) -> GeneratorOf[list[Completion] | None, None, None]:
-        """Yield None while several prompts are worked on together, then their completions.
+    ) -> Work[list[Completion]]:
+        """Return the completions of several prompts that are worked on together.
 
         The completion of a prompt to which nothing is written is empty.
 
@@ -149,10 +164,8 @@ class Generator(Protocol):
             GeneratorError: see generator.errors; one that fails ends the others.
         """
 
-    def choose(
-        self, prompts: Sequence[Prompt], choices: Sequence[str]
-    ) -> GeneratorOf[list[Verdict] | None, None, None]:
-        """Yield None at times, then for each prompt the probabilities of the choices.
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> Work[list[Verdict]]:
+        """Return for each prompt the probabilities of the choices.
 
         Where no probabilities are to be had, the choice written has 1.
 

@@ -16,17 +16,16 @@ plain prompt, which is what a completion model and the embedded reader continue.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from PIL.Image import Image
-
 from corpus.types import Passage, Query
-from generator.passages import cut, estimate_tokens, one_line, passage_text, raw_text, share
+from generator.pictures import Picture
+from generator.quoting import cut, estimate_tokens, one_line, passage_text, raw_text, share
 
 Style = Literal["few-shot", "instruct"]
 
-# About 350 tokens of SmolLM2: three passages of the demo corpus.
+# Of text in English about 350 real ones: three passages of the demo corpus.
 PASSAGE_TOKENS = 480
 QUESTION_TOKENS = 120
 CHOICES = ("yes", "no")
@@ -38,7 +37,7 @@ class Message:
 
     role: str
     text: str
-    image: Image | None = None
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +48,25 @@ class Prompt:
         name: of the template, with its version.
         messages: the turns; all but the last are the same for every query.
         stop: texts that end the completion; a newline after its first line always does.
-        source: the passage as it stands in the prompt, when the answer has to be words of it;
-            "" when it may be anything. Only the embedded reader can be held to it.
         cut: tokens of passages and question that were left out, by `passages.estimate_tokens`.
+        passages: as they stand in the prompt, each with how many of its tokens were left out.
     """
 
     name: str
     messages: tuple[Message, ...]
     stop: tuple[str, ...] = ()
-    source: str = ""
     cut: int = 0
+    passages: tuple[tuple[str, int], ...] = ()
 
     @property
     def text(self) -> str:
         """Return the prompt as the plain text that a completion model continues."""
         return "".join(message.text for message in self.messages)
+
+    def showing(self, picture: Picture | None) -> "Prompt":
+        """Return the prompt with this picture for its own, to share it with other prompts."""
+        *fixed, last = self.messages
+        return replace(self, messages=(*fixed, replace(last, picture=picture)))
 
     @property
     def sha256(self) -> str:
@@ -89,13 +92,16 @@ def numbered(
         budget: tokens for all passages, by `passages.estimate_tokens`.
         delimit: False puts the passages in as they are, for measuring what that prevents.
     """
-    texts, question, out = _fitted(query, passages, budget, delimit)
+    fitted, question, out = _fitted(query, passages, budget, delimit)
+    texts = [text for text, _ in fitted]
     if style == "few-shot":
         turn = _few_shot_turn(texts, question)
-        return Prompt("few-shot-v2", _few_shot(_SHOTS, turn, query.image), stop=("\n",), cut=out)
+        messages = _few_shot(_SHOTS, turn, query)
+        return Prompt("few-shot-v2", messages, stop=("\n",), cut=out, passages=fitted)
     listed = "\n".join(_tagged(text, number, delimit) for number, text in enumerate(texts, start=1))
     turn = f"{listed}\n\nQuestion: {question}"
-    return Prompt("short-answer-v1", _instruct(_SHORT_ANSWER, turn, query.image), cut=out)
+    messages = _instruct(_SHORT_ANSWER, turn, query)
+    return Prompt("short-answer-v1", messages, cut=out, passages=fitted)
 
 
 def single(
@@ -117,18 +123,20 @@ def single(
         budget: tokens for the passage, by `passages.estimate_tokens`.
         delimit: False puts the passage in as it is.
     """
-    [text], question, out = _fitted(query, [passage], budget, delimit)
+    fitted, question, out = _fitted(query, [passage], budget, delimit)
+    [(text, _)] = fitted
     if style == "few-shot":
         turn = _few_shot_turn([text], question)
         return Prompt(
             "few-shot-single-v2",
-            _few_shot(_SHOTS, turn, query.image),
+            _few_shot(_SHOTS, turn, query),
             stop=("\n", " ["),
-            source=text,
             cut=out,
+            passages=fitted,
         )
     turn = ra_vqa_text(question, text, caption=one_line(caption))
-    return Prompt("ra-vqa-v1", _instruct(_ONE_PASSAGE, turn, query.image), source=text, cut=out)
+    messages = _instruct(_ONE_PASSAGE, turn, query)
+    return Prompt("ra-vqa-v1", messages, cut=out, passages=fitted)
 
 
 def relevance(
@@ -143,17 +151,17 @@ def relevance(
 
     Arguments as for `single`.
     """
-    [text], question, out = _fitted(query, [passage], budget, delimit)
+    [(text, _)], question, out = _fitted(query, [passage], budget, delimit)
     if style == "few-shot":
         turn = _relevance_turn(text, question)
         messages = [Message("system", _RELEVANCE_FEW_SHOT)]
         for shot_text, question, verdict in _RELEVANCE_SHOTS:
             messages.append(Message("user", _relevance_turn(shot_text, question)))
             messages.append(Message("assistant", f" {verdict}\n\n"))
-        last = Message("user", turn, query.image)
+        last = Message("user", turn, Picture.of(query.image))
         return Prompt("few-shot-relevance-v1", (*messages, last), stop=("\n",), cut=out)
     turn = f"{_tagged(text, 1, delimit)}\n\nQuestion: {question}"
-    return Prompt("relevance-v1", _instruct(_RELEVANCE, turn, query.image), cut=out)
+    return Prompt("relevance-v1", _instruct(_RELEVANCE, turn, query), cut=out)
 
 
 def closed(query: Query, style: Style) -> Prompt:
@@ -165,10 +173,10 @@ def closed(query: Query, style: Style) -> Prompt:
         for question, answer in _CLOSED_SHOTS:
             messages.append(Message("user", f"Question: {question}\nAnswer:"))
             messages.append(Message("assistant", f" {answer}\n\n"))
-        last = Message("user", turn, query.image)
+        last = Message("user", turn, Picture.of(query.image))
         return Prompt("few-shot-closed-v1", (*messages, last), stop=("\n",), cut=out)
     turn = f"Question: {asked}"
-    return Prompt("no-retrieval-v1", _instruct(_CLOSED, turn, query.image), cut=out)
+    return Prompt("no-retrieval-v1", _instruct(_CLOSED, turn, query), cut=out)
 
 
 def ra_vqa_text(question: str, passage: str = "", *, caption: str = "") -> str:
@@ -187,13 +195,21 @@ def ra_vqa_text(question: str, passage: str = "", *, caption: str = "") -> str:
 
 def _fitted(
     query: Query, passages: Sequence[Passage], budget: int, delimit: bool
-) -> tuple[list[str], str, int]:
-    """Return the passages and the question as they go in, and how many tokens were left out."""
+) -> tuple[tuple[tuple[str, int], ...], str, int]:
+    """Return the passages and the question as they go in, and how many tokens were left out.
+
+    Each passage comes with its own part of them.
+    """
     whole = [passage_text(p) if delimit else raw_text(p) for p in passages]
     texts, asked = share(whole, budget), one_line(query.question)
     question = cut(asked, QUESTION_TOKENS)
-    sizes = [sum(map(estimate_tokens, part)) for part in ((*whole, asked), (*texts, question))]
-    return texts, question, sizes[0] - sizes[1]
+    left_out = [_left_out(*pair) for pair in zip(whole, texts, strict=True)]
+    fitted = tuple(zip(texts, left_out, strict=True))
+    return fitted, question, sum(left_out) + _left_out(asked, question)
+
+
+def _left_out(whole: str, kept: str) -> int:
+    return estimate_tokens(whole) - estimate_tokens(kept)
 
 
 def _tagged(text: str, number: int, delimit: bool) -> str:
@@ -209,16 +225,16 @@ def _relevance_turn(text: str, question: str) -> str:
     return f"Passage: {text}\nQuestion: {question}\nDoes the passage answer the question?"
 
 
-def _few_shot(shots: Sequence["_Shot"], turn: str, image: Image | None) -> tuple[Message, ...]:
+def _few_shot(shots: Sequence["_Shot"], turn: str, query: Query) -> tuple[Message, ...]:
     messages = [Message("system", _FEW_SHOT)]
     for shot in shots:
         messages.append(Message("user", _few_shot_turn(shot.passages, shot.question)))
         messages.append(Message("assistant", f" {shot.answer}\n\n"))
-    return (*messages, Message("user", turn, image))
+    return (*messages, Message("user", turn, Picture.of(query.image)))
 
 
-def _instruct(system: str, turn: str, image: Image | None) -> tuple[Message, ...]:
-    return (Message("system", system), Message("user", turn, image))
+def _instruct(system: str, turn: str, query: Query) -> tuple[Message, ...]:
+    return (Message("system", system), Message("user", turn, Picture.of(query.image)))
 
 
 _SHORT_ANSWER = (

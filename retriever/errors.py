@@ -7,6 +7,10 @@ RetrieverError
   IndexNotReady        there is no finished index for this checkpoint and corpus: build one
   IndexUnavailable     there is one, and it cannot be used now: locked, disk full, damaged
   CorpusTooLarge       it does not fit into the memory of the device
+  TrainingError
+    InvalidTrainingData  examples or passages that cannot be trained on
+    TrainingMismatch     a directory holds another training than the one to go on with
+    TrainingStopped      it cannot go on: a loss that is no number, a full disk, a damaged file
 """
 
 from collections.abc import Iterable
@@ -55,6 +59,22 @@ class IndexUnavailable(RetrieverError):
 
 class CorpusTooLarge(RetrieverError):
     """The embeddings of the corpus do not fit into the memory of the device."""
+
+
+class TrainingError(RetrieverError):
+    """A retriever cannot be trained so."""
+
+
+class InvalidTrainingData(TrainingError):
+    """What a retriever should be trained on holds nothing of use. The message says what to do."""
+
+
+class TrainingMismatch(TrainingError):
+    """The directory holds a training with other settings, another checkpoint or other data."""
+
+
+class TrainingStopped(TrainingError):
+    """A training cannot go on. What it had done up to here is kept."""
 
 
 def _listed(label: str, names: tuple[str, ...]) -> str:

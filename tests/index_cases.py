@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from corpus.types import Hit, Passage
-from retriever.index import Fingerprint, PassageIndex
+from retriever.index.passage_index import Fingerprint, PassageIndex
 from retriever.scoring import maxsim_ragged
 
 DIM = 16

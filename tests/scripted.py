@@ -1,10 +1,34 @@
 """A generator that does as it is told: for testing what stands around a generator."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from generator.interface import Capabilities, Completion, Usage, Verdict
+from generator.interface import (
+    Capabilities,
+    Completion,
+    Piece,
+    Usage,
+    Verdict,
+    Waiting,
+    Work,
+)
 from generator.prompts import Prompt, Style
+
+T = TypeVar("T")
+
+
+def drained(work: Work[T]) -> tuple[list[str], T]:
+    """Return the pieces of text that came, and what came of it."""
+    pieces: list[str] = []
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return pieces, end.value
+        assert isinstance(event, Piece | Waiting)
+        if isinstance(event, Piece):
+            pieces.append(event.text)
 
 
 @dataclass
@@ -39,30 +63,28 @@ class ScriptedGenerator:
             picture_tokens=self.picture_tokens,
         )
 
-    def stream(self, prompt: Prompt, *, max_tokens: int = 48) -> Generator[str | Completion]:
+    def stream(self, prompt: Prompt, *, max_tokens: int = 48) -> Work[Completion]:
         completion = self._complete(prompt)
         try:
             for word in completion.text.split(" "):
-                yield f" {word}"
-            yield completion
+                yield Piece(f" {word}")
+            return completion
         finally:
             self.closed += 1
 
     def complete(
         self, prompts: Sequence[Prompt], *, max_tokens: int = 48
-    ) -> Generator[list[Completion] | None]:
+    ) -> Work[list[Completion]]:
         try:
-            yield None
-            yield [self._complete(prompt) for prompt in prompts]
+            yield Waiting()
+            return [self._complete(prompt) for prompt in prompts]
         finally:
             self.closed += 1
 
-    def choose(
-        self, prompts: Sequence[Prompt], choices: Sequence[str]
-    ) -> Generator[list[Verdict] | None]:
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> Work[list[Verdict]]:
         self.asked += prompts
-        yield None
-        yield [Verdict((p := self.judge(prompt), 1 - p), Usage(5, 1)) for prompt in prompts]
+        yield Waiting()
+        return [Verdict((p := self.judge(prompt), 1 - p), Usage(5, 1)) for prompt in prompts]
 
     def health(self) -> str:
         return "scripted"

@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from app import corpus_options as options
-from app.console import err, out, print_json, progress, takes
+from app.commands import corpus_options as options
+from app.commands.console import err, out, print_json, progress, takes
 
 if TYPE_CHECKING:
-    from corpus.corpora import Corpus
+    from corpus.passages.corpora import Corpus
 
 app = typer.Typer(help="Look into a corpus, and make passages of it.", no_args_is_help=True)
 
@@ -70,10 +70,10 @@ def corpus_stats(
     kbvqa corpus stats data/demo/passages.jsonl.gz --picture lengths.svg
     kbvqa corpus stats enwiki.xml.bz2 --by tokens --size 128 --overlap 16
     """
-    from app.corpus_stats import count_passages, draw
+    from corpus.passages.stats import count_passages, draw
 
     with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
-        say("Reading")
+        say(f"Bytes read of {corpus.name}")
         stats = count_passages(stream, limit, advance)
     if picture is not None:
         picture.write_text(draw(stats, corpus.name), encoding="utf-8")
@@ -102,10 +102,10 @@ def corpus_make(
     \b
     kbvqa corpus make enwiki.xml.bz2 --out wiki.jsonl.gz --by section --duplicates near
     """
-    from corpus.passages import write_passages
+    from corpus.files.passages import write_passages
 
     with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
-        say("Reading")
+        say(f"Bytes read of {corpus.name}")
 
         def told() -> Any:
             for number, passage in enumerate(islice(stream, limit)):

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from app.console import (
+from app.commands.console import (
     CandidatesOption,
     CheckpointOption,
     IndexOption,
@@ -16,6 +15,7 @@ from app.console import (
     progress,
     settings_with,
 )
+from app.evaluation.record import CONDITIONS, TABLE_NAME, Condition
 
 app = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
 
@@ -43,13 +43,60 @@ def evaluate_run(
         Path | None,
         typer.Option(help="The directory that pictures are relative to. Default: in KBVQA_DATA."),
     ] = None,
+    stage: Annotated[str, typer.Option(help="Only this stage: retrieve, answer or score.")] = "",
+    only_missing: Annotated[
+        bool,
+        typer.Option("--only-missing", help="Leave alone what failed before. Default: try again."),
+    ] = False,
+    retrieval_from: Annotated[
+        Path | None, typer.Option(help="Take over what this earlier run retrieved.")
+    ] = None,
     no_answer: Annotated[bool, typer.Option("--no-answer", help="Retrieval alone.")] = False,
     no_retrieval: Annotated[
         bool, typer.Option("--no-retrieval", help="The generator alone: the baseline.")
     ] = False,
+    also: Annotated[
+        str,
+        typer.Option(
+            help="Answer also with: none (no passages), gold (the gold passages), distractors "
+            "(another question's), several with commas between them, or all. The default "
+            "reader reads passages alone: it refuses none, and all."
+        ),
+    ] = "",
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="ra-vqa, concat, critic, no-retrieval or extract. Default: as set."),
+    ] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="few-shot or instruct. Default: as set.")
+    ] = None,
+    passages: Annotated[
+        int | None, typer.Option(min=1, max=20, help="Passages read. Default: as set.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of an answer. Default: as set.")
+    ] = None,
+    extra_body: Annotated[
+        str | None, typer.Option(help="JSON fields of every request, over those that are set.")
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Questions, and requests, on their way to a server at once.")
+    ] = 64,
     depth: Annotated[
         int, typer.Option(min=1, max=500, help="Passages to find: recall is given up to here.")
     ] = 10,
+    exact: Annotated[
+        bool | None,
+        typer.Option(
+            "--exact/--two-stage",
+            help="Score every passage, or only candidates; rows of the other search are then "
+            "refused. Default: every one where the corpus fits into memory.",
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Questions encoded at once.")] = 16,
+    question_types: Annotated[
+        str, typer.Option(help="Only questions of these types, with commas between them.")
+    ] = "",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many examples, evenly spread.")
     ] = None,
@@ -68,30 +115,42 @@ def evaluate_run(
         Path | None,
         typer.Option(help="evqa: the directory of BEM, the official answer-equivalence model."),
     ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
     candidates: CandidatesOption = None,
     index: IndexOption = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
-    """Measure recall, pseudo-recall and the benchmark's own answer scores.
+    """Measure recall, pseudo-recall and the benchmark's own answer scores, in three stages.
 
-    Writes examples.jsonl (one line an example, as it goes) and results.json. Run again
-    with the same --out, it goes on where it stopped and tries again what failed; ten failures
-    in a row end it. With --bem added it scores again what was answered, and asks nothing again.
+    Writes retrieval.jsonl, answers.jsonl and scores.jsonl as it goes, then results.json and
+    table.md. Run again with the same --out, it goes on where it stopped and tries again what
+    failed; ten failures in a row end it. With --bem added it scores again what was answered, and
+    asks nothing again.
 
     \b
     kbvqa evaluate run okvqa --index gs112k --out runs/okvqa
-    kbvqa evaluate run m2kr-evqa --index evqa --depth 100 --out runs/m2kr-evqa
+    kbvqa evaluate run m2kr-evqa --index evqa --depth 100 --also none,gold --out runs/m2kr-evqa
+    kbvqa evaluate run okvqa --passages 5 --retrieval-from runs/okvqa --out runs/okvqa-5
     kbvqa evaluate run examples.jsonl --images pictures --out runs/first --no-answer
 
-    What the generator said is scored, withheld or not; "_shown" has what is withheld as wrong.
-    Examples that cannot be scored are counted apart, in no mean, and "_failures_wrong" has those
-    of the generator as wrong. Missing pictures are listed before the run starts.
+    What the generator said is scored, withheld or not; "_shown" has what is withheld as wrong. An
+    example without an answer counts as wrong; the mean over the answered stands beside it.
     """
-    if no_answer and no_retrieval:
-        raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to measure")
-    settings = settings_with(index, checkpoint, candidates=candidates)
-    from app.benchmarks import open_benchmark
+    from app.evaluation.benchmarks.catalog import open_benchmark
+    from app.evaluation.run import STAGES, Options, evaluate
 
+    if stage and stage not in STAGES:
+        raise typer.BadParameter(f"{stage!r} is no stage; choose from {', '.join(STAGES)}")
+    changes = {
+        "prompt_style": _one_of(prompts, "--prompts", ("few-shot", "instruct")),
+        "passages_in_prompt": passages,
+        "generator_max_tokens": tokens,
+        "generator_extra_body": _json_object(extra_body, "--extra-body"),
+        "generator_concurrency": concurrency,
+    }
+    settings = settings_with(index, checkpoint, strategy, candidates).model_copy(
+        update={name: value for name, value in changes.items() if value is not None}
+    )
     asked, pictures = open_benchmark(
         benchmark,
         split,
@@ -101,36 +160,95 @@ def evaluate_run(
         limit=limit,
         all_pictures=all_pictures,
         bem=bem,
+        question_types=_listed(question_types),
     )
     answer = not no_answer and asked.answer_scores is not None
+    options = Options(
+        stages=STAGES if not stage else tuple(name for name in STAGES if name == stage),
+        conditions=_conditions(answer, not no_retrieval, also),
+        depth=depth,
+        batch=batch,
+        concurrency=concurrency,
+        only_missing=only_missing,
+        seed=seed,
+        search=None if exact is None else "exact" if exact else "two-stage",
+    )
+    if retrieval_from is not None and not options.retrieval:
+        raise typer.BadParameter("--retrieval-from is of no use to --no-retrieval")
     if image_cache is not None and answer:
         raise typer.BadParameter("--image-cache needs --no-answer: a generator may read pictures")
     from app.components import open_pipeline
-    from app.evaluate import evaluate
-    from corpus.image_store import ImageCache
+    from corpus.pictures.store import ImageCache
 
     with progress() as (say, advance):
-        pipeline = open_pipeline(
-            settings, say, retrieval=not no_retrieval, answer=answer, exact=True
-        )
+        pipeline = None
+        if options.stages != ("score",):
+            pipeline = open_pipeline(
+                settings,
+                say,
+                retrieval=options.retrieval,
+                answer=answer and stage != "retrieve",
+                exact=exact is not False,
+                mode="exact" if exact else "two-stage",
+            )
         cache = None
-        if image_cache is not None:
+        if image_cache is not None and pipeline is not None:
             processor = pipeline.encoder.checkpoint.image_processor
             cache = ImageCache(image_cache, repr(processor), processor.prepare)
-        say(f"Evaluating {asked.name}")
         results = evaluate(
-            pipeline,
-            asked,
-            pictures,
-            output,
-            retrieval=not no_retrieval,
-            answer=answer,
-            depth=depth,
-            cache=cache,
-            advance=advance,
-        )
-    _print_results(results)
+            pipeline, asked, pictures, output, options,
+            cache=cache, retrieval_from=retrieval_from, say=say, tell=advance,
+        )  # fmt: skip
+    if results is not None:
+        text = (output / TABLE_NAME).read_text(encoding="utf-8")
+        out.print(text, highlight=False, markup=False, soft_wrap=True)
     out.print(f"Written to {output}", soft_wrap=True)
+
+
+def _conditions(answer: bool, retrieval: bool, also: str) -> tuple[Condition, ...]:
+    """Return under which conditions is answered. Raises typer.BadParameter."""
+    others = CONDITIONS[1:]
+    wanted = others if also == "all" else _listed(also)
+    if unknown := [name for name in wanted if name not in others]:
+        raise typer.BadParameter(f"{unknown[0]!r} is nothing to answer with: {', '.join(others)}")
+    if not retrieval:
+        if not answer:
+            raise typer.BadParameter(
+                "--no-retrieval leaves nothing to measure: there are no answers"
+            )
+        if set(wanted) - {"none"}:
+            raise typer.BadParameter("--also needs retrieval: leave out --no-retrieval")
+        return ("none",)
+    if not answer:
+        if wanted:
+            raise typer.BadParameter("--also needs answers: there are none to score")
+        return ()
+    return ("retrieved", *(name for name in others if name in wanted))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for piece in text.split(",") if (part := piece.strip()))
+
+
+def _one_of(value: str | None, option: str, known: tuple[str, ...]) -> str | None:
+    if value is not None and value not in known:
+        raise typer.BadParameter(f"{option} {value!r} is none of {', '.join(known)}")
+    return value
+
+
+def _json_object(text: str | None, option: str) -> dict[str, Any] | None:
+    """Return what an option says as JSON. Raises typer.BadParameter where it is no object."""
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise typer.BadParameter(f"{option} is no JSON: {exc}") from exc
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"{option} must be a JSON object, not {text!r:.60}")
+    if own := {"model", "messages", "prompt", "stream", "n"}.intersection(value):
+        raise typer.BadParameter(f"{option} has {min(own)!r}, which every question sets itself")
+    return value
 
 
 @app.command("demo")
@@ -150,13 +268,15 @@ def evaluate_demo_command(
     with and without retrieval. Writes report.md and calibration.json beside the rows.
     """
     from app.components import open_pipeline
-    from app.evaluate_demo import calibrate, evaluate_demo
+    from app.evaluation.demo import calibrate, evaluate_demo
 
     settings = settings_with(None, checkpoint)
     with progress() as (say, advance):
         pipeline = open_pipeline(settings, say, answer=not no_answer, exact=True)
         evaluate_demo(pipeline, output, say, advance, answer=not no_answer)
-    calibration = calibrate(output)
+    # What is copied into the checkpoint keeps what was not fitted here.
+    weight = pipeline.encoder.checkpoint.picture_weight
+    calibration = {**calibrate(output), "picture_weight": weight}
     text = json.dumps(calibration, indent=2) + "\n"
     (output / "calibration.json").write_text(text, encoding="utf-8")
     out.print((output / "report.md").read_text(encoding="utf-8"), highlight=False, soft_wrap=True)
@@ -199,52 +319,20 @@ def evaluate_answers_command(
     What calibrates and what tests are different entities. Writes report.md, and calibration.json
     to set as KBVQA_CALIBRATION. Interrupted, the same command goes on where it stopped.
     """
-    from app.answer_sets import Sizes
-    from app.components import open_answering, open_checkpoint, open_generator, open_index
-    from app.evaluate_answers import compare
+    from app.components import open_answering, open_checkpoint, open_generator, open_set_index
+    from app.evaluation.strategies.comparison import compare
+    from app.evaluation.strategies.sets import Sizes
     from app.pipeline import Pipeline
-    from retriever.encoder import Encoder
+    from retriever.encoding.encoder import Encoder
 
     settings = settings_with(index, checkpoint)
     with progress() as (say, advance):
         loaded = open_checkpoint(settings)
-        answering = open_answering(settings, loaded, open_generator(settings, say))
-        with open_index(settings.searched_index, loaded, settings.connection) as opened:
+        answering = open_answering(settings, loaded, open_generator(settings))
+        with open_set_index(settings, loaded) as opened:
             pipeline = Pipeline(Encoder(loaded), opened, answering)
-            sizes = Sizes(calibrating, tested, tested, attacked, things, others, critic)
+            sizes = Sizes(
+                calibrating, tested, tested, attacked, things, others=others, critic=critic
+            )
             text = compare(pipeline, output, sizes, say, advance)
     out.print(text, highlight=False, soft_wrap=True)
-
-
-def _print_results(results: dict[str, Any]) -> None:
-    """Print what was measured, on which corpus, and how many examples are in each figure."""
-    corpus = results["corpus"] or "none"
-    out.print(f"[bold]{escape(results['benchmark'])}[/] on the corpus [bold]{escape(corpus)}[/]")
-    names = [name.removesuffix("_n") for name in results if name.endswith("_n")]
-    for name in names:
-        style = "bold" if name == results["headline"] else ""
-        line = f"{name:<28} {results[name]:.4f} ± {results[f'{name}_stderr']:.4f}"
-        out.print(escape(f"{line}  n = {results[f'{name}_n']:,}"), style=style, highlight=False)
-        if (lower := results.get(f"{name}_failures_wrong")) is not None:
-            out.print(escape(f"  {lower:.4f} with failures as wrong"), highlight=False)
-    for name, value in results.get("summary", {}).items():
-        out.print(escape(f"{name:<28} {value}"), highlight=False)
-    out.print(f"{results['n']:,} examples, {results['unscored']:,} unscored", highlight=False)
-    for reason, count in results["unscored_reasons"].items():
-        out.print(f"  {count:,}  {escape(reason)}", highlight=False)
-    if results["empty"]:
-        out.print(f"{results['empty']:,} answers without a word, scored as such", highlight=False)
-    if len(results.get("search", ())) > 1:
-        how = ", ".join(f"{count:,} {name}" for name, count in results["search"].items())
-        out.print(f"[yellow]not all were searched alike[/]: {how}", highlight=False)
-    if results.get("missing_images"):
-        out.print(f"{results['missing_images']:,} pictures are missing", highlight=False)
-    if results.get("gold_not_in_corpus"):
-        gone = results["gold_not_in_corpus"]
-        out.print(
-            f"[yellow]{gone:,} examples have no gold passage in this corpus[/]: is it the right "
-            "one?",
-            highlight=False,
-        )
-    for note in results["notes"]:
-        out.print(f"[dim]{escape(note)}[/]", highlight=False, soft_wrap=True)

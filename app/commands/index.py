@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from app import corpus_options
-from app import index_options as options
-from app.console import (
+from app.commands import corpus_options
+from app.commands import index_options as options
+from app.commands.console import (
     CheckpointOption,
     IndexOption,
     err,
@@ -21,13 +21,19 @@ from app.console import (
     settings_with,
     takes,
 )
+from app.commands.index_pictures import index_pictures
+from retriever.numbers import PassagePrecision
 
 if TYPE_CHECKING:
-    from corpus.corpora import Corpus
-    from retriever.index_record import Storage
-    from retriever.index_settings import Cluster
+    from collections.abc import Iterator
+
+    from corpus.passages.corpora import Corpus
+    from corpus.types import Query
+    from retriever.engines.connection import Cluster
+    from retriever.engines.record import Learned, Storage
 
 app = typer.Typer(help="Build an index of passages, and look after it.", no_args_is_help=True)
+app.command("pictures")(index_pictures)
 
 _SHOWN = 10
 
@@ -42,11 +48,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 @app.command("build")
-@takes(corpus=corpus_options.named_corpus, storage=options.storage, layout=options.cluster)
+@takes(
+    corpus=corpus_options.named_corpus,
+    storage=options.storage,
+    layout=options.cluster,
+    asked=options.asked,
+)
 def index_build(
     storage: "Storage | None",
     layout: "Cluster | None",
     corpus: "Corpus",
+    asked: "Iterator[Query] | None",
     index: BuiltOption = None,
     checkpoint: CheckpointOption = None,
     swap: Annotated[
@@ -55,15 +67,22 @@ def index_build(
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete passages that the corpus has no longer.")
     ] = False,
+    add: Annotated[
+        bool, typer.Option("--add", help="Keep the corpus of another name that is in the index.")
+    ] = False,
     skip_bad: corpus_options.SkipBadOption = False,
     pool_factor: Annotated[
         int,
         typer.Option("--pool", min=1, help="Merge similar tokens of a passage, so many to one."),
     ] = 1,
     precision: Annotated[
-        options.PassagePrecision,
+        PassagePrecision,
         typer.Option(help="Numbers in which a CPU encodes passages; fastest measures which."),
     ] = "fastest",
+    recall: Annotated[
+        float,
+        typer.Option(min=0.5, max=1, help="Share of the ten best that a search is to find."),
+    ] = 0.99,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write what was done and skipped, as JSON.")
     ] = None,
@@ -76,6 +95,7 @@ def index_build(
     kbvqa index build passages.jsonl --index my-index
     kbvqa index build m2kr/OKVQA_passages --split test --index okvqa
     kbvqa index build enwiki.xml.bz2 --by section --index wiki
+    kbvqa index build enwiki.xml.bz2 --index wiki --questions asked.jsonl --images pictures
     kbvqa index build passages.jsonl --index http://127.0.0.1:6333/passages --swap
     accelerate launch --num_processes 4 -m kbvqa index build enwiki.xml.bz2 --index wiki
     """
@@ -88,7 +108,7 @@ def index_build(
     location = settings.index_location
     connection = options.laid_out(settings.connection, layout, location)
     from app.components import open_checkpoint
-    from app.indexing import build_index
+    from retriever.building.build import build_index
 
     with progress() as (say, advance):
         say("Loading the checkpoint")
@@ -103,9 +123,12 @@ def index_build(
             connection=connection,
             swap=swap,
             prune=prune,
+            add=add,
             skip_bad=skip_bad,
             pool_factor=pool_factor,
             precision=precision,
+            questions=asked or (),
+            recall=recall,
         )
     if built is None:  # a helping process of accelerate launch
         return
@@ -113,6 +136,8 @@ def index_build(
         text = json.dumps(asdict(built), indent=2, ensure_ascii=False)
         report.write_text(text + "\n", encoding="utf-8")
     _say_what_was_done(built, location, loaded.id)
+    if asked is not None and not built.learned:
+        err.print(options.why_not_learned(built.count), soft_wrap=True, highlight=False)
 
 
 @app.command("info")
@@ -121,6 +146,20 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
 
     \b
     kbvqa index info --index my-index --json
+
+    \b
+    count            passages that can be found: those of the corpus, less `skipped`, and `kept`
+    checkpoint       what embedded them; _sha256 is of what decides an embedding
+    corpus           its name; _sha256 is of its passages, which `passages` counts
+    pool_factor      similar tokens merged to one, so many; 1 is none
+    tokens           the numbers that rows are kept in
+    quantization     a smaller copy that a search looks at first
+    precisions       the numbers in which passages were encoded
+    skipped, kept    left out as they cannot be indexed; no longer in the corpus
+    candidates       passages that a search ranks by all their rows, if it does not say
+    learned          how candidates are chosen in a large index: passages when it was fitted,
+                     queries held out, share of the ten best by number of passages looked at
+    place, namespace where the finished build lies; what ids of points hang on
     """
     with _opened(index) as opened:
         fingerprint, build = opened.fingerprint, opened.built
@@ -133,6 +172,8 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
             "precisions": ", ".join(build.precisions),
             "skipped": build.skipped,
             "kept": build.kept,
+            "candidates": opened.candidates,
+            "learned": _learned(build.learned),
             "place": build.place,
             "namespace": build.ids_of,
             **opened.facts,
@@ -141,7 +182,7 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
         print_json(facts)
         return
     for name, value in facts.items():
-        out.print(f"[bold]{name:<20}[/] {escape(str(value))}", soft_wrap=True, highlight=False)
+        out.print(f"[bold]{name:<20}[/] {escape(_text(value))}", soft_wrap=True, highlight=False)
 
 
 @app.command("verify")
@@ -157,14 +198,14 @@ def index_verify(
     \b
     kbvqa index verify --index my-index --encode 32
     """
-    from retriever.index_tools import verify_index
+    from retriever.building.tools import verify_index
 
     with _opened(index) as opened, progress() as (say, advance):
         say(f"Verifying {opened.location}")
         problems = verify_index(opened, advance)
         if encode:
             from app.components import open_checkpoint
-            from app.indexing import verify_encoding
+            from retriever.building.build import verify_encoding
 
             say("Encoding passages again")
             loaded = open_checkpoint(settings_with(index, checkpoint))
@@ -193,7 +234,7 @@ def index_copy(
     settings = settings_with(target, None)
     location = settings.index_location
     connection = options.laid_out(settings.connection, layout, location)
-    from retriever.index_tools import copy_index
+    from retriever.building.tools import copy_index
 
     with _opened(source) as opened, progress() as (say, advance):
         say("Copying")
@@ -225,12 +266,12 @@ def index_snapshot(index: IndexOption = None) -> None:
     \b
     kbvqa index snapshot --index http://127.0.0.1:6333/passages
     """
-    from retriever.index_settings import is_url
+    from retriever.engines.connection import is_url
 
     settings = settings_with(index, None)
     if not is_url(settings.index_location):
         raise typer.BadParameter("a directory has no snapshots: copy it, or `kbvqa index copy` it")
-    from retriever.engines.server import ServerStore
+    from retriever.engines.server.engine import ServerStore
 
     store = ServerStore(str(settings.index_location), settings.connection)
     try:
@@ -257,8 +298,8 @@ def index_plan(
     \b
     kbvqa index plan --passages 10000000 --tokens-per-passage 120 --replicas 2
     """
-    from retriever.index_plan import plan_index
-    from retriever.index_record import DEFAULT_STORAGE
+    from retriever.building.sizing import plan_index
+    from retriever.engines.record import DEFAULT_STORAGE
 
     storage = storage or DEFAULT_STORAGE
     plan = plan_index(
@@ -283,14 +324,36 @@ def index_plan(
     chosen += f"--tokens-memory {plan.tokens_memory} --means-memory {plan.means_memory}"
     command = f"kbvqa index build CORPUS --index http://HOST:6333/NAME {chosen}"
     out.print(f"On a server: {command}", soft_wrap=True, highlight=False)
-    out.print("Sizes beyond 100 thousand passages are extrapolated: docs/index.md.", style="dim")
+    out.print(
+        "Sizes beyond 100 thousand passages are extrapolated: docs/guide/index.md.", style="dim"
+    )
+
+
+def _text(value: object) -> str:
+    """Return a fact for people.
+
+    >>> _text({"passages": 9, "recall": {"50": 0.9}})
+    'passages 9, recall (50 0.9)'
+    """
+    if not isinstance(value, dict):
+        return str(value)
+    parts = ((k, f"({_text(v)})" if isinstance(v, dict) else v) for k, v in value.items())
+    return ", ".join(f"{name} {part}" for name, part in parts)
+
+
+def _learned(learned: "Learned | None") -> dict[str, Any] | None:
+    """Return what an index has learned, without the numbers that say how; None if nothing."""
+    if learned is None:
+        return None
+    facts = asdict(learned)
+    del facts["numbers"]
+    return facts | {"recall": {str(c): round(share, 4) for c, share in learned.recall}}
 
 
 def _opened(index: str | None) -> Any:
-    from retriever.index import PassageIndex
+    from app.components import open_set_index
 
-    settings = settings_with(index, None)
-    return PassageIndex.open(settings.searched_index, connection=settings.connection)
+    return open_set_index(settings_with(index, None))
 
 
 def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> None:
@@ -305,6 +368,8 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> Non
         out.print(f"{report.kept:,} are not in the corpus (any more): --prune deletes them")
     if built.cut:
         out.print(f"{len(built.cut):,} are longer than the checkpoint reads, and were cut there")
+    for line in built.left_out:
+        err.print(escape(line), soft_wrap=True, highlight=False)
     left_out = [f"{id}: {reason}" for id, reason in report.skipped] + list(built.bad)
     if left_out:
         out.print(f"[yellow]{len(left_out):,} left out:[/]")

@@ -1,14 +1,20 @@
 """kbvqa train: train the small retriever, fine-tune a generator."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from app.console import IndexOption, directory, err, out, progress, settings_with
+from app.commands.console import IndexOption, directory, err, out, progress, settings_with
+from app.commands.finetune import train_finetune, train_negatives
+from app.commands.train_retriever import train_retriever
 
-app = typer.Typer(help="Train the small retriever, fine-tune a generator.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train a retriever, a reader, kbvqa-mini; fine-tune a generator.", no_args_is_help=True
+)
+app.command("retriever")(train_retriever)
+app.command("finetune")(train_finetune)
+app.command("negatives")(train_negatives)
 
 
 @app.command("mini")
@@ -18,21 +24,35 @@ def train_mini(
     ] = Path("runs/kbvqa-mini"),
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="A trained.safetensors to go on from, with fewer steps. Default: anew."),
+    ] = None,
+    bfloat16: Annotated[
+        bool,
+        typer.Option("--bfloat16", help="For processors that are fast in it (AMX, AVX-512 BF16)."),
+    ] = False,
 ) -> None:
     """Train kbvqa-mini on the demo data, on a CPU.
 
     \b
     kbvqa train mini --out runs/kbvqa-mini
+    kbvqa train mini --start runs/kbvqa-mini/trained.safetensors --out runs/longer
 
-    Views and passages are encoded once and kept in the output directory. The result
-    replaces the model in the repository by copying it to retriever/kbvqa_mini.
+    Views and passages are encoded once and kept in the output directory; each stage has its log
+    and curve there. The same command goes on where an interrupted one stopped. The result
+    replaces the model in the repository by copying it to retriever/checkpoint/kbvqa_mini.
     """
-    from retriever.training.mini import Recipe, train
+    from app.machine.extras import require
+    from retriever.training.demo.mini import MiniRecipe, continued, train
 
-    recipe = Recipe(seed=seed, threads=threads)
-    logging.getLogger("retriever.training").setLevel(logging.INFO)
+    require("train")
+    if start is None:
+        recipe = MiniRecipe(seed=seed, threads=threads, bfloat16=bfloat16)
+    else:
+        recipe = continued(seed, threads, bfloat16)
     with progress() as (say, advance):
-        train(recipe, output, say, advance)
+        train(recipe, output, say, advance, start)
     out.print(f"Trained weights and log in {output}", soft_wrap=True)
 
 
@@ -45,9 +65,8 @@ def train_generator(
         Path, typer.Option("--out", help="Where the adapters are written.", callback=directory)
     ],
     model: Annotated[
-        str | None,
-        typer.Option(help="A directory or hub id. Default: SmolLM2-135M."),
-    ] = None,
+        str, typer.Option(help="What is trained: a directory of transformers, or a hub id.")
+    ],
     validation: Annotated[
         Path | None, typer.Option(help="Another such run, to keep the best and to stop by.")
     ] = None,
@@ -71,8 +90,9 @@ def train_generator(
     \b
     kbvqa evaluate run demo --split train --no-answer --depth 5 --out runs/train
     kbvqa evaluate run demo --split val --no-answer --depth 5 --out runs/val
-    kbvqa train generator runs/train --validation runs/val --out runs/reader --merge
-    export KBVQA_READER=runs/reader/merged KBVQA_PROMPT_STYLE=instruct
+    kbvqa train generator runs/train --validation runs/val \\
+        --model HuggingFaceTB/SmolLM2-135M-Instruct --out runs/lora --merge
+    export KBVQA_READER=runs/lora/merged KBVQA_PROMPT_STYLE=instruct
 
     \b
     kbvqa train generator runs/okvqa-train --model Salesforce/blip2-flan-t5-xl \\
@@ -82,10 +102,12 @@ def train_generator(
     The same command goes on where an interrupted one stopped. Settings for --set: rank, alpha,
     dropout, targets, learning_rate, accumulate, passages, drawn, max_source_tokens,
     max_target_tokens, prompt, nll, marginal, retrieval, retrieval_labels, epochs, steps,
-    patience, bfloat16, seed. docs/answers.md says how to serve the result with vLLM.
+    patience, bfloat16, seed. docs/guide/train.md says how to serve the result with vLLM.
     """
+    from app.machine.extras import require
     from generator.training.recipe import RECIPES, override
 
+    require("train")
     if recipe not in RECIPES:
         raise typer.BadParameter(f"{recipe!r} is no recipe; choose from {', '.join(RECIPES)}")
     try:
@@ -93,11 +115,12 @@ def train_generator(
     except ValueError as exc:
         raise typer.BadParameter(f"--set {exc}") from exc
     settings = settings_with(index, None)
-    from app.train_generator import fine_tune
+    from app.components import open_set_index
+    from app.training.generator import fine_tune
 
-    with progress() as (say, advance):
+    with progress() as (say, advance), open_set_index(settings) as opened:
         trained = fine_tune(
-            settings, run, output, chosen, model, validation, images, merge, say, advance
+            opened, run, output, chosen, model, validation, images, merge, say, advance
         )
     for name, left_out in trained.left_out.items():
         for reason, count in left_out.items():
@@ -152,11 +175,11 @@ def train_extractive_reader(
     export KBVQA_READER=runs/reader/reader.safetensors
 
     The same command goes on where an interrupted one stopped. The one that comes along was made
-    with --squad xquad.en.json --facts 5000 --epochs 4 --bfloat16: docs/answers.md.
+    with --squad xquad.en.json --facts 5000 --epochs 4 --bfloat16: docs/how/answers.md.
     """
     import torch
 
-    from app.train_reader import train_reader
+    from app.training.reader import train_reader
     from generator.training.spans import SpanRecipe
 
     torch.set_num_threads(threads)
@@ -165,7 +188,7 @@ def train_extractive_reader(
     if benchmark is not None:
         if passages is None:
             raise typer.BadParameter("--benchmark needs --passages, the corpus it is asked of")
-        from app.benchmarks import open_benchmark
+        from app.evaluation.benchmarks.catalog import open_benchmark
 
         root = settings_with(None, None).data_directory
         examples = tuple(open_benchmark(benchmark, "train", root)[0].examples)

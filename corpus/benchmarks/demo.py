@@ -1,7 +1,7 @@
 """The demo benchmark: questions about pictures of the validation vendor.
 
 No picture of that vendor is trained on; the others are there to train generators on. Gold
-passages of flags that no picture can tell apart are grouped (`corpus.lookalikes`): any of
+passages of flags that no picture can tell apart are grouped (`corpus.demo.lookalikes`): any of
 them counts.
 """
 
@@ -10,10 +10,10 @@ import re
 from collections import defaultdict
 from typing import Literal
 
-from corpus.demo import DemoQuestion, demo_images, demo_passages_path, demo_questions
-from corpus.demo_reading import handwritten, split_of, wordings
-from corpus.lookalikes import lookalikes
-from corpus.passages import read_passages
+from corpus.demo.data import DemoQuestion, demo_images, demo_passages_path, demo_questions
+from corpus.demo.lookalikes import lookalikes
+from corpus.demo.reading import handwritten, split_of, wordings
+from corpus.files.passages import read_passages
 from corpus.types import Example
 
 # Fields with answers that can be compared: of countries a name, a number, a code; of things
@@ -43,6 +43,11 @@ SHORT_FIELDS = frozenset(
 # "euros (EUR) per US dollar -": what follows the name is no part of the answer.
 _TAILS = re.compile(r"(?<!^)( per US dollar -| [-\d,.]+( m)?$|;.*)")
 _PARENTHESES = re.compile(r"\s*\([^)]*\)")
+# "UAE 35%, Oman 18%", "Libya 989 km; Mali 1,359 km", "2.6 million CAIRO": what a list has of each.
+_AMOUNTS = re.compile(
+    r"(?<=\w) (?:less than |more than )?-?\d[\d,.-]*(?:%| k?m)(?=[;,]|$)|"
+    r"(?:(?<=^)|(?<=[;,] ))\d(?:[\d.]* million|[\d,]*,\d{3}) (?=[A-Z])"
+)
 
 
 def demo_examples(
@@ -144,7 +149,7 @@ def gold_passages(question: DemoQuestion) -> tuple[str, ...]:
 
 
 def acceptable_answers(answer: str) -> tuple[str, ...]:
-    """Return the answer as the source has it, and without notes, units and dates.
+    """Return the answer as the source has it, and without notes, units, dates and amounts.
 
     >>> acceptable_answers("euros (EUR) per US dollar -")
     ('euros (EUR) per US dollar -', 'euros (EUR)', 'euros')
@@ -152,7 +157,19 @@ def acceptable_answers(answer: str) -> tuple[str, ...]:
     ('68,512,806 (2025 est.)', '68,512,806')
     >>> acceptable_answers("Mont Blanc 4,810")
     ('Mont Blanc 4,810', 'Mont Blanc')
+    >>> acceptable_answers("UAE 35%, Oman 18% (2023)")[1:]
+    ('UAE 35%, Oman 18%', 'UAE, Oman')
+    >>> acceptable_answers("Everest (the highest) 8,849 m; near the border")[-1]
+    'Everest'
     """
     shorter = _TAILS.sub("", answer).strip()
     bare = _PARENTHESES.sub("", shorter).strip()
-    return tuple(text for text in dict.fromkeys((answer, shorter, bare)) if text)
+    whole = _PARENTHESES.sub("", answer).strip()
+    names = [(text, _AMOUNTS.sub("", text).strip()) for text in (whole, bare)]
+    known = (
+        answer,
+        shorter,
+        bare,
+        *(name for text, name in names if name != text or ";" in answer),
+    )
+    return tuple(text for text in dict.fromkeys(known) if text)

@@ -4,7 +4,7 @@
 
 Gold passages are sections of the knowledge base, "{wikipedia_url}#{evidence_section_id}": the ids
 that a corpus of it has with one passage a section. Pictures are named by iNaturalist 2021 and
-Google Landmarks v2; see `corpus.image_store`.
+Google Landmarks v2; see `corpus.pictures.store`.
 """
 
 import re
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.benchmarks.answer_text import CONTRACTIONS, DIGITS, listed
-from corpus.csv_rows import CsvRows
 from corpus.errors import CorpusError, InvalidRecord, Unscorable
-from corpus.image_store import INAT_PREFIX, LANDMARK_PREFIX
+from corpus.files.csv_rows import CsvRows
+from corpus.pictures.store import INAT_PREFIX, LANDMARK_PREFIX
 from corpus.types import Example
 
 QUESTION_TYPES = ("templated", "automatic", "multi_answer", "2_hop")

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import InvalidRecord, Unscorable
-from corpus.jsonl import UniqueIds, read_records, text_field
-from corpus.packed import find_file, packed_file
+from corpus.files.jsonl import UniqueIds, read_records, text_field
+from corpus.files.packed import find_file, packed_file
 from corpus.types import Example
 
 # official: "data_split" ends in this, or the question counts as "unseen entity"
@@ -119,7 +119,7 @@ def score(prediction: str, answer_eval: Any, question_type: str) -> float:
     if not answer_eval:
         raise Unscorable("answer_eval is empty: such a question cannot be scored")
     if not all(isinstance(answer, str) for answer in answer_eval):
-        raise Unscorable(f"answer_eval holds what is no text: {answer_eval!r:.80}")
+        raise Unscorable(f"answer_eval must hold texts only, not {answer_eval!r:.80}")
     given = normalise(prediction)
     return float(any(given == normalise(answer) for answer in answer_eval))
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from corpus.benchmarks.answer_text import listed
 from corpus.errors import DatasetNotFound, InvalidField, InvalidRecord
-from corpus.folders import require_whole
-from corpus.parquet import ParquetRows, row_unit
-from corpus.seen import Seen
+from corpus.files.folders import require_whole
+from corpus.files.parquet import ParquetRows, row_unit
+from corpus.files.text_set import TextSet
 from corpus.types import Example
 
 HUB_ID = "BByrneLab/multi_task_multi_modal_knowledge_retrieval_benchmark_M2KR"
@@ -96,13 +96,15 @@ def read_m2kr(root: Path, name: str, split: str = "test") -> Iterator[M2krExampl
     """
     required = ("question_id", "instruction", "pos_item_ids")
     optional = ("question", "img_path", "answers", "question_type")
-    ids = Seen()
+    ids = TextSet()
     for path in data_files(root, name, split):
         for (group, number), row in ParquetRows(path, required, optional).read():
             try:
                 example = _example(row)
                 if not ids.add(example.id):
-                    raise InvalidField("question_id", f"{example.id!r} was an earlier question's")
+                    raise InvalidField(
+                        "question_id", f"{example.id!r} is already the id of an earlier question"
+                    )
             except InvalidField as exc:
                 unit = row_unit(group)
                 raise InvalidRecord(path, number, exc.field, str(exc), unit=unit) from exc

@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 from corpus.benchmarks.answer_text import ARTICLES, CONTRACTIONS, DIGITS
 from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord, Unscorable
-from corpus.files import DamagedFile, Source
-from corpus.jsonl import id_field, text_field
-from corpus.packed import find_file, packed_file
+from corpus.files.jsonl import id_field, text_field
+from corpus.files.packed import find_file, packed_file
+from corpus.files.sources import DamagedFile, Source
 from corpus.types import Example
 
 Variant = Literal["official", "lavis"]

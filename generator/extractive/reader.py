@@ -6,7 +6,7 @@
 
 All windows of all passages go through the network in one pass. Each passage is read by itself:
 the reader knows where an answer of the kind stands, not whether the passage is the right one;
-that is the retriever's say, and `generator.selection` joins both.
+that is the retriever's say, and `generator.answers.selection` joins both.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,15 +18,20 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from corpus.reading import KINDS, Kind
-from generator.extractive.model import SHIPPED, SpanModel, base_tokenizer, load_trained
+from generator.extractive.model import (
+    SHIPPED,
+    SpanModel,
+    base_tokenizer,
+    load_trained,
+    open_base,
+)
 from generator.extractive.spans import Span, best_spans, echoes, sentence_numbers, whole_words
 from generator.extractive.windows import Window, batch, windows
 
 NAME = "kbvqa-reader"
-# How many spans of a passage are taken at most, and how probable a further one is at least,
-# beside the best: those of a list, and those that leave the reader of two minds.
+# How many spans of a passage are taken at most where a list is wanted, and how probable a further
+# one is at least beside the best. Otherwise it is one: two that tie make a worse answer together.
 _LISTED, _LIST_FROM = 6, 0.25
-_TIED, _TIED_FROM = 2, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Reading:
 
     Attributes:
         text: the words of the answer; "" where nothing can be one. To a question for yes or no
-            they are what decides it: the reader compares nothing.
+            they are what decides it, which answers.deciding compares.
         spans: the characters of the passage that were taken, the best first.
         logprob: log p(answer | passage, question): that of the best span, "no answer" among
             the alternatives, plus that of the question having an answer here, by the kinds.
@@ -89,10 +94,11 @@ class ExtractiveReader:
         Raises:
             GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
         """
-        model, revision = load_trained(Path(path).expanduser())
+        base = open_base()
+        model, revision = load_trained(Path(path).expanduser(), base)
         if device == "cpu":
             prepare(model)
-        return cls(model, base_tokenizer(), revision, device)
+        return cls(model, base_tokenizer(base), revision, device)
 
     @property
     def name(self) -> str:
@@ -150,15 +156,21 @@ class ExtractiveReader:
             not any(a < end and start < b for a, b in banned) for start, end in window.offsets
         ]
         kind = _wanted(kinds)
-        count, least = (_LISTED, _LIST_FROM) if kind == "list" else (_TIED, _TIED_FROM)
         numbers = sentence_numbers(text, window.offsets)
         spans, none = best_spans(
-            start_L, end_L, window.first, allowed, count=count, sentences=numbers
+            start_L,
+            end_L,
+            window.first,
+            allowed,
+            count=_LISTED if kind == "list" else 1,
+            sentences=numbers,
         )
         if not spans:
             return NOTHING
-        chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(least)]
+        chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(_LIST_FROM)]
         places = [whole_words(text, *_characters(window, span)) for span in chosen]
+        # A further span may be a mark alone.
+        places = places[:1] + [p for p in places[1:] if any(map(str.isalnum, text[slice(*p)]))]
         words = "; ".join(text[a:b] for a, b in sorted(places))
         logprob = spans[0].logprob + _log(1 - kinds[KINDS.index("none")])
         return Reading(words, tuple(places), logprob, none, kind, kinds)

@@ -9,6 +9,7 @@ Shapes: L tokens of a window, T tokens of the passage in it.
 
 import itertools
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from corpus.words import words
+
 MAX_SPAN_TOKENS = 72
 # Start and end are read by themselves: where two answers compete, the start of one and the end of
 # the other would do. In log-odds, for each sentence that ends inside and each token in it.
 CROSSING, LENGTH = 4.0, 0.05
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
+_SENTENCE = re.compile(r"(?<=[.!?؟])[\"')\]]*\s+|(?<=[。！？])[」』”’）]*\s*")
+_ASKING = ("?", "？", "؟")
 # A sentence ends where a capital follows, and not behind an initial or a short form.
 _NEXT = re.compile(r"(?<=[a-z0-9)\]\"'%][.!?])\s+(?=[A-Z\"'(])")
 _PAIRS = {"(": ")", "[": "]", "“": "”"}
@@ -94,6 +98,17 @@ def sentence_numbers(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]
     return [bisect_right(bounds, start) for start, _ in offsets]
 
 
+def sentence(text: str, span: tuple[int, int]) -> str:
+    """Return the sentences that a range of characters is in.
+
+    >>> sentence("It eats. Fish swim. It sleeps.", (9, 13))
+    'Fish swim. '
+    """
+    bounds = [0, *(match.end() for match in _NEXT.finditer(text)), len(text)]
+    first = bisect_right(bounds, span[0]) - 1
+    return text[bounds[first] : min(bound for bound in bounds if bound >= span[1])]
+
+
 def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     """Return a range of characters widened to whole words and to the bracket it leaves open.
 
@@ -105,9 +120,9 @@ def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
         start += 1
     while end > start and (text[end - 1].isspace() or text[end - 1] in ",;:"):
         end -= 1
-    while 0 < start < len(text) and text[start - 1].isalnum() and text[start].isalnum():
+    while 0 < start < len(text) and _joined(text, start):
         start -= 1
-    while 0 < end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+    while 0 < end < len(text) and _joined(text, end):
         end += 1
     span = text[start:end]
     for opening, closing in _PAIRS.items():
@@ -134,7 +149,7 @@ def echoes(question: str, text: str) -> list[tuple[int, int]]:
     after_question = False
     for a, b in sentences:
         sentence = text[a:b].rstrip()
-        asks = sentence.endswith("?")
+        asks = sentence.endswith(_ASKING)
         repeats = _longest_run(asked, _words(sentence)) >= needed
         if (
             repeats
@@ -147,8 +162,26 @@ def echoes(question: str, text: str) -> list[tuple[int, int]]:
     return found
 
 
+def _joined(text: str, at: int) -> bool:
+    """Return whether the characters around a place are of one word, marks on letters included."""
+    before, after = text[at - 1], text[at]
+    if _is_mark(after):
+        return before.isalnum() or _is_mark(before)
+    return after.isalnum() and (before.isalnum() or _is_mark(before))
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
+    """Return the words of a text to compare: however composed, accented or cased.
+
+    >>> _words("Wo liegt Co\u0302te d'Ivoire?") == _words("wo liegt CÔTE D’IVOIRE")
+    True
+    """
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return words("".join(c for c in apart if not _is_mark(c)))
 
 
 def _longest_run(wanted: Sequence[str], words: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from corpus.progress import Advance
 from generator.errors import TrainingMismatch
 from generator.training.losses import (
     contains_answer,
@@ -29,7 +30,7 @@ from generator.training.losses import (
     retrieval_loss,
 )
 from generator.training.reading import target_logits
-from generator.training.recipe import ReadExample, Recipe
+from generator.training.recipe import LoraRecipe, ReadExample
 
 RECORD_NAME = "training.json"
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -54,12 +55,12 @@ def train(
     model: Any,
     processor: Any,
     examples: Sequence[ReadExample],
-    recipe: Recipe,
+    recipe: LoraRecipe,
     out: Path,
     validation: Sequence[ReadExample] = (),
     *,
     origin: dict[str, Any] | None = None,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Advance = lambda done, total: None,
 ) -> list[Epoch]:
     """Return the losses of each epoch; with validation, epoch 0 is before the first step.
 
@@ -109,7 +110,7 @@ class _Training:
     """A model in training: its optimizer, its files, and the processes that share the work."""
 
     def __init__(
-        self, model: Any, processor: Any, recipe: Recipe, out: Path, origin: dict[str, Any]
+        self, model: Any, processor: Any, recipe: LoraRecipe, out: Path, origin: dict[str, Any]
     ) -> None:
         from accelerate import Accelerator
 
@@ -226,7 +227,7 @@ class _Training:
         return _State(**saved["state"])
 
 
-def example_loss(model: Any, processor: Any, example: ReadExample, recipe: Recipe) -> Tensor:
+def example_loss(model: Any, processor: Any, example: ReadExample, recipe: LoraRecipe) -> Tensor:
     """Return the weighted sum of the losses of one question."""
     targets = [forced_target(example.answers, passage) for passage in example.passages]
     device = next(model.parameters()).device

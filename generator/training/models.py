@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from generator.errors import GeneratorUnavailable
-from generator.training.recipe import LANGUAGE_MODEL, Recipe
+from generator.training.recipe import LANGUAGE_MODEL, LoraRecipe
 
 
 def load_trainable(name: str) -> tuple[Any, Any, bool]:
@@ -52,7 +52,7 @@ def load_trainable(name: str) -> tuple[Any, Any, bool]:
     return model, processor, sees
 
 
-def add_adapters(model: Any, recipe: Recipe) -> Any:
+def add_adapters(model: Any, recipe: LoraRecipe) -> Any:
     """Return the model with LoRA adapters, everything else frozen.
 
     Raises:
@@ -93,7 +93,7 @@ def merge(name: str, adapters: Path, out: Path) -> None:
     processor.save_pretrained(out)
 
 
-def _targets(model: Any, recipe: Recipe) -> list[str] | str:
+def _targets(model: Any, recipe: LoraRecipe) -> list[str] | str:
     if recipe.targets != (LANGUAGE_MODEL,):
         return list(recipe.targets)
     head = model.get_output_embeddings()

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from corpus.images import load_image
+from corpus.pictures.images import load_image
 from corpus.types import Passage, Query
-from generator.passages import one_line
 from generator.prompts import ra_vqa_text, single
+from generator.quoting import one_line
 from generator.training.losses import IGNORED
-from generator.training.recipe import ReadExample, Recipe
+from generator.training.recipe import LoraRecipe, ReadExample
 
 # N passages · L target tokens · T tokens of prompt and target · V vocabulary
 
@@ -26,7 +26,7 @@ def target_logits(
     processor: Any,
     example: ReadExample,
     targets: Sequence[str],
-    recipe: Recipe,
+    recipe: LoraRecipe,
 ) -> tuple[Tensor, Tensor]:
     """Return the logits [N, L, V] that predict the targets [N, L] from each passage.
 
@@ -66,7 +66,7 @@ def target_logits(
     return logits_NTV[torch.arange(len(rows), device=device)[:, None], at_NL], target_NL
 
 
-def _prompt(tokenizer: Any, example: ReadExample, passage: str, recipe: Recipe) -> list[int]:
+def _prompt(tokenizer: Any, example: ReadExample, passage: str, recipe: LoraRecipe) -> list[int]:
     """Return the tokens of the prompt with one passage.
 
     What does not fit is cut from the end of the passage, never from the question or "Answer:".
@@ -86,7 +86,7 @@ def _prompt(tokenizer: Any, example: ReadExample, passage: str, recipe: Recipe) 
     return prompt(max(kept - 1, 0))
 
 
-def _writer(example: ReadExample, recipe: Recipe) -> Callable[[str], str]:
+def _writer(example: ReadExample, recipe: LoraRecipe) -> Callable[[str], str]:
     """Return what writes the prompt around a passage."""
     question, caption = one_line(example.question), one_line(example.caption)
     if recipe.prompt == "paper":
@@ -98,7 +98,7 @@ def _writer(example: ReadExample, recipe: Recipe) -> Callable[[str], str]:
     )
 
 
-def _target(tokenizer: Any, answer: str, recipe: Recipe, seq2seq: bool) -> list[int]:
+def _target(tokenizer: Any, answer: str, recipe: LoraRecipe, seq2seq: bool) -> list[int]:
     """Return the tokens that are to be written, with what ends them."""
     if seq2seq:
         return [*_ids(tokenizer, answer)[: recipe.max_target_tokens], tokenizer.eos_token_id]

@@ -12,7 +12,7 @@ LANGUAGE_MODEL = "language-model"
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class LoraRecipe:
     """How a generator is fine-tuned. The defaults are this repository's.
 
     Attributes:
@@ -63,23 +63,23 @@ class Recipe:
 
 # BLIP-2's targets: peft's of T5, and the vision tower's "qkv", which the peft of that time also
 # took for it ends in "v". Only with it are 6,475,776 parameters trained, as published.
-_PUBLISHED = Recipe(targets=("q", "v", "qkv"), prompt="paper", drawn=5)
+_PUBLISHED = LoraRecipe(targets=("q", "v", "qkv"), prompt="paper", drawn=5)
 
 
-def okvqa_flmr() -> Recipe:
+def okvqa_flmr() -> LoraRecipe:
     """Return RA-VQAv2 with FLMR on OK-VQA: five passages in training and test."""
     return _PUBLISHED
 
 
-def okvqa_preflmr() -> Recipe:
+def okvqa_preflmr() -> LoraRecipe:
     """Return RA-VQAv2 with PreFLMR: the top five retrieved before, three drawn for each step."""
     return replace(_PUBLISHED, drawn=3)
 
 
-RECIPES = {"own": Recipe, "okvqa-flmr": okvqa_flmr, "okvqa-preflmr": okvqa_preflmr}
+RECIPES = {"own": LoraRecipe, "okvqa-flmr": okvqa_flmr, "okvqa-preflmr": okvqa_preflmr}
 
 
-def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+def override(recipe: LoraRecipe, assignments: Sequence[str]) -> LoraRecipe:
     """Return the recipe with some settings changed.
 
     Args:
@@ -89,7 +89,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     Raises:
         ValueError: a setting that there is not, or a value that it cannot have.
     """
-    kinds = {field.name: field.type for field in fields(Recipe)}
+    kinds = {field.name: field.type for field in fields(LoraRecipe)}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or name not in kinds:
@@ -120,7 +120,7 @@ _POSITIVE = (
 )
 
 
-def _check(recipe: Recipe) -> None:
+def _check(recipe: LoraRecipe) -> None:
     for name in (*_POSITIVE, "dropout", "nll", "marginal", "retrieval", "steps"):
         value = getattr(recipe, name)
         if not value >= 0 or (value == 0 and name in _POSITIVE):
@@ -163,7 +163,7 @@ class ReadExample:
     image: Path | None = None
     searched: tuple[str, ...] = ()
 
-    def drawn(self, recipe: Recipe, draw: random.Random) -> "ReadExample":
+    def drawn(self, recipe: LoraRecipe, draw: random.Random) -> "ReadExample":
         """Return the example with the passages that a step reads."""
         n = min(recipe.passages, len(self.passages))
         return self._with(sorted(draw.sample(range(n), min(recipe.drawn, n))))

@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
+from corpus.progress import Advance
 from corpus.reading import KINDS, ReadingExample
 from generator.errors import TrainingMismatch
 from generator.extractive.model import (
@@ -69,7 +70,7 @@ class SpanRecipe:
     bfloat16: bool = False
 
 
-class Labelled(NamedTuple):
+class Label(NamedTuple):
     """A window with the tokens where its answer begins and ends (0: none), and its kind."""
 
     window: Window
@@ -92,7 +93,7 @@ def train_spans(
     *,
     data: dict[str, Any],
     validation: Sequence[ReadingExample] = (),
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Advance = lambda done, total: None,
 ) -> list[dict[str, float]]:
     """Return the mean loss of each epoch; writes the reader, its record and a checkpoint to `out`.
 
@@ -147,7 +148,7 @@ def train_spans(
     return state.history
 
 
-def label(tokenizer: Tokenizer, example: ReadingExample) -> Labelled | None:
+def label(tokenizer: Tokenizer, example: ReadingExample) -> Label | None:
     """Return the window in which an example is learnt; None where its passage has no tokens.
 
     Of a long passage that is the first one that has the whole answer, or the first one of all.
@@ -163,11 +164,11 @@ def label(tokenizer: Tokenizer, example: ReadingExample) -> Labelled | None:
         if not inside or window.offsets[inside[0]][0] > example.start:
             continue
         if window.offsets[inside[-1]][1] >= example.end:
-            return Labelled(window, window.first + inside[0], window.first + inside[-1], kind)
+            return Label(window, window.first + inside[0], window.first + inside[-1], kind)
     if not found:
         return None
     unmarked = UNKNOWN if example.kind != "none" else 0
-    return Labelled(found[0], unmarked, unmarked, kind)
+    return Label(found[0], unmarked, unmarked, kind)
 
 
 @torch.no_grad()
@@ -190,7 +191,7 @@ def _step(
     model: SpanModel,
     optimizer: torch.optim.Optimizer,
     trained: Sequence[Tensor],
-    pairs: Sequence[Labelled],
+    pairs: Sequence[Label],
     recipe: SpanRecipe,
     step: int,
 ) -> float:
@@ -205,7 +206,7 @@ def _step(
     return float(loss.detach())
 
 
-def _loss(model: SpanModel, pairs: Sequence[Labelled], recipe: SpanRecipe) -> Tensor:
+def _loss(model: SpanModel, pairs: Sequence[Label], recipe: SpanRecipe) -> Tensor:
     ids, mask, segments = batch([pair.window for pair in pairs])
     logits = model(ids, mask, segments)
     # The answer is a passage token or token 0, nothing of the question and no padding.
@@ -234,7 +235,7 @@ def _batches(
     recipe: SpanRecipe,
     epoch: int,
     steps: int,
-) -> list[list[Labelled]]:
+) -> list[list[Label]]:
     """Return an epoch's batches: of like length, in a random order, always `steps` of them."""
     draw = random.Random(f"{recipe.seed}/{epoch}/order")
     rows = [row for example in examples if (row := label(tokenizer, example))]

@@ -5,37 +5,24 @@ index works on a copy, which takes its place when it is finished, so that whoeve
 searching, and a killed change leaves the index as it was.
 """
 
-import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import qdrant_edge as edge
 
-from retriever.engines.interface import (
-    KEYWORDS,
-    MEAN,
-    PREFIXED,
-    TOKENS,
-    Conditions,
-    Engine,
-    Point,
-    Scored,
-    Search,
-    Stage,
-)
-from retriever.errors import IndexUnavailable
-from retriever.index_directory import (
+from corpus.progress import Say
+from retriever.engines.directory import (
     DirectoryLock,
     ReaderView,
     allocated_bytes,
     build_command,
     check_files,
     copy_sparse,
-    disk_full,
     drop_others,
+    engine_errors,
     is_vacant,
     lock_for_building,
     next_place,
@@ -45,7 +32,21 @@ from retriever.index_directory import (
     tidy,
     write_record,
 )
-from retriever.index_record import Build, Record, Storage
+from retriever.engines.interface import (
+    KEYWORDS,
+    MEAN,
+    PREFIXED,
+    SINGLE,
+    TOKENS,
+    Conditions,
+    Engine,
+    Point,
+    ScoredPoint,
+    Search,
+    Stage,
+)
+from retriever.engines.record import Build, Record, Storage
+from retriever.errors import IndexUnavailable
 
 _HNSW_EF = 1024
 # Bytes written for each number of an embedding: 2 as float16, 5 in the write-ahead log.
@@ -81,11 +82,19 @@ class EmbeddedEngine:
             request = edge.CountRequest(exact=True, filter=_filter(conditions))
             return int(self._shard.count(request))
 
-    def retrieve(self, point_ids: Sequence[str], payload: Sequence[str] | None) -> list[Point]:
-        """Return the points that exist, in any order, without vectors."""
+    def values(self, field: str, most: int) -> list[str]:
+        """Return what points have in a keyword field, the commonest first."""
+        with engine_errors(self._location):
+            found = self._shard.facet(edge.FacetRequest(field, limit=most))
+        return [str(hit.value) for hit in found.hits if hit.value]
+
+    def retrieve(
+        self, point_ids: Sequence[str], payload: Sequence[str] | None, *, vectors: bool = False
+    ) -> list[Point]:
+        """Return the points that exist, in any order."""
         with engine_errors(self._location):
             wanted = True if payload is None else list(payload)
-            return [Point.of(r) for r in self._shard.retrieve(list(point_ids), wanted, False)]
+            return [Point.of(r) for r in self._shard.retrieve(list(point_ids), wanted, vectors)]
 
     def scroll(
         self, after: str | None, limit: int, payload: Sequence[str] | None, *, vectors: bool
@@ -104,8 +113,7 @@ class EmbeddedEngine:
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; what is written when this returns survives."""
-        elements = sum(v.size for point in points for v in point.vectors.values())
-        require_free(self._location, elements * _BYTES_PER_ELEMENT + _RESERVE_BYTES)
+        self._require_room(points)
         with engine_errors(self._location):
             self._shard.update(
                 edge.UpdateOperation.upsert_points(
@@ -119,10 +127,31 @@ class EmbeddedEngine:
                     ]
                 )
             )
-            self._unflushed += len(points)
-            if self._unflushed >= _FLUSH_EVERY:
-                self._shard.flush()
-                self._unflushed = 0
+            self._wrote(len(points))
+
+    def add_vector(self, name: str, size: int) -> None:
+        """Let points have one more vector, compared by dot product."""
+        half = edge.VectorStorageDatatype.Float16
+        new = edge.UpdateOperation.create_dense_vector(name, size, edge.Distance.Dot, datatype=half)
+        with engine_errors(self._location):
+            try:
+                self._shard.update(new)
+            except Exception as exc:  # the engine raises nothing more particular
+                if "already exists with different parameters" not in str(exc):
+                    raise
+                self._shard.update(edge.UpdateOperation.delete_vector_name(name))
+                self._shard.update(new)
+
+    def set_vectors(self, points: Sequence[Point]) -> None:
+        """Write vectors of points that are there; what else they have stays."""
+        self._require_room(points)
+        vectors = [
+            edge.PointVectors(point.id, {n: v.tolist() for n, v in point.vectors.items()})
+            for point in points
+        ]
+        with engine_errors(self._location):
+            self._shard.update(edge.UpdateOperation.update_vectors(vectors))
+            self._wrote(len(points))
 
     def delete(self, conditions: Conditions) -> None:
         """Remove points."""
@@ -131,13 +160,13 @@ class EmbeddedEngine:
         with engine_errors(self._location):
             self._shard.update(edge.UpdateOperation.delete_points_by_filter(chosen))
 
-    def query(self, searches: Sequence[Search]) -> list[list[Scored]]:
+    def query(self, searches: Sequence[Search]) -> list[list[ScoredPoint]]:
         """Return for each search the points with the highest MaxSim."""
         with engine_errors(self._location):
             found = self._shard.query_batch(
                 edge.QueryBatchRequest([self._request(search) for search in searches])
             )
-        return [[Scored(p.payload or {}, p.score) for p in points] for points in found]
+        return [[ScoredPoint(p.payload or {}, p.score) for p in points] for points in found]
 
     def state(self) -> str:
         """Return nothing: a finished build is in order."""
@@ -151,7 +180,7 @@ class EmbeddedEngine:
         """Return nothing: the engine takes any search."""
         return []
 
-    def optimise(self, say: Callable[[str], None] = lambda what: None) -> None:
+    def optimise(self, say: Say = lambda what: None) -> None:
         """Merge segments and build the graph; the disk holds both versions meanwhile."""
         with engine_errors(self._location):
             self._shard.flush()
@@ -171,6 +200,16 @@ class EmbeddedEngine:
             if self._view is not None:
                 self._view.release()
 
+    def _require_room(self, points: Sequence[Point]) -> None:
+        elements = sum(v.size for point in points for v in point.vectors.values())
+        require_free(self._location, elements * _BYTES_PER_ELEMENT + _RESERVE_BYTES)
+
+    def _wrote(self, points: int) -> None:
+        self._unflushed += points
+        if self._unflushed >= _FLUSH_EVERY:
+            self._shard.flush()
+            self._unflushed = 0
+
     def _request(self, search: Search) -> edge.QueryRequest:
         chosen = _filter(search.conditions)
         return edge.QueryRequest(
@@ -183,7 +222,7 @@ class EmbeddedEngine:
         )
 
     def _prefetch(self, stage: Stage, chosen: edge.Filter | None) -> edge.Prefetch:
-        if stage.using == MEAN:
+        if stage.using in SINGLE:
             params = edge.SearchParams(hnsw_ef=max(_HNSW_EF, stage.limit))
         else:
             params = self._params(exact=True, quantized=stage.quantized)
@@ -287,7 +326,7 @@ class DirectoryStore:
         """
         with engine_errors(self.path):
             if self._lock is None:
-                tidy(self.path)
+                self.tidy()
             check_files(self.path, build)
             view = ReaderView.create(self.path, build)
             try:
@@ -296,6 +335,11 @@ class DirectoryStore:
                 view.release()
                 raise
             return EmbeddedEngine(self.path, shard, build.storage, view)
+
+    def tidy(self) -> None:
+        """Remove what a killed build left behind, unless a process is building."""
+        with engine_errors(self.path):
+            tidy(self.path)
 
     def finish(self, build: Build, engine: Engine) -> Build:
         """Close the engine, make the build the finished one, and drop what it replaces."""
@@ -353,27 +397,3 @@ def _filter(conditions: Conditions | None) -> edge.Filter | None:
     if conditions.point_ids is not None:
         must.append(edge.HasIdCondition(set(conditions.point_ids)))
     return edge.Filter(must=must)
-
-
-@contextlib.contextmanager
-def engine_errors(location: Path) -> Iterator[None]:
-    """Raise IndexUnavailable for what the engine, or the disk below it, raises.
-
-    The engine raises bare `Exception`, or pyo3's PanicException, which is no Exception at all.
-    """
-    try:
-        yield
-    except BaseException as exc:
-        panic = type(exc).__name__ == "PanicException"
-        if not (panic or isinstance(exc, OSError) or type(exc) is Exception):
-            raise
-        if "No space left" in str(exc):
-            raise IndexUnavailable(disk_full(location)) from exc
-        advice = (
-            ""
-            if isinstance(exc, OSError)
-            else (f". If it stays so, remove {location} and run {build_command(location)}")
-        )
-        raise IndexUnavailable(
-            f"the index at {location} cannot be used: {'damaged, ' * panic}{exc}{advice}"
-        ) from exc

@@ -6,16 +6,19 @@
 `embedded` implements both on a directory, `server` on a Qdrant server. Neither knows passages.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.index_record import Build, Record
+from corpus.progress import Say
+from retriever.engines.record import Build, Record
 
-TOKENS, MEAN = "tokens", "mean"
+TOKENS, MEAN, LEARNED = "tokens", "mean", "learned"
+# Vectors that are one a point, searched by a graph.
+SINGLE = (MEAN, LEARNED)
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.
 KEYWORDS = ("source", "language")
 PREFIXED = "title"
@@ -39,7 +42,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredPoint:
     """A point that a query found."""
 
     payload: Mapping[str, Any]
@@ -100,7 +103,15 @@ class Engine(Protocol):
     def count(self, conditions: Conditions | None = None) -> int:
         """Return the exact number of points."""
 
-    def retrieve(self, point_ids: Sequence[str], payload: Sequence[str] | None) -> list[Point]:
+    def values(self, field: str, most: int) -> list[str]:
+        """Return what points have in a keyword field, at most so many values, the commonest first.
+
+        "" is none.
+        """
+
+    def retrieve(
+        self, point_ids: Sequence[str], payload: Sequence[str] | None, *, vectors: bool = False
+    ) -> list[Point]:
         """Return the points that exist, in any order, with all (None) or some payload fields."""
 
     def scroll(
@@ -111,13 +122,22 @@ class Engine(Protocol):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; what is written when this returns survives."""
 
+    def add_vector(self, name: str, size: int) -> None:
+        """Let points have one more vector, compared by dot product.
+
+        One of that name and size stays as it is; one of another size goes.
+        """
+
+    def set_vectors(self, points: Sequence[Point]) -> None:
+        """Write vectors of points that are there; what else they have stays."""
+
     def delete(self, conditions: Conditions) -> None:
         """Remove points."""
 
-    def query(self, searches: Sequence[Search]) -> list[list[Scored]]:
+    def query(self, searches: Sequence[Search]) -> list[list[ScoredPoint]]:
         """Return for each search the points with the highest MaxSim."""
 
-    def optimise(self, say: Callable[[str], None]) -> None:
+    def optimise(self, say: Say) -> None:
         """Bring segments and graphs in order; blocks until it is done, and says how far it is."""
 
     def state(self) -> str:
@@ -186,6 +206,9 @@ class Store(Protocol):
 
     def finish(self, build: Build, engine: Engine) -> Build:
         """Close the engine, make the build the finished one, and drop what it replaces."""
+
+    def tidy(self) -> None:
+        """Remove what a killed build left behind, unless a process is building."""
 
     def new_place(self, build: Build, record: Record) -> str:
         """Return the name of the place for a new build."""

@@ -17,10 +17,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.components import open_checkpoint
-from app.indexing import build_index
 from app.settings import MINI, Settings
-from corpus.demo import demo_passages_path, example_gallery
-from corpus.passages import read_passages, write_passages
+from corpus.demo.data import demo_passages_path, example_gallery
+from corpus.files.passages import read_passages, write_passages
+from retriever.building.build import build_index
 from tests.integration.generator_server import KEY, MODEL, Server, serve
 
 PASSAGES = 200
@@ -45,8 +45,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def index(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small index: what the gallery asks about, and other passages of the demo corpus."""
+    """A small index: what the gallery asks about, the capitals of its countries, and others."""
     gold = {passage_id for example in example_gallery() for passage_id in example.gold_passage_ids}
+    of_countries = [id_.split(":")[1] for id_ in gold if id_.startswith("factbook:")]
+    gold |= {f"factbook:{country}:Country name and capital" for country in of_countries}
     every = list(read_passages(demo_passages_path()))
     others = [passage for passage in every if passage.id not in gold]
     step = len(others) // (PASSAGES - len(gold))
@@ -136,7 +138,8 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"no page after {START_SECONDS} s:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+# Of a module: while it is open this thread runs an event loop, and other tests want their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = os.environ.get("KBVQA_TEST_CHROMIUM") or shutil.which("chromium")
     assert chromium, "install Chromium (apt install chromium) or set KBVQA_TEST_CHROMIUM"
@@ -176,6 +179,8 @@ def opened(browser: Browser, url: str) -> Iterator[Page]:
     page.on("request", lambda request: requests.append(request.url))
     page.goto(url)
     page.locator("#ask").wait_for()
+    # The page's own scripts come behind its parts; without them nothing is dropped or framed.
+    page.wait_for_function("() => window.kbvqaBox && window.kbvqaKeep")
     yield page
     context.close()
     assert errors == []

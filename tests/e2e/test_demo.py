@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from app.components import open_checkpoint, open_index
-from app.indexing import build_index
 from app.pipeline import Pipeline
 from app.settings import Settings
 from corpus.benchmarks.demo import demo_examples
-from corpus.demo import demo_dir, demo_passages_path, example_gallery, example_image_path
-from corpus.images import load_image
-from corpus.passages import read_passages, write_passages
+from corpus.demo.data import demo_dir, demo_passages_path, example_gallery, example_image_path
+from corpus.files.passages import read_passages, write_passages
+from corpus.pictures.images import load_image
 from corpus.types import Query
-from retriever.encoder import Encoder
+from retriever.building.build import build_index
+from retriever.encoding.encoder import Encoder
 from retriever.metrics import recall_at_k
 
 pytestmark = pytest.mark.slow

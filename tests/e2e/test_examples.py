@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from corpus.demo import demo_dir
+from corpus.demo.data import demo_dir
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KENYA = str(demo_dir() / "examples" / "kenya.png")
@@ -52,3 +52,33 @@ def test_index_search_and_answer(tmp_path: Path, capsys: pytest.CaptureFixture[s
     answer, proof = capsys.readouterr().out.splitlines()
     assert answer.startswith("Nairobi  (")
     assert proof == "  [1] ...Kenya - Government. Capital: **Nairobi**"
+
+
+def test_evaluate_prints_figures_with_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"id": "ke", "title": "Kenya", "text": "Kenya - Government. Capital: Nairobi."},
+        {"id": "jp", "title": "Japan", "text": "Japan - Government. Capital: Tokyo."},
+    ]
+    asked = [
+        {"image": "kenya.png", "answers": ["Nairobi"], "gold_passage_ids": ["ke"]},
+        {"image": "japan.png", "answers": ["Kyoto"], "gold_passage_ids": ["jp"]},
+    ]
+    passages, questions = tmp_path / "mine.jsonl", tmp_path / "examples.jsonl"
+    passages.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    questions.write_text(
+        "".join(
+            json.dumps({"id": f"{n}", "question": QUESTION} | row) + "\n"
+            for n, row in enumerate(asked)
+        ),
+        encoding="utf-8",
+    )
+    example("index").main(str(passages), str(tmp_path / "index"))
+    capsys.readouterr()
+
+    places = [str(tmp_path / "index"), str(questions), str(demo_dir() / "examples")]
+    example("evaluate").main(*places, str(tmp_path / "run"))
+    figures = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert figures["exact_match"] == ["exact_match", "50.0", "±", "50.0", "%", "n", "=", "2"]
+    assert figures["recall@1"] == ["recall@1", "100.0", "±", "0.0", "%", "n", "=", "2"]

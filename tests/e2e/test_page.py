@@ -1,5 +1,6 @@
 """The page as a person uses it: a picture, a question, an answer, the passages behind it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from corpus.demo import demo_dir, example_gallery
+from corpus.demo.data import demo_dir, example_gallery
 from corpus.types import Example
 from tests.e2e.conftest import opened, serving
 from tests.e2e.stripping_proxy import stripping
@@ -22,6 +23,30 @@ ANSWER_MS = 120_000
 
 def upload(page: Page, path: Path) -> None:
     page.locator("#picture input[type=file]").set_input_files(path)
+
+
+def frame_part(page: Page, width: int, corner: tuple[int, int], other: tuple[int, int]) -> None:
+    """Draw a frame between two corners, in pixels of a picture of this width."""
+    area = settled_area(page)
+    scale = area["width"] / width
+    page.mouse.move(area["x"] + corner[0] * scale, area["y"] + corner[1] * scale)
+    page.mouse.down()
+    page.mouse.move(area["x"] + other[0] * scale, area["y"] + other[1] * scale, steps=5)
+    page.mouse.up()
+
+
+def settled_area(page: Page) -> dict[str, float]:
+    """Return where the picture lies, once the page around it has come to rest."""
+    area = page.locator("#crop-area")
+    area.scroll_into_view_if_needed()
+    before = None
+    for _ in range(100):
+        now = area.bounding_box()
+        if now is not None and now == before:
+            return dict(now)
+        before = now
+        page.wait_for_timeout(200)
+    raise AssertionError("the page does not come to rest")
 
 
 def expect_answer(page: Page, words: str) -> None:
@@ -76,6 +101,38 @@ def test_an_example_asks_at_one_click_on_a_phone(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_framed_part_of_a_picture_is_what_is_looked_at(page: Page, tmp_path: Path) -> None:
+    both = Image.new("RGB", (640, 200), "white")
+    for name, left in (("kenya.png", 20), ("japan.png", 340)):
+        flag = Image.open(EXAMPLES / name).convert("RGB").resize((270, 180))
+        both.paste(flag, (left, 10))
+    both.save(tmp_path / "both.png")
+    expect(page.locator("#crop")).to_be_hidden()
+    upload(page, tmp_path / "both.png")
+    expect(page.locator("#picture img")).to_have_js_property("naturalWidth", 640)
+    page.locator("#crop").click()
+    frame = page.locator("#crop-frame")
+    expect(frame).to_be_focused()
+    frame_part(page, 640, (338, 6), (614, 194))
+    page.locator("#question textarea").fill(CURRENCY)
+    page.locator("#ask").click()
+    expect_answer(page, "yen")
+    expect(page.locator("#answer .kb-seen").first).to_contain_text("Looked at")
+    left = re.search(r"the part from (\d+),", page.locator("#answer").inner_text())
+    assert left is not None and 330 <= int(left[1]) <= 346
+    # The keyboard moves it, and another picture does without.
+    frame.press("ArrowLeft")
+    assert int(page.evaluate("window.kbvqaBox()").split(",")[0]) < int(left[1])
+    click_example(page, "kenya.png")
+    expect_answer(page, "Nairobi")
+    expect(frame).to_have_count(0)
+    assert "Looked at" not in page.locator("#answer").inner_text()
+    # What is removed takes its answer with it.
+    page.get_by_label("Remove Image").click()
+    expect(page.locator(".kb-start-title")).to_be_visible()
+    expect(page.locator(".kb-card")).to_have_count(0)
+
+
 def test_a_broken_picture_is_refused_in_plain_words(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "holiday.png"
     broken.write_bytes((EXAMPLES / "giant-panda.png").read_bytes()[:2000])
@@ -94,6 +151,12 @@ def test_a_file_that_is_no_picture_is_refused(page: Page, tmp_path: Path) -> Non
     renamed.write_text("Dear Sir or Madam")
     upload(page, renamed)
     expect(page.locator(".kb-problem")).to_contain_text("letter.png is not a picture")
+
+
+def test_the_options_say_what_is_in_use(page: Page) -> None:
+    page.locator("#options button").first.click()
+    expect(page.locator(".kb-in-use")).to_contain_text("kbvqa-mini")
+    expect(page.locator(".kb-in-use")).to_contain_text("passages (corpus: ")
 
 
 def test_a_stopped_page_goes_on_answering(page: Page) -> None:
@@ -124,6 +187,7 @@ def test_a_program_gets_the_same_answer(server: str) -> None:
     assert result["checkpoint"].startswith("kbvqa-mini@")
     for wrong, said in (
         ({"strategy": "guess"}, "'guess' is no strategy; choose from extract"),
+        ({"strategy": "ra-vqa"}, "no 'ra-vqa'. Leave it out, or send extract"),
         ({"top_k": 2.5}, "1 to 20 passages, not 2.5"),
         ({"top_k": "3"}, "1 to 20 passages, not '3'"),
         ({"question": 7}, "must be a text, not 7"),
@@ -131,8 +195,9 @@ def test_a_program_gets_the_same_answer(server: str) -> None:
         with pytest.raises(AppError, match=said):
             asked = {"picture": picture, "question": CURRENCY, "top_k": 3, **wrong}
             client.predict(**asked, api_name="/ask")
-    other = client.predict(picture, CURRENCY, 3, "ra-vqa", api_name="/ask")
-    assert other["answer"] is None and "does not answer by 'ra-vqa'" in other["failure"]
+    part = client.predict(picture, CURRENCY, 3, box="0,0,200,100", why=True, api_name="/ask")
+    assert "why" not in result and len(part["why"]["passages"]) == 3
+    assert part["boxes"] == [[0, 0, 200, 100]]
 
 
 def test_the_page_works_below_a_path_of_a_proxy(

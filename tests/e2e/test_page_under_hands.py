@@ -4,10 +4,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from corpus.demo import demo_dir
+from corpus.demo.data import demo_dir
 from tests.e2e.conftest import opened, serving
 from tests.integration.generator_server import Handler, Server
 
@@ -56,7 +58,11 @@ def gate(model: Server) -> Iterator[Gate]:
 
 
 def upload(page: Page, name: str) -> None:
+    """Return once the page has the picture: until then Gradio holds every click back, the second
+    of a double click too, and asks for each.
+    """
     page.locator("#picture input[type=file]").set_input_files(EXAMPLES / name)
+    page.locator(f"#picture img[src$='{name}']").wait_for()
 
 
 def ask(page: Page, question: str = QUESTION) -> None:
@@ -114,6 +120,25 @@ def test_a_double_click_asks_once(slow_page: Page, gate: Gate) -> None:
     assert len(gate.model.requests) == 2
 
 
+def test_what_is_open_stays_open_when_the_answer_ends(slow_page: Page, gate: Gate) -> None:
+    upload(slow_page, "kenya.png")
+    ask(slow_page)
+    gate.asked()
+    card = slow_page.locator(".kb-card").first
+    card.locator(".kb-why summary").click()
+    word = card.locator(".kb-matches button").first
+    word.click()
+    before = word.bounding_box()
+    gate.open.set()
+    expect(slow_page.locator(".kb-figures")).to_be_visible()
+    expect(slow_page.locator(".kb-why[open]")).to_have_count(1)
+    expect(word).to_have_attribute("aria-pressed", "true")
+    expect(slow_page.locator("#heat-area canvas")).to_be_visible()
+    after = word.bounding_box()
+    assert before is not None and after is not None
+    assert after["y"] == pytest.approx(before["y"], abs=3), "what is read moves away"
+
+
 def test_another_question_waits_for_the_end_of_the_first(slow_page: Page, gate: Gate) -> None:
     upload(slow_page, "kenya.png")
     ask(slow_page)
@@ -136,7 +161,7 @@ def test_stop_drops_what_waits(slow_page: Page, gate: Gate) -> None:
     ask(slow_page, "Which money is used there?")
     slow_page.locator("#stop").click()
     assert gate.left.wait(60)
-    expect(slow_page.locator("#answer")).to_have_text("Stopped.")
+    expect(slow_page.locator("#answer .kb-hint")).to_have_text("Stopped.")
     expect(slow_page.locator("#stop")).to_be_disabled()
     gate.open.set()
     # What waited would come before this one.
@@ -144,6 +169,29 @@ def test_stop_drops_what_waits(slow_page: Page, gate: Gate) -> None:
     expect(slow_page.locator(".kb-text")).to_contain_text("answer 2")
     assert "Which language" in question_of(gate.model.requests[1])
     assert len(gate.model.requests) == 2
+
+
+def test_who_waits_in_line_is_told_in_the_pages_own_words(
+    browser: Browser, slow_server: str, gate: Gate
+) -> None:
+    with (
+        opened(browser, slow_server) as first,
+        opened(browser, slow_server) as second,
+        opened(browser, slow_server) as third,
+    ):
+        for page in (first, second):
+            upload(page, "kenya.png")
+            ask(page)
+            gate.asked()
+        upload(third, "kenya.png")
+        ask(third)
+        said = third.locator("#answer")
+        expect(said).to_contain_text("2 others are asking just now")
+        assert "queue" not in said.inner_text() and "/" not in said.inner_text()
+        gate.open.set()
+        expect(third.locator(".kb-text")).to_contain_text("answer")
+        for page in (first, second):
+            expect(page.locator("#stop")).to_be_disabled()
 
 
 def test_an_example_replaces_what_is_under_way(slow_page: Page, gate: Gate) -> None:
@@ -225,3 +273,94 @@ def test_a_chosen_file_of_another_kind_gets_our_own_advice(page: Page, tmp_path:
     file.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
     page.locator("#picture input[type=file]").set_input_files(file)
     expect(page.locator(".kb-problem")).to_contain_text("photo.heic is not a picture in a known")
+
+
+# Drags that begin on the picture
+
+
+def stroke(page: Page, begin: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw with the mouse from one share of the picture's element to another."""
+    box = page.locator("#picture img").bounding_box()
+    assert box is not None
+    (x, y), (to_x, to_y) = [
+        (box["x"] + share[0] * box["width"], box["y"] + share[1] * box["height"])
+        for share in (begin, end)
+    ]
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(to_x, to_y, steps=8)
+    page.mouse.up()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_drag_that_begins_on_the_picture_leaves_it_there(
+    page: Page, width: int, framed: bool
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    upload(page, "kenya.png")
+    expect(page.locator("#picture img")).to_be_visible()
+    if framed:
+        page.locator("#crop").click()
+        expect(page.locator("#crop-frame")).to_be_visible()
+    page.locator("#picture").scroll_into_view_if_needed()
+    # On the picture, and in the band beside it, where no frame is over it.
+    for begin, end in (((0.5, 0.5), (0.4, 0.6)), ((0.01, 0.3), (0.02, 0.7))):
+        stroke(page, begin, end)
+    page.wait_for_timeout(500)  # for what a drop would upload
+    expect(page.locator("#picture img")).to_be_visible()
+    expect(page.locator(".kb-problem")).to_have_count(0)
+
+
+def test_a_page_that_is_loaded_again_begins_anew(
+    browser: Browser, slow_server: str, model: Server, gate: Gate
+) -> None:
+    model.requests.clear()
+    context = browser.new_context()  # Gradio logs the stream that it ends as an error
+    page = context.new_page()
+    page.goto(slow_server)
+    upload(page, "kenya.png")
+    ask(page)
+    gate.asked()
+    page.reload()
+    assert gate.left.wait(120), "the work for a page that is gone goes on"
+    expect(page.locator(".kb-start-title")).to_be_visible(timeout=60_000)
+    gate.open.set()
+    upload(page, "japan.png")
+    ask(page)
+    expect(page.locator(".kb-text")).to_contain_text("answer 2", timeout=60_000)
+    context.close()
+
+
+def test_two_users_at_once_get_each_the_answer_to_their_own_question(
+    browser: Browser, slow_server: str, model: Server, gate: Gate
+) -> None:
+    model.requests.clear()
+    questions = (QUESTION, "Which money is used there?")
+    with opened(browser, slow_server) as first, opened(browser, slow_server) as second:
+        pages = (first, second)
+        for page, picture, question in zip(
+            pages, ("kenya.png", "japan.png"), questions, strict=True
+        ):
+            upload(page, picture)
+            ask(page, question)
+            gate.asked()
+        gate.open.set()
+        for page in pages:
+            expect(page.locator(".kb-text")).to_contain_text("answer")
+            expect(page.locator("#stop")).to_be_disabled()
+        shown = [page.locator(".kb-card h3").first.inner_text() for page in pages]
+        assert shown == ["Kenya", "Japan"]
+        first_asked, second_asked = (question_of(request) for request in model.requests)
+        assert questions[0] in first_asked and questions[1] in second_asked
+
+
+def test_a_photo_of_25_megabytes_is_answered(slow_page: Page, gate: Gate, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (2950, 2950, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png", compress_level=0)
+    assert (tmp_path / "large.png").stat().st_size > 25_000_000
+    gate.open.set()
+    slow_page.locator("#picture input[type=file]").set_input_files(tmp_path / "large.png")
+    slow_page.locator("#picture img[src$='large.png']").wait_for()
+    ask(slow_page)
+    expect(slow_page.locator(".kb-text")).to_contain_text("answer 1", timeout=120_000)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import pytest
 from qdrant_client import QdrantClient
 
-from retriever.engines import client as qdrant
-from retriever.index_settings import Connection
+from retriever.engines.connection import QdrantConnection
+from retriever.engines.server import client as qdrant
 from tests.integration.qdrant_server import StandIn
 
 REAL = os.environ.get("KBVQA_TEST_QDRANT_URL")
@@ -33,7 +33,7 @@ class Home(NamedTuple):
 
     backend: str
     location: str
-    connection: Connection
+    connection: QdrantConnection
 
 
 @pytest.fixture
@@ -49,17 +49,17 @@ def home(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Home]:
     if request.param == "embedded":
-        yield Home("embedded", str(tmp_path / "index"), Connection())
+        yield Home("embedded", str(tmp_path / "index"), QdrantConnection())
     elif request.param == "local":
         client = QdrantClient(":memory:")
         monkeypatch.setattr(qdrant, "connect", lambda base, connection: (client, client))
         with monkeypatch.context() as patch:
             patch.setattr(client, "close", lambda: None)  # each index closes its own
-            yield Home("local", "http://local/zoo", Connection())
+            yield Home("local", "http://local/zoo", QdrantConnection())
         client.close()
     elif request.param == "wire":
         running: StandIn = request.getfixturevalue("stand_in")
-        connection = Connection(grpc_port=running.grpc_port, attempts=2, retry_seconds=0.01)
+        connection = QdrantConnection(grpc_port=running.grpc_port, attempts=2, retry_seconds=0.01)
         yield Home("wire", f"{running.url}/zoo", connection)
     else:
         with real_home() as real:
@@ -70,7 +70,7 @@ def home(
 def real_home() -> Iterator[Home]:
     """Yield a free name on the real server; what was made there goes afterwards."""
     port = os.environ.get("KBVQA_TEST_QDRANT_GRPC_PORT")
-    connection = Connection(
+    connection = QdrantConnection(
         api_key=os.environ.get("KBVQA_TEST_QDRANT_API_KEY"), grpc_port=int(port) if port else None
     )
     name = f"kbvqa-test-{uuid.uuid4().hex[:12]}"
@@ -95,7 +95,7 @@ class Server(NamedTuple):
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     if request.param == "wire":
         running: StandIn = request.getfixturevalue("stand_in")
-        home = Home("wire", f"{running.url}/zoo", Connection(grpc_port=running.grpc_port))
+        home = Home("wire", f"{running.url}/zoo", QdrantConnection(grpc_port=running.grpc_port))
         yield Server(home, running.stop, running.start)
         return
     command = shlex.split(str(NODE))

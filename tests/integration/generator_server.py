@@ -28,6 +28,8 @@ class Server:
     # Gives status and words where a request is refused before anything else.
     refuse: Callable[[dict], tuple[int, str] | None] = lambda body: None
     probes: list[dict] = field(default_factory=list)
+    # Of the client's end, one for each connection.
+    ports: set[int] = field(default_factory=set)
     at_once: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -39,6 +41,10 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     state: Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.state.ports.add(self.client_address[1])
 
     def do_GET(self) -> None:
         if not self.authorized():
@@ -166,13 +172,17 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
 @contextmanager
 def serve() -> Iterator[Server]:
     """Give a server on a free port of this machine."""
     state = Server()
     handler = type("BoundHandler", (Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        httpd.daemon_threads = True
+    with _Listener(("127.0.0.1", 0), handler) as httpd:
         state.url = f"http://127.0.0.1:{httpd.server_address[1]}/v1"
         thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
         thread.start()

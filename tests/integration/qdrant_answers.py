@@ -61,7 +61,7 @@ def check_strict(config: models.StrictModeConfig | None, operation: str, request
         _filter_fits(config, request.filter)
         if request.exact and config.search_allow_exact is False:
             raise _refused("Exact search disabled!. Help: Set exact=false.")
-    elif operation == "scroll":
+    elif operation in ("facet", "scroll"):
         _at_most(request.limit, config.max_query_limit, "limit")
     elif operation == "delete":
         _filter_fits(config, request.filter)

@@ -14,11 +14,10 @@ from collections.abc import Callable
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import grpc
 import qdrant_edge as edge
-import trustme
 from pydantic import BaseModel, ValidationError
 from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
@@ -28,19 +27,26 @@ from tests.integration.qdrant_answers import GRPC_CODES, Refusal, check_timeout
 from tests.integration.qdrant_requests import edge_filter, edge_query, grpc_record
 from tests.integration.qdrant_state import State
 
+if TYPE_CHECKING:
+    import trustme
+
 
 class StandIn(State):
-    """A server on loopback."""
+    """A server, on loopback and free ports unless others are given."""
 
     def __init__(
         self,
         directory: Path,
         api_key: str | None = None,
-        certificate: trustme.LeafCert | None = None,
+        certificate: "trustme.LeafCert | None" = None,
+        *,
+        read_only_api_key: str | None = None,
+        address: str = "127.0.0.1",
+        ports: tuple[int, int] = (0, 0),
     ) -> None:
-        super().__init__(directory, api_key)
-        self.certificate = certificate
-        self.port = self.grpc_port = 0
+        super().__init__(directory, api_key, read_only_api_key)
+        self.certificate, self.address = certificate, address
+        self.port, self.grpc_port = ports
         self.start()
 
     @property
@@ -50,7 +56,7 @@ class StandIn(State):
     def start(self) -> None:
         """Listen, on the same ports as before."""
         handler = type("Handler", (_Handler,), {"server_state": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._http = ThreadingHTTPServer((self.address, self.port), handler)
         self.port = self._http.server_port
         if self.certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -59,7 +65,7 @@ class StandIn(State):
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         self._grpc = grpc.server(futures.ThreadPoolExecutor(4))
         points_service_pb2_grpc.add_PointsServicer_to_server(_Points(self), self._grpc)
-        address = f"127.0.0.1:{self.grpc_port}"
+        address = f"{self.address}:{self.grpc_port}"
         if self.certificate is None:
             self.grpc_port = self._grpc.add_insecure_port(address)
         else:
@@ -80,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_state: StandIn
     routes: ClassVar[list[tuple[str, str, str, type[BaseModel] | None]]] = [
         ("GET", r"/", "version", None),
+        ("GET", r"/readyz", "ready", None),
         ("GET", r"/aliases", "aliases", None),
         ("GET", r"/collections", "list", None),
         ("POST", r"/collections/aliases", "change_aliases", models.ChangeAliasesOperation),
@@ -89,6 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         ("PATCH", r"/collections/([^/]+)", "patch", models.UpdateCollection),
         ("DELETE", r"/collections/([^/]+)", "drop", None),
         ("PUT", r"/collections/([^/]+)/index", "index", models.CreateFieldIndex),
+        ("PUT", r"/collections/([^/]+)/vectors/([^/]+)", "vector", models.DenseVectorNameConfig),
         ("GET", r"/collections/([^/]+)/cluster", "cluster", None),
         ("POST", r"/collections/([^/]+)/snapshots", "snapshot", None),
         ("GET", r"/collections/([^/]+)/snapshots/([^/]+)", "download", None),
@@ -96,6 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         ("POST", r"/collections/([^/]+)/points", "retrieve", models.PointRequest),
         ("POST", r"/collections/([^/]+)/points/count", "count", models.CountRequest),
         ("POST", r"/collections/([^/]+)/points/scroll", "scroll", models.ScrollRequest),
+        ("POST", r"/collections/([^/]+)/facet", "facet", models.FacetRequest),
         ("POST", r"/collections/([^/]+)/points/delete", "delete", models.FilterSelector),
         (
             "POST",
@@ -152,6 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
         title = "qdrant - vector search engine"
         return {"title": title, "version": self.server_state.version}
 
+    def do_ready(self, request: None) -> Any:
+        return "all shards are ready"
+
     def do_list(self, request: None) -> Any:
         return {"collections": [{"name": name} for name in self.server_state.collections]}
 
@@ -192,6 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
         collection.indexes[request.field_name] = schema
         return {"operation_id": 0, "status": "completed"}
 
+    def do_vector(self, request: models.DenseVectorNameConfig, name: str, vector: str) -> Any:
+        self.server_state.add_vector(name, vector, request.dense)
+        return {"operation_id": 0, "status": "completed"}
+
     def do_snapshot(self, request: None, name: str) -> Any:
         name = self.server_state.snapshot(name)
         return {"name": name, "size": 1, "creation_time": None, "checksum": None}
@@ -215,6 +231,11 @@ class _Handler(BaseHTTPRequestHandler):
         shard = self.server_state.collection(name).shard
         chosen = edge.CountRequest(exact=bool(request.exact), filter=edge_filter(request.filter))
         return {"count": shard.count(chosen)}
+
+    def do_facet(self, request: models.FacetRequest, name: str) -> Any:
+        shard = self.server_state.collection(name).shard
+        found = shard.facet(edge.FacetRequest(request.key, limit=request.limit or 10))
+        return {"hits": [{"value": hit.value, "count": hit.count} for hit in found.hits]}
 
     def do_scroll(self, request: models.ScrollRequest, name: str) -> Any:
         records, following = self.server_state.scroll(name, request)
@@ -260,6 +281,31 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
 
         timeout = request.timeout if request.HasField("timeout") else None
         return self._answer("upsert", context, write, timeout)
+
+    def UpdateVectors(self, request: Any, context: Any) -> Any:
+        def write() -> Any:
+            check_timeout(self.state.collection(request.collection_name).strict, timeout)
+            points = [GrpcToRest.convert_point_vectors(point) for point in request.points]
+            self.state.set_vectors(request.collection_name, points)
+            completed = points_pb2.UpdateResult(status=points_pb2.UpdateStatus.Completed)
+            return points_pb2.PointsOperationResponse(result=completed)
+
+        timeout = request.timeout if request.HasField("timeout") else None
+        return self._answer("set vectors", context, write, timeout)
+
+    def Get(self, request: Any, context: Any) -> Any:
+        def read() -> Any:
+            shard = self.state.collection(request.collection_name).shard
+            ids = [str(GrpcToRest.convert_point_id(id_)) for id_ in request.ids]
+            payload = GrpcToRest.convert_with_payload_selector(request.with_payload)
+            response = points_pb2.GetResponse()
+            for r in shard.retrieve(ids, payload, True):
+                record = models.Record(id=str(r.id), payload=r.payload, vector=r.vector)
+                response.result.append(grpc_record(record))
+            return response
+
+        timeout = request.timeout if request.HasField("timeout") else None
+        return self._answer("retrieve vectors", context, read, timeout)
 
     def Scroll(self, request: Any, context: Any) -> Any:
         def read() -> Any:

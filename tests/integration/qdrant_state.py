@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,22 @@ class Collection:
                 self.status = "green"
 
 
+_READS = {
+    *("version", "aliases", "list", "exists", "info", "cluster"),
+    *("retrieve", "count", "facet", "scroll", "query", "download"),
+}
+
+
 class State:
     """What a server holds. `fault(operation)` is called before each operation: it may raise or
     sleep.
     """
 
-    def __init__(self, directory: Path, api_key: str | None) -> None:
+    def __init__(
+        self, directory: Path, api_key: str | None, read_only_api_key: str | None = None
+    ) -> None:
         self.directory, self.api_key = directory, api_key
+        self.read_only_api_key = read_only_api_key
         self.collections: dict[str, Collection] = {}
         self.aliases: dict[str, str] = {}
         self.fault: Callable[[str], None] = lambda operation: None
@@ -72,14 +81,18 @@ class State:
         self.operations.append(operation)
         self.timeouts.setdefault(operation, set()).add(timeout)
         self.fault(operation)
-        if self.api_key is not None and key != self.api_key:
+        if self.api_key is None or key == self.api_key or operation == "ready":
+            return
+        if self.read_only_api_key is None or key != self.read_only_api_key:
             raise Refusal(403, "Forbidden: Invalid api-key")
+        if operation not in _READS:
+            raise Refusal(403, "Forbidden: Global manage access is required")
 
     def check(
         self, operation: str, names: tuple[str, ...], request: Any, timeout: int | None
     ) -> None:
         """Refuse what the strict mode of a collection refuses."""
-        if operation in ("count", "delete", "query", "retrieve", "scroll", "index"):
+        if operation in ("count", "delete", "facet", "query", "retrieve", "scroll", "index"):
             named = self.collections.get(self.aliases.get(names[0], names[0])) if names else None
             if named is not None:
                 check_timeout(named.strict, timeout)
@@ -183,19 +196,57 @@ class State:
                 self.aliases.pop(action.delete_alias.alias_name, None)
         return True
 
-    def upsert(self, name: str, points: list[models.PointStruct]) -> None:
+    def add_vector(self, name: str, vector: str, config: models.DenseVectorConfig) -> None:
+        """Let the points of a collection have one more vector."""
+        collection = self.collection(name)
+        vectors = collection.request.vectors
+        assert isinstance(vectors, dict) and config.datatype is not None
+        if vector in vectors:
+            raise Refusal(409, f"Wrong input: Vector `{vector}` already exists!")
+        datatype = config.datatype.value
+        collection.shard.update(
+            edge.UpdateOperation.create_dense_vector(
+                vector,
+                config.size,
+                getattr(edge.Distance, config.distance.value),
+                datatype=getattr(edge.VectorStorageDatatype, datatype.capitalize()),
+            )
+        )
+        vectors[vector] = models.VectorParams(
+            size=config.size, distance=config.distance, datatype=models.Datatype(datatype)
+        )
+
+    def set_vectors(self, name: str, points: list[models.PointVectors]) -> None:
         collection = self.collection(name)
         check_strict(collection.strict, "upsert", points)
+        self._check_sizes(collection, points)
+        new = [edge.PointVectors(str(p.id), p.vector) for p in points]
+        collection.shard.update(edge.UpdateOperation.update_vectors(new))
+        collection.woken(room=self.room)
+
+    def _check_sizes(
+        self,
+        collection: Collection,
+        points: Sequence[models.PointStruct | models.PointVectors],
+    ) -> None:
         vectors = collection.request.vectors
         assert isinstance(vectors, dict)
         for point in points:
             assert isinstance(point.vector, dict)
             for vector_name, vector in point.vector.items():
+                if vector_name not in vectors:
+                    text = f"Not existing vector name error: {vector_name}"
+                    raise Refusal(400, f"Wrong input: {text}")
                 rows: Any = vector if isinstance(vector[0], list) else [vector]  # type: ignore[index]
                 for row in rows:
                     if len(row) != (size := vectors[vector_name].size):
                         text = f"expected dim: {size}, got {len(row)}"
                         raise Refusal(400, f"Wrong input: Vector dimension error: {text}")
+
+    def upsert(self, name: str, points: list[models.PointStruct]) -> None:
+        collection = self.collection(name)
+        check_strict(collection.strict, "upsert", points)
+        self._check_sizes(collection, points)
         new = [edge.Point(str(p.id), p.vector, p.payload) for p in points]
         collection.shard.update(edge.UpdateOperation.upsert_points(new))
         collection.woken(room=self.room)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus.datasets import ALL, missing_files
+from corpus.benchmarks.datasets import ALL, missing_files
 from tests import benchmark_files, corpus_files
 from tests.integration.hub_server import Hub, serve
 

@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from retriever.engines.interface import LEARNED, TOKENS
+from retriever.engines.learned import stage_of
+from retriever.engines.record import DEFAULT_STORAGE
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index import PassageFilter, PassageIndex, Storage
-from retriever.index_record import DEFAULT_STORAGE
+from retriever.index import passage_index
+from retriever.index.passage_index import Learning, PassageFilter, PassageIndex, Storage
 from tests.index_cases import (
     DIM,
     Rows,
@@ -106,6 +109,25 @@ def test_filters(
     scores = exact_scores(QUERY, random_embeddings(COUNT))
     ranked = sorted(expected, key=lambda i: -scores[i])
     assert ids(hits) == [f"p{i:03}" for i in ranked]
+
+
+def test_the_sources_that_a_filter_may_name(home: Home) -> None:
+    passages = make_passages(9)
+    passages[:2] = [replace(passage, source="") for passage in passages[:2]]
+    with create(home, 9) as index:
+        index.upsert(passages, random_embeddings(9))
+        assert index.sources() == ["source2", "source0", "source1"]
+        index.delete(PassageFilter(sources=("source0",)))
+        assert index.sources() == ["source2", "source1"]
+
+
+def test_rows_come_back_by_passage_as_they_were_scored(index: PassageIndex) -> None:
+    embeddings = random_embeddings(COUNT)
+    for i, rows in zip((2, 0), index.rows(["p002", "p000"]), strict=True):
+        assert rows.shape == embeddings[i].shape
+        np.testing.assert_allclose(rows, embeddings[i], atol=2e-3)  # kept as float16 somewhere
+    with pytest.raises(ValueError, match="no passage 'p999'"):
+        index.rows(["p999"])
 
 
 def test_passages_come_back_as_written(index: PassageIndex) -> None:
@@ -253,6 +275,36 @@ def test_quantized_copies_are_ranked_by_the_vectors_themselves(
         hits = index.search(QUERY, 5, candidates=COUNT)
         assert index.search(QUERY, 5, mode="exact") == hits
     assert [hit.score for hit in hits] == pytest.approx(np.sort(scores)[::-1][:5], abs=1e-4)
+
+
+def test_a_large_index_learns_its_candidates_and_passages_that_come_later_are_solved(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passage_index, "LEARNED_FROM", 40)
+    embeddings, asked = random_embeddings(COUNT), random_embeddings(60, seed=5)
+    with create(home) as index:
+        index.upsert(make_passages(COUNT), embeddings)
+        index.finish(learning=Learning(asked))
+    with opened(home) as index:
+        learned = index.built.learned
+        assert learned is not None and learned.passages == COUNT and learned.recall == ((50, 1.0),)
+        first = index.search(QUERY, 5, candidates=30)
+        assert first == index.search(QUERY, 5, mode="exact")
+        vectors = {point.payload["id"]: point.vectors[LEARNED] for point in index.points()}
+    more = random_embeddings(COUNT + 5)
+    with PassageIndex.update(
+        home.location, make_fingerprint(COUNT + 5), connection=home.connection
+    ) as index:
+        index.upsert(make_passages(COUNT + 5)[COUNT:], more[COUNT:])
+        index.finish()
+    with opened(home) as index:
+        assert index.built.learned == learned
+        stage = stage_of(learned, DIM)
+        for point in index.points():
+            [solved] = stage.passage_vectors([point.vectors[TOKENS]])
+            assert point.vectors[LEARNED] == pytest.approx(solved, abs=0.02)
+            before = vectors.get(point.payload["id"])
+            assert before is None or np.array_equal(point.vectors[LEARNED], before)
 
 
 def test_points_have_stable_ids(index: PassageIndex) -> None:

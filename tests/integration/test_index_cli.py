@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from corpus.errors import KbvqaError
-from corpus.passages import write_passages
+from corpus.files.passages import write_passages
 from corpus.types import Passage
-from retriever.encoder import Encoder
-from retriever.index import PassageIndex
-from retriever.index_settings import Connection
-from retriever.ranks import joined
+from retriever.building.processes import joined
+from retriever.encoding.encoder import Encoder
+from retriever.engines.connection import QdrantConnection
+from retriever.index.passage_index import PassageIndex
 from tests.golden_cases import GOLDEN
 from tests.integration.qdrant_server import StandIn
 
@@ -69,6 +69,21 @@ def location(
     server: StandIn = request.getfixturevalue("stand_in")
     monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(server.grpc_port))
     return f"{server.url}/things"
+
+
+def test_a_second_corpus_is_mixed_in_only_when_asked(tmp_path: Path) -> None:
+    location = tmp_path / "index"
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES[:2]), "--index", location)
+    other = tmp_path / "other.jsonl"
+    write_passages(other, PASSAGES[2:5])
+    refused = kbvqa("index", "build", other, "--index", location, ok=False)
+    assert isinstance(refused.exception, KbvqaError)
+    assert "holds the corpus 'corpus', and this one is 'other': --add" in str(refused.exception)
+    assert info(location)["count"] == 2
+    kbvqa("index", "build", other, "--index", location, "--add")
+    assert (info(location)["count"], info(location)["kept"]) == (5, 2)
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES[:1]), "--index", location, "--prune")
+    assert (info(location)["count"], info(location)["corpus"]) == (1, "corpus")
 
 
 def test_a_corpus_that_changes(location: str, tmp_path: Path) -> None:
@@ -151,7 +166,7 @@ def test_doctor_says_what_strict_mode_refuses(
     monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", str(stand_in.grpc_port))
     monkeypatch.setenv("KBVQA_INDEX", f"{stand_in.url}/things")
     kbvqa("index", "build", corpus(tmp_path, PASSAGES))
-    assert "12 passages of corpus" in kbvqa("doctor", ok=False).output
+    assert "12 passages (corpus: corpus)" in kbvqa("doctor", ok=False).output
     strict = models.StrictModeConfig(enabled=True, search_allow_exact=False, max_query_limit=1000)
     stand_in.collections["things-1"].strict = strict
     told = kbvqa("doctor", ok=False)
@@ -178,7 +193,7 @@ def test_a_checkpoint_that_makes_no_numbers_is_named(
     monkeypatch.setattr(Encoder, "encode_corpus", encode)
     build = ("index", "build", corpus(tmp_path, PASSAGES), "--index", tmp_path / "index")
     told = kbvqa(*build).stdout
-    assert "11 encoded" in told and "p3: the checkpoint makes no finite numbers of 2 of" in told
+    assert "11 encoded" in told and "p3: the embeddings of 2 of" in told
     broken |= {passage.id for passage in PASSAGES}
     refused = kbvqa(*build, "--swap", ok=False)
     assert isinstance(refused.exception, KbvqaError)
@@ -194,7 +209,7 @@ def test_verify_fails_where_something_is_wrong(tmp_path: Path) -> None:
     (location / "kbvqa-index.json").write_text(json.dumps(record))
     result = kbvqa("index", "verify", "--index", location, ok=False)
     assert result.exit_code == 1
-    assert "it holds 12 passages, its record says 13" in result.output
+    assert "it holds 12 passages, but its record says 13" in result.output
 
 
 def test_verify_encodes_passages_again(tmp_path: Path) -> None:
@@ -313,9 +328,11 @@ def test_two_processes_build_one_index(
     path = corpus(tmp_path, many)
     location = str(tmp_path / "index") if where == "directory" else f"{stand_in.url}/things"
     port = str(stand_in.grpc_port)
+    exact = ("--precision", "float32")  # a run alone measures what is fastest anew
     command = [
         *(sys.executable, "-m", *launcher),
         *("-m", "kbvqa", "index", "build", str(path), "--index", location),
+        *exact,
     ]
     environment = {**os.environ, "KBVQA_QDRANT_GRPC_PORT": port, "HF_HUB_OFFLINE": "1"}
     run = subprocess.run(
@@ -324,12 +341,12 @@ def test_two_processes_build_one_index(
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stderr.count("Loading the checkpoint") == 2, run.stderr
     assert run.stdout.count("60 encoded and written") == 1, "one process speaks"
-    alone = kbvqa("index", "build", path, "--index", tmp_path / "alone").stdout
+    alone = kbvqa("index", "build", path, "--index", tmp_path / "alone", *exact).stdout
     (cut,) = (line for line in alone.splitlines() if "were cut there" in line)
     assert cut in run.stdout, "of all processes"
     monkeypatch.setenv("KBVQA_QDRANT_GRPC_PORT", port)
     kbvqa("index", "verify", "--index", location)
-    connection = Connection(grpc_port=stand_in.grpc_port)
+    connection = QdrantConnection(grpc_port=stand_in.grpc_port)
     with (
         PassageIndex.open(location, connection=connection) as ours,
         PassageIndex.open(tmp_path / "alone") as theirs,
@@ -346,9 +363,9 @@ def test_accelerate_with_cpu_says_that_it_starts_one_process(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined() as ranks:
-        assert ranks is None and not caplog.records
+    with joined() as processes:
+        assert processes is None and not caplog.records
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_PORT", "29500")
-    with joined() as ranks:
-        assert ranks is None and "one process only" in caplog.text
+    with joined() as processes:
+        assert processes is None and "one process only" in caplog.text

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from retriever.engines.server import ServerStore
+from retriever.engines.connection import QdrantConnection
+from retriever.engines.server.engine import ServerStore
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index import PassageIndex
-from retriever.index_settings import Connection
+from retriever.index.passage_index import PassageIndex
 from tests.index_cases import DIM, make_fingerprint, make_passages, random_embeddings, unit
 from tests.integration.qdrant_server import Refusal, StandIn
 
@@ -19,8 +19,8 @@ COUNT = 12
 PASSAGES, EMBEDDINGS = make_passages(COUNT), random_embeddings(COUNT)
 
 
-def connection(server: StandIn, **changes: object) -> Connection:
-    quick = Connection(grpc_port=server.grpc_port, attempts=3, retry_seconds=0.01)
+def connection(server: StandIn, **changes: object) -> QdrantConnection:
+    quick = QdrantConnection(grpc_port=server.grpc_port, attempts=3, retry_seconds=0.01)
     return replace(quick, **changes)  # type: ignore[arg-type]
 
 
@@ -203,6 +203,36 @@ def test_a_collection_that_a_killed_swap_left_goes_with_the_next(stand_in: Stand
     assert stand_in.aliases == {"zoo": "zoo-2"}, "the swap is done all the same"
     swap(stand_in)
     assert set(stand_in.collections) == {"zoo-3"}, "and a name is not used again"
+
+
+def test_what_a_killed_swap_left_goes_though_nothing_is_left_to_build(stand_in: StandIn) -> None:
+    place, swapped = f"{stand_in.url}/zoo", replace(make_fingerprint(1), checkpoint_sha256="c1")
+    finish(stand_in)
+    swap(stand_in, failing("drop", 1, lambda: Refusal(500, "killed here")))
+    other = ServerStore(place, connection(stand_in))
+    other.lock()
+    assert PassageIndex.finished(place, swapped, connection(stand_in)) is not None
+    assert set(stand_in.collections) == {"zoo-1", "zoo-2"}, "who builds does it himself"
+    other.close()
+    found = PassageIndex.finished(place, swapped, connection(stand_in))
+    assert found is not None and found.place == "zoo-2"
+    assert set(stand_in.collections) == {"zoo-2"}
+
+
+def test_a_swap_killed_just_before_the_name_comes_to_it_has_nothing_to_do_again(
+    stand_in: StandIn,
+) -> None:
+    place, swapped = f"{stand_in.url}/zoo", replace(make_fingerprint(1), checkpoint_sha256="c1")
+    finish(stand_in)
+    with pytest.raises(IndexUnavailable, match="killed here"):
+        swap(stand_in, failing("change_aliases", 9, lambda: Refusal(500, "killed here")))
+    stand_in.fault = lambda operation: None
+    assert stand_in.aliases == {"zoo": "zoo-1"}
+    made = connection(stand_in)
+    with PassageIndex.update(place, swapped, connection=made, fresh=True) as index:
+        assert index.count == 1, "what was written is not written again"
+        index.finish()
+    assert set(stand_in.collections) == {"zoo-2"} and stand_in.aliases == {"zoo": "zoo-2"}
 
 
 def test_an_index_whose_name_looks_like_a_collection_is_left_alone(stand_in: StandIn) -> None:

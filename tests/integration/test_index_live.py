@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from retriever.engines import client
-from retriever.engines.server import ServerStore
-from retriever.index import PassageIndex
-from retriever.index_tools import verify_index
+from retriever.building.tools import verify_index
+from retriever.engines.server import client
+from retriever.engines.server.engine import ServerStore
+from retriever.index.passage_index import PassageIndex
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings
 from tests.integration.conftest import BACKENDS, Home
 
@@ -71,7 +71,7 @@ def test_no_search_fails_or_changes_while_the_index_is_swapped(home: Home) -> No
 
 
 def curl(home: Home, method: str, path: str, **arguments: Any) -> httpx.Response:
-    """Send a request as docs/deploy.md tells people to."""
+    """Send a request as docs/guide/qdrant.md tells people to."""
     base = home.location.rpartition("/")[0]
     key = home.connection.api_key
     headers = {"api-key": key} if key else {}

@@ -15,7 +15,7 @@ TEXT, BYTES_A_PASSAGE = 6_000, 3_000
 
 def peak(passages: int) -> int:
     """Return the most anonymous memory of a process that builds an index."""
-    command = [sys.executable, "-m", "benchmarks.index_memory", str(passages)]
+    command = [sys.executable, "-m", "benchmarks.search.index_memory", str(passages)]
     command += ["--text", str(TEXT)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=300)
     found = json.loads(done.stdout)

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from retriever import index_reading
-from retriever.engines import lease
-from retriever.engines.lease import Lease
+from retriever.building.tools import verify_index
+from retriever.engines.connection import QdrantConnection
+from retriever.engines.server import lease
+from retriever.engines.server.lease import Lease
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index import Fingerprint, PassageIndex
-from retriever.index_settings import Connection
-from retriever.index_tools import verify_index
+from retriever.index import reading as index_reading
+from retriever.index.passage_index import Fingerprint, PassageIndex
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings
 from tests.integration.qdrant_answers import CONSENSUS_TIMEOUT, READ_TIMEOUT, Refusal
 from tests.integration.qdrant_server import StandIn
@@ -30,8 +30,8 @@ OTHERS = random_embeddings(COUNT, seed=1)  # as of another checkpoint
 ROOT = Path(__file__).parents[2]
 
 
-def at(server: StandIn, **changes: Any) -> Connection:
-    quick = Connection(grpc_port=server.grpc_port, attempts=2, retry_seconds=0.01)
+def at(server: StandIn, **changes: Any) -> QdrantConnection:
+    quick = QdrantConnection(grpc_port=server.grpc_port, attempts=2, retry_seconds=0.01)
     return replace(quick, **changes)
 
 
@@ -154,7 +154,7 @@ def test_what_a_swap_replaced_is_not_dropped_once_it_is_another(stand_in: StandI
 
 
 def test_the_way_back_from_a_snapshot(stand_in: StandIn) -> None:
-    """As docs/deploy.md tells it: recover under a new name, point the alias, verify, go on."""
+    """As docs/guide/qdrant.md tells it: recover, point the alias, verify, go on."""
     build(stand_in)
     snapshot = stand_in.snapshot("zoo")
     stand_in.drop("zoo-1")
@@ -212,12 +212,12 @@ def test_an_alias_that_is_moved_by_hand_is_noticed(
 
 HOLDER = """
 import sys
-from retriever.index import PassageIndex
-from retriever.index_settings import Connection
+from retriever.index.passage_index import PassageIndex
+from retriever.engines.connection import QdrantConnection
 from tests.index_cases import make_fingerprint, make_passages, random_embeddings
 url, port = sys.argv[1:]
 made_from = make_fingerprint(12)
-with PassageIndex.update(url, made_from, connection=Connection(grpc_port=int(port))) as index:
+with PassageIndex.update(url, made_from, connection=QdrantConnection(grpc_port=int(port))) as index:
     index.upsert(make_passages(5), random_embeddings(12)[:5])
     print("holding", flush=True)
     sys.stdin.read()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from corpus.types import Passage
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index import Fingerprint, PassageIndex
+from retriever.index.passage_index import Fingerprint, PassageIndex
 
 ROOT = Path(__file__).parents[2]
 DIM, ROWS, COUNT = 128, 48, 1_000  # 12 MB of float16: enough for the engine to build its HNSW
@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_index_processes import FINGERPRINT, embeddings, passages
-from retriever.index import PassageIndex
+from retriever.index.passage_index import PassageIndex
 with PassageIndex.create_or_resume(Path(sys.argv[1]), FINGERPRINT) as index:
     for start in range(0, len(passages()), 20):
         batch = passages()[start:start + 20]
@@ -41,7 +41,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_index_processes import FINGERPRINT, embeddings
-from retriever.index import PassageIndex
+from retriever.index.passage_index import PassageIndex
 index = PassageIndex.open(Path(sys.argv[1]), FINGERPRINT)
 print("open", flush=True)
 for line in sys.stdin:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
-from retriever import index_search
-from retriever.engines import retry
-from retriever.engines.server import ServerStore
+from retriever.building.tools import copy_index, verify_index
+from retriever.engines.connection import Cluster, QdrantConnection
+from retriever.engines.server import retry
+from retriever.engines.server.engine import ServerStore
 from retriever.errors import IndexUnavailable
-from retriever.index import PassageFilter, PassageIndex
-from retriever.index_settings import Cluster, Connection
-from retriever.index_tools import copy_index, verify_index
+from retriever.index import search as index_search
+from retriever.index.passage_index import PassageFilter, PassageIndex
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings
 from tests.integration.conftest import Server
 from tests.integration.qdrant_answers import NOT_ENOUGH_SPACE, PASSING, Refusal
@@ -27,8 +27,8 @@ PASSAGES, EMBEDDINGS = make_passages(COUNT), random_embeddings(COUNT)
 ALL_PASSING = [text for texts in PASSING.values() for text in texts]
 
 
-def at(server: StandIn, **changes: Any) -> Connection:
-    quick = Connection(grpc_port=server.grpc_port, attempts=3, retry_seconds=0.01)
+def at(server: StandIn, **changes: Any) -> QdrantConnection:
+    quick = QdrantConnection(grpc_port=server.grpc_port, attempts=3, retry_seconds=0.01)
     return replace(quick, **changes)
 
 
@@ -142,9 +142,10 @@ def test_a_server_is_told_how_long_a_request_may_take(stand_in: StandIn) -> None
         index.finish()
         index.search(EMBEDDINGS[0], 3)
         index.get(["p001"])
+        index.sources()
         assert len(list(index.row_counts())) == len(list(index.points())) == COUNT
     asked = {"upsert", "delete", "count", "query", "retrieve", "scroll", "create", "index"}
-    asked |= {"change_aliases", "patch", "scroll vectors"}
+    asked |= {"change_aliases", "facet", "patch", "scroll vectors"}
     assert all(stand_in.timeouts[name] - {None} == {77} for name in asked), stand_in.timeouts
 
 
@@ -237,7 +238,9 @@ def test_an_optimiser_that_stands_still_is_given_up(stand_in: StandIn) -> None:
         index.upsert(PASSAGES, EMBEDDINGS)
         collection = stand_in.collections["zoo-1"]
         collection.status, collection.looks = "yellow", 10**9
-        with pytest.raises(IndexUnavailable, match=r"\(yellow\) has not moved for 1 sec.*WORK_SEC"):
+        with pytest.raises(
+            IndexUnavailable, match=r"\(yellow\) has made no progress for 1 sec.*WORK_SEC"
+        ):
             index.finish()
         collection.looks = 1
         index.finish()
@@ -266,7 +269,7 @@ def test_requests_keep_to_what_strict_mode_lets_them_ask(
     start(stand_in).close()
     strict(stand_in, **FITTING)
     with start(stand_in) as index:
-        assert "max_query_limit is 100, but a step of the search takes 2,000" in caplog.text
+        assert "max_query_limit is 100, but a step of the search takes 4,000" in caplog.text
         index.upsert(PASSAGES, EMBEDDINGS)
         assert index.delete([p.id for p in PASSAGES[:25]]) == 25
         index.upsert(PASSAGES[:25], EMBEDDINGS[:25])
@@ -288,7 +291,9 @@ def test_strict_mode_that_refuses_every_search_is_named_before_a_build(stand_in:
     start(stand_in).close()
     strict(stand_in, search_allow_exact=False)
     stand_in.operations.clear()
-    with pytest.raises(IndexUnavailable, match=r"search_allow_exact is false.*docs/deploy\.md"):
+    with pytest.raises(
+        IndexUnavailable, match=r"search_allow_exact is false.*docs/guide/qdrant\.md"
+    ):
         start(stand_in)
     assert "upsert" not in stand_in.operations
 
@@ -311,7 +316,7 @@ def test_a_search_that_strict_mode_refuses_names_the_setting(built: StandIn) -> 
 def test_strict_mode_that_is_set_meanwhile_is_named(built: StandIn) -> None:
     with opened(built) as index:
         strict(built, search_allow_exact=False)
-        with pytest.raises(IndexUnavailable, match=r"strict mode.*search_allow_exact.*deploy"):
+        with pytest.raises(IndexUnavailable, match=r"strict mode.*search_allow_exact.*qdrant\.md"):
             index.search(EMBEDDINGS[3], 1)
         with pytest.raises(IndexUnavailable, match=r"strict mode.*search_allow_exact"):
             _ = index.count

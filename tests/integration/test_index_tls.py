@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from retriever.building.tools import verify_index
+from retriever.engines.connection import QdrantConnection
 from retriever.errors import IndexUnavailable
-from retriever.index import PassageIndex
-from retriever.index_settings import Connection
-from retriever.index_tools import verify_index
+from retriever.index.passage_index import PassageIndex
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings
 from tests.integration.qdrant_server import StandIn
 
@@ -38,11 +38,11 @@ def server(authority: trustme.CA, tmp_path: Path) -> Iterator[StandIn]:
     running.stop()
 
 
-def connection(server: StandIn, ca_file: Path | None) -> Connection:
-    return Connection("secret", ca_file, server.grpc_port, attempts=2, retry_seconds=0.01)
+def connection(server: StandIn, ca_file: Path | None) -> QdrantConnection:
+    return QdrantConnection("secret", ca_file, server.grpc_port, attempts=2, retry_seconds=0.01)
 
 
-def build(url: str, connection: Connection) -> None:
+def build(url: str, connection: QdrantConnection) -> None:
     with PassageIndex.create(url, make_fingerprint(COUNT), connection=connection) as index:
         index.upsert(PASSAGES, EMBEDDINGS)
         index.finish()

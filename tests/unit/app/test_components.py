@@ -2,12 +2,12 @@
 
 import pytest
 
-from app.answering import Answering
 from app.components import open_answering
 from app.settings import load_settings
+from generator.answers.answering import Answering
+from generator.answers.plan import Answerer
 from generator.extractive.reader import ExtractiveReader
-from generator.strategies import Answerer
-from retriever.checkpoint import Checkpoint
+from retriever.checkpoint.loading import Checkpoint
 from tests.scripted import ScriptedGenerator
 
 
@@ -16,7 +16,7 @@ from tests.scripted import ScriptedGenerator
     [
         ({}, True, "extract", 5),
         ({"READER": "runs/reader/reader.safetensors"}, True, "extract", 5),
-        ({"READER": "smollm2"}, False, "ra-vqa", 3),
+        ({"READER": "runs/merged"}, False, "ra-vqa", 3),
         ({"READER": "runs/merged", "STRATEGY": "concat"}, False, "concat", 3),
         ({"GENERATOR_URL": "http://h/v1", "GENERATOR_MODEL": "m"}, False, "ra-vqa", 3),
         ({"PASSAGES_IN_PROMPT": "2"}, True, "extract", 2),

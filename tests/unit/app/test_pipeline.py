@@ -6,19 +6,23 @@ import pytest
 from PIL import Image
 
 from app import components
+from app.asking.ask import run
+from app.asking.questions import checked_question
+from app.asking.report import result_as_json
 from app.components import open_exact
 from app.errors import InvalidQuestion
-from app.pipeline import Pipeline, Result, Retrieval
-from app.questions import checked_question
-from app.report import result_as_json
-from app.views import steps, views
+from app.flow.events import Found, Piece, Result, Waiting
+from app.pipeline import Pipeline
+from app.web.views import views
 from corpus.types import Query
-from generator.confidence import Calibration, Fit
+from generator.answers.confidence import Calibration, Fit
 from generator.errors import GeneratorUnavailable
 from generator.prompts import Prompt
-from retriever.encoder import Encoder
-from retriever.errors import CorpusTooLarge
+from retriever.encoding.encoder import Encoder
+from retriever.errors import CorpusTooLarge, InvalidQuery
+from retriever.index import picture
 from tests.golden_cases import golden_image
+from tests.unit.app.conftest import PASSAGES
 
 QUERY = Query("What is the capital of France?", golden_image("img0"))
 
@@ -43,30 +47,78 @@ def test_the_generator_reads_the_best_passages_and_no_others(pipeline, generator
     assert hits[2].passage.text not in prompt
 
 
-def test_what_is_not_shown_is_not_read_but_tells_how_far_the_best_leads(
-    pipeline, generator
-) -> None:
+def test_how_many_are_read_is_not_how_many_are_shown(pipeline, generator) -> None:
     scores = [hit.score for hit in pipeline.retrieve(QUERY, 10).hits]
     result = pipeline.ask(QUERY, 1, strategy="ra-vqa")
-    assert len(result.retrieval.hits) == 1
-    assert len(generator.asked) == 1
-    assert result.outcome.reply.evidence.lead == pytest.approx(
+    assert len(generator.asked) == 2
+    assert result.answer.read == (1, 2)
+    assert result.answer.evidence.lead == pytest.approx(
         scores[0] - sum(scores[1:]) / len(scores[1:])
     )
+    # What is cited is shown, whatever was asked for.
+    generator.write = lambda prompt: ("Paris [2]", -0.1)
+    assert len(pipeline.ask(QUERY, 1).retrieval.hits) == 2
+    generator.write = lambda prompt: ("Paris [1]", -0.1)
+    assert len(pipeline.ask(QUERY, 1).retrieval.hits) == 1
+
+
+def test_more_passages_are_read_than_shown_where_that_is_set(pipeline, generator) -> None:
+    plan = replace(pipeline.answering.plan, passages=4)
+    pipeline.answering = replace(pipeline.answering, plan=plan)
+    result = pipeline.ask(QUERY, 2)
+    assert result.answer.read == (1, 2, 3, 4)
+    assert all(p.text[:20] in generator.asked[0].messages[-1].text for p in PASSAGES)
+
+
+def test_what_to_know_comes_with_the_result(pipeline) -> None:
+    assert pipeline.ask(QUERY, 2).notes == ()
+    result = pipeline.ask(replace(QUERY, question="Wie heißt das Land? " * 40), 2)
+    assert len(result.notes) == 2
+    assert "not look like English" in " ".join(result.notes)
+    assert f"about {result.retrieval.cut} tokens" in " ".join(result.notes)
+    assert result_as_json(result)["notes"] == list(result.notes)
+
+
+def test_a_box_stands_for_the_picture_where_one_is_taken(pipeline) -> None:
+    box = (2, 3, 12, 14)
+    part = replace(QUERY, image=QUERY.image.crop(box))
+    boxed = pipeline.ask(replace(QUERY, boxes=(box,)), 3)
+    assert boxed.retrieval.hits == pipeline.ask(part, 3).retrieval.hits
+    assert boxed.retrieval.hits != pipeline.ask(QUERY, 3).retrieval.hits
+    assert boxed.retrieval.boxes == (box,)
+    with pytest.raises(InvalidQuery, match=r"2 boxes.*one part"):
+        pipeline.ask(replace(QUERY, boxes=(box, box)), 3)
+    with pytest.raises(InvalidQuery, match="not inside the picture"):
+        pipeline.ask(replace(QUERY, boxes=((0, 0, 999, 9),)), 3)
 
 
 def test_a_search_ranks_as_many_passages_as_are_set(pipeline, monkeypatch) -> None:
     asked = []
-    search = pipeline.index.search
+    search = pipeline.index.search_many
 
     def noted(*arguments, **keywords):
         asked.append(keywords["candidates"])
         return search(*arguments, **keywords)
 
-    monkeypatch.setattr(pipeline.index, "search", noted)
+    monkeypatch.setattr(pipeline.index, "search_many", noted)
     other = Pipeline(pipeline.encoder, pipeline.index, None, candidates=7)
     assert len(pipeline.retrieve(QUERY, 2).hits) == len(other.retrieve(QUERY, 2).hits) == 2
     assert asked == [400, 7]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_many_are_found_as_one_by_one(pipeline, monkeypatch, weight: float) -> None:
+    monkeypatch.setattr(
+        pipeline.encoder, "checkpoint", replace(pipeline.encoder.checkpoint, picture_weight=weight)
+    )
+    queries = [QUERY, replace(QUERY, image=None), replace(QUERY, question="What is this?")]
+    queries.append(replace(QUERY, image=golden_image("img1")))
+    many = pipeline.search_many(pipeline.encode_many(queries), 3)
+    for query, found in zip(queries, many, strict=True):
+        single = pipeline.retrieve(query, 3)
+        assert [hit.passage.id for hit in found.hits] == [hit.passage.id for hit in single.hits]
+        scores = [hit.score for hit in single.hits]
+        assert [hit.score for hit in found.hits] == pytest.approx(scores, abs=1e-4)
 
 
 def test_a_citation_of_a_passage_outside_the_prompt_is_dropped(pipeline, generator) -> None:
@@ -77,10 +129,25 @@ def test_a_citation_of_a_passage_outside_the_prompt_is_dropped(pipeline, generat
 
 
 def test_streaming_yields_retrieval_then_pieces_then_the_result(pipeline: Pipeline) -> None:
-    first, *pieces, last = pipeline.stream(QUERY, 2)
-    assert isinstance(first, Retrieval)
-    assert "".join(pieces) == " Paris [1]"
-    assert isinstance(last, Result)
+    first, *pieces, last = pipeline.run(QUERY, 2)
+    assert isinstance(first, Found) and len(first.retrieval.hits) == 2
+    assert pieces == [Piece(" Paris"), Piece(" [1]")]
+    assert isinstance(last, Result) and last.retrieval == first.retrieval
+    assert last.answer is not None and last.answer.text == "Paris"
+
+
+def test_waiting_says_nothing_and_leaving_then_ends_the_work(pipeline, generator) -> None:
+    events = pipeline.run(QUERY, 2, strategy="ra-vqa")
+    assert isinstance(next(events), Found)
+    assert next(events) == Waiting()
+    events.close()
+    assert generator.closed == 1
+
+
+def test_a_pipeline_for_retrieval_says_that_it_has_no_generator(pipeline: Pipeline) -> None:
+    finding = Pipeline(pipeline.encoder, pipeline.index)
+    with pytest.raises(ValueError, match="no generator"):
+        finding.ask(QUERY)
 
 
 def test_retrieval_alone_asks_no_generator(pipeline, generator) -> None:
@@ -110,11 +177,10 @@ def test_passages_survive_a_generator_that_fails(pipeline: Pipeline, generator) 
 
 
 def test_the_strategy_can_be_chosen_for_one_question(pipeline: Pipeline, generator) -> None:
-    outcome = pipeline.ask(QUERY, 4, strategy="ra-vqa").outcome
-    assert outcome is not None
-    assert outcome.reply.strategy == "ra-vqa"
+    answer = pipeline.ask(QUERY, 4, strategy="ra-vqa").answer
+    assert answer is not None and answer.strategy == "ra-vqa"
     assert len(generator.asked) == 2
-    assert pipeline.ask(QUERY, 4).outcome.reply.strategy == "concat"
+    assert pipeline.ask(QUERY, 4).answer.strategy == "concat"
 
 
 def test_an_improbable_answer_is_withheld_with_its_reasons(pipeline: Pipeline, generator) -> None:
@@ -129,11 +195,24 @@ def test_an_improbable_answer_is_withheld_with_its_reasons(pipeline: Pipeline, g
         (-3.0, "withheld", "I do not know"),
     ):
         generator.write = lambda prompt, logprob=logprob: ("Paris [1]", logprob)
-        outcome = pipeline.ask(QUERY, 2).outcome
-        assert (outcome.confidence.verdict, outcome.answer.text) == (verdict, shown)
-        assert outcome.reply.answer.text == "Paris"
-        assert bool(outcome.confidence.reasons) == (verdict != "given")
-        assert bool(outcome.answer.citations) == (verdict != "withheld")
+        answer = pipeline.ask(QUERY, 2).answer
+        assert (answer.confidence.verdict, answer.text) == (verdict, shown)
+        assert answer.original.text == "Paris" and answer.original.citations
+        assert bool(answer.confidence.reasons) == (verdict != "given")
+        assert bool(answer.citations) == (answer.withheld is None) == (verdict != "withheld")
+
+
+def test_a_fit_of_another_corpus_is_said_to_be_one(pipeline: Pipeline) -> None:
+    name = "scripted/few-shot/concat"
+    fits = {name: Fit(3.0, {}, {}, {}, None, 50)}
+    for corpus, foreign in ((pipeline.index.fingerprint.corpus_sha256, False), ("0" * 64, True)):
+        fitted = Calibration("c", 1.0, {}, fits, corpus)
+        asked = replace(pipeline.answering, calibration=fitted, corpus="")
+        asking = Pipeline(pipeline.encoder, pipeline.index, asked)
+        assert ("another corpus" in asking.answering.uncalibrated) == foreign
+        result = asking.ask(QUERY, 2)
+        assert result.answer.confidence.foreign == foreign
+        assert result_as_json(result)["fitted_on_another_corpus"] == foreign
 
 
 def test_a_result_as_json_says_how_it_came_about(pipeline: Pipeline, generator) -> None:
@@ -156,12 +235,24 @@ def test_a_low_best_score_is_not_sure(pipeline: Pipeline) -> None:
         assert (found.unsure, found.threshold) == (unsure, threshold)
 
 
+def test_the_picture_by_itself_has_a_say_where_the_checkpoint_says_so(pipeline: Pipeline) -> None:
+    other = Pipeline(
+        Encoder(replace(pipeline.encoder.checkpoint, picture_weight=5.0)), pipeline.index
+    )
+    plain, weighed = (p.retrieve(QUERY, 4).hits for p in (pipeline, other))
+    shown = pipeline.retrieve(replace(QUERY, question=picture.QUESTION), picture.DEPTH).hits
+    found = pipeline.retrieve(QUERY, picture.DEPTH).hits
+    assert weighed == tuple(picture.weighed(found, shown, 5.0)[:4]) != plain
+    bare = replace(QUERY, image=None)
+    assert other.retrieve(bare, 4).hits == pipeline.retrieve(bare, 4).hits
+
+
 @pytest.mark.parametrize("question", ["", "   \n", "x" * 10_000])
 def test_what_a_user_cannot_ask_is_refused_before_anything_runs(pipeline, question: str) -> None:
     with pytest.raises(InvalidQuestion, match=r"empty|10,000 characters"):
         checked_question(question, pipeline.max_question_characters)
     with pytest.raises(InvalidQuestion, match=r"empty|10,000 characters"):
-        next(steps(pipeline, Query(question, Image.new("RGB", (4, 4))), 1))
+        next(run(pipeline, Query(question, Image.new("RGB", (4, 4))), 1))
     shown = [view.answer for view in views(pipeline, lambda: QUERY.image, question, 1)]
     assert re.search(r"empty|10,000 characters", shown[-1])
     assert pipeline.generator.asked == []
@@ -215,9 +306,9 @@ def test_a_corpus_too_large_for_memory_is_searched_in_the_index(
 def test_a_picture_of_nothing_is_never_simply_answered(pipeline: Pipeline, generator) -> None:
     generator.write = lambda prompt: ("Paris [1]", -0.1)
     blank = replace(QUERY, image=Image.new("RGB", (64, 64), "navy"))
-    outcome = pipeline.ask(blank, 2).outcome
-    assert outcome is not None and outcome.confidence.verdict == "unsure"
-    assert "shows nothing" in outcome.confidence.reasons[0]
+    answer = pipeline.ask(blank, 2).answer
+    assert answer is not None and answer.confidence.verdict == "unsure"
+    assert "shows nothing" in answer.confidence.reasons[0]
 
 
 def test_what_was_not_calibrated_is_said_with_what_to_do(pipeline: Pipeline) -> None:

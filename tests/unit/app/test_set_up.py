@@ -1,5 +1,7 @@
 """`kbvqa setup`: what it builds, brings up to date, makes again and leaves alone."""
 
+import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from app import components
-from app.components import open_index, set_up
-from app.indexing import Built, build_index
+from app import cli, components
+from app.components import open_index, open_set_index, set_up
 from app.settings import Settings
-from corpus.passages import write_passages
+from corpus.files.passages import write_passages
 from corpus.types import Passage
-from retriever.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from retriever.building.build import BuildSummary, build_index
+from retriever.checkpoint.loading import Checkpoint, load_checkpoint, save_checkpoint
 from retriever.errors import IndexNotReady, RetrieverError
-from retriever.indexing import Report
-from retriever.text_vision import TextVision
+from retriever.index.passage_index import PassageIndex
+from retriever.index.writing import Report, fingerprint
+from retriever.inputs.text_vision import TextVision
 from tests.golden_cases import GOLDEN
 
 PASSAGES = [Passage(f"p{n}", f"Tower {n}", f"The tower {n} is tall.") for n in range(4)]
@@ -57,7 +60,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
     """What each build did."""
     kept: list[Report] = []
 
-    def watched(*args: Any, **options: Any) -> Built | None:
+    def watched(*args: Any, **options: Any) -> BuildSummary | None:
         built = build_index(*args, **options)
         assert built is not None
         kept.append(built.report)
@@ -127,3 +130,44 @@ def test_an_index_that_the_user_named_is_never_touched(
     told_by(named)
     assert ids(named, checkpoint) == before == {"p:paris", "p:tower", "p:church", "p:bird"}
     assert not (settings.home / "index").exists()
+
+
+def test_a_demo_that_is_built_in_part_sends_to_setup(settings: Settings) -> None:
+    """Nobody has the demo's passages at hand for `kbvqa index build`."""
+    checkpoint = load_checkpoint(settings.checkpoint)
+    wanted = fingerprint(checkpoint, "passages", "0" * 64, 4)
+    PassageIndex.create_or_resume(settings.index_location, wanted).close()
+    with pytest.raises(IndexNotReady) as caught:
+        open_set_index(settings, checkpoint)
+    assert "run `kbvqa setup`" in str(caught.value)
+    assert "index build" not in str(caught.value)
+    named = settings.model_copy(update={"index": str(settings.index_location)})
+    with pytest.raises(IndexNotReady, match="index build"):
+        open_set_index(named, checkpoint)
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 78), (["--in-vain", "0"], 0)])
+def test_the_page_says_what_to_run_and_that_a_restart_is_in_vain(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    options: list[str],
+    code: int,
+) -> None:
+    """An index of another checkpoint: a container that restarted would do so for ever."""
+    corpus, location = tmp_path / "p.jsonl", tmp_path / "index"
+    write_passages(corpus, PASSAGES)
+    build_index(corpus, location, load_checkpoint(GOLDEN / "A_flmr"), lambda *_: None)
+    monkeypatch.setattr(cli, "open_streams", lambda: None)
+    monkeypatch.setenv("KBVQA_CHECKPOINT", str(GOLDEN / "B_preflmr"))
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = str(bound.getsockname()[1])
+    arguments = ["web", "--build", "--index", str(location), "--port", port, *options]
+    monkeypatch.setattr(sys, "argv", ["kbvqa", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == code
+    assert f"index build CORPUS --index {location} --swap" in capfd.readouterr().err.replace(
+        "\n", " "
+    )

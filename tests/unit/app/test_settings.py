@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidSettings
-from app.settings import Settings, load_settings
+from app.settings import Settings, load_settings, secret_fields
+from corpus.errors import KbvqaError
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,10 @@ def test_environment_variables_are_read(monkeypatch) -> None:
     assert settings.index_location == Path("/data/index")
 
 
-PATHS = ("home", "data", "checkpoint", "index", "qdrant_ca_file", "reader", "calibration")
+PATHS = (
+    *("home", "data", "checkpoint", "index", "pictures", "qdrant_ca_file", "reader"),
+    "calibration",
+)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -46,6 +50,12 @@ def test_a_tilde_that_no_shell_expanded(monkeypatch, tmp_path: Path, name: str) 
 def test_the_home_of_nobody_is_refused(monkeypatch, name: str) -> None:
     monkeypatch.setenv(f"KBVQA_{name.upper()}", "~no-such-user/x")
     with pytest.raises(InvalidSettings, match=f"KBVQA_{name.upper()}.*no such user's home"):
+        load_settings()
+
+
+def test_the_reader_that_no_longer_comes_along_says_what_to_do(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_READER", "smollm2")
+    with pytest.raises(InvalidSettings, match=r"KBVQA_READER: .*Unset it.*KBVQA_GENERATOR_URL"):
         load_settings()
 
 
@@ -114,6 +124,17 @@ def test_a_bad_value_names_the_variable(monkeypatch) -> None:
         load_settings()
 
 
+def test_more_threads_than_a_machine_can_run_are_refused(monkeypatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setenv("KBVQA_THREADS", "8")
+    assert load_settings().threads == 8
+    monkeypatch.setenv("KBVQA_THREADS", "99999")
+    with pytest.raises(
+        InvalidSettings, match=r"^KBVQA_THREADS: 99,999 threads .* 2 cores .*: set at most 8, or"
+    ):
+        load_settings()
+
+
 def test_a_server_needs_a_model_name(monkeypatch) -> None:
     monkeypatch.setenv("KBVQA_GENERATOR_URL", "http://127.0.0.1:8000/v1")
     with pytest.raises(InvalidSettings, match="KBVQA_GENERATOR_MODEL"):
@@ -155,3 +176,103 @@ def test_an_index_server_behind_a_proxy_that_cannot_be_used_is_said(monkeypatch)
     monkeypatch.setenv("KBVQA_INDEX", "http://qdrant:6333/zoo")
     with pytest.raises(InvalidSettings, match="ALL_PROXY is 'socks4://p:1'"):
         _ = load_settings().connection
+
+
+def test_thresholds_that_contradict_each_other_are_refused(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_UNSURE_BELOW", "0.1")
+    with pytest.raises(InvalidSettings, match=r"^KBVQA_WITHHOLD_BELOW is 0.2, more than"):
+        load_settings()
+    monkeypatch.setenv("KBVQA_WITHHOLD_BELOW", "0.1")
+    assert load_settings().withhold_below == 0.1
+
+
+@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "KBVQA_HOME"])
+def test_a_cache_in_the_home_of_nobody_is_named(monkeypatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "~no-such-user")
+    with pytest.raises(KbvqaError, match=variable):
+        load_settings()
+
+
+KEYS = {"qdrant_api_key", "generator_api_key", "api_keys"}
+
+
+def test_every_key_may_be_in_a_file(monkeypatch, tmp_path: Path) -> None:
+    assert set(secret_fields()) == KEYS
+    for name in KEYS:
+        (tmp_path / name).write_text(f"the-secret-of-{name}\n", encoding="utf-8")
+        monkeypatch.setenv(f"KBVQA_{name}_FILE".upper(), str(tmp_path / name))
+    settings = load_settings()
+    for name in KEYS:
+        assert getattr(settings, name).get_secret_value() == f"the-secret-of-{name}"
+
+
+def test_several_keys_stand_on_a_line_each(monkeypatch, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("a" * 20 + "\n" + "b" * 20 + "\n", encoding="utf-8")
+    monkeypatch.setenv("KBVQA_API_KEYS_FILE", str(tmp_path / "keys"))
+    assert load_settings().keys == ("a" * 20, "b" * 20)
+
+
+def test_dev_null_is_no_key(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_API_KEYS_FILE", "/dev/null")
+    monkeypatch.setenv("KBVQA_QDRANT_API_KEY_FILE", "/dev/null")
+    monkeypatch.setenv("KBVQA_QDRANT_API_KEY", "from the environment")
+    settings = load_settings()
+    assert settings.keys == ()
+    assert settings.connection.api_key == "from the environment"
+
+
+@pytest.mark.parametrize("left", ["", "\n \n"])
+def test_an_empty_file_opens_the_door_to_nobody(monkeypatch, tmp_path: Path, left: str) -> None:
+    (tmp_path / "keys").write_text(left, encoding="utf-8")
+    monkeypatch.setenv("KBVQA_API_KEYS_FILE", str(tmp_path / "keys"))
+    with pytest.raises(InvalidSettings, match=r"KBVQA_API_KEYS_FILE names .*keys', which is empty"):
+        load_settings()
+
+
+def test_a_variable_in_small_letters_names_a_file_of_keys_too(monkeypatch, tmp_path: Path) -> None:
+    # Passed over, it would leave the API open to everybody.
+    (tmp_path / "keys").write_text("a" * 20, encoding="utf-8-sig")
+    monkeypatch.setenv("kbvqa_api_keys_file", str(tmp_path / "keys"))
+    assert load_settings().keys == ("a" * 20,)
+    monkeypatch.setenv("kbvqa_api_keys", "b" * 20)
+    with pytest.raises(InvalidSettings, match="both give a key"):
+        load_settings()
+
+
+@pytest.mark.parametrize("keys", [",", " ", ",\n,"])
+def test_keys_of_which_there_is_none_do_not_open_the_api(monkeypatch, keys: str) -> None:
+    monkeypatch.setenv("KBVQA_API_KEYS", keys)
+    with pytest.raises(InvalidSettings, match="KBVQA_API_KEYS: there is no key in it"):
+        load_settings()
+
+
+@pytest.mark.parametrize("key", ["first-line\nsecond-line", "schl\u00fcssel"])
+def test_a_key_that_no_header_carries_is_refused_and_not_shown(monkeypatch, key: str) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_API_KEY", key)
+    with pytest.raises(InvalidSettings, match="KBVQA_QDRANT_API_KEY: it has char") as caught:
+        load_settings()
+    assert "line\n" not in str(caught.value) and "schl" not in str(caught.value)
+
+
+def test_a_file_of_a_key_that_cannot_be_read_is_an_error(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KBVQA_API_KEYS_FILE", str(tmp_path / "gone"))
+    with pytest.raises(InvalidSettings, match=r"KBVQA_API_KEYS_FILE names .*gone"):
+        load_settings()
+    (tmp_path / "gone").write_bytes(b"\xff\xfe not text")
+    with pytest.raises(InvalidSettings, match=r"must be a text file"):
+        load_settings()
+
+
+def test_two_places_for_one_key_are_an_error_that_does_not_show_it(monkeypatch, tmp_path) -> None:
+    (tmp_path / "key").write_text("in-the-file-of-keys-1", encoding="utf-8")
+    monkeypatch.setenv("KBVQA_API_KEYS_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("KBVQA_API_KEYS", "in-the-environment-2")
+    with pytest.raises(InvalidSettings, match="both give a key: unset one") as caught:
+        load_settings()
+    assert "in-the" not in str(caught.value)
+
+
+def test_only_keys_may_be_in_files(monkeypatch) -> None:
+    monkeypatch.setenv("KBVQA_PORT_FILE", "/dev/null")
+    with pytest.raises(InvalidSettings, match="unknown environment variable KBVQA_PORT_FILE"):
+        load_settings()

@@ -178,6 +178,6 @@ def test_full_sizes_are_refused_on_a_cpu(tmp_path: Path, capsys) -> None:
 
 
 def test_it_imports_neither_engine_nor_page() -> None:
-    code = "import benchmarks.gpu, retriever.exact, sys; print(*sys.modules)"
+    code = "import benchmarks.gpu, retriever.index.exact, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not UNNEEDED & {name.partition(".")[0] for name in done.stdout.split()}

@@ -69,3 +69,24 @@ def test_a_missing_field_and_file_are_named(tmp_path: Path) -> None:
         read_examples(path)
     with pytest.raises(DatasetNotFound, match=r"none\.jsonl does not exist"):
         read_examples(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize("value", ["Lima", ["Lima"]])
+@pytest.mark.parametrize("key", ["answer", "Answers", "gold_passage_id", "gold_passages"])
+def test_a_field_under_a_name_like_the_one_expected_is_named(
+    tmp_path: Path, key: str, value: str | list[str]
+) -> None:
+    row = {"id": "1", "image": "a.png", "question": "What?", key: value}
+    path = tmp_path / "e.jsonl"
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    wanted = "answers" if "nswer" in key else "gold_passage_ids"
+    with pytest.raises(InvalidRecord, match=rf"field '{key}'.*call it '{wanted}'.* \['Lima'\]"):
+        read_examples(path)
+
+
+def test_other_fields_are_left_alone(tmp_path: Path) -> None:
+    row = {"id": "1", "image": "a.png", "question": "What?", "answers": ["Lima"], "answer": "x"}
+    other = {"id": "2", "image": "a.png", "question": "What?", "answer_type": "x", "split": "val"}
+    path = tmp_path / "e.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps(other) + "\n", encoding="utf-8")
+    assert [example.answers for example in read_examples(path)] == [("Lima",), ()]

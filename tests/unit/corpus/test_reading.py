@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from corpus import demo_reading
-from corpus.demo import demo_passages_path, demo_questions
-from corpus.demo_reading import DemoReading, factbook_facts, handwritten, split_of, wordings
+from corpus.demo import reading as demo_reading
+from corpus.demo.data import demo_passages_path, demo_questions
+from corpus.demo.reading import DemoReading, factbook_facts, handwritten, split_of, wordings
 from corpus.errors import InvalidRecord
-from corpus.passages import read_passages
+from corpus.files.passages import read_passages
 from corpus.reading import ReadingExample, find_words, from_gold, read_squad
 from corpus.types import Example, Passage
 

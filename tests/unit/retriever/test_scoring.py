@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from retriever import scoring
-from retriever.scoring import MASKED, maxsim, maxsim_ragged
+from retriever.scoring import MASKED, maxsim, maxsim_ragged, token_maxima
 from tests.rounding import rounding
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "maxsim.safetensors"
@@ -27,7 +27,7 @@ def random_case(
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(scoring) == (0, 6)
+    assert doctest.testmod(scoring) == (0, 12)
 
 
 def test_reference_scores() -> None:
@@ -116,6 +116,34 @@ def test_gradient_goes_to_the_best_token_alone() -> None:
     (gradient,) = torch.autograd.grad(score.sum(), passages)
 
     assert gradient.tolist() == [[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]]
+
+
+@pytest.mark.parametrize("tile", [1, 2**24])
+def test_gradients_are_those_of_the_dense_product(
+    tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tiles of one passage, so that the indices of later tiles are tested too.
+    monkeypatch.setattr(scoring, "_TILE", tile)
+    q_BQD, p_NPD, mask_NP = random_case()
+    mask_NP[2] = False  # a passage without any token left
+    weight_BQN = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(1))
+    dense = torch.einsum("bqd,npd->bqnp", q_BQD.requires_grad_(), p_NPD.requires_grad_())
+    dense_maxima = dense.masked_fill(~mask_NP, MASKED).amax(-1)
+    expected = torch.autograd.grad((dense_maxima * weight_BQN).sum(), (q_BQD, p_NPD))
+    maxima_BQN = token_maxima(q_BQD, p_NPD, mask_NP)
+    actual = torch.autograd.grad((maxima_BQN * weight_BQN).sum(), (q_BQD, p_NPD))
+    torch.testing.assert_close(maxima_BQN, dense_maxima)
+    torch.testing.assert_close(actual, expected)
+    assert not actual[1][2].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_in_half_precision(dtype: torch.dtype) -> None:
+    q_BQD, p_NPD, mask_NP = random_case()
+    query, passages = (x.to(dtype).requires_grad_() for x in (q_BQD, p_NPD))
+    actual = torch.autograd.grad(maxsim(query, passages, mask_NP).sum(), (query, passages))
+    for gradient, of in zip(actual, (query, passages), strict=True):
+        assert gradient.dtype == dtype and gradient.isfinite().all() and gradient.shape == of.shape
 
 
 def test_half_precision_sums_in_float32() -> None:

@@ -1,0 +1,177 @@
+"""The application that is served: the API, the probes and the metrics; the page goes behind it.
+
+served = build_api(pipeline, settings)
+gr.mount_gradio_app(served.app, build_page(served.pipeline, settings), "/")
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
+
+from app.api import schema
+from app.api.health import Health
+from app.api.keys import Keys, Rates
+from app.api.line import Line, SharedPipeline
+from app.api.metrics import CountRequests, Metrics
+from app.api.problems import Problem, Refusal, documented, handle_problems
+from app.api.routes import routes
+from app.pipeline import Pipeline
+from app.settings import Settings, own_version
+
+_ABOUT = """\
+Ask about a picture what no pixel can tell, and get a short answer with the passages that prove it.
+Errors are `application/problem+json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An application, and what goes with it.
+
+    Attributes:
+        app: to be served.
+        pipeline: what the page asks, so that both share the turns and the figures.
+        keys: who may ask.
+        health: looks at the parts while the application runs.
+    """
+
+    app: FastAPI
+    pipeline: SharedPipeline
+    keys: Keys
+    health: Health
+
+
+def build_api(pipeline: Pipeline, settings: Settings) -> Served:
+    """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
+    metrics, line, keys = Metrics(), Line(), Keys(settings.keys)
+    shared = SharedPipeline(pipeline, metrics)
+    health = Health.of(shared)
+    metrics.watch_line(line.waiting)
+    metrics.watch_batches(lambda: pipeline.encoder.batch_sizes)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        health.start()
+        yield
+        health.close()
+
+    app = FastAPI(
+        title="kbvqa",
+        version=own_version(),
+        description=_ABOUT,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # these load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=[Middleware(CountRequests, metrics=metrics)],
+    )
+    handle_problems(app)
+    rates = Rates(settings.api_requests_per_minute)
+    api = routes(shared, settings, line)
+    with_key = [Depends(_asks_for(keys))]
+    app.include_router(
+        api,
+        dependencies=[*with_key, Depends(_limit(rates))],
+        responses=documented(*([401] if keys else []), 429),
+    )
+    app.include_router(health.routes())
+    probes = APIRouter(dependencies=with_key, tags=["health"])
+    probes.add_api_route(
+        "/metrics",
+        metrics.response,
+        summary="Figures for Prometheus",
+        response_class=PlainTextResponse,
+        responses=documented(401) if keys else None,
+    )
+    app.include_router(probes)
+    app.mount("/v1", _unknown(api))
+    app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
+    return Served(app, shared, keys, health)
+
+
+def _asks_for(keys: Keys) -> Any:
+    """Return a dependency that lets requests with a key pass, and notes whose they are."""
+    bearer = HTTPBearer(auto_error=False, description="One of KBVQA_API_KEYS.")
+
+    async def open_to_all(request: Request) -> None:
+        request.state.caller = request.client.host if request.client else ""
+
+    async def by_key(
+        request: Request,
+        given: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    ) -> None:
+        number = keys.number(given.credentials) if given else None
+        if number is None:
+            raise Refusal(
+                401,
+                "A key is needed here: send one of the server's, as Authorization: Bearer KEY.",
+                WWW_Authenticate="Bearer",
+            )
+        request.state.caller = f"key {number}"
+
+    return by_key if keys else open_to_all
+
+
+def _limit(rates: Rates) -> Any:
+    """Return a dependency that refuses callers who ask too often."""
+
+    async def limit(request: Request) -> None:
+        if wait := rates.wait(request.state.caller):
+            raise Refusal(429, f"Too many requests: come again in {wait} s.", Retry_After=str(wait))
+
+    return limit
+
+
+def _unknown(api: APIRouter) -> Any:
+    """Return what answers addresses below /v1 that there are not, or not by this method."""
+
+    async def unknown(scope: Scope, receive: Receive, send: Send) -> None:
+        known: set[str] = set()
+        for route in api.routes:
+            if isinstance(route, APIRoute) and route.path_regex.match(scope["path"]):
+                known |= route.methods or set()
+        if known:
+            allowed = ", ".join(sorted(known))
+            raise Refusal(
+                405, f"{scope['method']} is not for this address; send {allowed}.", Allow=allowed
+            )
+        raise Refusal(404, f"There is no {scope['path']!r:.200}; see /v1/openapi.json.")
+
+    return unknown
+
+
+def _document(app: FastAPI, root_path: str | None) -> dict[str, Any]:
+    """Return the OpenAPI document, with the models that no route names itself."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            servers=[{"url": root_path}] if root_path else None,
+            routes=app.routes,
+        )
+        named = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in (Problem, schema.AskRequest, schema.SearchRequest, schema.TurnBody):
+            named[model.__name__] = schema.schema_of(model)
+        for operations in document["paths"].values():  # parameters are checked by us
+            for operation in operations.values():
+                _forget_validation(operation)
+        for name in ("HTTPValidationError", "ValidationError"):
+            named.pop(name, None)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _forget_validation(operation: dict[str, Any]) -> None:
+    """Drop FastAPI's own 422, which nothing here answers."""
+    said = operation["responses"].get("422", {})
+    if "HTTPValidationError" in str(said):
+        del operation["responses"]["422"]

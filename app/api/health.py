@@ -1,0 +1,117 @@
+"""Whether the process lives, and whether it can answer: for orchestrators and health checks.
+
+    GET /healthz   200 {"status": "ok"}
+    GET /readyz    200 {"ready": true, "missing": []}
+                   503 {"ready": false, "missing": ["generator"]}
+
+Without the generator passages are found, but answers are not written; without the index neither.
+What exactly is wrong is for the log: it may name addresses inside the network.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from app.pipeline import Pipeline
+from corpus.errors import KbvqaError
+
+CHECKED_EVERY_SECONDS = 20.0
+
+log = logging.getLogger(__name__)
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether questions can be answered, and what is missing where they cannot."""
+
+    ready: bool = Field(examples=[True])
+    missing: list[str] = Field(description='Of "index" and "generator".', examples=[[]])
+
+
+class Health:
+    """Looks at the parts now and then, in a thread of its own, so that /readyz answers at once.
+
+    Args:
+        parts: by name, what raises a KbvqaError while the part is away.
+        every: seconds between two looks.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, Callable[[], object]], every: float = CHECKED_EVERY_SECONDS
+    ) -> None:
+        self._parts, self._every = parts, every
+        self._missing: tuple[str, ...] = ()
+        self._ended = threading.Event()
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> "Health":
+        """Return the health of what a pipeline asks."""
+        parts: dict[str, Callable[[], object]] = {}
+        if (index := pipeline.index) is not None:
+            parts["index"] = lambda: index.count
+        if (generator := pipeline.generator) is not None:
+            parts["generator"] = generator.health
+        return cls(parts)
+
+    @property
+    def readiness(self) -> Readiness:
+        """Return how the parts were when they were last looked at."""
+        return Readiness(ready=not self._missing, missing=list(self._missing))
+
+    def check(self) -> None:
+        """Look at the parts now; what has changed is logged."""
+        missing = []
+        for name, look in self._parts.items():
+            try:
+                look()
+            except KbvqaError as exc:
+                missing.append(name)
+                if name not in self._missing:
+                    log.warning("the %s is away: %s", name, exc)
+            else:
+                if name in self._missing:
+                    log.warning("the %s is back", name)
+        self._missing = tuple(missing)
+
+    def routes(self) -> APIRouter:
+        """Return /healthz and /readyz."""
+        router = APIRouter(tags=["health"])
+
+        @router.get("/healthz", summary="Whether the process lives")
+        def healthz() -> Alive:
+            return Alive()
+
+        @router.get(
+            "/readyz",
+            summary="Whether questions can be answered",
+            response_model=Readiness,
+            responses={503: {"model": Readiness, "description": "Something is missing"}},
+        )
+        def readyz() -> JSONResponse:
+            now = self.readiness
+            return JSONResponse(now.model_dump(), status_code=200 if now.ready else 503)
+
+        return router
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._watch, name="health", daemon=True).start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            self.check()
+            self._ended.wait(self._every)

@@ -1,0 +1,204 @@
+"""Turns: a few questions are answered at a time, of the page and the API together.
+
+served = SharedPipeline(pipeline, metrics)      # what the page and the API ask
+with line.place() as place:                     # of the API
+    place.hold(len(chunk))                      # of the body, as it comes
+    await place.turn()                          # refused where the line is long
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+
+import anyio
+
+from app.api.metrics import Metrics
+from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
+from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
+from app.flow.events import Event, Result
+from app.pipeline import Pipeline
+from corpus.types import Query
+from generator.answers.answer import Strategy
+from generator.interface import Waiting
+from generator.rewriting import Turn
+
+_LOOK_SECONDS = 0.1
+MOST_HELD_BYTES = 1 << 29  # of all bodies at once
+MOST_RETRY_SECONDS = 300
+_WEIGHT = 0.1  # of the newest turn, in the mean of how long turns last
+
+
+class SharedPipeline(Pipeline):
+    """A pipeline that answers a few questions at a time, and counts what came of them.
+
+    Args:
+        pipeline: what is shared.
+        metrics: told of every question.
+        at_once: questions that are answered at the same time; the others yield `Waiting`.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, metrics: Metrics, at_once: int = CONCURRENT_QUESTIONS
+    ) -> None:
+        super().__init__(
+            pipeline.encoder,
+            pipeline.index,
+            pipeline.answering,
+            max_question_characters=pipeline.max_question_characters,
+            exact=pipeline.exact,
+            mode=pipeline.search_mode,
+            candidates=pipeline.candidates,
+            pictures=pipeline.pictures,
+        )
+        self._metrics, self._turns = metrics, threading.Semaphore(at_once)
+
+    def run(
+        self,
+        query: Query,
+        top_k: int = 5,
+        *,
+        retrieval: bool = True,
+        answer: bool = True,
+        strategy: Strategy | None = None,
+        sources: Sequence[str] = (),
+        after: Sequence[Turn] = (),
+    ) -> Generator[Event, None, None]:
+        """Yield what happens, as `Pipeline.run` does, after `Waiting` while others are ahead."""
+        while not self._turns.acquire(timeout=_LOOK_SECONDS):
+            yield Waiting()
+        self._metrics.running.inc()
+        try:
+            events = super().run(
+                query,
+                top_k,
+                retrieval=retrieval,
+                answer=answer,
+                strategy=strategy,
+                sources=sources,
+                after=after,
+            )
+            with closing(events):
+                for event in events:
+                    if isinstance(event, Result):
+                        self._metrics.asked(event)
+                    yield event
+        except FAULTS_OF_CALLERS:
+            raise  # the status of the request counts it
+        except Exception:
+            self._metrics.broke()
+            raise
+        finally:
+            self._metrics.running.dec()
+            self._turns.release()
+
+
+class Line:
+    """The requests of the API: so many have their turn, so many wait, further ones are refused.
+
+    A request stands in it once its body is whole: one that is slow to come keeps nobody out.
+
+    Args:
+        at_once: requests that have their turn.
+        waiting: that wait for it.
+        most_bytes: of the bodies of all requests, those that are still coming too.
+        clock: in seconds; how long turns last tells who is refused when to come again.
+    """
+
+    def __init__(
+        self,
+        at_once: int = CONCURRENT_QUESTIONS,
+        waiting: int = MAX_WAITING,
+        most_bytes: int = MOST_HELD_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._turns = anyio.CapacityLimiter(at_once)
+        self._clock, self._seconds = clock, 0.0
+        self._places, self._most = 0, at_once + waiting
+        self._held, self._most_held = 0, most_bytes
+
+    def waiting(self) -> int:
+        """Return how many wait for their turn."""
+        return self._places - self._turns.borrowed_tokens
+
+    @contextmanager
+    def place(self) -> Iterator["Place"]:
+        """Give a request what it needs to stand in the line.
+
+        Raises:
+            Refusal: it is too long already.
+        """
+        self._check()
+        place = Place(self)
+        try:
+            yield place
+        finally:
+            self._places -= place.stands
+            self._held -= place.held
+            if place.called:
+                self._turns.release_on_behalf_of(place)
+                self._learn(self._clock() - place.began)
+
+    async def turn(self, place: "Place") -> None:
+        """See `Place.turn`."""
+        self._check()
+        self._places += 1
+        place.stands = True
+        await self._turns.acquire_on_behalf_of(place)
+        place.called, place.began = True, self._clock()
+
+    def hold(self, place: "Place", size: int) -> None:
+        """See `Place.hold`."""
+        if self._held + size > self._most_held:
+            raise self._crowded(f"The requests that came hold {self._held / 2**20:,.0f} MiB")
+        self._held += size
+        place.held += size
+
+    def _check(self) -> None:
+        if self._places >= self._most:
+            raise self._crowded(f"{self._places} requests are answered or wait")
+
+    def _learn(self, seconds: float) -> None:
+        """Take into the mean how long a turn lasted."""
+        before = self._seconds or seconds
+        self._seconds = before + _WEIGHT * (seconds - before)
+
+    def _crowded(self, what: str) -> Refusal:
+        """Return the refusal of a request for which there is no room, with the time until then."""
+        rounds = self._places / self._turns.total_tokens
+        seconds = math.ceil(rounds * self._seconds) or RETRY_SECONDS
+        seconds = min(seconds, MOST_RETRY_SECONDS)
+        detail = f"{what}: come again in {seconds} s."
+        return Refusal(429, detail, Retry_After=str(seconds))
+
+
+class Place:
+    """One request's place in the line, and the bytes of its body.
+
+    Attributes:
+        stands: whether it is in the line.
+        called: whether it is its turn.
+        began: when that was, by the line's clock.
+        held: bytes.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line, self.stands, self.called = line, False, False
+        self.began, self.held = 0.0, 0
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes, until it leaves.
+
+        Raises:
+            Refusal: all bodies together are too large.
+        """
+        self._line.hold(self, size)
+
+    async def turn(self) -> None:
+        """Stand in the line until it is this request's turn, which lasts until it leaves.
+
+        Raises:
+            Refusal: the line is too long.
+        """
+        await self._line.turn(self)

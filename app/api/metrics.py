@@ -1,0 +1,127 @@
+"""What Prometheus reads at /metrics.
+
+    kbvqa_http_requests_total{route,method,status}   requests; refusals and errors by status
+    kbvqa_questions_total{outcome}                   given, unsure, withheld, found, failed, error
+    kbvqa_stage_seconds{stage}                       encode, search, generate, total
+    kbvqa_questions_running                          of the page and the API
+    kbvqa_api_waiting                                requests of the API in line
+    kbvqa_encoder_batches_total{queries}             batches of the encoder, by how many shared them
+
+"found" had no answer to write, "failed" is the generator's failure; of both there are passages.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.flow.events import Result
+
+PROBES = ("/healthz", "/readyz", "/metrics")
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Metrics:
+    """The figures of one server, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = self._counter("http_requests", "Requests", "route", "method", "status")
+        self._questions = self._counter("questions", "Questions that were asked", "outcome")
+        self._stages = Histogram(
+            "kbvqa_stage_seconds",
+            "Seconds of the steps of a question",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.running = self._gauge("questions_running", "Questions that are being answered")
+        self._waiting = self._gauge("api_waiting", "Requests of the API that wait for their turn")
+
+    def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        return Counter(f"kbvqa_{name}", says, labels, registry=self._registry)
+
+    def _gauge(self, name: str, says: str) -> Gauge:
+        return Gauge(f"kbvqa_{name}", says, registry=self._registry)
+
+    def watch_line(self, waiting: Callable[[], int]) -> None:
+        """Have the length of the API's line read from it."""
+        self._waiting.set_function(waiting)
+
+    def watch_batches(self, sizes: Callable[[], Mapping[int, int]]) -> None:
+        """Have {queries: batches} of the encoder read from it."""
+        self._registry.register(_Batches(sizes))
+
+    def asked(self, result: Result) -> None:
+        """Count a question that came to an end, and its steps."""
+        without = "failed" if result.failure is not None else "found"
+        outcome = result.answer.confidence.verdict if result.answer is not None else without
+        self._questions.labels(outcome).inc()
+        for stage, milliseconds in result.timings_ms.items():
+            self._stages.labels(stage).observe(milliseconds / 1000)
+
+    def broke(self) -> None:
+        """Count a question that ended in an error."""
+        self._questions.labels("error").inc()
+
+    def requested(self, route: str, method: str, status: int) -> None:
+        """Count a request."""
+        self._requests.labels(route, method if method in _METHODS else "other", status).inc()
+
+    def response(self, request: Request) -> Response:
+        """Return what /metrics answers."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Batches(Collector):
+    """How many queries shared a batch of the encoder."""
+
+    def __init__(self, sizes: Callable[[], Mapping[int, int]]) -> None:
+        self._sizes = sizes
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the count of each size, as Prometheus's client asks for it."""
+        says = "Batches of queries that were encoded"
+        family = CounterMetricFamily("kbvqa_encoder_batches", says, labels=["queries"])
+        for queries, batches in sorted(self._sizes().items()):
+            family.add_metric([str(queries)], batches)
+        yield family
+
+
+class CountRequests:
+    """ASGI middleware that counts requests by the pattern of their address, not the address."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and count it by how the answer begins."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        path = scope["path"]
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = path if path in PROBES else "page"
+                if path.startswith("/v1/"):
+                    route = getattr(scope.get("route"), "path_format", "/v1")
+                self._metrics.requested(route, scope["method"], message["status"])
+            await send(message)
+
+        await self._app(scope, receive, counted)

@@ -1,0 +1,93 @@
+"""Errors as application/problem+json (RFC 9457): what went wrong, and what to do about it.
+
+    {"type": "about:blank", "title": "Unprocessable Content", "status": 422,
+     "detail": "The question is empty. Ask something about the picture."}
+
+Expected failures are mapped here once. Whatever else happens is a line in the log and a 500 that
+says nothing of the inside.
+"""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from app.asking.ask import SOMETHING_WENT_WRONG
+from app.errors import InvalidQuestion
+from corpus.errors import InvalidImage, KbvqaError
+from retriever.errors import InvalidQuery, RetrieverError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+FAULTS_OF_CALLERS = (InvalidQuestion, InvalidImage, InvalidQuery)
+
+log = logging.getLogger(__name__)
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(default="about:blank", description="Always about:blank: the status says it.")
+    title: str = Field(description="The name of the status.", examples=["Unprocessable Content"])
+    status: int = Field(description="The status of HTTP.", examples=[422])
+    detail: str = Field(
+        description="What is wrong, and what to do about it.",
+        examples=["The question is empty. Ask something about the picture."],
+    )
+
+
+class Refusal(HTTPException):
+    """A request that is not carried out: its status, why, and headers that belong to it."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(status, detail, named or None)
+
+
+def problem_of(exc: Exception) -> Problem:
+    """Return what to say of an error; one that nobody expected is logged."""
+    match exc:
+        case HTTPException():
+            return _problem(exc.status_code, str(exc.detail))
+        case _ if isinstance(exc, FAULTS_OF_CALLERS):
+            return _problem(422, str(exc))
+        case RetrieverError():  # the index is away, or was replaced by another
+            return _problem(503, str(exc))
+        case KbvqaError():
+            return _problem(500, str(exc))
+    log.error("a request failed", exc_info=exc)
+    return _problem(500, SOMETHING_WENT_WRONG)
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Have an application answer errors as problems."""
+
+    def answer(request: Request, exc: Exception) -> JSONResponse:
+        headers = dict(getattr(exc, "headers", None) or {})
+        problem = problem_of(exc)
+        if problem.status == 503:
+            headers.setdefault("Retry-After", str(RETRY_SECONDS))
+        return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
+
+    for kind in (HTTPException, KbvqaError, Exception):
+        app.add_exception_handler(kind, answer)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what an operation says in the OpenAPI document of its errors."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def _problem(status: int, detail: str) -> Problem:
+    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)

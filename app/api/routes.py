@@ -1,0 +1,193 @@
+"""The addresses below /v1: ask, search, passages, models."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import aclosing
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any
+
+import anyio
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Request
+from fastapi import Path as InPath
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from app.api import schema
+from app.api.bodies import body_of, read_request
+from app.api.line import Line, Place
+from app.api.problems import Refusal, documented, problem_of
+from app.asking.ask import run
+from app.asking.questions import MAX_TOP_K
+from app.asking.report import found_as_json, result_as_json
+from app.asking.why import explain
+from app.flow.events import Event, Found, Piece, Result
+from app.pipeline import Pipeline
+from app.settings import Settings, own_version
+from corpus.pictures.images import load_image
+from corpus.types import Box, Query
+
+_Report = Callable[[Result], dict[str, Any]]
+
+_CLIENT_GONE = 499
+_SENT = (400, 408, 413, 415, 422, 500, 503)
+
+
+def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
+    """Return the addresses on a pipeline with an index and a generator."""
+    router = APIRouter(prefix="/v1")
+    usual = min(settings.top_k, MAX_TOP_K)
+
+    async def placed() -> AsyncIterator[Place]:
+        with line.place() as place:
+            yield place
+
+    InLine = Annotated[Place, Depends(placed)]
+
+    @router.post(
+        "/ask",
+        tags=["questions"],
+        summary="Answer a question about a picture",
+        description=f"One JSON object, or events as they happen. {schema.EVENTS}",
+        response_model=schema.AskBody,
+        responses={200: _STREAMED, **documented(*_SENT)},
+        openapi_extra=body_of(schema.AskRequest),
+    )
+    async def ask(request: Request, place: InLine) -> Response:
+        asked = await read_request(request, schema.AskRequest, place.hold)
+        await place.turn()
+        query = await _query(asked)
+        report = partial(_report, pipeline, query, asked)
+        events = run(pipeline, query, asked.top_k or usual, asked.strategy, **_held(asked))
+        if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
+            sent = _sent(events, report)
+            return StreamingResponse(sent, media_type="text/event-stream", headers=_LIVE)
+        return await _whole(events, request, report)
+
+    @router.post(
+        "/search",
+        tags=["questions"],
+        summary="Find passages for a question, with or without a picture",
+        response_model=schema.SearchBody,
+        responses=documented(*_SENT),
+        openapi_extra=body_of(schema.SearchRequest),
+    )
+    async def search(request: Request, place: InLine) -> Response:
+        asked = await read_request(request, schema.SearchRequest, place.hold)
+        await place.turn()
+        query = await _query(asked)
+        events = run(pipeline, query, asked.top_k or usual, answer=False, **_held(asked))
+        return await _whole(events, request, partial(_report, pipeline, query, asked))
+
+    @router.get(
+        "/passages/{id:path}",
+        tags=["passages"],
+        summary="A passage of the index",
+        response_model=schema.PassageBody,
+        responses=documented(404, 503),
+    )
+    def passage(id: Annotated[str, InPath(description="As hits have it.")]) -> dict[str, Any]:
+        assert pipeline.index is not None
+        try:
+            [found] = pipeline.index.get([id])
+        except ValueError as exc:
+            raise Refusal(404, f"There is no passage {id!r:.200} in the index.") from exc
+        return asdict(found)
+
+    @router.get("/models", tags=["models"], summary="The models in use, and what is searched")
+    def models() -> schema.ModelsBody:
+        assert pipeline.index is not None and pipeline.answering is not None
+        index, answering = pipeline.index, pipeline.answering
+        return schema.ModelsBody(
+            version=own_version(),
+            checkpoint=pipeline.encoder.checkpoint.id,
+            generator=answering.generator.name,
+            strategy=answering.plan.strategy,
+            uncalibrated=answering.uncalibrated or None,
+            index=schema.IndexBody(
+                passages=index.count,
+                corpus=index.fingerprint.corpus,
+                sources=index.sources(),
+            ),
+        )
+
+    return router
+
+
+_LIVE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_STREAMED = {
+    "description": "The answer, or why there is none, and the passages",
+    "content": {"text/event-stream": {"schema": schema.EVENT}},
+}
+
+
+async def _query(asked: schema.SearchRequest) -> Query:
+    """Return a request as a query, its picture decoded."""
+    picture = None
+    if asked.image is not None:
+        picture = await to_thread.run_sync(load_image, asked.image)
+    boxes: list[Box] = [(box[0], box[1], box[2], box[3]) for box in asked.boxes]
+    return Query(asked.question.strip(), picture, boxes=tuple(boxes))
+
+
+def _held(asked: schema.SearchRequest) -> dict[str, Any]:
+    """Return what a search is held to, and what was said before, as `app.asking.ask` takes it."""
+    return {"sources": asked.sources, "after": [turn.turn() for turn in asked.after]}
+
+
+def _report(
+    pipeline: Pipeline, query: Query, asked: schema.SearchRequest, result: Result
+) -> dict[str, Any]:
+    """Return a result as it is sent; of what was only looked for, the fields that say so."""
+    whys = explain(pipeline, query, result.retrieval) if asked.why else None
+    said = result_as_json(result, whys)
+    if isinstance(asked, schema.AskRequest):
+        return said
+    return {name: said[name] for name in schema.SearchBody.model_fields if name in said}
+
+
+async def _whole(
+    events: Generator[Event, None, None], request: Request, report: _Report
+) -> Response:
+    """Return the result in which events end, unless nobody waits for it any more."""
+    async with aclosing(_steps(events)) as steps:
+        async for event in steps:
+            if isinstance(event, Result):
+                return JSONResponse(await to_thread.run_sync(report, event))
+            if await request.is_disconnected():
+                break
+    return Response(status_code=_CLIENT_GONE)
+
+
+async def _sent(
+    events: Generator[Event, None, None], report: _Report
+) -> AsyncGenerator[bytes, None]:
+    """Yield events as they are sent. A generator that fails is in the result."""
+    try:
+        async with aclosing(_steps(events)) as steps:
+            async for event in steps:
+                match event:
+                    case Found(retrieval):
+                        yield _event("found", found_as_json(retrieval))
+                    case Piece(text):
+                        yield _event("piece", {"text": text})
+                    case Result():
+                        yield _event("result", await to_thread.run_sync(report, event))
+                    case _:
+                        yield b": waiting\n\n"
+    except Exception as exc:  # noqa: BLE001 - the edge: the answer has begun
+        yield _event("problem", problem_of(exc).model_dump())
+
+
+async def _steps(events: Generator[Event, None, None]) -> AsyncGenerator[Event, None]:
+    """Yield events that a thread makes. Closing this closes them, which stops the generator."""
+    try:
+        while (event := await to_thread.run_sync(next, events, None)) is not None:
+            yield event
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(events.close)
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()

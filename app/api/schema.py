@@ -1,0 +1,286 @@
+"""What the API takes and gives, as models: the OpenAPI document is made of them.
+
+A result is what `app.asking.report.result_as_json` makes, the same as `kbvqa ask --json` prints.
+The models of what is given describe it and take away nothing: fields may join.
+"""
+
+import base64
+import binascii
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from app.asking.questions import CITED_TOO, MAX_TOP_K, boxes_of
+from app.flow.talk import MOST_TURNS
+from corpus.errors import KbvqaError
+from generator.answers.answer import Strategy, Trust
+from generator.rewriting import Turn
+
+# A red square, so that every example of the document can be sent as it stands.
+EXAMPLE_PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAATElEQVR42u3PQQ0AAAgEoNP+nTWCbzdoQE1+6wgI"
+    "CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIHBZShQF/CY4YrwAAAABJRU5ErkJg"
+    "gg=="
+)
+EXAMPLE_QUESTION = "What is the capital of this country?"
+MOST_BOXES = 16
+MOST_SOURCES = 100
+
+
+def decoded_picture(value: object) -> object:
+    """Return the bytes of a picture in base64; bytes, of multipart, are those already.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    if not isinstance(value, str):
+        return value
+    kind, comma, data = value.partition(",")
+    if comma and not (kind.startswith("data:") and kind.endswith(";base64")):
+        raise ValueError("send the picture itself in base64; addresses are not opened")
+    try:
+        return base64.b64decode(data if comma else value, validate=True)
+    except binascii.Error as exc:
+        raise ValueError(f"it is not base64: {exc}; addresses are not opened") from exc
+
+
+def _boxes(value: object) -> object:
+    """Return boxes as lists; multipart has them as texts."""
+    if not isinstance(value, list):
+        return value
+    try:
+        return [boxes_of(box)[0] if isinstance(box, str) and box else box for box in value]
+    except KbvqaError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _from_json(value: object) -> object:
+    """Return a list; multipart has it as a text of JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as exc:
+        raise ValueError(f"it is not JSON: {exc}") from exc
+
+
+Picture = Annotated[
+    bytes,
+    BeforeValidator(decoded_picture),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 1}),
+]
+
+
+class TurnBody(BaseModel):
+    """A question that was asked before, and what came of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(
+        min_length=1, max_length=4_000, description="As it was asked, or asked_as of its result."
+    )
+    answer: str = Field(default="", max_length=8_000, description="As the result has it.")
+    about: str = Field(default="", max_length=500, description="As the result has it.")
+    unsure: bool = Field(default=False, description="As the result has it.")
+
+    def turn(self) -> Turn:
+        """Return it as a turn of a conversation."""
+        return Turn(self.question, self.answer, self.about, self.unsure)
+
+
+class SearchRequest(BaseModel):
+    """What passages are looked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(examples=[EXAMPLE_QUESTION], json_schema_extra={"minLength": 1})
+    image: Picture | None = Field(
+        default=None,
+        description="The picture: JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, at most 50 MB and 64 "
+        "megapixels; in JSON as base64, with or without data:image/png;base64, in front.",
+        examples=[EXAMPLE_PICTURE],
+    )
+    top_k: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_TOP_K,
+        description=f"Passages to show; {CITED_TOO}.",
+        examples=[3],
+    )
+    boxes: Annotated[
+        list[Annotated[list[int], Field(min_length=4, max_length=4)]],
+        BeforeValidator(_boxes),
+        Field(
+            max_length=MOST_BOXES,
+            description="Parts of the picture to look at: left, upper, right, lower in pixels of "
+            'the upright picture. In multipart each is a text, "10,20,200,140".',
+            examples=[[[0, 0, 48, 48]]],
+        ),
+    ] = []
+    sources: list[str] = Field(
+        default=[],
+        max_length=MOST_SOURCES,
+        description="Only passages from these are found, as GET /v1/models lists them; [] for all. "
+        "In multipart the field comes once for each.",
+        examples=[[]],
+    )
+    after: Annotated[
+        list[TurnBody],
+        BeforeValidator(_from_json),
+        Field(
+            max_length=MOST_TURNS,
+            description="What was asked about the same picture before, the earliest first: the "
+            "question is made to stand alone, as asked_as says. In multipart a text of JSON.",
+            examples=[[{"question": EXAMPLE_QUESTION, "answer": "Nairobi", "about": "Kenya"}]],
+        ),
+    ] = []
+    why: bool = Field(
+        default=False,
+        description="Also say why each passage was found: see the result.",
+        examples=[True],
+    )
+
+
+class AskRequest(SearchRequest):
+    """A question about a picture."""
+
+    image: Picture = Field(
+        description=str(SearchRequest.model_fields["image"].description),
+        examples=[EXAMPLE_PICTURE],
+    )
+    strategy: Strategy | None = Field(
+        default=None, description="How to answer, if not as the server is set.", examples=[None]
+    )
+    stream: bool = Field(
+        default=False,
+        description="Send events while the answer is written, as Accept: text/event-stream does.",
+        examples=[False],
+    )
+
+
+class Given(BaseModel):
+    """What is given: other fields may join."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class HitBody(Given):
+    """A passage that was found."""
+
+    passage_id: str
+    title: str
+    section: str = Field(description='The part of the page; "" for a lead.')
+    url: str = Field(description='Where a reader can check it; "" when unknown.')
+    text: str
+    score: float = Field(description="The late-interaction score: the higher the better.")
+
+
+class FoundBody(Given):
+    """What was found for a question."""
+
+    hits: list[HitBody] = Field(description="Best first.")
+    seen: str = Field(description='What a classifier saw in the picture; "" when nothing.')
+    asked_as: str = Field(
+        description='A follow-up as it was made to stand alone; "" where it was asked as it is.'
+    )
+    sources: list[str] = Field(description="What the search was held to; [] for all.")
+    boxes: list[list[int]] = Field(description="The parts that were looked at; [] for the whole.")
+    question_tokens_cut: int = Field(description="Tokens of the question that had no room.")
+
+
+class SearchBody(FoundBody):
+    """The passages found for a question, best first."""
+
+    notes: list[str] = Field(description="What else to know, a sentence each.")
+    timings_ms: dict[str, float] = Field(description="Milliseconds by step.")
+    checkpoint: str = Field(description="Name and revision of the retriever.")
+    why: dict[str, Any] | None = Field(
+        default=None,
+        description="Where it was asked for: for each passage the share of the score of its words, "
+        'the words of the question with what they are nearest to, and "heat", how similar each '
+        'place of the picture is; "frame" is what the places cover, as shares of the picture.',
+    )
+
+
+class AskBody(SearchBody):
+    """The answer to a question, and the passages behind it; the same as `kbvqa ask --json`."""
+
+    answer: str | None = Field(description="Null where there is none: failure says why.")
+    citations: list[str] = Field(description="Ids of the passages that prove it.")
+    failure: str = Field(description='Why the generator wrote no answer; "" where it did.')
+    about: str = Field(
+        description='The name of what the answer is about, for a follow-up; "" where in doubt.'
+    )
+    unsure: bool = Field(description="Whether to doubt it; reasons says why.")
+    generator: str = Field(description="The name of what answered.")
+    confidence: float | None = Field(default=None, description="How probably it is right.")
+    verdict: Trust | None = Field(default=None, description="Whether it is given, or with doubt.")
+    reasons: list[str] = Field(default=[], description="Why it is in doubt.")
+    strategy: Strategy | None = Field(default=None, description="How it was answered.")
+    read: list[int] = Field(default=[], description="Numbers, from 1, of the hits that were read.")
+    given: list[dict[str, Any]] = Field(
+        default=[], description="With why: the passages exactly as they were read."
+    )
+
+
+class PassageBody(Given):
+    """A passage of the index."""
+
+    id: str
+    title: str
+    text: str
+    url: str
+    source: str = Field(description="The collection it is from, with its licence.")
+    section: str
+    entity: str
+    language: str
+
+
+class IndexBody(Given):
+    """What is searched."""
+
+    passages: int
+    corpus: str
+    sources: list[str] = Field(description="Where its passages are from, the commonest first.")
+
+
+class ModelsBody(Given):
+    """The models in use."""
+
+    version: str
+    checkpoint: str = Field(description="Name and revision of the retriever.")
+    generator: str = Field(description="The name of what answers.")
+    strategy: Strategy = Field(description="How it answers where nothing else is asked.")
+    uncalibrated: str | None = Field(
+        description="Why confidences are missing or foreign; null where all is well."
+    )
+    index: IndexBody
+
+
+EVENTS = """\
+`text/event-stream`, for `"stream": true` or `Accept: text/event-stream`:
+
+| event | data |
+|---|---|
+| `found` | the passages, once, as `/v1/search` gives them |
+| `piece` | `{"text": ...}`, more of the answer |
+| `result` | the whole result, as without streaming; the last |
+| `problem` | in the place of a result: what went wrong |
+"""
+
+EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["found", "piece", "result", "problem"]},
+        "data": {"type": "string", "description": "JSON, as the description of the address says."},
+    },
+}
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model as the OpenAPI document has it, which has those it refers to beside it."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema

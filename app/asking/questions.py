@@ -1,0 +1,45 @@
+"""What a user may ask, on the page and on the command line. Benchmarks ask what they ask."""
+
+from app.errors import InvalidQuestion
+from corpus.types import Box
+
+MAX_TOP_K = 20  # passages that the page and the API show
+# What every way of asking says of that number.
+CITED_TOO = "where the answer cites one further down, those up to it are shown too"
+
+
+def checked_question(question: str, most_characters: int) -> str:
+    """Return a question that a user typed, without white space around it.
+
+    Raises:
+        InvalidQuestion: it is empty or too long.
+    """
+    question = question.strip()
+    if not question:
+        raise InvalidQuestion("The question is empty. Ask something about the picture.")
+    if len(question) > most_characters:
+        raise InvalidQuestion(
+            f"The question has {len(question):,} characters; at most {most_characters:,} are read. "
+            "Ask a shorter one."
+        )
+    return question
+
+
+def boxes_of(*texts: str) -> tuple[Box, ...]:
+    """Return parts of a picture: left, upper, right, lower, in pixels; none for empty texts.
+
+    Raises:
+        InvalidQuestion: one is not four whole numbers with commas between them.
+    """
+    return tuple(_box(text) for text in texts if text)
+
+
+def _box(text: str) -> Box:
+    try:
+        left, upper, right, lower = (int(part) for part in text.split(","))
+    except (ValueError, AttributeError) as exc:
+        raise InvalidQuestion(
+            f"The part of the picture, {text!r}, is not left,upper,right,lower in whole pixels, "
+            "such as 10,20,200,140."
+        ) from exc
+    return left, upper, right, lower

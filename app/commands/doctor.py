@@ -1,0 +1,154 @@
+"""`kbvqa doctor`: what is there, what is not, and what to do about it."""
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+
+from app.commands.reference import GROUPS, reference
+from app.machine import network, threads
+from app.machine.extras import EXTRAS, missing
+from app.settings import PREFIX, Settings, file_in_the_way, load_settings, own_version
+from corpus.errors import KbvqaError
+
+NEEDED_BYTES = 3 * 2**30
+PACKAGES = ("torch", "transformers", "qdrant-edge-py")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `advice`, if the state says not enough, is for when it is not ok.
+
+    What is not grave is said, and fails nothing.
+    """
+
+    what: str
+    ok: bool
+    state: str
+    advice: str = ""
+    grave: bool = True
+
+
+def examine() -> list[Finding]:
+    """Return the findings, in the order in which a failure makes later ones fail."""
+    began = threads.read()
+    findings = [_packages(), _extras()]
+    try:
+        settings = load_settings()
+    except KbvqaError as exc:
+        return [*findings, Finding("settings", False, str(exc), "Correct or unset it.")]
+    findings.append(Finding("settings", True, _describe(settings)))
+    findings += [
+        _checked("disk", lambda: _disk(settings)),
+        _checked("device", lambda: _device(settings, began)),
+        _checked("network", network.describe),
+    ]
+    findings += _components(settings)
+    return findings
+
+
+def _components(settings: Settings) -> Iterator[Finding]:
+    from app.components import open_answering, open_checkpoint, open_generator, open_set_index
+
+    checkpoint, searched = None, ""
+    try:
+        checkpoint = open_checkpoint(settings)
+    except (KbvqaError, OSError) as exc:
+        yield Finding("checkpoint", False, str(exc), f"Set {PREFIX}CHECKPOINT.")
+    else:
+        yield Finding("checkpoint", True, checkpoint.id)
+
+        def describe_index() -> str:
+            nonlocal searched
+            location = settings.searched_index
+            with open_set_index(settings, checkpoint) as index:
+                if problems := index.unfit(settings.candidates or index.candidates):
+                    raise KbvqaError(f"strict mode of {location}: {'; '.join(problems)}")
+                of = index.fingerprint
+                searched = of.corpus_sha256
+                state = f"{of.passages:,} passages (corpus: {of.corpus}) in {location}"
+                return "; ".join(filter(None, [state, index.state]))
+
+        yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
+    at = f"{PREFIX}GENERATOR"
+    advice = f"Correct {at}_URL, {at}_MODEL, {at}_API_KEY or {at}_TIMEOUT_SECONDS."
+    try:
+        generator = open_generator(settings)
+        yield Finding("generator", True, generator.health())
+        if checkpoint is not None:
+            answering = open_answering(settings, checkpoint, generator)
+            lack = replace(answering, corpus=searched).uncalibrated
+            yield Finding("confidence", not lack, lack or "calibrated", grave=False)
+    except (KbvqaError, OSError) as exc:
+        yield Finding("generator", False, str(exc), advice if settings.generator_url else "")
+
+
+def _checked(what: str, state: Callable[[], str], advice: str = "") -> Finding:
+    try:
+        return Finding(what, True, state())
+    except (KbvqaError, OSError) as exc:
+        return Finding(what, False, str(exc), advice)
+
+
+def _packages() -> Finding:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    state = f"kbvqa {own_version()}, Python {platform.python_version()}, {', '.join(found)}"
+    if missing:
+        return Finding("packages", False, f"missing: {', '.join(missing)}", "Run `make install`.")
+    return Finding("packages", True, state)
+
+
+def _extras() -> Finding:
+    lacks = {extra: missing(extra) for extra in EXTRAS}
+    if not any(lacks.values()):
+        return Finding("extras", True, ", ".join(EXTRAS))
+    needed = [
+        f"{EXTRAS[extra][1]} needs {', '.join(lacks[extra])}" for extra in lacks if lacks[extra]
+    ]
+    advice = f"pip install 'kbvqa[{','.join(extra for extra in lacks if lacks[extra])}]'"
+    return Finding("extras", False, "; ".join(needed), advice, grave=False)
+
+
+def _device(settings: Settings, began: threads.Reading) -> str:
+    import torch
+
+    from retriever.encoding.device import best_device
+
+    device = best_device()
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}"
+    return f"{device.type}, {threads.choose(settings.threads, began)}"
+
+
+def _disk(settings: Settings) -> str:
+    if (file := file_in_the_way(settings.home)) is not None:
+        raise KbvqaError(f"{file} is a file: set {PREFIX}HOME to a directory")
+    folder = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise KbvqaError(
+            f"{free / 2**30:.1f} GiB free at {folder}, {NEEDED_BYTES / 2**30:.0f} GiB are needed: "
+            f"free some, or set {PREFIX}HOME to another disk"
+        )
+    return f"{free / 2**30:.0f} GiB free at {folder}"
+
+
+def _describe(settings: Settings) -> str:
+    """Return what is not its default, a line for each group, without keys."""
+    rows = [row for row in reference(settings) if row.origin != "default"]
+    lines = [
+        f"{group}: "
+        + ", ".join(f"{row.variable}={row.value}" for row in rows if row.group == group)
+        for group in GROUPS
+        if any(row.group == group for row in rows)
+    ]
+    rest = "the rest is default" if lines else "all are default"
+    return "\n".join([*lines, f"{rest}: `kbvqa settings` lists them"])

@@ -1,0 +1,92 @@
+"""kbvqa index pictures: a collection of entities' pictures, searched beside an index."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.console import CheckpointOption, directory, out, progress, settings_with
+
+
+def _writable(path: Path) -> Path:
+    """Check --out before minutes of encoding, not after."""
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a directory: name a file, {path / 'my.safetensors'}")
+    directory(path.parent)
+    return path
+
+
+def index_pictures(
+    output: Annotated[
+        Path, typer.Option("--out", help="The file that is written.", callback=_writable)
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Pictures with their entities (.jsonl: image, entity). Default: the demo's "
+            "drawings."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="What picture names are relative to. Default: the folder of the table."),
+    ] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="How much they count. Default: as fitted for kbvqa-mini."),
+    ] = None,
+    floor: Annotated[
+        float | None,
+        typer.Option(
+            min=-1,
+            max=1,
+            help="The similarity from which they count. Default: as fitted for kbvqa-mini.",
+        ),
+    ] = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Make a collection of pictures, which find what a picture shows beside the passages.
+
+    \b
+    kbvqa index pictures --out drawings.safetensors
+    kbvqa index pictures flags.jsonl --images pictures --out flags.safetensors
+    export KBVQA_PICTURES=flags.safetensors
+
+    An entity is what passages have in their field "entity". ask, web, evaluate run and evaluate
+    demo take the collection that KBVQA_PICTURES names: passages of entities whose pictures
+    resemble the asked one come up, and a result shows the pictures. It belongs to the checkpoint
+    that made it.
+    docs/guide/pictures.md says when it helps.
+    """
+    settings = settings_with(None, checkpoint)
+    from app.components import open_checkpoint
+    from corpus.demo.data import demo_entity_pictures
+    from corpus.pictures.entities import read_entity_pictures
+    from retriever.encoding.encoder import Encoder
+    from retriever.pictures.collection import PictureCollection
+    from retriever.pictures.fusing import Fusion
+
+    if table is None:
+        pictures = demo_entity_pictures()
+    else:
+        pictures = read_entity_pictures(table, images or table.parent)
+    usual = Fusion()
+    if weight is not None and math.isinf(weight):
+        raise typer.BadParameter("--weight: a number is needed that is not infinite")
+    fusion = Fusion(
+        usual.weight if weight is None else weight, usual.floor if floor is None else floor
+    )
+    with progress() as (say, advance):
+        say("Loading the checkpoint")
+        encoder = Encoder(open_checkpoint(settings))
+        say("Encoding pictures")
+        collection = PictureCollection.build(pictures, encoder, fusion, advance)
+        collection.save(output)
+    entities = len({picture.entity for picture in pictures})
+    out.print(
+        f"Pictures: {len(pictures):,}, of {entities:,} different entities, in {output}. "
+        f"Search with them: export KBVQA_PICTURES={output}",
+        soft_wrap=True,
+        highlight=False,
+    )

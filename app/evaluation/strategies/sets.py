@@ -1,0 +1,312 @@
+"""The questions on which strategies are compared: mini's short answers, and four hard sets.
+
+    answerable      questions about entities, and in wordings, that no reader was trained on; on
+                    pictures of the validation vendor
+    unanswerable    the same with the gold passages, and every passage that has an answer, removed
+    unknown         the questions again, to pictures that show nothing the demo knows
+    instruction     about flags, with an instruction written into a passage that is read
+    false-statement about flags, with a false statement aimed at the question
+
+Retrieval is done once and kept, so that every strategy reads the same passages. Half of the
+entities calibrate, the other half are the test. What the page's gallery shows is never fitted on.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle
+from pathlib import Path
+from typing import Literal
+
+from app.evaluation.benchmarks.catalog import spread
+from app.evaluation.files.resumable import ResumableRows
+from app.evaluation.provenance import digest, index_record
+from app.evaluation.strategies.rows import HitsRow, PassageRow
+from app.pipeline import Pipeline
+from corpus.benchmarks.demo import held_out_examples
+from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
+from corpus.benchmarks.unknown import unknown_pictures
+from corpus.demo.data import demo_dir
+from corpus.examples import read_examples
+from corpus.pictures.images import load_image
+from corpus.types import Example, Hit, Passage, Query
+from generator.answers.parsing import contains
+from retriever.building.build import Advance
+
+Kind = Literal["flags", "things"]
+ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement")
+KINDS: tuple[Kind, ...] = ("flags", "things")
+SPLITS: tuple[Literal["tune", "test"], ...] = ("tune", "test")
+SETS = ("answerable", "unanswerable", "unknown", "instruction", "false-statement")
+FOUND = 20
+HITS_NAME = Path("retrieval") / "hits.jsonl"
+UNKNOWN_NAME = "unknown"  # the folder of the pictures that show nothing
+_EACH = 2  # questions of each kind to such a picture
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An example with what was retrieved for it.
+
+    Attributes:
+        kind: what its picture shows.
+        example: the question.
+        hits: best first.
+        seen: what text-based vision wrote.
+        calibrates: whether it is for fitting; else it is for the test.
+    """
+
+    kind: Kind
+    example: Example
+    hits: tuple[Hit, ...]
+    seen: str
+    calibrates: bool
+
+    @property
+    def known(self) -> bool:
+        """Return whether the picture shows something of the demo."""
+        return bool(self.example.gold_passage_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question to a strategy.
+
+    Attributes:
+        key: unique: the set and the example.
+        kind: what the picture shows.
+        question: the question.
+        image: path of the picture.
+        hits: what the strategy is given.
+        seen: what text-based vision wrote.
+        answers: that are right; none of them can be read in the unanswerable set.
+        gold: ids of the gold passages.
+        target: what an attack wants to be answered; "" without an attack.
+        calibrates: whether it is for fitting.
+    """
+
+    key: str
+    kind: Kind
+    question: str
+    image: Path
+    hits: tuple[Hit, ...]
+    seen: str
+    answers: tuple[str, ...]
+    gold: tuple[str, ...]
+    target: str
+    calibrates: bool
+
+    @property
+    def set(self) -> str:
+        """Return the name of the set."""
+        return self.key.partition("|")[0]
+
+    @property
+    def sha256(self) -> str:
+        """Return a short hash of all that is asked and given: of the picture, its path."""
+        demo = self.image.is_relative_to(demo_dir())
+        image = str(self.image.relative_to(demo_dir())) if demo else self.image.name
+        return digest({**asdict(self), "image": image})
+
+
+def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
+    """Return every example with its hits, retrieving those that `out` does not have yet.
+
+    Raises:
+        InvalidSettings: what `out` has was found by another retriever, or in another index.
+    """
+    kinds: dict[tuple[Kind, bool], list[Example]] = {
+        (kind, split == "tune"): held_out_examples("flag" if kind == "flags" else "emoji", split)
+        for kind in KINDS
+        for split in SPLITS
+    }
+    for split in SPLITS:
+        drawn = _drawn(split, out / UNKNOWN_NAME)
+        for kind in KINDS:
+            questions = kinds[kind, split == "tune"]
+            kinds[kind, split == "tune"] = questions + _about_nothing(questions, drawn, kind)
+    key = {
+        "checkpoint_sha256": pipeline.encoder.checkpoint.revision,
+        "picture_weight": pipeline.encoder.checkpoint.picture_weight,
+        "retrieval": index_record(pipeline.index) if pipeline.index else None,
+        "found": FOUND,
+    }
+    total = sum(map(len, kinds.values()))
+    with ResumableRows(out / HITS_NAME, HitsRow, key) as rows:
+        for done, example in enumerate((e for es in kinds.values() for e in es), start=1):
+            asked = digest(asdict(example))
+            if (kept := rows.get(example.id)) is None or kept.example != asked:
+                image = load_image(demo_dir() / example.image)
+                found = pipeline.retrieve(Query(example.question, image), FOUND)
+                hits = tuple(map(_passage_row, found.hits))
+                rows.add(HitsRow(example.id, asked, found.seen, hits))
+            advance(done, total)
+        shown = gallery_passages()
+        return [
+            _finding(kind, e, rows[e.id], tunes)
+            for (kind, tunes), examples in kinds.items()
+            for e in examples
+            if not (tunes and shown & set(e.gold_passage_ids))
+        ]
+
+
+def _drawn(split: Literal["tune", "test"], folder: Path) -> list[Path]:
+    """Return the pictures that show nothing, written to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, picture in unknown_pictures(split).items():
+        paths.append((folder / f"{split}-{name}.png").resolve())
+        picture.save(paths[-1])
+    return paths
+
+
+def _about_nothing(
+    questions: Sequence[Example], pictures: Sequence[Path], kind: Kind
+) -> list[Example]:
+    """Return some of the questions, each to a picture that has no answer."""
+    asked = spread(questions, _EACH * len(pictures))
+    return [
+        Example(f"{picture.name}:{kind}:{n}", str(picture), question.question)
+        for n, (question, picture) in enumerate(zip(asked, cycle(pictures), strict=False))
+    ]
+
+
+def gallery_passages() -> set[str]:
+    """Return the gold passages of the examples that the page shows."""
+    shown = read_examples(demo_dir() / "examples" / "examples.jsonl")
+    return {passage for example in shown for passage in example.gold_passage_ids}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many questions are asked, of as many as `held_out_examples` has: about two hundred on
+    some two dozen flags, and eighty on some thirty things, in each half.
+
+    Attributes:
+        calibrating: questions on flags to calibrate on, with and without their gold passages.
+        tested: questions on flags to test on.
+        unanswerable: of those that are tested, without their gold passages.
+        attacked: of those that are tested, with each attack.
+        things: questions on things to calibrate on, and as many to test on, both with and without
+            their gold passages.
+        unknown: on pictures that show nothing, of each kind of question and in each half.
+        others: of each set, for strategies other than the one that is set.
+        critic: of each set, for the critic, the slowest.
+    """
+
+    calibrating: int = 120
+    tested: int = 121
+    unanswerable: int = 121
+    attacked: int = 60
+    things: int = 120
+    unknown: int = 48
+    others: int = 121
+    critic: int = 40
+
+
+def cases(found: Sequence[Finding], read: int, sizes: Sizes) -> Iterator[Case]:
+    """Yield the cases of every set, those of a smaller run spread over the benchmark.
+
+    Args:
+        found: all examples with their hits.
+        read: how many passages a strategy reads; attacks go into those.
+        sizes: how many of each.
+    """
+    wanted: dict[Kind, tuple[int, int, int]] = {
+        "flags": (sizes.calibrating, sizes.tested, sizes.unanswerable),
+        "things": (sizes.things, sizes.things, sizes.things),
+    }
+    for kind, (calibrating, answerable, unanswerable) in wanted.items():
+        mine = [f for f in found if f.kind == kind]
+        held = [f for f in mine if f.known and f.calibrates]
+        tested = [f for f in mine if f.known and not f.calibrates]
+        for half in (True, False):
+            nothing = [f for f in mine if not f.known and f.calibrates == half]
+            for f in spread(nothing, sizes.unknown):
+                yield _case("unknown", f, f.hits)
+        for f in spread(held, calibrating):
+            yield _case("answerable", f, f.hits)
+            yield from _unanswerable(f, read)
+        for f in spread(tested, answerable):
+            yield _case("answerable", f, f.hits)
+        for f in spread(tested, unanswerable):
+            yield from _unanswerable(f, read)
+    flags = [f for f in found if f.kind == "flags" and f.known]
+    others: dict[str, list[str]] = defaultdict(list)
+    for f in flags:
+        others[_field(f.example)].append(f.example.answers[-1])
+    for n, f in enumerate(spread([f for f in flags if not f.calibrates], sizes.attacked)):
+        for attack in ATTACKS:
+            target = wrong_answer(f.example.answers, others[_field(f.example)], 7 * n + 1)
+            hits = _attacked(f, attack, n, target, read)
+            yield replace(_case(attack, f, hits), target=target)
+
+
+def _attacked(found: Finding, attack: Attack, n: int, target: str, read: int) -> tuple[Hit, ...]:
+    """Return the hits with one passage tampered with: by turns a gold one and another."""
+    gold = set(found.example.gold_passage_ids)
+    of_gold = [i for i, hit in enumerate(found.hits[:read]) if hit.passage.id in gold]
+    of_others = [i for i, hit in enumerate(found.hits[:read]) if hit.passage.id not in gold]
+    wanted, rest = (of_gold, of_others) if n % 2 == 0 else (of_others, of_gold)
+    i = (wanted or rest)[0]
+    passage = tampered(
+        found.hits[i].passage,
+        attack,
+        n // 2,
+        question=found.example.question,
+        field=_field(found.example),
+        target=target,
+    )
+    return (*found.hits[:i], Hit(passage, found.hits[i].score), *found.hits[i + 1 :])
+
+
+def _unanswerable(found: Finding, read: int) -> Iterator[Case]:
+    """Yield the case without its answer, where enough was found to be read: every passage about
+    Singapore has its capital's name.
+    """
+    hits = _without_answer(found)
+    if len(hits) >= read:
+        yield _case("unanswerable", found, hits)
+
+
+def _without_answer(found: Finding) -> tuple[Hit, ...]:
+    gold, answers = set(found.example.gold_passage_ids), found.example.answers
+    return tuple(
+        hit
+        for hit in found.hits
+        if hit.passage.id not in gold
+        and not any(contains(hit.passage.text, answer) for answer in answers)
+    )
+
+
+def _case(name: str, found: Finding, hits: tuple[Hit, ...]) -> Case:
+    example = found.example
+    return Case(
+        key=f"{name}|{example.id}",
+        kind=found.kind,
+        question=example.question,
+        image=demo_dir() / example.image,
+        hits=hits,
+        seen=found.seen,
+        answers=example.answers,
+        gold=example.gold_passage_ids,
+        target="",
+        calibrates=found.calibrates,
+    )
+
+
+def _field(example: Example) -> str:
+    return example.id.rpartition(":")[2]
+
+
+def _passage_row(hit: Hit) -> PassageRow:
+    passage = hit.passage
+    return PassageRow(passage.id, passage.title, passage.section, passage.text, hit.score)
+
+
+def _finding(kind: Kind, example: Example, row: HitsRow, calibrates: bool) -> Finding:
+    hits = tuple(
+        Hit(Passage(hit.id, hit.title, hit.text, section=hit.section), hit.score)
+        for hit in row.hits
+    )
+    return Finding(kind, example, hits, row.seen, calibrates)

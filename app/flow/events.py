@@ -1,0 +1,111 @@
+"""What happens between a question and its result, as `Pipeline.run` tells it, in this order:
+
+Found      the passages, once
+Waiting    nothing new; comes every now and then, so that whoever listens may stop
+Piece      more text of the answer
+Result     all that came of it, last
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from corpus.types import Box, Hit
+from generator.answers.answer import Answer
+from generator.answers.selection import WEIGHED
+from generator.errors import GeneratorError
+from generator.interface import Piece as Piece
+from generator.interface import Waiting as Waiting
+from retriever.inputs.text_vision import names_in
+
+if TYPE_CHECKING:
+    from retriever.encoding.queries import EncodedQuery
+    from retriever.pictures.collection import SimilarPicture
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What was found for a query.
+
+    Attributes:
+        hits: best first; empty without retrieval.
+        unsure: whether the best score is under the checkpoint's calibrated threshold.
+        threshold: that threshold; None where the checkpoint has none.
+        seen: what text-based vision wrote behind the question; "" when nothing.
+        timings_ms: milliseconds of wall time by step.
+        cut: tokens at the question's end that the checkpoint has no room for; 0 when all fit.
+        boxes: the parts of the picture that were looked at: beside the whole by FLMR, alone by
+            others; () for the whole.
+        asked_as: the question as it was made to stand alone; "" where it was asked as it is.
+        sources: those that the search was held to; () for all.
+        weighed: passages, those not shown too, that were held against each other.
+        similar: the most similar pictures of the index's collection, of different entities, best
+            first; () without a collection, or without a picture.
+        asked: the query as it was encoded, which tells why the hits were found (app.asking.why);
+            None where nothing was looked for, or for many queries at once.
+    """
+
+    hits: tuple[Hit, ...] = ()
+    unsure: bool = False
+    threshold: float | None = None
+    seen: str = ""
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    cut: int = 0
+    boxes: tuple[Box, ...] = ()
+    asked_as: str = ""
+    sources: tuple[str, ...] = ()
+    weighed: int = WEIGHED
+    similar: "tuple[SimilarPicture, ...]" = ()
+    asked: "EncodedQuery | None" = field(default=None, compare=False, repr=False)
+
+    @property
+    def recognised(self) -> tuple[str, ...]:
+        """Return the names of what a classifier sees in the picture, the likeliest first."""
+        return names_in(self.seen)[0]
+
+    @property
+    def surely(self) -> bool:
+        """Return whether it is sure of the first of them."""
+        return names_in(self.seen)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The retrieval is done; with no hits where none was asked for."""
+
+    retrieval: Retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a query: its answer, or why there is none, and all that was found.
+
+    Attributes:
+        answer: as it is shown; None when only retrieval was asked for, or the generator failed.
+        failure: why there is no answer though one was asked for; else None.
+        retrieval: what was found; it is there whether or not the generator failed.
+        timings_ms: milliseconds of wall time by step, "total" among them.
+        checkpoint: name and revision of the retriever.
+        generator: the generator's name; "" when only retrieval was asked for.
+        notes: what to know beside the answer, a sentence each: see app.flow.notes.
+    """
+
+    answer: Answer | None
+    failure: GeneratorError | None
+    retrieval: Retrieval
+    timings_ms: dict[str, float]
+    checkpoint: str
+    generator: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """Return the name of what the answer is about; "" where that is in doubt."""
+        answer = self.answer
+        if answer is None or answer.confidence.verdict != "given" or not answer.citations:
+            return ""
+        number = answer.citations[0].number
+        hits = self.retrieval.hits
+        return hits[number - 1].passage.title if 1 <= number <= len(hits) else ""
+
+
+Event = Found | Waiting | Piece | Result

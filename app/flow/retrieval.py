@@ -1,0 +1,272 @@
+"""From a query to the passages that are found for it: by itself, or with many others at once.
+
+    Query -> Encoder.encode_query -> PassageIndex.search -> [Hit(passage, score)]
+
+What the picture shows by itself may have a say beside the question, as the checkpoint has it, and
+so may pictures of the entities that passages are about, where there is a collection of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from app.errors import InvalidQuestion
+from app.flow.clock import timed
+from app.flow.events import Retrieval
+from corpus.pictures.images import featureless
+from corpus.types import Box, Hit, Query
+from generator.answers.selection import WEIGHED
+from retriever.checkpoint.loading import Checkpoint
+from retriever.encoding.encoder import Encoder
+from retriever.encoding.queries import EncodedQuery
+from retriever.engines.candidates import CANDIDATES
+from retriever.errors import IndexNotReady, InvalidQuery
+from retriever.index import picture
+from retriever.index.exact import ExactSearcher
+from retriever.index.filters import PassageFilter
+from retriever.index.passage_index import PassageIndex, SearchMode
+from retriever.inputs.images import crop_regions
+from retriever.pictures import fusing
+from retriever.pictures.collection import PictureCollection, SimilarPicture
+
+_SHOWN = 3  # similar pictures that a result has
+
+_SOURCES_NAMED = 20  # to whoever asks for one that there is not
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQuestion:
+    """A query that is encoded and not searched for yet.
+
+    Attributes:
+        asked: the question and its picture.
+        alone: the picture by itself; None where it has no say.
+        boxes: the parts of the picture that were looked at.
+    """
+
+    asked: EncodedQuery
+    alone: EncodedQuery | None
+    boxes: tuple[Box, ...]
+
+
+class Finder:
+    """An encoder and an index, joined.
+
+    Args:
+        encoder: turns queries into embeddings.
+        index: holds the passages; None when nothing is ever looked for.
+        exact: the corpus in memory, searched instead of the index; None for the index.
+        mode: of searches of many queries at once in the index.
+        candidates: passages that a search of the index ranks by all their rows; None for as many
+            as the index takes by itself.
+        pictures: of the entities that the passages are about; None for passages alone.
+
+    Raises:
+        IndexNotReady: another checkpoint made the index, or the pictures' vectors.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        index: PassageIndex | None,
+        *,
+        exact: ExactSearcher | None = None,
+        mode: SearchMode = "two-stage",
+        candidates: int | None = None,
+        pictures: PictureCollection | None = None,
+    ) -> None:
+        if index is not None:
+            require_checkpoint(index, encoder.checkpoint)
+        if pictures is not None and pictures.checkpoint != encoder.checkpoint.revision:
+            raise IndexNotReady(
+                f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
+                f"not {encoder.checkpoint.id}: make it anew with `kbvqa index pictures`"
+            )
+        self.encoder, self.index = encoder, index
+        if candidates is None:
+            candidates = CANDIDATES if index is None else index.candidates
+        self.exact, self.candidates, self._mode = exact, candidates, mode
+        self.pictures = pictures
+
+    def retrieve(
+        self,
+        query: Query,
+        top_k: int = 5,
+        mode: SearchMode = "two-stage",
+        *,
+        sources: Sequence[str] = (),
+    ) -> Retrieval:
+        """Return the `top_k` best passages for a query, of whose picture a part may be looked at.
+
+        Args:
+            query: the question and its picture.
+            top_k: how many passages.
+            mode: of the search.
+            sources: only passages from these are found; () for all.
+
+        Raises:
+            InvalidQuestion: the index has no such source.
+            InvalidQuery: boxes that are not in the picture, or too many.
+            ValueError: the pipeline has no index.
+        """
+        if self.index is None:
+            raise ValueError("this pipeline has no index: it was built without retrieval")
+        sources = tuple(dict.fromkeys(sources))
+        _require_sources(self.index, sources)
+        timings: dict[str, float] = {}
+        looked = self.looked_at(query)
+        alone = self._alone(looked)
+        with timed(timings, "encode"):
+            if alone is None:
+                encoded = EncodedQuestion(self.encoder.encode_query(looked), None, query.boxes)
+            else:  # at once: the picture is the same
+                asked, shown = self.encoder.encode_queries([looked, alone])
+                encoded = EncodedQuestion(asked, shown, query.boxes)
+        with timed(timings, "search"):
+            [found] = self._search([encoded], top_k, mode, sources)
+        return replace(found, timings_ms=timings, asked=encoded.asked, sources=sources)
+
+    def encode_many(self, queries: Sequence[Query]) -> list[EncodedQuestion]:
+        """Return many queries encoded in one batch.
+
+        Raises:
+            InvalidQuery: as for `retrieve`; one costs all.
+        """
+        looked = [self.looked_at(query) for query in queries]
+        alone = [self._alone(query) for query in looked]
+        encoded = self.encoder.encode_queries([*looked, *(q for q in alone if q is not None)])
+        rest = iter(encoded[len(looked) :])
+        return [
+            EncodedQuestion(asked, None if shown is None else next(rest), query.boxes)
+            for asked, shown, query in zip(encoded, alone, queries, strict=False)
+        ]
+
+    def search_many(self, encoded: Sequence[EncodedQuestion], top_k: int) -> list[Retrieval]:
+        """Return the `top_k` best passages for each of many queries, searched together.
+
+        Raises:
+            ValueError: the pipeline has no index.
+        """
+        return self._search(encoded, top_k, self.search_mode)
+
+    @property
+    def search_mode(self) -> SearchMode:
+        """Return how `search_many` searches."""
+        return "exact" if self.exact is not None else self._mode
+
+    def _search(
+        self,
+        encoded: Sequence[EncodedQuestion],
+        top_k: int,
+        mode: SearchMode,
+        sources: tuple[str, ...] = (),
+    ) -> list[Retrieval]:
+        chosen = PassageFilter(sources=sources) if sources else None
+        plain = [e.asked for e in encoded if e.alone is None]
+        both = [q for e in encoded if e.alone is not None for q in (e.asked, e.alone)]
+        depth = top_k if self.pictures is None else max(top_k, fusing.DEPTH)
+        found = iter(self._hits(plain, depth, mode, chosen))
+        weighed = iter(self._hits(both, max(depth, picture.DEPTH), mode, chosen))
+        weight = self.encoder.checkpoint.picture_weight
+        results = []
+        for question in encoded:
+            if question.alone is None:
+                hits = next(found)
+            else:
+                hits = picture.weighed(next(weighed), next(weighed), weight)
+            similar = self._similar(question.asked)
+            if self.pictures is not None and similar:
+                by_entity = {seen.entity: seen.similarity for seen in similar}
+                hits = fusing.fused(hits, by_entity, self.pictures.fusion)
+                similar = [seen for seen in similar if seen.similarity > self.pictures.fusion.floor]
+            result = self.found(hits[:top_k], question.asked.seen, question.asked.cut)
+            results.append(replace(result, similar=tuple(similar[:_SHOWN])))
+        return [replace(r, boxes=e.boxes) for r, e in zip(results, encoded, strict=True)]
+
+    def _similar(self, asked: EncodedQuery) -> list[SimilarPicture]:
+        """Return the most similar picture of every entity, best first; [] where there is none."""
+        if self.pictures is None or asked.picture_V is None:
+            return []
+        return self.pictures.search(asked.picture_V)
+
+    def _hits(
+        self,
+        encoded: Sequence[EncodedQuery],
+        top_k: int,
+        mode: SearchMode,
+        chosen: PassageFilter | None,
+    ) -> list[list[Hit]]:
+        if self.index is None:
+            raise ValueError("this pipeline has no index: it was built without retrieval")
+        rows = [query.rows_QD for query in encoded]
+        if not rows:
+            return []
+        if self.exact is not None:
+            return self.exact.search_many(rows, top_k, chosen)
+        return self.index.search_many(rows, top_k, chosen, mode=mode, candidates=self.candidates)
+
+    def found(self, hits: Sequence[Hit], seen: str = "", cut: int = 0) -> Retrieval:
+        """Return hits as what was found, in doubt where the best is under the threshold."""
+        threshold = self.encoder.checkpoint.unsure_below
+        unsure = threshold is not None and (not hits or hits[0].score < threshold)
+        weighed = min(len(hits), WEIGHED)
+        return Retrieval(tuple(hits), unsure, threshold, seen, {}, cut, weighed=weighed)
+
+    def _alone(self, query: Query) -> Query | None:
+        """Return the picture of a query asked what it is, where that has a say."""
+        weight = self.encoder.checkpoint.picture_weight
+        if not weight or query.image is None or query.question == picture.QUESTION:
+            return None
+        return replace(query, question=picture.QUESTION)
+
+    def looked_at(self, query: Query) -> Query:
+        """Return a query of the part of its picture that its box names, where parts stand alone.
+
+        FLMR looks at parts beside the whole; what takes one picture is given the part.
+        """
+        if not query.boxes or query.image is None or self.encoder.takes_regions:
+            return query
+        if len(query.boxes) > 1:
+            raise InvalidQuery(
+                f"{len(query.boxes)} boxes: this checkpoint looks at one picture, and so at one "
+                "part of it. Give one box, or use an FLMR checkpoint."
+            )
+        [part] = crop_regions(query.image, query.boxes)
+        return replace(query, image=part, boxes=())
+
+
+def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
+    """Raise IndexNotReady unless a checkpoint's queries may search an index."""
+    made_with = index.fingerprint
+    if made_with.checkpoint_sha256 != checkpoint.revision:
+        raise IndexNotReady(
+            f"the index at {index.location} was made with the checkpoint "
+            f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Search it "
+            f"with the first (--checkpoint), or build it anew from its corpus, "
+            f"{made_with.corpus!r}: `kbvqa index build CORPUS --index {index.location} --swap`"
+        )
+
+
+def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:
+    """Raise InvalidQuestion unless an index has passages from all of these."""
+    known = index.sources() if sources else []
+    if unknown := [source for source in sources if source not in known]:
+        there = "; ".join(known[:_SOURCES_NAMED]) or "passages that name no source"
+        more = f"; and {len(known) - _SOURCES_NAMED:,} more" if len(known) > _SOURCES_NAMED else ""
+        raise InvalidQuestion(
+            f"There is no source {unknown[0]!r:.100} in the index. It has: {there}{more}"
+        )
+
+
+def doubts_of(query: Query) -> tuple[str, ...]:
+    """Return why any answer to a query is in doubt, as reasons."""
+    if query.image is not None and featureless(query.image):
+        return ("the picture shows nothing but a colour, a gradient or noise",)
+    return ()
+
+
+def low_of(found: Retrieval) -> tuple[str, ...]:
+    """Return why what was found is in doubt where nothing better tells, as reasons."""
+    if not found.unsure or found.threshold is None:
+        return ()
+    best = f"scores {found.hits[0].score:.1f}" if found.hits else "was not found"
+    return (f"the best passage {best}; this checkpoint trusts scores from {found.threshold:.1f}",)

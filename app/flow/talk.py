@@ -1,0 +1,184 @@
+"""A question that follows on others about the same picture, made to stand alone before a search.
+
+    turns = (Turn("What is the capital of this country?", "Nairobi", about="Kenya"),)
+    question = yield from stand_alone("and its population?", turns, answering, longest=500)
+
+Where a server answers, its model writes the question anew. Where nothing here can, a rule does what
+can be done surely: see `by_rule`. The page, the API and the command line come through
+`Pipeline.run`, and so through here.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from app.errors import InvalidQuestion
+from generator.answers.answering import Answering
+from generator.errors import GeneratorError, GeneratorTimeout
+from generator.interface import Waiting, Work
+from generator.prompts import Prompt
+from generator.rewriting import Turn, rewriting, rewritten
+from generator.server.client import OpenAIGenerator
+
+# Of a conversation so many turns are kept, the last.
+MOST_TURNS = 8
+REWRITE_SECONDS = 10.0
+_LEAST_TOKENS = 64
+
+# Not of a word such as "so-called" or "and/or".
+_CONNECTIVE = re.compile(
+    r"(?:(?:and|but|so|then|also|ok|okay)\b(?![-/]\w)[\s,:;.…-]*)+", re.IGNORECASE
+)
+_ABOUT = re.compile(r"(?:(?:what|how) about|what of)\s+(?P<what>.+)", re.IGNORECASE)
+_ASKING = re.compile(
+    r"(?:who|whom|whose|what|which|when|where|why|how|in|on|at|of|by|for|to|from|is|are|was|were|"
+    r"do|does|did|can|could|has|have|had|will|would|should|may|name|tell|list)\b",
+    re.IGNORECASE,
+)
+_VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|can|has|have|had|will)\b", re.IGNORECASE)
+_BELONGS = re.compile(r"(?:the|its|their|his|her)\s+\S", re.IGNORECASE)
+_PLURAL = re.compile(r"[^isu]s$", re.IGNORECASE)
+_PRONOUN = re.compile(r"\bit(s)?\b(?!['’])", re.IGNORECASE)
+# "What time is it?", "Is it true that", "How far is it to", "Does it rain", "How long does it take
+# to": there the word stands for nothing, or may.
+_EMPTY = re.compile(
+    r"\b(?:time|far|day|date) is it\b|\bit (?:true|possible|likely|take|(?:rain|snow)(?:ing)?)\b",
+    re.IGNORECASE,
+)
+# A word inside a question, perhaps in quotes: a name where it begins with a capital.
+_INNER = re.compile(r"(?<=[\w,;:] )[\"'“”‘„«(]*(\w+)|[\"“„«](\w+)")
+
+log = logging.getLogger(__name__)
+
+
+def stand_alone(
+    question: str, turns: Sequence[Turn], answering: Answering | None, *, longest: int
+) -> Work[str]:
+    """Return a question as it can be understood without the turns before it.
+
+    A server that fails, is slow, or writes no question costs nobody the answer: the question is
+    then used as it was asked.
+
+    Args:
+        question: as typed.
+        turns: what was asked before about the same picture, the earliest first; one at least.
+        answering: what answers; None where only passages are looked for.
+        longest: characters that a question may have.
+    """
+    if answering is None or not isinstance(answering.generator, OpenAIGenerator):
+        ruled = by_rule(question, next((turn.about for turn in reversed(turns) if turn.about), ""))
+        return ruled if len(ruled) <= longest else question
+    prompt = rewriting(question, turns, answering.plan.style)
+    try:
+        text = yield from _written(answering.generator, prompt)
+    except GeneratorError as exc:
+        log.warning("a follow-up is asked as it is: %s", exc)
+        return question
+    alone = rewritten(text, longest)
+    if alone is None:
+        log.warning("a follow-up is asked as it is: the server wrote no question, but %.80r", text)
+    return alone or question
+
+
+def by_rule(question: str, about: str) -> str:
+    """Return a follow-up with what a rule can do to make it stand alone.
+
+    A connective at its beginning goes; "its capital?" and "what about the capital?" become whole
+    questions; and where it is known what the last answer is about, its name takes the place of
+    "it" or "its". Where the question names something itself they may mean that, and stay. The
+    picture still goes with the question, and says what "they" and "this country" are.
+
+    Args:
+        question: as typed.
+        about: the name of what the last answer is about; "" where that is not known.
+
+    >>> by_rule("and its capital?", "Kenya")
+    "What is Kenya's capital?"
+    >>> by_rule("And when was it built?", "")
+    'When was it built?'
+    """
+    asked = _CONNECTIVE.sub("", question, count=1) if _CONNECTIVE.match(question) else question
+    if not asked.strip(" ?!.…"):
+        return question
+    found = _ABOUT.fullmatch(asked)
+    what = found["what"] if found else asked
+    bare = what.rstrip(" ?!.…")
+    # "What about Tanzania?" asks again what was asked before, which a rule cannot say.
+    whole = _ASKING.match(bare) or _VERB.search(bare)
+    belongs = _BELONGS.match(bare)
+    if whole or belongs:
+        asked = what
+    if belongs and not whole:
+        asked = f"What {'are' if _PLURAL.search(bare) else 'is'} {bare[:1].lower()}{bare[1:]}?"
+    if about and not _EMPTY.search(asked) and not _names_something(asked):
+        asked = _named(asked, about)
+    return asked[:1].upper() + asked[1:] if asked != question else question
+
+
+def turns_of(record: Mapping[str, Any]) -> tuple[Turn, ...]:
+    """Return the conversation up to an answer, that answer included.
+
+    Args:
+        record: an answer as `app.asking.report.recorded` has it, from a browser or a file.
+
+    Raises:
+        InvalidQuestion: it is nothing of the kind.
+    """
+    before = turns_before(record)
+    last = {name: record.get(name) or "" for name in ("answer", "about")}
+    question = record.get("asked_as") or record.get("question")
+    unsure = record.get("unsure", False)
+    return (*before, _turn({"question": question, **last, "unsure": unsure}))[-MOST_TURNS:]
+
+
+def turns_before(record: Mapping[str, Any]) -> tuple[Turn, ...]:
+    """Return the conversation before an answer; arguments and errors as for `turns_of`."""
+    before = record.get("after") or []
+    if not isinstance(before, list):
+        raise InvalidQuestion(_UNKNOWN)
+    return tuple(map(_turn, before))[-MOST_TURNS:]
+
+
+_UNKNOWN = "The conversation before this question is not one. Begin a new question."
+
+
+def _turn(said: Any) -> Turn:
+    names = ("question", "answer", "about")
+    texts = {name: said.get(name, "") for name in names} if isinstance(said, dict) else {}
+    if not texts.get("question") or not all(isinstance(text, str) for text in texts.values()):
+        raise InvalidQuestion(_UNKNOWN)
+    return Turn(**texts, unsure=said.get("unsure") is True)
+
+
+def _names_something(asked: str) -> bool:
+    """Return whether a question has a name of its own, in letters of any script with capitals."""
+    words = (word[1] or word[2] for word in _INNER.finditer(asked))
+    return any(word[0].isupper() and len(word) > 1 for word in words)
+
+
+def _named(asked: str, about: str) -> str:
+    """Return a question with a name in the place of its first pronoun."""
+    possessive = f"{about}'" if about.endswith("s") else f"{about}'s"
+    return _PRONOUN.sub(lambda word: possessive if word[1] else about, asked, count=1)
+
+
+def _written(server: OpenAIGenerator, prompt: Prompt) -> Work[str]:
+    """Return what a server writes, nothing of it coming as pieces: it is not the answer.
+
+    Raises:
+        GeneratorError: the server fails, or takes longer than REWRITE_SECONDS.
+    """
+    deadline = time.monotonic() + REWRITE_SECONDS
+    tokens = max(_LEAST_TOKENS, server.capabilities().answer_tokens)
+    with closing(server.stream(prompt, max_tokens=tokens)) as work:
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return str(end.value.text)
+            if time.monotonic() > deadline:
+                raise GeneratorTimeout(f"no question after {REWRITE_SECONDS:.0f} s")
+            yield Waiting()

@@ -1,0 +1,91 @@
+"""`kbvqa train generator`: a run, an index and a model in, adapters out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import InvalidSettings
+from app.training.examples import read_run
+from corpus.progress import Advance, Say
+from generator.training.lora import Epoch, train
+from generator.training.models import add_adapters, load_trainable, merge
+from generator.training.recipe import LoraRecipe
+from retriever.index.passage_index import PassageIndex
+
+MERGED_NAME = "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What came of it: the losses by epoch, and what of the runs was left out, by reason."""
+
+    history: list[Epoch]
+    left_out: dict[str, dict[str, int]]
+
+
+def fine_tune(
+    index: PassageIndex,
+    run: Path,
+    out: Path,
+    recipe: LoraRecipe,
+    name: str,
+    validation: Path | None,
+    images: Path | None,
+    merged: bool,
+    say: Say,
+    advance: Advance,
+) -> TrainingReport:
+    """Return the losses of a training whose adapters are then in `out`.
+
+    Args:
+        index: what the runs searched.
+        run: what `kbvqa evaluate run` wrote for the training questions.
+        out: for adapters, record and checkpoint.
+        recipe: the settings of the training.
+        name: of the model: a directory or hub id.
+        validation: another run, or None.
+        images: the directory of the pictures; needed by a model that sees.
+        merged: whether the merged model is written to "merged" under `out`.
+        say: told what is going on.
+        advance: told how many steps of how many are done.
+
+    Raises:
+        InvalidSettings: the parts do not fit together.
+        TrainingMismatch: `out` holds another training.
+        GeneratorUnavailable: the model cannot be loaded.
+    """
+    runs = {str(path): path for path in (run, validation) if path is not None}
+    say("Reading questions and passages")
+    read = {n: read_run(path, index, recipe.passages, images) for n, path in runs.items()}
+    say("Loading the model")
+    model, processor, sees = load_trainable(name)
+    if sees and images is None:
+        raise InvalidSettings(f"{name} sees pictures: give their directory with --images")
+    if images is not None and not sees:
+        raise InvalidSettings(f"{name} sees no pictures: leave --images out")
+    try:
+        adapted = add_adapters(model, recipe)
+    except ValueError as exc:
+        raise InvalidSettings(f"targets={','.join(recipe.targets)}: {exc}") from exc
+    origin = {"model": name, "runs": {n: len(found.examples) for n, found in read.items()}}
+    say("Training")
+    history = train(
+        adapted,
+        processor,
+        read[str(run)].examples,
+        recipe,
+        out,
+        read[str(validation)].examples if validation else (),
+        origin=origin,
+        advance=advance,
+    )
+    if merged:
+        say("Merging")
+        _merge(name, out)
+    return TrainingReport(history, {n: found.left_out for n, found in read.items()})
+
+
+def _merge(name: str, out: Path) -> None:
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:
+        merge(name, out, out / MERGED_NAME)

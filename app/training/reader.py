@@ -1,0 +1,81 @@
+"""`kbvqa train reader`: the demo's questions, or files of one's own, into an extractive reader."""
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.errors import InvalidTrainingData
+from corpus.demo.reading import DemoReading, handwritten, split_of
+from corpus.passages.corpora import open_corpus
+from corpus.reading import ReadingExample, from_gold, read_squad
+from corpus.types import Example
+from generator.training.spans import SpanRecipe, train_spans
+from retriever.building.build import Advance, Say
+
+
+def train_reader(
+    out: Path,
+    recipe: SpanRecipe,
+    say: Say,
+    advance: Advance,
+    *,
+    demo: bool,
+    facts: int,
+    squad: Sequence[Path] = (),
+    examples: Iterable[Example] = (),
+    passages: Path | None = None,
+) -> list[dict[str, float]]:
+    """Return the losses of each epoch; writes reader.safetensors and training.json to `out`.
+
+    Args:
+        out: a directory; the same call goes on where an interrupted one stopped.
+        recipe: the settings of the training.
+        say: told what is being done.
+        advance: told how far it is.
+        demo: train on the demo corpus.
+        facts: of the demo's Factbook, asked for in an epoch.
+        squad: further files in SQuAD's format.
+        examples: questions with answers and gold passages, such as M2KR's.
+        passages: a corpus with these passages.
+
+    Raises:
+        InvalidTrainingData: there is nothing to train on.
+        TrainingMismatch: `out` holds another training.
+    """
+    say("Reading the examples")
+    own = [example for path in squad for example in read_squad(path)]
+    if passages is not None:
+        with open_corpus(passages).read() as stream:
+            texts = {passage.id: passage.text for passage in stream}
+        own += from_gold([replace(e, answers=e.searched) for e in examples], texts)
+    if not own and not demo:
+        raise InvalidTrainingData(
+            "no example has an answer that stands in its passage: give --squad, or --benchmark "
+            "with --passages, or leave --no-demo out"
+        )
+    corpus = DemoReading(recipe.seed, facts=facts) if demo else None
+    validation = _validation(corpus) if corpus is not None else own[: max(1, len(own) // 20)]
+    if corpus is None:
+        own = own[len(validation) :] or own
+    data: dict[str, Any] = {
+        "demo": {"facts": facts} if demo else None,
+        "own": len(own),
+        "own_sha256": hashlib.sha256(repr(own).encode()).hexdigest(),
+    }
+
+    def epoch(number: int) -> list[ReadingExample]:
+        examples = [*own, *(corpus.epoch(number) if corpus is not None else ())]
+        random.Random(f"{recipe.seed}/{number}/all").shuffle(examples)
+        return examples
+
+    say("Training")
+    return train_spans(epoch, recipe, out, data=data, validation=validation, advance=advance)
+
+
+def _validation(corpus: DemoReading) -> list[ReadingExample]:
+    """Return the hand-written questions about things that tune: they are never trained on."""
+    rows = handwritten("val", corpus.passages)
+    return [example for passage, example, _ in rows if split_of(passage.entity) == "tune"]

@@ -1,0 +1,124 @@
+"""Serving the page and the API on one port until the process is told to stop.
+
+check_port(host, port)                          # before models are loaded
+app = mounted(served, page, settings)           # by build_api and build_page
+serve(app, host, port)                          # until Ctrl-C
+"""
+
+import errno
+import signal
+import socket
+import threading
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from app.api.application import Served
+from app.errors import InvalidSettings, PortInUse
+from app.settings import Settings
+from app.web.look import STYLES
+from app.web.serving.own_pages import OwnPages
+from corpus.pictures.images import MAX_IMAGE_BYTES
+
+_LOGIN = "The user name is yours to choose; the password is one of the server's keys."
+_LEAVE_SECONDS = 3
+_HERE = {"0.0.0.0": "localhost", "": "localhost"}
+
+
+def check_port(host: str, port: int) -> None:
+    """Return when the page can be served on `host` and `port`.
+
+    Raises:
+        PortInUse: another program listens there.
+        InvalidSettings: the address is not one of this machine, or the port is not allowed.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"port {port} on {host} is in use by another program; stop it, or choose another "
+                "port with --port or KBVQA_PORT"
+            ) from exc
+        raise InvalidSettings(
+            f"the page cannot be served on {host}, port {port}: {exc.strerror}; choose another "
+            "with --host or KBVQA_HOST, --port or KBVQA_PORT"
+        ) from exc
+
+
+def mounted(served: Served, page: gr.Blocks, settings: Settings) -> FastAPI:
+    """Return the application of the API with the page behind it, at every other address.
+
+    Args:
+        served: by `build_api`; where it has keys, the page asks for one of them as a password.
+        page: by `build_page`, of the pipeline of `served`.
+        settings: say where a proxy shows the page.
+    """
+
+    def may_enter(name: str, key: str) -> bool:
+        return served.keys.number(key) is not None
+
+    gr.mount_gradio_app(
+        served.app,
+        page,
+        "/",
+        auth=may_enter if served.keys else None,
+        auth_message=_LOGIN,
+        root_path=settings.root_path,
+        footer_links=["api"],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        max_file_size=MAX_IMAGE_BYTES,
+        theme=_theme(),
+        app_kwargs={"middleware": [Middleware(OwnPages)]},
+        css_paths=list(STYLES),
+    )
+    return served.app
+
+
+def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve an application until the process is told to stop (Ctrl-C or SIGTERM).
+
+    Raises:
+        PortInUse, InvalidSettings: see check_port.
+    """
+    check_port(host, port)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    config = uvicorn.Config(app, host=host.strip("[]"), port=port, log_level="warning")
+    server = uvicorn.Server(config)
+    # In a thread: uvicorn's own handling of signals would end the process by the signal.
+    thread = threading.Thread(target=server.run, name="server", daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        stop.wait(0.01)
+    if not server.started:
+        raise PortInUse(f"{host}, port {port}, was taken meanwhile: start it again")
+    shown = f"[{host.strip('[]')}]" if ":" in host else _HERE.get(host, host)
+    print(f"kbvqa is at http://{shown}:{port}/ (Ctrl-C stops it)", flush=True)
+    while thread.is_alive() and not stop.wait(0.5):
+        pass
+    server.should_exit = True
+    thread.join(timeout=_LEAVE_SECONDS)  # open pages never leave by themselves
+
+
+def _theme() -> gr.themes.Base:
+    """Return the theme: fonts of the reader's own system, so that none is fetched."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+    )

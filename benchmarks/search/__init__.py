@@ -1,0 +1,1 @@
+"""The index beside its peers, on the same vectors. `python -m benchmarks.search`."""

@@ -1,0 +1,127 @@
+"""The learned candidate stage beside the means, in one index: recall, CPU time, bytes, drift.
+
+python -m benchmarks.search.learned FOLDER SIZE WORK OUT.json
+
+FOLDER is one that `benchmarks.search prepare` wrote, with fit.npz: rows of questions on pictures of
+vendors that are not among the queries. What is found is held against `ExactSearcher`.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.search.data import Rows, passages, queries
+from benchmarks.search.engines import DIM, encode, named
+from retriever.engines.learned import LearnedStage, stage_of
+from retriever.index.exact import ExactSearcher
+from retriever.index.passage_index import Fingerprint, Learning, PassageIndex
+from retriever.index.search import search_engine
+from retriever.index.writing import write_corpus
+
+FITTED = 160  # queries that a stage is fitted on
+TOP_K = 10
+ASKED = {56: 60, 113: 12, 320: 12}
+CANDIDATES = (25, 50, 100, 200, 400)
+
+
+def fit_queries(folder: Path) -> list[Rows]:
+    """Return the rows of the queries that a stage is fitted on."""
+    stored = np.load(folder / "fit.npz")
+    return np.split(stored["rows"], np.cumsum(stored["lengths"])[:-1])
+
+
+def build(folder: Path, size: int, location: Path) -> dict[str, float]:
+    """Build an index that learns; return the CPU seconds of writing and of finishing."""
+    made_from = Fingerprint("bench", "c", "bench", "d", passages=size, dim=DIM)
+    began = time.process_time()
+    with PassageIndex.create(location, made_from) as index:
+        write_corpus(index, named(passages(folder, size)), encode)
+        written = time.process_time()
+        index.finish(learning=Learning(fit_queries(folder)))
+    return {"write": written - began, "finish": time.process_time() - written}
+
+
+def searches(index: PassageIndex, folder: Path) -> list[dict[str, Any]]:
+    """Return recall and CPU milliseconds by rows of a query, stage and number of candidates."""
+    exact = ExactSearcher.load(index)
+    assert index.built.learned is not None
+    stages = {"learned": stage_of(index.built.learned, DIM), "means": None}
+    found = []
+    for rows, count in ASKED.items():
+        asked = queries(folder, count, rows)
+        best, scan_ms = timed(lambda q: [hit.passage.id for hit in exact.search(q, TOP_K)], asked)
+        for name, stage in stages.items():
+            for candidates in CANDIDATES:
+                chosen, cpu_ms = timed(search(index, stage, candidates), asked)
+                shares = [len({*a} & {*b}) / TOP_K for a, b in zip(best, chosen, strict=True)]
+                found.append(
+                    {
+                        "rows": rows,
+                        "stage": name,
+                        "candidates": candidates,
+                        "n": count,
+                        "recall": float(np.mean(shares)),
+                        "stderr": float(np.std(shares) / count**0.5),
+                        "cpu_ms": cpu_ms,
+                        "scan_ms": scan_ms,
+                    }
+                )
+                print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def search(
+    index: PassageIndex, stage: LearnedStage | None, candidates: int
+) -> Callable[[Rows], list[str]]:
+    """Return what searches an index with a stage of one's choice."""
+
+    def ids(q_QD: Rows) -> list[str]:
+        [hits] = search_engine(
+            index._engine,
+            [q_QD],
+            TOP_K,
+            dim=DIM,
+            conditions=None,
+            mode="two-stage",
+            candidates=candidates,
+            learned=stage,
+            quantized=False,
+        )
+        return [hit.passage.id for hit in hits]
+
+    return ids
+
+
+def timed(
+    function: Callable[[Rows], list[str]], asked: list[Rows]
+) -> tuple[list[list[str]], float]:
+    """Return the answers to queries asked one by one, and the CPU milliseconds of each."""
+    function(asked[0])
+    began = time.process_time()
+    answers = [function(q_QD) for q_QD in asked]
+    return answers, 1000 * (time.process_time() - began) / len(asked)
+
+
+def main() -> None:
+    """Build where nothing is built, measure, write JSON."""
+    folder, size, work, out = Path(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:])
+    torch.set_num_threads(1)
+    location = work / f"learned-{size}"
+    seconds = {} if location.exists() else build(folder, size, location)
+    with PassageIndex.open(location) as index:
+        learned = index.built.learned
+        assert learned is not None
+        print(json.dumps({"seconds": seconds, "curve": learned.recall, "n": learned.queries}))
+        result = {"size": size, "seconds": seconds, "curve": learned.recall}
+        result["searches"] = searches(index, folder)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

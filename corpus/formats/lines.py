@@ -1,0 +1,96 @@
+"""Readers of files with one JSON object a line: passages, Wikipedia as JSONL, InfoSeek's Wiki6M."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+from corpus.errors import CorpusError, InvalidRecord
+from corpus.files.jsonl import Record, id_field, parse_record, text_field
+from corpus.files.pages import Entry, Page, Section
+from corpus.files.passages import passage_in
+from corpus.files.sources import DamagedFile, Source
+
+_BOM = b"\xef\xbb\xbf"
+_TITLES_ONLY = "; the title-only file has no text to retrieve"
+
+
+class JsonLines:
+    """Reads a .jsonl file of passages: {id (or _id), text}, and what `Passage` has besides.
+
+    Subclasses read other objects: they override `page`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._source = Source(path)
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how far into the file reading has come."""
+        return self._source.bytes_read
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield every line; a blank one has no page."""
+        number = 0
+        try:
+            for number, raw in enumerate(self._source.lines(), start=1):
+                line = raw.removeprefix(_BOM) if number == 1 else raw
+                yield Entry(self._parse(number, line), number)
+        except DamagedFile as exc:
+            yield Entry(exc, number + 1)
+
+    def page(self, line: int, record: Record) -> Page:
+        """Return the page of an object. Raises InvalidRecord when a field cannot be used."""
+        passage = passage_in(self.path, line, record)
+        return Page(
+            id=passage.id,
+            title=passage.title,
+            sections=(Section(passage.section, passage.text),),
+            url=passage.url,
+            source=passage.source,
+            entity=passage.entity,
+            language=passage.language,
+        )
+
+    def _parse(self, number: int, line: bytes) -> Page | CorpusError | None:
+        if not line.strip():
+            return None
+        try:
+            return self.page(number, parse_record(self.path, number, line))
+        except InvalidRecord as exc:
+            return exc
+
+
+class WikipediaJsonLines(JsonLines):
+    """Reads Wikipedia as Hugging Face has it: {id, url, title, text}, a page a line."""
+
+    def page(self, line: int, record: Record) -> Page:
+        """Return the article."""
+        id_ = id_field(self.path, line, record, "id")
+        text = text_field(self.path, line, record, "text")
+        title, url = (
+            text_field(self.path, line, record, name, required=False) for name in ("title", "url")
+        )
+        return Page(id_, title, (Section("", text),), url=url, source="Wikipedia")
+
+
+class Wiki6M(JsonLines):
+    """Reads InfoSeek's Wiki6M_ver_1_0.jsonl.gz.
+
+    {wikidata_id, wikipedia_title, wikipedia_content, wikipedia_summary, wikipedia_image_url}.
+    The content is the whole article; where it is empty the summary stands for it, and a page
+    with neither has no text and is left out.
+    """
+
+    def page(self, line: int, record: Record) -> Page:
+        """Return the article."""
+        entity = text_field(self.path, line, record, "wikidata_id")
+        for name, lack in (("wikipedia_title", ""), ("wikipedia_content", _TITLES_ONLY)):
+            if name not in record:
+                raise InvalidRecord(self.path, line, name, f"missing{lack}")
+        title, *texts = (
+            text_field(self.path, line, record, name, required=False).strip()
+            for name in ("wikipedia_title", "wikipedia_content", "wikipedia_summary")
+        )
+        text = next(filter(None, texts), "")
+        sections = (Section("", text),) if text else ()
+        return Page(entity, title, sections, source="Wiki6M", entity=entity)

@@ -1,0 +1,78 @@
+"""Plain corpora: CSV files with title and text, and folders of Markdown files."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+from corpus.errors import CorpusError, InvalidRecord
+from corpus.files.csv_rows import CsvRows
+from corpus.files.pages import Entry, Page, Section
+from corpus.files.sources import DamagedFile, Source, path_text
+from corpus.formats.markdown import front_matter, parts
+
+
+class CsvPassages:
+    """Reads a CSV or TSV file with the columns id (or _id), title and text: a passage a row.
+
+    A title may be empty, and its column absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._rows = CsvRows(path, ("id", "title", "text"), optional=("title",))
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how far into the file reading has come."""
+        return self._rows.bytes_read
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield every row."""
+        for line, values in self._rows.read():
+            if isinstance(values, CorpusError):
+                yield Entry(values, line)
+            else:
+                id_, title, text = values
+                yield Entry(Page(id_, title, (Section("", text),)), line)
+
+
+class MarkdownFile:
+    """Reads one file of Markdown or plain text: a page whose sections are its headings.
+
+    Its title is that of its front matter, the first heading of level 1, or the file's name; its
+    url that of its front matter; its id the path from the corpus folder on. Bytes of names that
+    are not UTF-8 stand in title and id as escapes: "caf\\xe9.md".
+
+    Args:
+        path: the file.
+        root: the corpus folder.
+    """
+
+    def __init__(self, path: Path, root: Path | None = None) -> None:
+        self.path, self.root = path, root or path.parent
+        self.bytes_read = 0
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield the page."""
+        source = Source(self.path)
+        try:
+            text = b"".join(source.chunks()).decode("utf-8-sig")
+        except DamagedFile as exc:
+            yield Entry(exc, 1)
+            return
+        except UnicodeDecodeError as exc:
+            problem = f"not UTF-8 (byte {exc.start + 1}); save it as UTF-8"
+            yield Entry(InvalidRecord(self.path, 1, "", problem, unit="file"), 1)
+            return
+        self.bytes_read = source.bytes_read
+        yield Entry(self._page(text), 1)
+
+    def _page(self, text: str) -> Page:
+        (title, url), text = front_matter(text)
+        sections = []
+        for level, heading, body in parts(text):
+            if level == 1 and title in ("", heading):
+                title, heading = heading, ""
+            if body:
+                sections.append(Section(heading, body))
+        name = path_text(self.path.relative_to(self.root)).replace(os.sep, "/")
+        return Page(name, title or path_text(Path(self.path.stem)), tuple(sections), url=url)

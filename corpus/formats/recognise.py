@@ -1,0 +1,175 @@
+"""Which format a file or folder has, seen from its content."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from corpus.errors import CorpusError
+from corpus.files.csv_rows import CsvRows
+from corpus.files.folders import MARKDOWN, TABLES
+from corpus.files.pages import PageReader
+from corpus.files.parquet import M2krPassages, PassagesParquet, WikipediaParquet, open_parquet
+from corpus.files.sources import Source, compression
+from corpus.formats.evqa_kb import EvqaKnowledgeBase
+from corpus.formats.google_search import GoogleSearch
+from corpus.formats.lines import JsonLines, Wiki6M, WikipediaJsonLines
+from corpus.formats.plain import CsvPassages, MarkdownFile
+from corpus.formats.wikipedia import WikipediaDump
+
+_HEAD_BYTES = 1 << 16
+_IDS = {"id", "_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format that can be read.
+
+    Attributes:
+        name: as given to `--format`.
+        what: what it is, for people.
+        open: makes the reader of one file.
+        endings: of the names of its files, before those of compression.
+        pages: whether records are whole pages, of which passages have yet to be made.
+    """
+
+    name: str
+    what: str
+    open: Callable[[Path], PageReader]
+    endings: tuple[str, ...]
+    pages: bool = False
+
+
+_LINES = (".jsonl", ".json", ".txt")
+_PARQUET = (".parquet",)
+
+FORMATS = {
+    format_.name: format_
+    for format_ in (
+        Format("passages", "JSONL of {id, text, title, ...}", JsonLines, _LINES),
+        Format("passages-parquet", "parquet of id, text, title, ...", PassagesParquet, _PARQUET),
+        Format("wikipedia-dump", "pages-articles*.xml.bz2", WikipediaDump, (".xml",), pages=True),
+        Format(
+            "wikipedia-parquet", "parquet of id, url, title, text", WikipediaParquet, _PARQUET, True
+        ),
+        Format(
+            "wikipedia-jsonl", "JSONL of {id, url, title, text}", WikipediaJsonLines, _LINES, True
+        ),
+        Format("evqa-kb", "encyclopedic_kb_wiki.json or .zip", EvqaKnowledgeBase, (".json",), True),
+        Format("wiki6m", "Wiki6M_ver_1_0.jsonl.gz of InfoSeek", Wiki6M, _LINES, True),
+        Format(
+            "google-search", "okvqa_full_corpus.csv, okvqa_train_corpus.csv", GoogleSearch, TABLES
+        ),
+        Format("m2kr", "*_passages parquet", M2krPassages, _PARQUET),
+        Format("csv", "CSV or TSV with id, text, title", CsvPassages, (*TABLES, ".txt")),
+        Format(
+            "markdown", "Markdown or plain text: a page a file", MarkdownFile, MARKDOWN, pages=True
+        ),
+    )
+}
+
+
+class UnknownFormat(CorpusError):
+    """A whole file that is in none of the formats."""
+
+
+def recognise(path: Path) -> Format:
+    """Return the format of one file.
+
+    Raises:
+        DatasetNotFound: there is no such file.
+        UnknownFormat: it is in none of the formats; the message says what was found.
+        CorpusError: it is empty or damaged.
+    """
+    suffix = path.suffix.lower()
+    if suffix in MARKDOWN and suffix != ".txt":
+        return FORMATS["markdown"]
+    try:
+        return _by_content(path)
+    except UnknownFormat:
+        if suffix == ".txt":
+            return FORMATS["markdown"]
+        raise
+
+
+def _by_content(path: Path) -> Format:
+    if compression(path) == "parquet":
+        return _by_columns(path)
+    head = _head(path)
+    text = head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip()
+    if text.startswith("<"):
+        if "<mediawiki" in text:
+            return FORMATS["wikipedia-dump"]
+    elif text.startswith("{"):
+        return _by_keys(path, text)
+    elif text.startswith("["):
+        raise UnknownFormat(
+            f"{path} begins like a JSON array; write one object a line instead, for example with "
+            "jq -c '.[]'"
+        )
+    elif not text:
+        raise CorpusError(f"{path} is empty; check that it was written to its end")
+    else:
+        return _by_header(path)
+    raise _unknown(path, f"it begins {head[:40]!r}")
+
+
+def _head(path: Path) -> bytes:
+    return next(Source(path).chunks(), b"")[:_HEAD_BYTES]
+
+
+def _by_columns(path: Path) -> Format:
+    names = open_parquet(path).schema_arrow.names
+    if "passage_content" in names:
+        return FORMATS["m2kr"]
+    if {"id", "url", "title", "text"} <= set(names):
+        return FORMATS["wikipedia-parquet"]
+    if "text" in names and _IDS & set(names):
+        return FORMATS["passages-parquet"]
+    raise _unknown(path, f"its columns are {', '.join(names)}")
+
+
+def _by_keys(path: Path, text: str) -> Format:
+    line, newline, _ = text.partition("\n")
+    try:
+        keys = json.loads(line).keys() if newline or len(text) < _HEAD_BYTES else _keys_in(line)
+    except ValueError:
+        keys = _keys_in(text)
+    if "wikidata_id" in keys:
+        return FORMATS["wiki6m"]
+    if "text" in keys and _IDS & set(keys):
+        return FORMATS["passages"]
+    if '"section_texts"' in text or next(iter(keys), "").startswith("http"):
+        return FORMATS["evqa-kb"]
+    raise _unknown(path, f"the keys of its first object are {', '.join(list(keys)[:8])}")
+
+
+def _keys_in(text: str) -> list[str]:
+    """Return strings followed by a colon near the beginning of an object that is cut off."""
+    decoder, keys, at = json.JSONDecoder(), [], 1
+    while (at := text.find('"', at)) >= 0:
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except ValueError:
+            break
+        if text[at : at + 1] == ":" or text[at : at + 2] == " :":
+            keys.append(value)
+    return keys
+
+
+def _by_header(path: Path) -> Format:
+    for columns, name in ((("kid", "text"), "google-search"), (("id", "text"), "csv")):
+        try:
+            CsvRows(path, columns)
+        except CorpusError:
+            continue
+        return FORMATS[name]
+    raise _unknown(path, f"its first line is {_head(path).partition(bytes([10]))[0][:60]!r}")
+
+
+def _unknown(path: Path, found: str) -> UnknownFormat:
+    known: Iterable[str] = (f"{format_.name} ({format_.what})" for format_ in FORMATS.values())
+    return UnknownFormat(
+        f"{path} is in no known format: {found}. Known are {'; '.join(known)}. Name one with "
+        "--format if it was not recognised; plain text is read where a file's name ends in .txt"
+    )

@@ -1,0 +1,180 @@
+"""An answer: its words, their proof, how it came about, and how far it can be trusted.
+
+What is called what on the way to the user:
+
+    Completion   what a generator wrote for one prompt, as it came     generator.interface
+    Candidate    what one passage makes of the question: one of those that are chosen from
+    Answer       what was chosen, as the user gets it
+    Result       the answer to a query or why there is none, with what was found    app.flow.events
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from corpus.types import Citation
+from generator.interface import Usage
+
+Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
+Trust = Literal["given", "unsure", "withheld"]
+UNKNOWN = "I do not know"
+# The doubt of an answer that says neither yes nor no.
+UNDECIDED = "the words that it found do not say it plainly"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What one passage makes of the question; unlike an answer it has not been chosen yet.
+
+    Attributes:
+        number: the passage's number in the prompt, from 1.
+        text: the words read from it.
+        log_prior: log p(passage | query).
+        logprob: log p(text | passage, query), normalised by length; 0 where not known.
+    """
+
+    number: int
+    text: str
+    log_prior: float
+    logprob: float
+
+    @property
+    def score(self) -> float:
+        """Return the joint score."""
+        return self.log_prior + self.logprob
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRecord:
+    """A prompt that was used.
+
+    Attributes:
+        name: of its template.
+        sha256: of its text.
+        passage_ids: of the passages in it.
+        cut: tokens of passages and question that it had no room for, by
+            `passages.estimate_tokens`.
+    """
+
+    name: str
+    sha256: str
+    passage_ids: tuple[str, ...]
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A passage as what answers was given it.
+
+    Attributes:
+        number: the passage's, from 1.
+        text: exactly what was given.
+        cut: tokens at its end that there was no room for, by `quoting.estimate_tokens`.
+    """
+
+    number: int
+    text: str
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for an answer; None where it is not known.
+
+    Attributes:
+        lead: of the hit that the answer is from; see `selection.lead`.
+        answer_logprob: mean log-probability of the answer's tokens.
+        agreement: the answer's part of all candidates' probability; for one prompt with all
+            passages, 1 when a cited passage has the answer word for word, else 0.
+        relevance: the critic's probability that the passage answers the question.
+        answerable: of the extractive reader: log-odds of the answer against "no answer" in its
+            passage, within -LIMIT and LIMIT of `extracting`.
+        certain: of the extractive reader: log-odds of the answer against all other words and "no
+            answer" in its passage, within -CERTAIN and CERTAIN of `extracting`.
+    """
+
+    lead: float | None = None
+    answer_logprob: float | None = None
+    agreement: float | None = None
+    relevance: float | None = None
+    answerable: float | None = None
+    certain: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How far to trust an answer.
+
+    Attributes:
+        value: the probability that it is right; None where nothing was calibrated, or nothing is
+            decided.
+        verdict: "given", "unsure" (shown with a warning) or "withheld" (not shown).
+        reasons: why it is not simply given, the weightiest first.
+        foreign: whether the probability was fitted on another corpus than was searched.
+    """
+
+    value: float | None = None
+    verdict: Trust = "given"
+    reasons: tuple[str, ...] = ()
+    foreign: bool = False
+
+    def __str__(self) -> str:
+        """Return how probable it is in words; "" where nothing is decided.
+
+        >>> str(Confidence(0.961, foreign=True))
+        'confidence 96 %, fitted on another corpus'
+        """
+        if UNDECIDED in self.reasons:
+            return ""
+        if self.value is None:
+            return "confidence not calibrated for these models"
+        where = ", fitted on another corpus" if self.foreign else ""
+        return f"confidence {100 * self.value:.0f} %{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the user reads, a short text with the passages that prove it, and how it came about.
+
+    Unlike a completion or a candidate it has been chosen; where it is withheld, its words are not
+    those that were read.
+
+    Attributes:
+        text: the answer; UNKNOWN where it is withheld.
+        citations: the passages that prove it; none where it is withheld.
+        strategy: that was followed.
+        confidence: how far to trust it, and why not further.
+        evidence: what speaks for it.
+        prompts: those that were used.
+        usage: tokens of all prompts.
+        saw_picture: whether the generator was given the picture.
+        candidates: what each passage made of the question, where they were read one by one.
+        doubts: reasons of the strategy's own to doubt it, whatever the evidence.
+        read: the numbers of the passages that it was looked for in.
+        given: the passages as they were given to what answers, in the order of `read`.
+        withheld: the answer that is held back from the user; None where it is shown.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    strategy: Strategy
+    confidence: Confidence = Confidence()
+    evidence: Evidence = Evidence()
+    prompts: tuple[PromptRecord, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    saw_picture: bool = False
+    candidates: tuple[Candidate, ...] = ()
+    doubts: tuple[str, ...] = ()
+    read: tuple[int, ...] = ()
+    given: tuple[Given, ...] = ()
+    withheld: "Answer | None" = None
+
+    @property
+    def original(self) -> "Answer":
+        """Return the answer as it was read, whether or not it is shown: what is measured."""
+        return self.withheld or self
+
+    def judged(self, confidence: Confidence) -> "Answer":
+        """Return the answer as the user gets it, given how far it can be trusted."""
+        if confidence.verdict != "withheld":
+            return replace(self, confidence=confidence)
+        return replace(self, text=UNKNOWN, citations=(), confidence=confidence, withheld=self)

@@ -1,0 +1,132 @@
+"""From what was found to an answer that says how far it can be trusted.
+
+`Pipeline` and the evaluation of strategies call `Answering.answer`, and re-implement no step.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from corpus.types import Hit, Query
+from generator.answers.answer import Answer, Strategy
+from generator.answers.confidence import (
+    PACKAGED,
+    Calibration,
+    judge,
+    needed_lead,
+    read_calibration,
+)
+from generator.answers.plan import Answerer, AnswerPlan, usual_plan
+from generator.answers.strategies import respond
+from generator.interface import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """A generator with the way it is asked.
+
+    Attributes:
+        generator: the extractive reader, or something that continues prompts.
+        plan: the strategy and its parameters.
+        calibration: what was fitted for the checkpoint.
+        unsure_below: answers less probable than this are marked as unsure.
+        withhold_below: answers less probable than this are withheld.
+        corpus: the hash of the passages that are searched; "" for none.
+    """
+
+    generator: Answerer
+    plan: AnswerPlan
+    calibration: Calibration
+    unsure_below: float = 0.5
+    withhold_below: float = 0.2
+    corpus: str = ""
+
+    @classmethod
+    def usual(cls, generator: Answerer, checkpoint_revision: str) -> Self:
+        """Return how a reader or generator is asked where nothing is set, and its calibration.
+
+        Args:
+            generator: what answers.
+            checkpoint_revision: the hash of the retriever's checkpoint.
+        """
+        calibration = read_calibration(PACKAGED, checkpoint_revision)
+        plan = usual_plan(generator)
+        return cls(generator, replace(plan, temperature=calibration.temperature), calibration)
+
+    @property
+    def foreign(self) -> bool:
+        """Return whether the confidence was fitted on another corpus than is searched."""
+        fitted_on = self.calibration.corpus
+        return bool(fitted_on and self.corpus) and fitted_on != self.corpus
+
+    @property
+    def uncalibrated(self) -> str:
+        """Return why answers come without a confidence, or with one that was fitted on another
+        corpus, and what to do; "" where all is well.
+        """
+        name, style = self.generator.name, self.plan.style
+        if self.calibration.fit(name, style, self.plan.strategy) is not None:
+            if not self.foreign:
+                return ""
+            return (
+                "The confidence was fitted on another corpus than this index holds, and may be "
+                "too high or too low here. Fit it on questions of your own with `kbvqa evaluate "
+                "trust EXAMPLES --out DIR`, then set KBVQA_CALIBRATION=DIR/calibration.json."
+            )
+        prompts = "" if self.plan.strategy == "extract" else f" with {style} prompts"
+        what = f"{name}{prompts} and {self.plan.strategy}"
+        of = "this checkpoint" if not self.calibration.checkpoint else self.calibration.checkpoint
+        return (
+            f"Nothing was calibrated for {of} and {what}: answers come without a confidence. "
+            "Calibrate with `kbvqa evaluate answers --out DIR`, then set "
+            "KBVQA_CALIBRATION=DIR/calibration.json."
+        )
+
+    def needed_lead(self, answer: Answer) -> float | None:
+        """Return the lead from which an answer is given without a doubt; None where none is.
+
+        What else speaks for it stays as it is. See `confidence.needed_lead`.
+        """
+        fit = self.calibration.fit(self.generator.name, self.plan.style, answer.strategy)
+        return None if fit is None else needed_lead(answer.evidence, fit, self.unsure_below)
+
+    def answer(
+        self,
+        query: Query,
+        hits: tuple[Hit, ...],
+        *,
+        strategy: Strategy | None = None,
+        caption: str = "",
+        recognised: tuple[str, ...] = (),
+        doubts: tuple[str, ...] = (),
+        low: tuple[str, ...] = (),
+    ) -> Work[Answer]:
+        """Return the answer as the user gets it, its pieces coming as they are written.
+
+        Args:
+            query: with its picture.
+            hits: what was found, the best first.
+            strategy: another than the plan's.
+            caption: what is known of the picture in words.
+            recognised: names of what the picture surely shows, the likeliest first.
+            doubts: reasons to doubt any answer.
+            low: reasons of the retriever, which count where no confidence was fitted on this
+                corpus.
+
+        Raises:
+            GeneratorError: the generator fails; see generator.errors.
+        """
+        plan = replace(self.plan, strategy=strategy or self.plan.strategy)
+        answer = yield from respond(
+            self.generator, query, hits, plan, caption=caption, recognised=recognised
+        )
+        fit = self.calibration.fit(self.generator.name, plan.style, answer.strategy)
+        confidence = judge(
+            answer.evidence,
+            fit,
+            unsure_below=self.unsure_below,
+            withhold_below=self.withhold_below,
+            doubts=(*doubts, *answer.doubts),
+            low=low,
+            foreign=self.foreign,
+        )
+        return answer.judged(confidence)

@@ -1,0 +1,145 @@
+"""The strategy `extract`: the words of a passage that answer, and every passage that agrees."""
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+
+from corpus.types import Citation, Hit, Passage, Query
+from generator.answers.answer import UNDECIDED, Answer, Candidate, Evidence, Given
+from generator.answers.deciding import asks_yes_no, decide
+from generator.answers.parsing import contains, same_answer
+from generator.answers.plan import AnswerPlan
+from generator.answers.selection import choose, lead, log_prior
+from generator.errors import EmptyCompletion, StrategyUnavailable
+from generator.extractive.reader import ExtractiveReader, Reading
+from generator.identity import asks_identity
+from generator.quoting import one_line
+from generator.values.shortening import shortened
+
+# What the log-odds against "no answer" count beside the answer's log-probability: two passages of
+# a country may both have something to point at, and the right section has it more surely.
+MARGIN = 0.2
+# A passage that defines its subject does so with at least this log-probability.
+_DEFINED_FROM = -2.0
+# Without the words "yes" and "no": what is said is neither.
+_NEITHER = "I cannot say; the passage has"
+# Log-odds beyond which a reader's certainty says no more: against "no answer", and against
+# everything else.
+LIMIT, CERTAIN = 12.0, 8.0
+
+
+def extract(
+    reader: ExtractiveReader,
+    query: Query,
+    hits: Sequence[Hit],
+    plan: AnswerPlan,
+    recognised: Sequence[str] = (),
+) -> Answer:
+    """Return the answer that the reader takes out of the hits; arguments as for `respond`.
+
+    "What is this?" of a picture that was recognised is answered by a passage about that, or where
+    none was found by its name alone.
+
+    Raises:
+        StrategyUnavailable: there are no hits.
+        EmptyCompletion: none of them has a word.
+    """
+    if not hits:
+        raise StrategyUnavailable(
+            f"{reader.name} answers from passages alone, and there are none. Ask with retrieval, "
+            "or set KBVQA_READER or KBVQA_GENERATOR_URL to something that writes."
+        )
+    read = dict(enumerate(hits[: plan.passages], start=1))
+    question = one_line(query.question)
+    if asks_identity(question):
+        about = _of_one_subject(read, recognised)
+        if not about:
+            return Answer(recognised[0], (), "extract", read=tuple(read))
+        read = about
+    texts = [hit.passage.text for hit in read.values()]
+    readings = dict(zip(read, reader.read(question, texts, defend=plan.delimit), strict=True))
+    priors = log_prior([hit.score for hit in read.values()], plan.temperature)
+    said = {n: shown(question, read[n].passage, r) for n, r in readings.items() if r.text}
+    candidates = [
+        Candidate(number, said[number][0], prior, sureness(reading))
+        for (number, reading), prior in zip(readings.items(), priors, strict=True)
+        if number in said
+    ]
+    if not candidates:
+        raise EmptyCompletion("No passage has words to answer with. Ask otherwise.")
+    choice = choose(candidates, agree=plan.agree)
+    winner = choice.winner
+    reading = readings[winner.number]
+    return Answer(
+        winner.text,
+        tuple(
+            Citation(read[c.number].passage.id, c.number, "span", said[c.number][1])
+            for c in choice.agreeing
+        ),
+        "extract",
+        evidence=Evidence(
+            lead=lead(hits, winner.number),
+            answer_logprob=reading.logprob,
+            agreement=choice.share,
+            answerable=max(-LIMIT, min(LIMIT, reading.logprob - reading.none_logprob)),
+            certain=max(-CERTAIN, min(CERTAIN, _log_odds(reading.logprob))),
+        ),
+        candidates=tuple(candidates),
+        doubts=(UNDECIDED,) if winner.text.startswith(_NEITHER) else (),
+        read=tuple(read),
+        given=tuple(Given(number, text) for number, text in zip(read, texts, strict=True)),
+    )
+
+
+def _of_one_subject(read: dict[int, Hit], recognised: Sequence[str]) -> dict[int, Hit]:
+    """Return the hits about what was recognised, else about what the best one is about.
+
+    "What is this?" asks for one thing. Nothing where what was recognised was not found.
+    """
+    title = read[1].passage.title
+    if recognised:
+        return {n: hit for n, hit in read.items() if _about(hit.passage, recognised)}
+    return {n: hit for n, hit in read.items() if not title or hit.passage.title == title}
+
+
+def sureness(reading: Reading) -> float:
+    """Return what a reading adds to its passage's log-probability in the choice over passages."""
+    return reading.logprob + MARGIN * (reading.logprob - reading.none_logprob)
+
+
+def _about(passage: Passage, names: Sequence[str]) -> bool:
+    """Return whether a passage is about something with one of these names."""
+    return any(contains(passage.title, name) or same_answer(passage.title, name) for name in names)
+
+
+def _log_odds(logprob: float) -> float:
+    """Return the log-odds of a probability; its logarithm itself where it is tiny."""
+    return logprob - math.log(max(-math.expm1(min(logprob, 0.0)), 1e-12))
+
+
+def shown(
+    question: str, passage: Passage, reading: Reading
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return an answer as it is shown, and the characters of the passage that prove it.
+
+    "What is this?" is answered with the name, and with the kind where the passage has it. A
+    question for yes or no gets one where a rule tells; else the words that decide it, and that
+    they do not say. To any other it is the part of the words that the question wants.
+    """
+    text = one_line(reading.text)
+    if passage.title and asks_identity(question):
+        name = one_line(passage.title)
+        if reading.kind != "definition" or reading.logprob < _DEFINED_FROM:
+            return name, reading.spans
+        return (text if contains(text, name) else f"{name}: {text}"), reading.spans
+    if asks_yes_no(question):
+        said = None
+        if reading.logprob > reading.none_logprob:  # else the words are not about the question
+            said = decide(question, passage.text, reading.spans[0], passage.title)
+        return (f"{said.capitalize()}: {text}" if said else f"{_NEITHER} “{text}”."), reading.spans
+    if reading.kind == "definition":
+        return text, reading.spans
+    parts = [shortened(question, passage.text, span) for span in reading.spans]
+    listed = "; " if ";" in text else ", "
+    said_of = [(spans[0][0], listed.join(passage.text[a:b] for a, b in spans)) for spans in parts]
+    return one_line("; ".join(part for _, part in sorted(said_of))), tuple(chain(*parts))

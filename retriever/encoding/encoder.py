@@ -1,0 +1,183 @@
+"""Queries and passages to late-interaction embeddings: a checkpoint on a device.
+
+`queries` and `passages` do the work. Shapes: Q query rows, P passage rows, D embedding dim.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from PIL.Image import Image
+
+from corpus.types import Box, Passage, Query
+from retriever.checkpoint.loading import Checkpoint, load_checkpoint
+from retriever.encoding.arguments import list_of
+from retriever.encoding.device import best_device
+from retriever.encoding.microbatch import MicroBatcher
+from retriever.encoding.onednn import use_onednn
+from retriever.encoding.passages import Embedding, OnCut, PassageEncoder
+from retriever.encoding.precision import DTYPES, fastest_on_cpu
+from retriever.encoding.queries import EncodedQuery, QueryEncoder
+from retriever.numbers import PassagePrecision, Precision
+
+
+class Encoder:
+    """A checkpoint on a device. Threads may share one.
+
+    Args:
+        checkpoint: what `load_checkpoint` returned; its model moves to the device.
+        device: default `best_device()`.
+        dtype: of weights and activations; default float16 on CUDA, else float32. Rows are
+            normalised in float32 whatever it is.
+        instruction: put before every question, with a separator, for checkpoints
+            trained with instructions (PreFLMR); None for the checkpoint's habit.
+        regions: pictures of a query that has boxes, the whole one among them: others are
+            left out, and the last is repeated where there are fewer (FLMR was measured
+            with 10). None takes what each query has.
+        compile_model: whether torch compiles the passage encoder first, where it can: minutes
+            once, then faster on GPUs.
+        passage_precision: of the products of matrices when passages are encoded on a CPU;
+            "fastest" measures what this machine does best (`precision`). Elsewhere
+            it is that of `dtype`.
+
+    Raises:
+        ValueError: the checkpoint masks instructions, and `instruction` is "".
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device | None = None,
+        instruction: str | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        regions: int | None = None,
+        compile_model: bool = False,
+        passage_precision: PassagePrecision = "float32",
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = device or best_device()
+        self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
+        self.model = checkpoint.model.to(self.device, self.dtype)
+        if self.device.type == "cpu":
+            use_onednn(self.model)
+        self.passage_precision = self._precision(passage_precision)
+        self._queries = QueryEncoder(checkpoint, self.device, self.dtype, instruction, regions)
+        self._passages = PassageEncoder(
+            checkpoint, self.device, self.passage_precision, compile_model
+        )
+        self._batcher = MicroBatcher(self.encode_queries)
+        self._batches: Counter[int] = Counter()
+        self._counting = threading.Lock()
+
+    @property
+    def batch_sizes(self) -> dict[int, int]:
+        """{queries: batches of so many that were encoded}; threads share one in `encode_query`."""
+        with self._counting:
+            return dict(self._batches)
+
+    @classmethod
+    def from_pretrained(
+        cls, location: Path | str, revision: str | None = None, **options: Any
+    ) -> Self:
+        """Return the encoder of a checkpoint.
+
+        Args:
+            location: "kbvqa-mini", which comes along and is assembled once under the cache
+                directory; a checkpoint directory; or the id of a hub repository.
+            revision: of the hub repository; None for the newest.
+            options: the arguments of the class.
+
+        Raises:
+            InvalidCheckpoint: no such checkpoint, another architecture, unusable weights.
+        """
+        return cls(load_checkpoint(location, revision), **options)
+
+    def _precision(self, wanted: PassagePrecision) -> Precision:
+        """Return what passages are encoded in on this device."""
+        if self.device.type != "cpu" or self.dtype != torch.float32:
+            return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+        if wanted != "fastest":
+            return wanted
+        text = self.model.config.bert_config()
+        return fastest_on_cpu(text.hidden_size, text.intermediate_size)
+
+    @property
+    def dim(self) -> int:
+        """Return D."""
+        return self.model.config.dim
+
+    @property
+    def takes_regions(self) -> bool:
+        """Return whether queries may have boxes: FLMR's may, PreFLMR's may not."""
+        return self._queries.takes_regions
+
+    def encode_query(self, query: Query) -> EncodedQuery:
+        """Return a query's embedding, made together with those other threads ask for just now.
+
+        Raises:
+            InvalidQuery, TypeError: as for `encode_queries`.
+        """
+        return self._batcher(query)
+
+    def encode_queries(self, queries: Iterable[Query]) -> list[EncodedQuery]:
+        """Return the queries' embeddings, without the rows that are masked out.
+
+        Queries with and without a picture, or with several regions of one, may be mixed.
+
+        Raises:
+            InvalidQuery: an instruction leaves no room for the question; a text is not Unicode;
+                boxes that are not in the picture, or that this checkpoint cannot take.
+            TypeError: something is no query, its question no text, or its image no picture.
+        """
+        listed = list_of(Query, queries)
+        with self._counting:
+            self._batches[len(listed)] += 1
+        return self._queries.encode(listed)
+
+    def encode_pictures(self, pictures: Sequence[Image]) -> list[Embedding]:
+        """Return the unit vectors [V] by which pictures are compared, in their order.
+
+        Raises:
+            ValueError: the checkpoint sees no pictures.
+        """
+        return self._queries.encode_pictures(pictures)
+
+    def query_text(self, query: Query, seen: str = "") -> str:
+        """Return the text of a query as it is tokenised: instruction, question, what is seen."""
+        return self._queries.text(query, seen)
+
+    def query_parts(self, query: Query) -> list[Box | None]:
+        """Return what is looked at of a query's picture, None for the whole; [] for nothing."""
+        return self._queries.parts(query)
+
+    def encode_passages(self, passages: Iterable[Passage]) -> list[Embedding]:
+        """Return the passages' embeddings [P, D], in their order.
+
+        Masked rows (padding, punctuation) are removed. A text that is longer than the tokenizer's
+        limit is cut there, with a warning. For more than fit into memory: `encode_corpus`.
+
+        Raises:
+            TypeError: something is no passage.
+        """
+        return self._passages.encode(list_of(Passage, passages))
+
+    def encode_corpus(
+        self, passages: Iterable[Passage], on_cut: OnCut | None = None
+    ) -> Iterator[tuple[list[Passage], list[Embedding]]]:
+        """Yield passages with their embeddings [P, D], batch by batch, in the order of length.
+
+        Within a window of reading order, short ones come first. Masked rows (padding,
+        punctuation) are removed. The next window is read and tokenised meanwhile. On a CPU
+        each core has a batch of its own: threads that share one wait for each other, which
+        on cores that are busy with something else too made it five times slower.
+
+        Args:
+            passages: any number; a window of them is in memory.
+            on_cut: told of each text that is longer than the tokenizer's limit and cut
+                there, with its number of tokens. Default: a warning.
+        """
+        return self._passages.encode_corpus(passages, on_cut)

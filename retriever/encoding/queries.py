@@ -1,0 +1,255 @@
+"""Questions and their pictures to embeddings.
+
+Shapes: B queries, R pictures of a query, L text tokens, Q query rows, D embedding dim, V pooled
+width, C channels of the tower's last map.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike, NDArray
+from PIL.Image import Image
+from torch import Tensor
+
+from corpus.pictures.images import as_rgb
+from corpus.types import Box, Query
+from retriever.checkpoint.loading import Checkpoint
+from retriever.encoding.device import all_on_device, on_device
+from retriever.encoding.passages import Embedding
+from retriever.errors import InvalidQuery
+from retriever.inputs.images import crop_regions
+from retriever.inputs.text_vision import TextVision
+from retriever.inputs.tokenization import query_text
+from retriever.model.efficientnet import EfficientNetLite0
+from retriever.model.vision import EfficientNetVisionEncoder, VisionFeatures
+
+# One of the instructions that PreFLMR was trained with on image-question queries.
+INSTRUCTION = "Using the provided image, obtain documents that address the subsequent question"
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedQuery:
+    """A query's embedding; numpy takes it as its rows.
+
+    Attributes:
+        rows_QD: unit rows [Q, D], without those that are masked out.
+        seen: what text-based vision wrote behind the question; "" for nothing.
+        cut: tokens at the question's end that did not fit into the query; 0 when all did.
+        picture_V: the unit vector by which the picture is compared with others; None without one.
+    """
+
+    rows_QD: Embedding
+    seen: str
+    cut: int
+    picture_V: Embedding | None = None
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.generic]:
+        return np.array(self.rows_QD, dtype=dtype, copy=copy)
+
+
+class QueryEncoder:
+    """A checkpoint whose model is on a device already, for queries.
+
+    Args: as of `encoder.Encoder`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        dtype: torch.dtype,
+        instruction: str | None,
+        regions: int | None,
+    ) -> None:
+        self._checkpoint, self._model = checkpoint, checkpoint.model
+        self._device, self._dtype, self._regions = device, dtype, regions
+        self._separator = self._model.config.mask_instruction_token
+        if self._separator is not None and instruction is not None and not instruction.strip():
+            raise ValueError(
+                f"this checkpoint masks all up to {self._separator!r}: give an instruction, or "
+                "None for the default one"
+            )
+        default = INSTRUCTION if self._separator is not None else ""
+        self._instruction = default if instruction is None else instruction
+        self._threads = ThreadPoolExecutor(thread_name_prefix="pictures")
+
+    @property
+    def takes_regions(self) -> bool:
+        """Return whether queries may have boxes."""
+        config = self._model.config
+        return config.use_vision_encoder and not config.use_transformer_mapping_network
+
+    @torch.inference_mode()
+    def encode(self, queries: Sequence[Query]) -> list[EncodedQuery]:
+        """Return the queries' embeddings; errors as of `Encoder.encode_queries`."""
+        for query in queries:
+            _require_text(query.question)
+            _require_text(query.instruction)
+        pictures = [self._pictures(query) for query in queries]
+        results: dict[int, EncodedQuery] = {}
+        for count in sorted({len(p) for p in pictures}):
+            chosen = [i for i, p in enumerate(pictures) if len(p) == count]
+            rows = self._encode_alike([queries[i] for i in chosen], [pictures[i] for i in chosen])
+            results.update(zip(chosen, rows, strict=True))
+        return [results[i] for i in range(len(queries))]
+
+    def parts(self, query: Query) -> list[Box | None]:
+        """Return what is looked at of a query's picture, None for the whole; [] for nothing."""
+        if query.image is None or not self._model.config.use_vision_encoder:
+            return []
+        return self._numbered([None, *query.boxes])
+
+    def _pictures(self, query: Query) -> list[Image]:
+        """Return the query's pictures: the whole one, then its regions."""
+        if query.image is not None and not isinstance(query.image, Image):
+            raise TypeError(
+                "a query's image must be a PIL picture, such as PIL.Image.open(...) returns, not "
+                f"{query.image!r:.80}"
+            )
+        if query.image is None or not self._model.config.use_vision_encoder:
+            return []
+        pictures = self._numbered([query.image, *crop_regions(query.image, query.boxes)])
+        if len(pictures) > 1 and not self.takes_regions:
+            raise InvalidQuery(
+                f"{len(query.boxes)} boxes: this checkpoint takes one picture a query. Ask "
+                "without boxes, or use an FLMR checkpoint."
+            )
+        return pictures
+
+    def _numbered(self, parts: list[T]) -> list[T]:
+        """Return the whole picture and its parts, as many as are looked at."""
+        if len(parts) == 1 or self._regions is None:
+            return parts
+        return parts[: self._regions] + [parts[-1]] * (self._regions - len(parts))
+
+    def _encode_alike(
+        self, queries: Sequence[Query], pictures: Sequence[Sequence[Image]]
+    ) -> list[EncodedQuery]:
+        """Encode queries that have the same number of pictures."""
+        vision, seen = self.see(pictures) if pictures[0] else (None, [""] * len(queries))
+        texts = [self.text(q, s) for q, s in zip(queries, seen, strict=True)]
+        rows = self._checkpoint.query_tokenizer.tokenize(texts)
+        cut = [self._overflow(query, row) for query, row in zip(queries, rows, strict=True)]
+        tokens = all_on_device(self._checkpoint.query_tokenizer.batch(rows), self._device)
+        text_BLH = self._model.query_text_encoder(tokens["input_ids"], tokens["attention_mask"])
+        rows_BQD = self._model(tokens["input_ids"], text_BLH, vision).cpu()
+        for query, row in zip(queries, rows_BQD, strict=True):
+            if not row.isfinite().all():
+                raise InvalidQuery(
+                    f"the embedding of the question {query.question!r} and its picture is not "
+                    "finite: the checkpoint's weights are damaged, or too large for half precision"
+                )
+        alike: Sequence[Embedding | None] = [None] * len(queries)
+        if vision is not None:
+            alike = self._likeness(vision)
+        return [
+            EncodedQuery(_drop_zero_rows(row), sentence.strip(), lost, vector)
+            for row, sentence, lost, vector in zip(rows_BQD, seen, cut, alike, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def encode_pictures(self, pictures: Sequence[Image]) -> list[Embedding]:
+        """Return the pictures' unit vectors; errors as of `Encoder.encode_pictures`."""
+        if not self._model.config.use_vision_encoder:
+            raise ValueError("this checkpoint has no vision encoder: it sees no pictures")
+        if not pictures:
+            return []
+        return self._likeness(self.see([[picture] for picture in pictures])[0])
+
+    def _likeness(self, vision: VisionFeatures) -> list[Embedding]:
+        """Return the vector of each query's whole picture, which comes first."""
+        pooled = vision.pooled_BV if vision.pooled_BV.dim() == 2 else vision.pooled_BV[:, 0]
+        return list(self._model.query_vision_encoder.likeness(pooled).cpu().numpy())
+
+    def see(self, pictures: Sequence[Sequence[Image]]) -> tuple[VisionFeatures, list[str]]:
+        """Return the features of the pictures [B, (R,) V], and what a classifier names."""
+        flat = [picture for own in pictures for picture in own]
+        # A picture that several queries ask about is looked at once.
+        once = list({id(picture): picture for picture in flat}.values())
+        place = {id(picture): number for number, picture in enumerate(once)}
+        places = torch.tensor([place[id(picture)] for picture in flat], device=self._device)
+        opaque = list(self._threads.map(as_rgb, once))
+        prepared = self._checkpoint.image_processor(opaque, self._threads)
+        pixels = on_device(prepared, self._device).to(self._dtype)
+        tower, settings = self._model.query_vision_encoder, self._checkpoint.text_vision
+        seen = [""] * len(once)
+        if isinstance(tower, EfficientNetVisionEncoder):
+            maps = tower.vision_model(pixels)
+            vision = tower.neck(tower.grid_features(maps))
+            if settings is not None:
+                seen = describe(tower.vision_model, maps[-1], settings)
+        else:
+            vision = tower(pixels)
+        vision = VisionFeatures(*(features[places] for features in vision))
+        if len(pictures[0]) > 1:
+            shape = len(pictures), len(pictures[0])
+            vision = VisionFeatures(*(f.reshape(*shape, *f.shape[1:]) for f in vision))
+        return vision, [seen[place[id(own[0])]] for own in pictures]
+
+    def text(self, query: Query, seen: str) -> str:
+        """Return a query's text: its own instruction counts where the checkpoint masks one."""
+        question = query.question + seen
+        if self._separator is None:
+            return query_text(self._instruction, question) if self._instruction else question
+        return query_text(query.instruction or self._instruction, question, self._separator)
+
+    def _overflow(self, query: Query, ids: list[int]) -> int:
+        """Return how many tokens of a question are cut off, and say so."""
+        tokenizer, separator = self._checkpoint.query_tokenizer, self._model.separator_id
+        limit = tokenizer.max_length
+        if len(ids) <= limit:
+            return 0
+        if separator is not None and separator not in ids[: limit - 2]:
+            raise InvalidQuery(
+                f"the instruction {query.instruction or self._instruction!r} fills all {limit} "
+                "tokens of a query, and the question is lost: give a shorter instruction"
+            )
+        # What a classifier saw stands last, and may be lost in silence.
+        lost = max(len(tokenizer.tokenize([self.text(query, "")])[0]) - limit, 0)
+        if lost:
+            logger.warning(
+                "%d tokens at the end of a question were cut: it shares %d with the instruction "
+                "and markers. Ask shorter, or give a shorter instruction.",
+                *(lost, limit),
+            )
+            # What people ask is theirs: it is in no log that is kept without being asked for.
+            logger.debug("the question that was cut: %r", query.question)
+        return lost
+
+
+def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[str]:
+    """Return one sentence a picture, from the tower's last feature map [B, C, H, W]."""
+    best = tower.classify(head).softmax(-1).topk(settings.max_names)
+    return [
+        settings.describe(probabilities, ids)
+        for probabilities, ids in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+
+
+def _require_text(text: str) -> None:
+    """Raise unless a text can be tokenised."""
+    if not isinstance(text, str):
+        raise TypeError(f"a question or an instruction must be a text, got {text!r:.80}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidQuery(
+            f"{text!r:.80} holds half of a surrogate pair, {text[exc.start]!r}, which is no "
+            "character: read it with the encoding that it was written in"
+        ) from exc
+
+
+def _drop_zero_rows(rows_QD: Tensor) -> Embedding:
+    kept: Embedding = rows_QD[rows_QD.abs().sum(-1) > 0].numpy()
+    return kept

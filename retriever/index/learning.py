@@ -1,0 +1,190 @@
+"""Fitting the learned candidate stage of an index, and measuring how far it can be trusted.
+
+    sample     of the rows of queries; a few queries are held out
+    centres    of the rows of some passages: what features are made of
+    weights    of each passage, written beside its rows
+    the curve  of the held-out queries: which share of the ten best is among the first C
+
+The index is read once: rows of the held-out queries go along with the sample, so that their exact
+scores come of themselves.
+
+Shapes: R sampled query rows · N passages · T rows of passages · Q query tokens · D embedding dim ·
+F centres · X features · H queries held out
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from corpus.progress import Say
+from retriever.engines.candidates import CANDIDATES, WIDENING
+from retriever.engines.interface import LEARNED, TOKENS, Engine, Point, Vector
+from retriever.engines.learned import LearnedStage, maxima, text_sha256
+from retriever.engines.record import Learned
+from retriever.index.points import all_points
+from retriever.index.rows import unit_rows
+
+CENTRES, THRESHOLD = 1_024, 0.2
+SAMPLE_ROWS = 4_096
+HELD_OUT = 24  # queries at most, and a sixth of all
+LEAST = 12  # queries: two of them are held out
+TOP_K = 10
+CURVE = (50, 100, 200, 500, 1_000, 2_000, 4_000)
+
+_PASSAGES, _ROWS_A_PASSAGE = 1_000, 24  # that centres are of
+_ROUNDS = 4
+_FEWEST = 50  # candidates: what the digest may misplace
+_AT_ONCE = 256  # passages
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What an index learns its candidate stage from.
+
+    Attributes:
+        queries: rows [Q, D] of queries such as will be asked, a hundred or more.
+        recall: the share of the ten best that a search is to find.
+        made: whether the queries were made of the corpus's own text.
+    """
+
+    queries: Sequence[ArrayLike]
+    recall: float = 0.99
+    made: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.queries) < LEAST:
+            raise ValueError(
+                f"{len(self.queries)} queries are too few to learn from: give {LEAST} or more"
+            )
+        if not 0 < self.recall <= 1:
+            raise ValueError(f"recall must be over 0 and at most 1, got {self.recall}")
+
+
+def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
+    """Fit the candidate stage of an open index, write every passage's vector, and measure.
+
+    Stopped, the index is as it was but for vectors that nothing reads: the same call begins anew.
+
+    Args:
+        engine: open for writing.
+        learning: what is learned from.
+        dim: of the embeddings.
+        say: told how far it is.
+
+    Raises:
+        ValueError: a query is not a matrix of finite unit-norm rows.
+    """
+    queries = [unit_rows(q_QD, dim, "a query to learn from") for q_QD in learning.queries]
+    held, others = _held_out(queries)
+    sample_RD = _sampled(others)
+    say("Fitting the candidate stage")
+    centres_FD = centres_of(_some_rows(engine), CENTRES)
+    text = LearnedStage(centres_FD, sample_RD, THRESHOLD).to_text()
+    # As it will be read, with numbers of one byte.
+    stage = LearnedStage.from_text(text, dim, len(centres_FD), THRESHOLD)
+    engine.add_vector(LEARNED, stage.size)
+    total = engine.count()
+    measured = _Measured(stage, held)
+    for points in _pages(all_points(engine, (), vectors=True)):
+        say(f"Fitting the candidate stage to {total:,} passages: {measured.count:,} done")
+        vectors_NX = measured.solved([point.vectors[TOKENS] for point in points])
+        engine.set_vectors(
+            [Point(p.id, {LEARNED: v}, {}) for p, v in zip(points, vectors_NX, strict=True)]
+        )
+    curve = measured.curve()
+    enough = [c for c, share in curve if share >= learning.recall] or [c for c, _ in curve[-1:]]
+    return Learned(
+        numbers=text,
+        centres=len(centres_FD),
+        threshold=THRESHOLD,
+        sha256=text_sha256(text),
+        passages=total,
+        queries=len(held),
+        made=learning.made,
+        recall=curve,
+        wanted=learning.recall,
+        candidates=max(CANDIDATES if learning.made else _FEWEST, -(-enough[0] // WIDENING)),
+    )
+
+
+def centres_of(rows_TD: Vector, count: int) -> Vector:
+    """Return unit rows [F, D] that are typical of rows: a few rounds of spherical k-means.
+
+    Rows that are as few as the centres are the centres.
+    """
+    centres_FD = np.random.default_rng(0).permutation(rows_TD)[:count]
+    for _ in range(_ROUNDS):
+        nearest_T = (rows_TD @ centres_FD.T).argmax(axis=1)
+        sums_FD = np.zeros_like(centres_FD)
+        np.add.at(sums_FD, nearest_T, rows_TD)
+        norms_F1 = np.linalg.norm(sums_FD, axis=1, keepdims=True)
+        # A centre that no row is nearest to stays where it is.
+        moved_FD = sums_FD / np.maximum(norms_F1, 1e-6)
+        centres_FD = np.where(norms_F1 > 1e-6, moved_FD, centres_FD)
+    return centres_FD
+
+
+class _Measured:
+    """Solves passages, and compares how the stage ranks them with how MaxSim does."""
+
+    def __init__(self, stage: LearnedStage, held: Sequence[Vector]) -> None:
+        self._stage = stage
+        self._rows = np.concatenate([stage.sample_RD, *held])
+        self._ends = len(stage.sample_RD) + np.cumsum([0, *map(len, held)])
+        self._queries_HX = np.stack([stage.query_vector(q_QD) for q_QD in held])
+        self._exact: list[Vector] = []
+        self._estimated: list[Vector] = []
+        self.count = 0
+
+    def solved(self, passages: Sequence[Vector]) -> Vector:
+        """Return the vectors of passages, and remember both scores of the held-out queries."""
+        best_NR = maxima(self._rows, passages)
+        vectors_NX = self._stage.solved(best_NR[:, : self._ends[0]])
+        held_NR = best_NR[:, self._ends[0] :]
+        starts = self._ends[:-1] - self._ends[0]
+        self._exact.append(np.add.reduceat(held_NR, starts, axis=1))
+        self._estimated.append(vectors_NX @ self._queries_HX.T)
+        self.count += len(passages)
+        return vectors_NX
+
+    def curve(self) -> tuple[tuple[int, float], ...]:
+        """Return for some numbers C which share of the ten best is among the first C."""
+        exact_NH, estimated_NH = np.concatenate(self._exact), np.concatenate(self._estimated)
+        places = []
+        for exact_N, estimated_N in zip(exact_NH.T, estimated_NH.T, strict=True):
+            best = np.argpartition(-exact_N, min(TOP_K, len(exact_N)) - 1)[:TOP_K]
+            places += [int((estimated_N > estimated_N[n]).sum()) for n in best]
+        ranks = np.array(places)
+        return tuple((c, float((ranks < c).mean())) for c in CURVE if c < len(exact_NH))
+
+
+def _held_out(queries: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
+    every = max(6, -(-len(queries) // HELD_OUT))
+    return list(queries[::every]), [q for i, q in enumerate(queries) if i % every]
+
+
+def _sampled(queries: Sequence[Vector]) -> Vector:
+    rows = np.concatenate(queries)
+    chosen: Vector = rows[np.random.default_rng(0).permutation(len(rows))[:SAMPLE_ROWS]]
+    return chosen
+
+
+def _some_rows(engine: Engine) -> Vector:
+    """Return rows [T, D] of the first passages by id: ids are hashes."""
+    rng = np.random.default_rng(0)
+    some = islice(all_points(engine, (), vectors=True), _PASSAGES)
+    return np.concatenate([rng.permutation(p.vectors[TOKENS])[:_ROWS_A_PASSAGE] for p in some])
+
+
+def _pages(points: Iterable[Point]) -> Iterator[list[Point]]:
+    page: list[Point] = []
+    for point in points:
+        page.append(point)
+        if len(page) == _AT_ONCE:
+            yield page
+            page = []
+    if page:
+        yield page

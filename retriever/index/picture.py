@@ -1,0 +1,48 @@
+"""What a picture shows by itself, beside what is found for a question about it. Pure functions.
+
+A question pulls: "To which order do entomologists assign it?" under a bee finds passages about
+castes and taxonomy. The same picture asked "What is this?" finds the bee. Both have a say:
+
+    score of a passage = score(question, picture)
+                         + weight x (score("What is this?", picture) of its subject - the best's)
+
+A subject's score is that of its best passage, so that every section about a country gains by what
+its flag shows. The passage of the likeliest subject keeps its score; others lose.
+"""
+
+from collections.abc import Sequence
+
+from corpus.types import Hit, Passage
+
+QUESTION = "What is this?"
+# Of each search: a passage further down counts as the last of these.
+DEPTH = 60
+
+
+def weighed(found: Sequence[Hit], shown: Sequence[Hit], weight: float) -> list[Hit]:
+    """Return the hits of both searches, the best first; ties keep the order of `found`.
+
+    Args:
+        found: for the question and the picture, the best first.
+        shown: for QUESTION and the same picture.
+        weight: how much the picture by itself counts.
+    """
+    if not found or not shown:
+        return list(found or shown)
+    subjects: dict[str, float] = {}
+    for hit in shown:
+        name = _subject(hit.passage)
+        subjects[name] = max(subjects.get(name, hit.score), hit.score)
+    best, last = max(subjects.values()), min(subjects.values())
+    known = {hit.passage.id for hit in found}
+    floor = min(hit.score for hit in found)
+    rest = [Hit(hit.passage, floor) for hit in shown if hit.passage.id not in known]
+    both = [
+        Hit(hit.passage, hit.score + weight * (subjects.get(_subject(hit.passage), last) - best))
+        for hit in (*found, *rest)
+    ]
+    return sorted(both, key=lambda hit: -hit.score)
+
+
+def _subject(passage: Passage) -> str:
+    return passage.title or passage.id

@@ -1,0 +1,65 @@
+"""Passages as the points of an engine, and back.
+
+Shapes: P passage tokens · D embedding dim
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+
+from corpus.types import Passage
+from retriever.engines.candidates import passage_vectors
+from retriever.engines.interface import Conditions, Engine, Point, ScoredPoint, Vector
+from retriever.engines.learned import LearnedStage
+from retriever.engines.record import content_hash
+from retriever.index.filters import PassageFilter
+
+CONTENT, ROWS = "content", "rows"  # in the payload, beside the fields of the passage
+
+_PAGE = 1_000  # payloads read at once
+_VECTOR_PAGE = 64  # passages read at once with their vectors: 64 x 512 x 128 floats are 16 MB
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "kbvqa:passage")
+_FIELDS = tuple(f.name for f in fields(Passage))
+
+
+def point_id(corpus: str, passage_id: str) -> str:
+    """Return the same UUID for the same passage of the same corpus, every time."""
+    return str(uuid.uuid5(uuid.uuid5(_NAMESPACE, corpus), passage_id))
+
+
+def point_of(
+    corpus: str, passage: Passage, p_PD: Vector, learned: LearnedStage | None = None
+) -> Point:
+    """Return the point of a passage of a corpus, with its rows [P, D]."""
+    payload = asdict(passage) | {CONTENT: content_hash(passage), ROWS: len(p_PD)}
+    return Point(point_id(corpus, passage.id), passage_vectors(p_PD, learned), payload)
+
+
+def passage_of(point: Point | ScoredPoint) -> Passage:
+    """Return the passage that a point is."""
+    return Passage(**{name: point.payload.get(name, "") for name in _FIELDS})
+
+
+def conditions_of(corpus: str, chosen: PassageFilter | None) -> Conditions | None:
+    """Return what a filter asks of points; None where it asks nothing."""
+    if chosen is None or chosen.empty:
+        return None
+    any_of = {"source": chosen.sources, "language": chosen.languages}
+    return Conditions(
+        {name: values for name, values in any_of.items() if values},
+        {"title": chosen.title_prefix} if chosen.title_prefix else {},
+        None if chosen.ids is None else [point_id(corpus, id) for id in chosen.ids],
+    )
+
+
+def all_points(
+    engine: Engine, payload: Sequence[str] | None = None, *, vectors: bool
+) -> Iterator[Point]:
+    """Yield every point in the order of ids, with all (None) or some payload fields."""
+    page = _VECTOR_PAGE if vectors else _PAGE
+    after: str | None = None
+    while True:
+        points, after = engine.scroll(after, page, payload, vectors=vectors)
+        yield from points
+        if after is None:
+            return

@@ -1,0 +1,97 @@
+"""Vision encoders, which have one thing in common.
+
+A vision encoder turns pixel values into `VisionFeatures`: one pooled vector, which
+the mapping MLP turns into prefix tokens, and a grid of patch vectors, which the
+mapping transformer turns into patch tokens. CLIP serves the released checkpoints,
+EfficientNet-Lite0 the small model that trains on a CPU.
+
+Shapes: B images, N patches, V pooled width, W patch width.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from retriever.model.efficientnet import FEATURE_CHANNELS, EfficientNetLite0
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionConfig
+
+
+class VisionFeatures(NamedTuple):
+    """What a vision encoder sees: pooled [B, V] and patches [B, N, W]."""
+
+    pooled_BV: Tensor
+    patches_BNW: Tensor
+
+
+class CLIPVisionEncoder(nn.Module):
+    """CLIP's tower as FLMR reads it.
+
+    Pooled is the CLS row of the last layer *before* post_layernorm; patches are the
+    input of the last layer without the CLS row (ARCHITECTURE: query, steps 2 and 3).
+    """
+
+    def __init__(self, config: "CLIPVisionConfig") -> None:
+        super().__init__()
+        from transformers import CLIPVisionModel  # a second and a half, for CLIP alone
+
+        tower = CLIPVisionModel(config)
+        # Released checkpoints say vision_model.vision_model: the wrapper's name, then a level
+        # that transformers' class had before 5 and no longer has.
+        self.vision_model = nn.ModuleDict({"vision_model": getattr(tower, "vision_model", tower)})
+        self.pooled_size = self.patch_size = config.hidden_size
+
+    def forward(self, pixels_B3HW: Tensor) -> VisionFeatures:
+        """Return pooled [B, hidden] and patches [B, (size / patch)^2, hidden]."""
+        tower = self.vision_model["vision_model"]
+        output = tower(pixel_values=pixels_B3HW, output_hidden_states=True)
+        return VisionFeatures(output.last_hidden_state[:, 0], output.hidden_states[-2][:, 1:])
+
+    def likeness(self, pooled_BV: Tensor) -> Tensor:
+        """Return the unit vectors [B, V] by which pictures are compared."""
+        return F.normalize(pooled_BV.float(), dim=-1)
+
+
+class EfficientNetVisionEncoder(nn.Module):
+    """EfficientNet-Lite0 with a small trained neck.
+
+    Three feature maps (colours and edges, parts, objects) are pooled to one grid and
+    standardised per channel. Pooled is the grid's mean beside a narrow copy of the
+    whole grid, which keeps the layout: without it a flag's stripes have no order.
+    """
+
+    def __init__(self, grid: int = 4, layout_channels: int = 64) -> None:
+        super().__init__()
+        self.vision_model = EfficientNetLite0()
+        self.grid = grid
+        self.feature_mean = nn.Parameter(torch.zeros(FEATURE_CHANNELS), requires_grad=False)
+        self.feature_std = nn.Parameter(torch.ones(FEATURE_CHANNELS), requires_grad=False)
+        self.layout_linear = nn.Linear(FEATURE_CHANNELS, layout_channels, bias=False)
+        self.patch_size = FEATURE_CHANNELS
+        self.pooled_size = FEATURE_CHANNELS + grid * grid * layout_channels
+
+    def forward(self, pixels_B3HW: Tensor) -> VisionFeatures:
+        """Return pooled [B, pooled_size] and patches [B, grid^2, patch_size]."""
+        return self.neck(self.grid_features(self.vision_model(pixels_B3HW)))
+
+    def grid_features(self, maps: list[Tensor]) -> Tensor:
+        """Return the tower's maps pooled to one grid: [B, grid^2, W], before standardising."""
+        pooled = [F.adaptive_avg_pool2d(m_BCHW, self.grid) for m_BCHW in maps]
+        return torch.cat(pooled, dim=1).flatten(2).transpose(1, 2)
+
+    def neck(self, grid_BNW: Tensor) -> VisionFeatures:
+        """Return the features of a grid; training calls it on cached grids."""
+        patches_BNW = (grid_BNW - self.feature_mean) / self.feature_std
+        layout_BNC = self.layout_linear(patches_BNW)
+        pooled_BV = torch.cat([patches_BNW.mean(1), layout_BNC.flatten(1)], dim=1)
+        return VisionFeatures(pooled_BV, patches_BNW)
+
+    def likeness(self, pooled_BV: Tensor) -> Tensor:
+        """Return the unit vectors [B, grid^2 C] by which pictures are compared.
+
+        The layout alone: beside it the mean found fewer flags, and no more of other drawings.
+        """
+        return F.normalize(pooled_BV[:, FEATURE_CHANNELS:].float(), dim=-1)

@@ -1,0 +1,172 @@
+"""A collection of entities' pictures: a unit vector of each, searched by cosine.
+
+    PictureCollection.build(pictures, encoder)      a vector of each, made
+    .save(path), PictureCollection.open(path)       kept as one file
+    .search(vector_V)                               the most similar picture of every entity
+
+The vectors are what the checkpoint's frozen tower and its neck make of a picture, so a collection
+belongs to the checkpoint that made it. It is searched by one matrix product: 100,000 pictures of
+1,024 numbers take 200 MB.
+
+Shapes: I pictures · V width of the pooled vector
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from corpus.pictures.entities import EntityPicture
+from corpus.pictures.images import load_image
+from corpus.progress import Advance
+from retriever.encoding.encoder import Encoder
+from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.pictures.fusing import Fusion
+
+_UNREADABLE = (KeyError, TypeError, ValueError, RecursionError)  # by what is in the file
+BATCH = 32  # pictures that are encoded together
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarPicture:
+    """A picture of an entity that resembles the query's.
+
+    Attributes:
+        image: its name, as the table has it.
+        entity: what it shows.
+        similarity: the cosine of both pictures' vectors.
+    """
+
+    image: str
+    entity: str
+    similarity: float
+
+
+class PictureCollection:
+    """Pictures with the entities that they show. Threads may share one.
+
+    Attributes:
+        checkpoint: revision of the checkpoint that made the vectors.
+        names: of each picture its image and entity.
+        vectors_IV: unit rows, float16.
+        fusion: how much its pictures count beside passages.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        names: Sequence[tuple[str, str]],
+        vectors_IV: NDArray[np.float16],
+        fusion: Fusion,
+    ) -> None:
+        self.checkpoint, self.names, self.fusion = checkpoint, tuple(names), fusion
+        self.vectors_IV = vectors_IV
+
+    @classmethod
+    def build(
+        cls,
+        pictures: Sequence[EntityPicture],
+        encoder: Encoder,
+        fusion: Fusion | None = None,
+        advance: Advance = lambda done, total: None,
+    ) -> Self:
+        """Return the collection of these pictures.
+
+        Raises:
+            InvalidImage: one is missing or no picture.
+            ValueError: there is none, or the checkpoint sees no pictures.
+        """
+        if not pictures:
+            raise ValueError("no pictures: a collection holds one at least")
+        vectors: list[NDArray[np.float32]] = []
+        for start in range(0, len(pictures), BATCH):
+            some = [load_image(picture.path) for picture in pictures[start : start + BATCH]]
+            vectors.extend(encoder.encode_pictures(some))
+            advance(len(vectors), len(pictures))
+        names = [(picture.image, picture.entity) for picture in pictures]
+        rows = np.stack(vectors).astype(np.float16)
+        return cls(encoder.checkpoint.revision, names, rows, fusion or Fusion())
+
+    def save(self, path: Path) -> None:
+        """Write the collection as one file.
+
+        Raises:
+            IndexUnavailable: it cannot be written.
+        """
+        names = json.dumps(self.names, ensure_ascii=False)
+        fusion = json.dumps(asdict(self.fusion))
+        metadata = {"checkpoint": self.checkpoint, "names": names, "fusion": fusion}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            partial.write_bytes(save({"vectors": self.vectors_IV}, metadata))
+            partial.replace(path)
+        except (OSError, SafetensorError) as exc:
+            raise IndexUnavailable(f"{path}: the pictures cannot be written ({exc})") from exc
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Return the collection in a file.
+
+        Raises:
+            IndexNotReady: there is none.
+            IndexUnavailable: the file is damaged, or of something else.
+        """
+        if not path.is_file():
+            raise IndexNotReady(
+                f"{path} does not exist: make it with `kbvqa index pictures TABLE --out {path}`"
+            )
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata, vectors = file.metadata() or {}, file.get_tensor("vectors")
+            names = [(image + "", entity + "") for image, entity in json.loads(metadata["names"])]
+            fusion = Fusion(**json.loads(metadata["fusion"]))
+            if vectors.ndim != 2 or len(names) != len(vectors) or not names:
+                raise ValueError(f"{len(names)} names for vectors of shape {vectors.shape}")
+            if vectors.dtype != np.float16 or not np.isfinite(vectors).all():
+                raise ValueError(f"vectors of {vectors.dtype}, not float16, or not all finite")
+            return cls(metadata["checkpoint"], names, vectors, fusion)
+        except (*_UNREADABLE, OSError, SafetensorError) as exc:
+            raise IndexUnavailable(
+                f"{path} is no collection of pictures, or damaged ({exc!r}): make it anew with "
+                "`kbvqa index pictures`"
+            ) from exc
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the hash of all that decides what it finds."""
+        made = json.dumps([self.checkpoint, self.names, asdict(self.fusion)])
+        digest = hashlib.sha256(made.encode())
+        digest.update(self.vectors_IV.tobytes())
+        return digest.hexdigest()
+
+    def search(self, vector_V: ArrayLike) -> list[SimilarPicture]:
+        """Return the most similar picture of every entity, the most similar entity first.
+
+        Raises:
+            ValueError: the vector is not as wide as the collection's.
+        """
+        vector = np.asarray(vector_V, dtype=np.float32)
+        if vector.shape != self.vectors_IV.shape[1:]:
+            raise ValueError(
+                f"a vector of shape {vector.shape} was given, {self.vectors_IV.shape[1:]} is wanted"
+            )
+        similarity_I = self._rows @ vector
+        found: dict[str, SimilarPicture] = {}
+        for i in np.argsort(-similarity_I, kind="stable").tolist():
+            image, entity = self.names[i]
+            if entity not in found:
+                found[entity] = SimilarPicture(image, entity, float(similarity_I[i]))
+        return list(found.values())
+
+    @cached_property
+    def _rows(self) -> NDArray[np.float32]:
+        return self.vectors_IV.astype(np.float32)

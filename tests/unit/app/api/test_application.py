@@ -1,0 +1,138 @@
+"""The OpenAPI document says what there is: its examples are sent as they stand."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api import schema
+from app.api.application import build_api
+from app.pipeline import Pipeline
+from app.settings import Settings
+from generator.answers.confidence import Calibration, Fit
+
+MODELS = {
+    "AskBody": schema.AskBody,
+    "SearchBody": schema.SearchBody,
+    "PassageBody": schema.PassageBody,
+    "ModelsBody": schema.ModelsBody,
+}
+
+
+@pytest.fixture
+def document(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/v1/openapi.json").json()
+    return found
+
+
+def referenced(document: dict[str, Any], schema_: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema of the document, its reference followed."""
+    if "$ref" in schema_:
+        name = schema_["$ref"].removeprefix("#/components/schemas/")
+        found: dict[str, Any] = document["components"]["schemas"][name]
+        return found
+    return schema_
+
+
+def test_it_lists_what_there_is(document: dict[str, Any]) -> None:
+    assert set(document["paths"]) == {
+        *("/v1/ask", "/v1/search", "/v1/passages/{id}", "/v1/models"),
+        *("/healthz", "/readyz", "/metrics"),
+    }
+    # Every reference leads somewhere, and nothing speaks of FastAPI's own errors.
+    named = document["components"]["schemas"]
+    for name in re.findall(r"#/components/schemas/(\w+)", str(document)):
+        assert name in named
+    assert not {"HTTPValidationError", "ValidationError"} & set(named)
+    assert "securitySchemes" not in document["components"]
+    for operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and operation["tags"] != ["health"]:
+                assert list(response["content"]) == ["application/problem+json"]
+
+
+def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+def test_its_examples_work(client: TestClient, document: dict[str, Any]) -> None:
+    for path, kind in (("/v1/ask", "AskBody"), ("/v1/search", "SearchBody")):
+        body = document["paths"][path]["post"]["requestBody"]["content"]
+        fields = referenced(document, body["application/json"]["schema"])["properties"]
+        sent = {name: field["examples"][0] for name, field in fields.items()}
+        assert set(sent) >= {"question", "image", "top_k", "boxes"}
+        answer = client.post(path, json=sent)
+        assert answer.status_code == 200, answer.text
+        described(document, kind, answer.json())
+        form = body["multipart/form-data"]["schema"]["properties"]
+        assert set(form) == set(fields) and form["image"]["format"] == "binary"
+    [hit, *_] = answer.json()["hits"]
+    passage = f"/v1/passages/{hit['passage_id']}"
+    for path, kind in ((passage, "PassageBody"), ("/v1/models", "ModelsBody")):
+        said = client.get(path)
+        assert said.status_code == 200
+        described(document, kind, said.json())
+
+
+def described(document: dict[str, Any], kind: str, said: dict[str, Any]) -> None:
+    """Fail unless what is required is there, and what the document names is as it says."""
+    assert set(document["components"]["schemas"][kind]["required"]) <= set(said)
+    MODELS[kind].model_validate(said)
+
+
+def test_models_are_named(client: TestClient, pipeline: Pipeline) -> None:
+    said = client.get("/v1/models").json()
+    assert said["checkpoint"] == pipeline.encoder.checkpoint.id
+    assert (said["generator"], said["strategy"]) == ("scripted", "concat")
+    assert said["index"]["passages"] == 4
+    assert said["uncalibrated"].startswith("Nothing was calibrated")
+
+
+def test_where_all_is_calibrated_there_is_nothing_to_say(pipeline: Pipeline) -> None:
+    assert pipeline.answering is not None
+    fit = Fit(0.0, {}, {}, {}, None, 50)
+    known = Calibration("c", 1.0, {}, {"scripted/few-shot/concat": fit})
+    pipeline.answering = replace(pipeline.answering, calibration=known)
+    with TestClient(build_api(pipeline, Settings()).app) as client:
+        assert client.get("/v1/models").json()["uncalibrated"] is None
+
+
+def test_a_passage_is_given_whole(client: TestClient) -> None:
+    said = client.get("/v1/passages/p:tower").json()
+    assert (said["title"], said["text"][:9]) == ("Tower", "The tower")
+
+
+def test_keys_and_the_proxy_s_path_are_in_the_document(pipeline: Pipeline) -> None:
+    settings = Settings(api_keys="0123456789abcdef", root_path="/kbvqa")
+    with TestClient(build_api(pipeline, settings).app) as client:
+        document = client.get("/v1/openapi.json").json()
+    assert document["servers"] == [{"url": "/kbvqa"}]
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    asking = document["paths"]["/v1/ask"]["post"]
+    assert asking["security"] and "401" in asking["responses"]
+    assert "security" not in document["paths"]["/readyz"]["get"]
+
+
+def test_requests_and_questions_are_counted(client: TestClient, encoded: str) -> None:
+    for question in ("What is the capital of France?", ""):
+        client.post("/v1/ask", json={"question": question, "image": encoded})
+    client.get("/v1/passages/p:bird")
+    client.get("/v1/passages/none")
+    client.get("/somewhere")
+    text = client.get("/metrics").text
+    for line in (
+        'kbvqa_http_requests_total{method="POST",route="/v1/ask",status="200"} 1.0',
+        'kbvqa_http_requests_total{method="POST",route="/v1/ask",status="422"} 1.0',
+        'kbvqa_http_requests_total{method="GET",route="/v1/passages/{id}",status="404"} 1.0',
+        'kbvqa_http_requests_total{method="GET",route="page",status="404"} 1.0',
+        'kbvqa_stage_seconds_count{stage="encode"} 1.0',
+        'kbvqa_stage_seconds_count{stage="generate"} 1.0',
+        "kbvqa_questions_running 0.0",
+        "kbvqa_api_waiting 0.0",
+    ):
+        assert line in text.splitlines()
+    assert len([line for line in text.splitlines() if line.startswith("kbvqa_questions_t")]) == 1
+    batches = re.findall(r'^kbvqa_encoder_batches_total{queries="\d+"} (\S+)$', text, re.MULTILINE)
+    assert sum(map(float, batches)) >= 1

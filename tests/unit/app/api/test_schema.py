@@ -1,0 +1,63 @@
+"""Requests that nobody thought of, made from the OpenAPI document: none is answered with 5xx."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from app.api.application import build_api
+from app.pipeline import Pipeline
+from app.settings import Settings
+
+AS_SAID, OTHERWISE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+# Not whether all that the document leaves out is refused: numbers as texts are taken, for example.
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "path", "mode"),
+    [
+        ("POST", "/v1/ask", AS_SAID),
+        ("POST", "/v1/ask", OTHERWISE),
+        ("POST", "/v1/search", AS_SAID),
+        ("POST", "/v1/search", OTHERWISE),
+        ("GET", "/v1/passages/{id}", AS_SAID),
+        ("GET", "/v1/models", AS_SAID),
+        ("GET", "/healthz", AS_SAID),
+        ("GET", "/readyz", AS_SAID),
+        ("GET", "/metrics", AS_SAID),
+    ],
+)
+def test_no_request_breaks_it(
+    pipeline: Pipeline, method: str, path: str, mode: GenerationMode
+) -> None:
+    app = build_api(pipeline, Settings(api_requests_per_minute=10**6)).app
+    operation = schemathesis.openapi.from_asgi("/v1/openapi.json", app)[path][method]
+
+    @settings(
+        max_examples=50,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(mode))
+    def check(case: schemathesis.Case) -> None:
+        case.validate_response(case.call(), checks=CHECKS)
+
+    check()

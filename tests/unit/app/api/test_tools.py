@@ -1,0 +1,88 @@
+"""The tools for assistants, asked by the protocol's own client."""
+
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp.client.client import Client
+
+from app.api.tools import build_tools
+from app.asking.report import result_as_json
+from app.pipeline import Pipeline
+from app.settings import Settings
+from corpus.pictures.images import load_image
+from corpus.types import Query
+
+QUESTION = "What is the capital of France?"
+
+
+def called(pipeline: Pipeline, *calls: tuple[str, dict]) -> list:
+    """Return what the tools answer to calls, one after the other."""
+
+    async def call() -> list:
+        async with Client(build_tools(pipeline, Settings())) as client:
+            return [await client.call_tool(name, arguments) for name, arguments in calls]
+
+    return anyio.run(call)
+
+
+def test_both_tools_are_offered_with_what_they_take(pipeline: Pipeline) -> None:
+    async def listed() -> dict:
+        async with Client(build_tools(pipeline, Settings())) as client:
+            return {tool.name: tool for tool in (await client.list_tools()).tools}
+
+    tools = anyio.run(listed)
+    assert set(tools) == {"ask", "search"}
+    assert set(tools["ask"].input_schema["required"]) == {"question", "picture"}
+    assert tools["search"].input_schema["required"] == ["question"]
+    assert {"answer", "citations", "hits"} <= set(tools["ask"].output_schema["properties"])
+
+
+def test_an_answer_is_the_same_as_everywhere(
+    pipeline: Pipeline, png: bytes, encoded: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(png)
+    asked = {"question": QUESTION, "top_k": 2}
+    data_url = f"data:image/png;base64,{encoded}"
+    by_path, by_data = called(
+        pipeline,
+        ("ask", {**asked, "picture": str(tmp_path / "a.png")}),
+        ("ask", {**asked, "picture": data_url}),
+    )
+    expected = result_as_json(pipeline.ask(Query(QUESTION, load_image(png)), 2))
+    for said in (by_path, by_data):
+        assert not said.is_error
+        given = said.structured_content
+        assert (given["answer"], given["citations"]) == ("Paris", expected["citations"])
+        assert given["hits"] == json.loads(json.dumps(expected["hits"]))
+        assert "prompts" not in given
+
+
+def test_a_search_needs_no_picture(pipeline: Pipeline) -> None:
+    [said] = called(pipeline, ("search", {"question": QUESTION, "top_k": 1}))
+    found = pipeline.ask(Query(QUESTION), 1, answer=False).retrieval.hits
+    assert [hit["passage_id"] for hit in said.structured_content["hits"]] == [found[0].passage.id]
+    assert "answer" not in said.structured_content
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"picture": "/nowhere/a.png"}, "does not exist"),
+        ({"picture": "http://127.0.0.1/a.png"}, "does not exist"),
+        ({"picture": ""}, "is a directory"),
+        ({"picture": "data:image/png;base64,A"}, "not base64"),
+        ({"picture": "data:image/png;base64,AAAA"}, "not a picture"),
+        ({"question": " ", "picture": "PNG"}, "The question is empty"),
+        ({"top_k": 21, "picture": "PNG"}, "top_k"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    pipeline: Pipeline, png: bytes, tmp_path: Path, arguments: dict, says: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(png)
+    asked = {"question": QUESTION} | arguments
+    asked["picture"] = asked["picture"].replace("PNG", str(tmp_path / "a.png"))
+    [said] = called(pipeline, ("ask", asked))
+    assert said.is_error and says in said.content[0].text

@@ -1,0 +1,119 @@
+"""What `kbvqa ask` prints for people, and what `--why` says in words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from app.asking.report import result_as_json
+from app.asking.why import PassageWhy, WordShare
+from app.cli import app
+from app.commands.save import conversation, write_data
+from app.commands.why import lines
+from app.errors import InvalidQuestion
+from app.pipeline import Pipeline
+from corpus.pictures.images import load_image
+from corpus.types import Query
+
+QUESTION = "What is the capital of France?"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+@pytest.fixture
+def said(pipeline: Pipeline, picture: Path) -> dict[str, Any]:
+    return result_as_json(pipeline.ask(Query(QUESTION, load_image(picture)), 3))
+
+
+def printed(said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what is printed of an answer that a server gives."""
+    monkeypatch.setattr("app.asking.remote.ask_server", lambda *args, **options: said)
+    words = ["ask", str(picture), QUESTION, "--server", "http://127.0.0.1:9"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("verdict", ["given", "withheld"])
+def test_a_guess_at_the_picture_does_not_read_as_an_answer(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, verdict: str
+) -> None:
+    said |= {"seen": " It may show cello.", "verdict": verdict, "reasons": ["it is unlikely"]}
+    assert "In the picture, perhaps: cello" in printed(said, picture, monkeypatch)
+
+
+def test_citations_come_in_order_and_a_long_text_says_that_it_goes_on(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [hit["passage_id"] for hit in said["hits"]]
+    said["citations"] = [ids[2], ids[0]]
+    said["hits"][0]["text"] = "north " * 60
+    output = printed(said, picture, monkeypatch)
+    assert "Paris [1] [3]" in output
+    assert "north …" in " ".join(output.split())
+
+
+def test_equal_words_are_one() -> None:
+    text = "The sea. the north"
+    spans = ((0, 3), (4, 7), (9, 12), (13, 18))
+    shares = ((1, 0.4), (0, 0.3), (2, 0.2), (3, 0.1))
+    words = tuple(WordShare(w, *spans[w], share, 0.0) for w, share in shares)
+    none = np.zeros(0, dtype=np.float32)
+    why = PassageWhy("p", text, 1.0, None, {}, spans, words, (), none, none)
+    assert "words with the greatest shares of it: The 50%, sea 40%, north 10%" in lines(why)
+
+
+def test_a_follow_up_goes_on_from_a_saved_answer(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent: list[dict[str, Any]] = []
+    said |= {"about": "France"}
+
+    def ask_server(url: str, image: Path, fields: dict[str, Any], **options: Any) -> dict[str, Any]:
+        sent.append(fields)
+        return said | {"asked_as": "What is <Paris>'s river?", "sources": ["Atlas"]}
+
+    monkeypatch.setattr("app.asking.remote.ask_server", ask_server)
+    first, second = tmp_path / "1.json", tmp_path / "2.json"
+    to_server = ["--server", "http://127.0.0.1:9"]
+    write_data(first, QUESTION, said, ())
+    words = ["ask", str(picture), "and its river?", *to_server, "--source", "Atlas"]
+    words += ["--after", str(first), "--save", str(second)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "Asked as: What is <Paris>'s river?" in result.output
+    assert "Searched: Atlas" in result.output
+    turn = {"question": QUESTION, "answer": "Paris", "about": "France", "unsure": True}
+    assert json.loads(sent[0]["after"]) == [turn]
+    assert sent[0]["sources"] == ["Atlas"]
+    # The second file has the whole conversation.
+    assert [turn.question for turn in conversation(second)] == [
+        QUESTION, "What is <Paris>'s river?",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read"),
+        ("{", "is not JSON"),
+        ('{"answer": "Paris"}', "has no question"),
+        ('{"question": "Why?", "after": 3}', "Begin a new question"),
+    ],
+)
+def test_what_no_question_follows_on_is_said(
+    text: str | None, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "answer.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InvalidQuestion, match=message):
+        conversation(path)

@@ -1,0 +1,152 @@
+"""What `kbvqa doctor` finds, on a tiny real checkpoint, index and the reader that comes along."""
+
+import json
+import shutil
+import socket
+from collections import namedtuple
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app as cli
+from app.commands import doctor
+from app.commands.doctor import Finding, examine
+from generator.answers.confidence import Calibration, Fit, calibration_json
+from generator.extractive.reader import ExtractiveReader
+from retriever.checkpoint.loading import load_checkpoint
+from tests.golden_cases import GOLDEN
+
+KINDS = [
+    "packages", "extras", "settings", "disk", "device",
+    "checkpoint", "index", "generator", "confidence",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, index_location: Path) -> None:
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KBVQA_CHECKPOINT", str(GOLDEN / "B_preflmr"))
+    monkeypatch.setenv("KBVQA_INDEX", str(index_location))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(doctor, "NEEDED_BYTES", 2**20)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and on which nobody will while it is used."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def found() -> dict[str, Finding]:
+    return {finding.what: finding for finding in examine()}
+
+
+def test_everything_is_there(index_location: Path) -> None:
+    findings = found()
+    kinds = [kind for kind in findings if kind in KINDS]
+    assert kinds == KINDS
+    bad = [what for what, finding in findings.items() if not finding.ok]
+    # No confidence was fitted for this checkpoint, which fails nothing.
+    assert bad == ["confidence"]
+    assert not findings["confidence"].grave
+    assert findings["index"].state.startswith(f"4 passages (corpus: passages) in {index_location}")
+    assert findings["checkpoint"].state.startswith("B_preflmr@")
+    result = CliRunner().invoke(cli, ["doctor"])
+    assert result.exit_code == 0
+    assert "ok  checkpoint   B_preflmr@" in result.stdout
+    assert "--  confidence" in result.stdout
+
+
+def test_a_confidence_of_another_corpus_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = load_checkpoint(GOLDEN / "B_preflmr")
+    name = f"{ExtractiveReader.from_pretrained().name}/few-shot/extract"
+    made = Calibration(checkpoint.id, 1.0, {}, {name: Fit(0.0, {}, {}, {}, None, 9)}, "0" * 64)
+    (tmp_path / "fit.json").write_text(json.dumps([calibration_json(made)]))
+    monkeypatch.setenv("KBVQA_CALIBRATION", str(tmp_path / "fit.json"))
+    finding = found()["confidence"]
+    assert not finding.ok and not finding.grave
+    assert "fitted on another corpus" in finding.state and "evaluate trust" in finding.state
+
+
+def test_settings_are_shown_and_secrets_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KBVQA_QDRANT_API_KEY", "s3cret")
+    monkeypatch.setenv("KBVQA_TOP_K", "7")
+    result = CliRunner().invoke(cli, ["doctor"])
+    assert "The page and the API: KBVQA_TOP_K=7\n" in result.stdout
+    assert result.stdout.startswith("ok  packages     kbvqa ")
+    assert "KBVQA_QDRANT_API_KEY=**" in result.stdout
+    assert "s3cret" not in result.output
+
+
+def test_a_setting_that_cannot_be_used_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KBVQA_TOP_K", "none")
+    findings = found()
+    assert list(findings) == ["packages", "extras", "settings"]
+    assert "KBVQA_TOP_K" in findings["settings"].state
+    assert CliRunner().invoke(cli, ["doctor"]).exit_code == 1
+
+
+def test_a_checkpoint_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KBVQA_CHECKPOINT", str(tmp_path / "none"))
+    findings = found()
+    assert not findings["checkpoint"].ok and findings["checkpoint"].grave
+    assert "KBVQA_CHECKPOINT" in findings["checkpoint"].advice
+    assert "index" not in findings and "confidence" not in findings
+    assert findings["generator"].ok  # looked at all the same
+    result = CliRunner().invoke(cli, ["doctor"])
+    assert result.exit_code == 1
+    assert "no  checkpoint" in result.stdout
+    assert "-> Set KBVQA_CHECKPOINT." in result.stdout
+
+
+def test_an_index_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KBVQA_INDEX", str(tmp_path / "none"))
+    finding = found()["index"]
+    assert not finding.ok and finding.grave
+    assert "kbvqa setup" in finding.advice
+    assert CliRunner().invoke(cli, ["doctor"]).exit_code == 1
+
+
+def test_a_generator_that_is_away(monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+    monkeypatch.setenv("KBVQA_GENERATOR_URL", f"http://127.0.0.1:{closed_port}/v1")
+    monkeypatch.setenv("KBVQA_GENERATOR_MODEL", "some-model")
+    monkeypatch.setenv("KBVQA_GENERATOR_RETRIES", "0")
+    findings = found()
+    assert not findings["generator"].ok and findings["generator"].grave
+    assert str(closed_port) in findings["generator"].state
+    assert "KBVQA_GENERATOR_URL" in findings["generator"].advice
+    assert findings["index"].ok
+
+
+def test_a_disk_without_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usage = namedtuple("usage", "total used free")
+    looked_at = []
+
+    def full(folder: Path) -> usage:
+        looked_at.append(folder)
+        return usage(2**40, 2**40, 2**19)
+
+    monkeypatch.setattr(shutil, "disk_usage", full)
+    finding = found()["disk"]
+    assert not finding.ok and finding.grave
+    assert "KBVQA_HOME" in finding.state and str(tmp_path) in finding.state
+    assert looked_at[0] == tmp_path  # home is not there yet: the disk that it will be on
+
+
+@pytest.mark.parametrize("below", ["", "a"])
+def test_a_file_where_kbvqa_should_keep_things(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "there").write_text("mine")
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path / "there" / below))
+    monkeypatch.delenv("KBVQA_CHECKPOINT")
+    findings = found()
+    assert f"{tmp_path / 'there'} is a file: set KBVQA_HOME" in findings["disk"].state
+    assert not findings["checkpoint"].ok and findings["generator"].ok
+    assert CliRunner().invoke(cli, ["doctor"]).exit_code == 1

@@ -1,0 +1,68 @@
+"""What is said beside an answer."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.flow.events import Retrieval
+from app.flow.notes import alike, in_english, notes
+from corpus.demo.data import demo_questions
+from corpus.types import Hit, Passage
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Quel est le plus haut sommet de ce pays ?",
+        "Que mange cet animal ?",
+        "Was ist die Hauptstadt dieses Landes?",
+        "¿Cuál es la capital de este país?",
+        "Qual è la capitale di questo paese?",
+        "O que come este animal?",
+        "Wat is de hoofdstad van dit land?",
+        "这个国家的首都是哪里？",
+        "この国の首都はどこですか",
+        "Какая столица этой страны?",
+    ],
+)
+def test_a_question_in_another_language_is_noticed(question: str) -> None:
+    assert not in_english(question)
+
+
+def test_english_questions_are_not_taken_for_others() -> None:
+    asked = {question for entry in demo_questions() for question in entry.questions}
+    asked |= {"Capital?", "Is this Los Angeles?", "Where is El Salvador?", "", "1789"}
+    assert [question for question in asked if not in_english(question)] == []
+
+
+def found(*passages: tuple[str, str, float], **more) -> Retrieval:
+    hits = tuple(Hit(Passage(title, title, text), score) for title, text, score in passages)
+    return Retrieval(hits, threshold=19.6, **more)
+
+
+MEXICO = ("Mexico", "Capital: Mexico City.", 26.9)
+GUATEMALA = ("Guatemala", "Capital: Guatemala City.", 27.1)
+
+
+def test_two_things_that_fit_alike_are_asked_about() -> None:
+    two = found(GUATEMALA, ("Guatemala", "Area: 108,889 sq km.", 27.0), MEXICO)
+    assert alike(two) == ("Guatemala", "Mexico")
+    [said] = notes("What is the capital?", two)
+    assert said.startswith("Guatemala and Mexico fit almost alike: which one is meant?")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        found(GUATEMALA, ("Mexico", "Capital: Mexico City.", 26.0)),
+        found(("Kenya", "Port: Mombasa.", 27.0), ("Mombasa", "A city.", 26.9)),
+        found(("Mombasa", "A city in Kenya.", 27.0), ("Kenya", "Capital: Nairobi.", 26.9)),
+        found(GUATEMALA, ("", "Somewhere.", 27.0)),
+        found(GUATEMALA),
+        found(),
+        found(GUATEMALA, MEXICO, unsure=True),
+        replace(found(GUATEMALA, MEXICO), threshold=None),
+    ],
+)
+def test_what_is_one_thing_or_says_nothing_is_not_asked_about(other: Retrieval) -> None:
+    assert alike(other) is None

@@ -1,0 +1,132 @@
+"""Pictures of entities have a say in what a pipeline finds, and come with the result."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from app.api.line import SharedPipeline
+from app.api.metrics import Metrics
+from app.asking.report import result_as_json
+from app.asking.why import explain
+from app.cli import app
+from app.evaluation.provenance import retrieval_key
+from app.pipeline import Pipeline
+from corpus.types import Query
+from retriever.checkpoint.loading import Checkpoint
+from retriever.encoding.encoder import Encoder
+from retriever.errors import IndexNotReady
+from retriever.index.passage_index import PassageIndex
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.fusing import Fusion
+from tests.golden_cases import golden_image
+from tests.unit.app.conftest import PASSAGES
+
+IMAGE = golden_image("img0")
+QUERY = Query("What is the capital of France?", IMAGE)
+
+
+@pytest.fixture
+def plain(checkpoint: Checkpoint, tmp_path: Path) -> Iterator[Pipeline]:
+    encoder = Encoder(checkpoint)
+    passages = [replace(passage, entity=passage.id) for passage in PASSAGES]
+    with PassageIndex.build(tmp_path / "index", passages, encoder) as index:
+        yield Pipeline(encoder, index)
+
+
+def beside(plain: Pipeline, names: list[tuple[str, str]]) -> Pipeline:
+    """Return the pipeline with two pictures: the query's own, and what is nothing like it."""
+    [vector] = plain.encoder.encode_pictures([IMAGE])
+    rows = np.stack([vector, -vector]).astype(np.float16)
+    fusion = Fusion(weight=1000.0, floor=0.0)
+    revision = plain.encoder.checkpoint.revision
+    pictures = PictureCollection(revision, names, rows, fusion)
+    return Pipeline(plain.encoder, plain.index, pictures=pictures)
+
+
+def test_the_entity_that_the_picture_resembles_comes_first(plain: Pipeline) -> None:
+    hits = plain.retrieve(QUERY, 4).hits
+    worst = hits[-1].passage
+    both = beside(plain, [("mine.png", worst.entity), ("other.png", hits[0].passage.entity)])
+    result = both.ask(QUERY, 4, answer=False)
+    first = result.retrieval.hits[0]
+    # Its passage keeps its score; the others lose.
+    assert first.passage == worst and first.score == pytest.approx(hits[-1].score)
+    assert all(hit.score < first.score for hit in result.retrieval.hits[1:])
+    similar = result_as_json(result)["similar"]
+    assert [p["image"] for p in similar] == ["mine.png"], "the other one is under the floor"
+    # float16 keeps three digits of each number.
+    assert similar[0]["similarity"] == pytest.approx(1.0, abs=2e-3)
+    # However few are shown, it is looked for further down.
+    assert both.retrieve(QUERY, 1).hits[0].passage == worst
+    [many] = both.search_many(both.encode_many([QUERY]), 4)
+    assert [hit.passage for hit in many.hits] == [hit.passage for hit in result.retrieval.hits]
+    assert many.similar == result.retrieval.similar
+
+
+def test_why_says_what_the_pictures_took(plain: Pipeline) -> None:
+    both = beside(plain, [("mine.png", PASSAGES[3].id), ("other.png", PASSAGES[0].id)])
+    found = both.retrieve(QUERY, 4)
+    why = explain(both, QUERY, found)
+    assert why is not None
+    for hit, passage in zip(found.hits, why.passages, strict=True):
+        assert passage.by_itself == pytest.approx(hit.score - passage.score)
+        # The collection's weight, from the query's own picture to the floor.
+        taken = 0.0 if hit.passage.entity == PASSAGES[3].id else -1000.0
+        # float16 keeps three digits of the vectors; scores in the index are of float16 rows too.
+        assert passage.by_itself == pytest.approx(taken, abs=3.0)
+
+
+def test_what_many_share_has_the_pictures_too(plain: Pipeline) -> None:
+    both = beside(plain, [("mine.png", PASSAGES[3].id), ("other.png", PASSAGES[0].id)])
+    shared = SharedPipeline(both, Metrics())
+    assert shared.retrieve(QUERY, 4).similar == both.retrieve(QUERY, 4).similar != ()
+
+
+def test_a_question_without_a_picture_is_answered_as_before(plain: Pipeline) -> None:
+    query = replace(QUERY, image=None)
+    both = beside(plain, [("a.png", PASSAGES[0].id), ("b.png", PASSAGES[1].id)])
+    found = both.retrieve(query, 4)
+    assert found.hits == plain.retrieve(query, 4).hits and found.similar == ()
+
+
+def test_a_run_with_other_pictures_is_another_run(plain: Pipeline) -> None:
+    names = [("a.png", "a"), ("b.png", "b")]
+    keys = [retrieval_key(p, 5) for p in (plain, beside(plain, names), beside(plain, names[::-1]))]
+    assert keys[0] != keys[1] != keys[2] != keys[0]
+
+
+def test_pictures_of_another_checkpoint_are_refused(plain: Pipeline) -> None:
+    pictures = PictureCollection("another", [("a.png", "a")], np.ones((1, 1), np.float16), Fusion())
+    with pytest.raises(IndexNotReady, match="kbvqa index pictures"):
+        Pipeline(plain.encoder, plain.index, pictures=pictures)
+
+
+def test_a_collection_is_made_on_the_command_line(tmp_path: Path) -> None:
+    IMAGE.save(tmp_path / "img.png")
+    table = tmp_path / "table.jsonl"
+    table.write_text('{"image": "img.png", "entity": "p:bird"}\n')
+    target = tmp_path / "made" / "pictures.safetensors"
+    arguments = ["index", "pictures", str(table), "--out", str(target), "--weight", "2.5"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "Pictures: 1, of 1 different" in done.output.replace("\n", " ")
+    made = PictureCollection.open(target)
+    assert made.names == (("img.png", "p:bird"),)
+    assert made.fusion == Fusion(weight=2.5)
+
+
+def test_what_could_not_be_written_or_searched_is_said_before_the_encoding(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    table.write_text('{"image": "gone.png", "entity": "p:bird"}\n')  # which would be the error
+    for options, said in (
+        (("--out", str(tmp_path)), "is a directory: name a file"),
+        (("--out", str(table / "pictures.safetensors")), "is a file, and a directory is needed"),
+        (("--out", str(tmp_path / "p"), "--weight", "inf"), "that is not infinite"),
+    ):
+        done = CliRunner().invoke(app, ["index", "pictures", str(table), *options])
+        assert done.exit_code == 2, done.output
+        assert said in " ".join(done.output.split())

@@ -1,0 +1,35 @@
+"""Tables of pictures and what they show."""
+
+from pathlib import Path
+
+import pytest
+
+from corpus.demo.data import demo_entity_pictures, demo_images
+from corpus.errors import InvalidRecord
+from corpus.pictures.entities import EntityPicture, read_entity_pictures
+
+
+def test_a_table_names_pictures_and_entities(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    table.write_text(
+        '{"image": "fr.png", "entity": "flag:FR", "licence": "MIT"}\n'
+        '{"image": "a/7.jpg", "entity": 7}\n'
+    )
+    assert read_entity_pictures(table, Path("pictures")) == [
+        EntityPicture("fr.png", Path("pictures/fr.png"), "flag:FR"),
+        EntityPicture("a/7.jpg", Path("pictures/a/7.jpg"), "7"),
+    ]
+
+
+@pytest.mark.parametrize("line", ['{"image": "fr.png"}', '{"entity": "flag:FR"}', "[]"])
+def test_a_line_that_lacks_something_is_named(tmp_path: Path, line: str) -> None:
+    table = tmp_path / "table.jsonl"
+    table.write_text('{"image": "fr.png", "entity": "flag:FR"}\n' + line + "\n")
+    with pytest.raises(InvalidRecord, match="line 2"):
+        read_entity_pictures(table, tmp_path)
+
+
+def test_no_picture_of_the_validation_vendor_is_in_the_demos_collection() -> None:
+    held_out = {image.image for image in demo_images() if image.split != "train"}
+    pictures = demo_entity_pictures()
+    assert pictures and not held_out & {picture.image for picture in pictures}

@@ -1,0 +1,83 @@
+"""The choice of words among passages, by readings made by hand: no network is run."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from corpus.types import Hit, Passage, Query
+from generator.answers.answer import Answer
+from generator.answers.extracting import CERTAIN, LIMIT, extract
+from generator.answers.plan import AnswerPlan
+from generator.errors import EmptyCompletion
+from generator.extractive.reader import NOTHING, Reading
+
+SAID = Reading("Oz", ((0, 1),), -0.01, -10.0, "span", (0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
+
+
+class ByHand:
+    """Has a reading for each text."""
+
+    name = "by hand"
+
+    def __init__(self, **readings: Reading) -> None:
+        self.readings = readings
+
+    def read(self, question: str, passages: list[str], *, defend: bool = True) -> list[Reading]:
+        return [self.readings[text] for text in passages]
+
+
+def answer(
+    question: str = "capital?", scores: tuple[float, ...] = (), **readings: Reading
+) -> Answer:
+    hits = [
+        Hit(Passage(text, f"Land of {text}", text), score)
+        for text, score in zip(readings, scores or (20.0,) * len(readings), strict=True)
+    ]
+    return extract(ByHand(**readings), Query(question), hits, AnswerPlan("extract", passages=5))
+
+
+def test_of_two_that_are_sure_of_their_words_the_one_surer_of_an_answer_wins() -> None:
+    first, second = replace(SAID, none_logprob=-8.0), SAID
+    # 0.2 x 2 of log-odds against 0.3 of the retriever.
+    assert answer(scores=(20.0, 19.7), a=first, b=second).text == "b"
+    assert answer(scores=(20.0, 19.5), a=first, b=second).text == "a"
+
+
+def test_how_sure_it_is_counts_no_further_than_its_limits() -> None:
+    for logprob, none, certain, answerable in (
+        (math.log(0.5), math.log(0.25), 0.0, math.log(2)),
+        (-1e-9, -40.0, CERTAIN, LIMIT),
+        (-40.0, -1e-9, -CERTAIN, -LIMIT),
+        (0.0, -40.0, CERTAIN, LIMIT),  # rounding makes a probability of 1
+    ):
+        evidence = answer(a=replace(SAID, logprob=logprob, none_logprob=none)).evidence
+        assert evidence.certain == pytest.approx(certain)
+        assert evidence.answerable == pytest.approx(answerable)
+
+
+def test_passages_without_words_have_no_say_and_alone_no_answer() -> None:
+    assert answer(a=NOTHING, b=SAID).citations[0].number == 2
+    with pytest.raises(EmptyCompletion, match="Ask otherwise"):
+        answer(a=NOTHING)
+
+
+def test_numbers_are_those_of_the_hits_where_only_some_are_read() -> None:
+    found = answer("What is this?", scores=(20.0, 19.0), a=SAID, b=SAID)
+    assert (found.text, found.read, found.citations[0].number) == ("Land of a", (1,), 1)
+
+
+def test_what_a_source_adds_is_neither_said_nor_cited() -> None:
+    text = "King Oz (since 1900)"
+    reading = replace(SAID, text=text, spans=((0, len(text)),))
+    found = answer("Who rules?", **{text: reading})
+    assert (found.text, found.citations[0].spans) == ("King Oz", ((0, 7),))
+    defined = answer("Who rules?", **{text: replace(reading, kind="definition")})
+    assert defined.text == text
+
+
+def test_a_list_is_said_without_amounts_and_cited_name_by_name() -> None:
+    text = "Gold 9%, salt 5% (2023)"
+    found = answer("What do they sell?", **{text: replace(SAID, text=text, spans=((0, 23),))})
+    assert found.text == "Gold, salt"
+    assert [text[a:b] for a, b in found.citations[0].spans] == ["Gold", "salt"]

@@ -1,0 +1,267 @@
+"""The learned candidate stage: what it finds, what it survives, and where it is left out."""
+
+import base64
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retriever.building.tools import copy_index, verify_index
+from retriever.engines.candidates import CANDIDATES
+from retriever.engines.interface import LEARNED
+from retriever.engines.learned import LearnedStage, maxima, stage_of, text_sha256
+from retriever.errors import IndexUnavailable
+from retriever.index import learning, passage_index
+from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
+from tests.index_cases import DIM, Rows, ids, make_fingerprint, make_passages, unit
+
+COUNT, LEARNED_FROM = 320, 150
+
+
+def rows_near(anchors: Rows, seed: int, count: int) -> Rows:
+    """Return unit rows, each near one of some anchors."""
+    rng = np.random.default_rng(seed)
+    noise = 0.3 * rng.normal(size=(count, DIM)) / DIM**0.5
+    return unit(anchors[rng.integers(0, len(anchors), count)] + noise)
+
+
+@pytest.fixture(scope="module")
+def anchors() -> Rows:
+    return unit(np.random.default_rng(0).normal(size=(60, DIM)))
+
+
+@pytest.fixture(scope="module")
+def embeddings(anchors: Rows) -> list[Rows]:
+    """Return passages of a few subjects each, which their means blur."""
+    rng = np.random.default_rng(1)
+    return [
+        rows_near(anchors[rng.choice(len(anchors), 4, replace=False)], seed, 12)
+        for seed in range(COUNT)
+    ]
+
+
+@pytest.fixture(scope="module")
+def queries(anchors: Rows) -> list[Rows]:
+    rng = np.random.default_rng(2)
+    return [
+        rows_near(anchors[rng.choice(len(anchors), 3, replace=False)], 10_000 + i, 9)
+        for i in range(90)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def small_indexes_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passage_index, "LEARNED_FROM", LEARNED_FROM)
+
+
+def built(location: Path, embeddings: list[Rows], queries: list[Rows]) -> None:
+    made_from = make_fingerprint(len(embeddings))
+    with PassageIndex.create(location, made_from) as index:
+        index.upsert(make_passages(len(embeddings)), embeddings)
+        index.finish(learning=Learning(queries) if queries else None)
+
+
+def recall(index: PassageIndex, queries: list[Rows], candidates: int) -> float:
+    """Return the share of the exact ten best that a search with few candidates finds."""
+    shares = []
+    for q_QD in queries:
+        exact = set(ids(index.search(q_QD, 10, mode="exact")))
+        shares.append(len(exact & set(ids(index.search(q_QD, 10, candidates=candidates)))) / 10)
+    return float(np.mean(shares))
+
+
+def test_it_finds_what_means_lose(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    asked, given = queries[:30], queries[30:]
+    built(tmp_path / "means", embeddings, [])
+    built(tmp_path / "learned", embeddings, given)
+    with (
+        PassageIndex.open(tmp_path / "means") as means,
+        PassageIndex.open(tmp_path / "learned") as learned,
+    ):
+        assert means.built.learned is None
+        assert recall(learned, asked, 10) > recall(means, asked, 10) + 0.1
+        assert recall(learned, asked, 10) > 0.95
+
+
+def test_maxima_are_those_of_each_passage(embeddings: list[Rows]) -> None:
+    x_RD = embeddings[0]
+    expected = [(x_RD @ p_PD.T).max(axis=1) for p_PD in embeddings]
+    assert maxima(x_RD, embeddings) == pytest.approx(np.array(expected), abs=1e-5)
+    assert maxima(x_RD, []).shape == (0, len(x_RD))
+
+
+def test_an_index_that_is_small_learns_nothing(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    built(tmp_path, embeddings[: LEARNED_FROM - 1], queries)
+    with PassageIndex.open(tmp_path) as index:
+        assert index.built.learned is None and index.candidates == CANDIDATES
+        assert LEARNED not in next(index.points()).vectors
+
+
+def test_an_index_of_before_opens_as_it_was_and_learns_when_it_is_changed(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    built(tmp_path, embeddings[:LEARNED_FROM], [])
+    record = json.loads((tmp_path / "kbvqa-index.json").read_text())
+    del record["finished"]["learned"]
+    (tmp_path / "kbvqa-index.json").write_text(json.dumps(record))
+    with PassageIndex.open(tmp_path) as index:
+        assert index.built.learned is None and len(index.search(queries[0], 5)) == 5
+    with PassageIndex.update(tmp_path, make_fingerprint(LEARNED_FROM)) as index:
+        index.finish(learning=Learning(queries))
+        assert index.built.learned is not None
+
+
+def test_what_was_learned_is_kept_until_the_index_has_doubled(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    built(tmp_path, embeddings[:LEARNED_FROM], queries)
+    learned = []
+    for count in (LEARNED_FROM + 10, 2 * LEARNED_FROM):
+        with PassageIndex.update(tmp_path, make_fingerprint(count)) as index:
+            assert index.learns is (count == 2 * LEARNED_FROM) or index.count < count
+            index.upsert(make_passages(count), embeddings[:count])
+            index.finish(learning=Learning(queries))
+        with PassageIndex.open(tmp_path) as index:
+            assert index.built.learned is not None
+            learned.append(index.built.learned.passages)
+            assert verify_index(index) == []
+    assert learned == [LEARNED_FROM, 2 * LEARNED_FROM]
+
+
+def test_vectors_of_another_size_make_room(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(tmp_path, embeddings[:LEARNED_FROM], queries)
+    monkeypatch.setattr(learning, "CENTRES", 40)
+    count = 2 * LEARNED_FROM
+    with PassageIndex.update(tmp_path, make_fingerprint(count)) as index:
+        index.upsert(make_passages(count), embeddings[:count])
+        index.finish(learning=Learning(queries))
+    with PassageIndex.open(tmp_path) as index:
+        assert index.built.learned is not None and index.built.learned.centres == 40
+        assert verify_index(index) == []
+
+
+def test_an_index_that_is_killed_while_it_learns_anew_is_searched_by_means(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(tmp_path, embeddings[:LEARNED_FROM], queries)
+    count = 2 * LEARNED_FROM
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with PassageIndex.update(tmp_path, make_fingerprint(count)) as index:
+        index.upsert(make_passages(count), embeddings[:count])
+        monkeypatch.setattr(index._engine, "set_vectors", killed)
+        with pytest.raises(KeyboardInterrupt):
+            index.finish(learning=Learning(queries))
+    with PassageIndex.update(tmp_path, make_fingerprint(count)) as index:
+        assert index.built.learned is None
+        index.finish()
+    with PassageIndex.open(tmp_path) as index:
+        assert index.built.learned is None and index.count == count
+        assert recall(index, queries[:5], count) == 1
+
+
+def test_queries_that_are_none_change_nothing(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    with pytest.raises(ValueError, match="3 queries are too few"):
+        Learning(queries[:3])
+    with pytest.raises(ValueError, match="recall must be"):
+        Learning(queries, recall=1.5)
+    broken = [np.full_like(queries[0], np.nan), *queries[1:]]
+    with PassageIndex.create(tmp_path, make_fingerprint(LEARNED_FROM)) as index:
+        index.upsert(make_passages(LEARNED_FROM), embeddings[:LEARNED_FROM])
+        with pytest.raises(ValueError, match="a query to learn from: row 0 has norm nan"):
+            index.finish(learning=Learning(broken))
+        index.finish()
+    with PassageIndex.open(tmp_path) as index:
+        assert index.built.learned is None
+
+
+@pytest.fixture(scope="module")
+def learned_index(
+    tmp_path_factory: pytest.TempPathFactory, embeddings: list[Rows], queries: list[Rows]
+) -> Path:
+    location = tmp_path_factory.mktemp("learned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passage_index, "LEARNED_FROM", LEARNED_FROM)
+        built(location, embeddings, queries)
+    return location
+
+
+def test_it_says_how_many_candidates_find_what_is_asked_for(learned_index: Path) -> None:
+    with PassageIndex.open(learned_index) as index:
+        learned = index.built.learned
+    assert learned is not None
+    shares = [share for _, share in learned.recall]
+    assert shares == sorted(shares) and shares[-1] >= 0.99 == learned.wanted
+    enough = next(c for c, share in learned.recall if share >= 0.99)
+    assert learned.candidates == max(50, -(-enough // 10))
+    assert (learned.passages, learned.queries, learned.made) == (COUNT, 15, False)
+
+
+def test_filters_hold(learned_index: Path, queries: list[Rows]) -> None:
+    chosen = PassageFilter(sources=("source1",))
+    with PassageIndex.open(learned_index) as index:
+        hits = index.search(queries[0], 5, chosen)
+        assert hits == index.search(queries[0], 5, chosen, mode="exact")
+        assert {hit.passage.source for hit in hits} == {"source1"}
+
+
+def test_a_copy_learns_nothing_anew(learned_index: Path, tmp_path: Path) -> None:
+    with PassageIndex.open(learned_index) as index:
+        copy_index(index, tmp_path / "copy")
+        with PassageIndex.open(tmp_path / "copy") as copy:
+            assert copy.built.learned == index.built.learned
+            assert verify_index(copy) == []
+
+
+def test_a_record_that_was_changed_is_refused(learned_index: Path) -> None:
+    with PassageIndex.open(learned_index) as index:
+        learned = index.built.learned
+    assert learned is not None
+    with pytest.raises(IndexUnavailable, match=r"candidate stage .* is damaged"):
+        stage_of(replace(learned, numbers="AAAA" + learned.numbers[4:]), DIM)
+    # Of a record that was written so, the hash is right.
+    short, wide = learned.numbers[:-4], learned.numbers[:-5] + "é===="
+    rows = len(base64.b64decode(learned.numbers)) // DIM
+    for change in (
+        *({"numbers": text, "sha256": text_sha256(text)} for text in ("", "A", short, wide)),
+        *({"centres": centres} for centres in (-1, 0, rows, rows + 1)),
+        *({"candidates": candidates} for candidates in (0, -5)),
+        {"threshold": math.nan},
+    ):
+        with pytest.raises(IndexUnavailable, match=r"candidate stage .* is damaged.* anew"):
+            stage_of(replace(learned, **change), DIM)
+    stage = stage_of(learned, DIM)
+    again = LearnedStage.from_text(stage.to_text(), DIM, learned.centres, learned.threshold)
+    assert again.to_text() == learned.numbers
+
+
+def test_a_passage_without_its_vector_is_found_by_verify(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    with PassageIndex.create(tmp_path, make_fingerprint(LEARNED_FROM)) as index:
+        index.upsert(make_passages(LEARNED_FROM), embeddings[:LEARNED_FROM])
+        index.finish(learning=Learning(queries))
+    with PassageIndex.update(tmp_path, make_fingerprint(LEARNED_FROM)) as index:
+        [lost, wrong, other] = list(index.points())[:3]
+        vectors = dict(lost.vectors)
+        del vectors[LEARNED]
+        index._engine.upsert([replace(lost, vectors=vectors)])
+        index._engine.set_vectors([replace(wrong, vectors={LEARNED: -other.vectors[LEARNED]})])
+        index.finish()
+    with PassageIndex.open(tmp_path) as index:
+        problems = verify_index(index)
+    assert len(problems) == 2
+    assert "has no learned vector" in problems[0] and "is not its own" in problems[1]

@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from retriever.checkpoint.mini import IMAGE_PROCESSOR, base_weights
+from retriever.inputs.text_vision import TextVision, imagenet_names
+from retriever.model.vision import EfficientNetVisionEncoder
+from tests.golden_cases import golden_image, golden_json
+
+
+@pytest.fixture(scope="module")
+def encoder() -> EfficientNetVisionEncoder:
+    prefix = "query_vision_encoder.vision_model."
+    weights = {k.removeprefix(prefix): v for k, v in base_weights().items() if prefix in k}
+    built = EfficientNetVisionEncoder()
+    built.vision_model.load_state_dict(weights)
+    return built.eval()
+
+
+@pytest.mark.parametrize("name", ["img0", "img1"])
+def test_efficientnet_computes_what_its_package_does(name: str, encoder) -> None:
+    expected = golden_json("efficientnet_lite0.json")[name]
+    with torch.inference_mode():
+        maps = encoder.vision_model(IMAGE_PROCESSOR([golden_image(name)]))
+        logits = encoder.vision_model.classify(maps[-1])[0]
+    assert [tuple(m.shape[1:]) for m in maps] == [(40, 28, 28), (112, 14, 14), (1280, 7, 7)]
+    close = {"atol": 1e-4, "rtol": 0}
+    torch.testing.assert_close(logits[:20], torch.tensor(expected["logits"]), **close)
+    torch.testing.assert_close(
+        maps[-1][0, :10, 0, 6], torch.tensor(expected["head_corner"]), **close
+    )
+    torch.testing.assert_close(maps[-1].mean(), torch.tensor(expected["head_mean"]), **close)
+
+
+def test_pooled_features_keep_the_layout(encoder) -> None:
+    picture = IMAGE_PROCESSOR([golden_image("img0")])
+    with torch.inference_mode():
+        upright, mirrored = encoder(picture), encoder(picture.flip(3))
+    assert upright.pooled_BV.shape == (1, encoder.pooled_size)
+    assert upright.patches_BNW.shape == (1, 16, encoder.patch_size)
+    layout = slice(encoder.patch_size, None)
+    difference = (upright.pooled_BV - mirrored.pooled_BV)[:, layout].abs().max()
+    assert difference > 0.1
+
+
+def test_classes_are_named_only_with_confidence() -> None:
+    settings = TextVision(gate=0.3, sure=0.6, max_names=2)
+    lemon, orange = imagenet_names().index("lemon"), imagenet_names().index("orange")
+    assert settings.describe([0.7, 0.2], [lemon, orange]) == " It shows lemon."
+    assert settings.describe([0.4, 0.35], [lemon, orange]) == " It may show lemon, orange."
+    assert settings.describe([0.29, 0.2], [lemon, orange]) == ""
+
+
+def test_there_are_a_thousand_class_names() -> None:
+    assert len(imagenet_names()) == 1000
+    assert all(imagenet_names())

@@ -1,0 +1,128 @@
+"""A collection of entities' pictures: made, kept, searched."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save
+
+from corpus.errors import InvalidImage
+from corpus.pictures.entities import EntityPicture
+from corpus.types import Query
+from retriever.checkpoint.loading import load_checkpoint
+from retriever.encoding.encoder import Encoder
+from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.pictures.collection import PictureCollection, SimilarPicture
+from retriever.pictures.fusing import Fusion
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(load_checkpoint("kbvqa-mini"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[EntityPicture]:
+    """Return two drawings of one entity and one of another."""
+    rows = []
+    for name, entity, top in (
+        ("a", "flag:X", "red"),
+        ("b", "flag:Y", "blue"),
+        ("c", "flag:X", "green"),
+    ):
+        picture = Image.new("RGB", (60, 40), "white")
+        picture.paste(Image.new("RGB", (60, 20), top), (0, 0))
+        path = tmp_path / f"{name}.png"
+        picture.save(path)
+        rows.append(EntityPicture(f"{name}.png", path, entity))
+    return rows
+
+
+def test_a_picture_is_most_like_itself_and_an_entity_is_found_once(
+    encoder: Encoder, pictures: list[EntityPicture], tmp_path: Path
+) -> None:
+    fusion = Fusion(weight=3.0, floor=0.1)
+    made = PictureCollection.build(pictures, encoder, fusion)
+    made.save(tmp_path / "pictures.safetensors")
+    opened = PictureCollection.open(tmp_path / "pictures.safetensors")
+    assert opened.checkpoint == encoder.checkpoint.revision
+    assert (opened.fusion, opened.names, opened.sha256) == (fusion, made.names, made.sha256)
+    [query] = encoder.encode_queries([Query("What is this?", Image.open(pictures[1].path))])
+    assert query.picture_V is not None
+    first, second = opened.search(query.picture_V)
+    assert (first.image, first.entity) == ("b.png", "flag:Y")
+    # float16 keeps three digits of each number.
+    assert first.similarity == pytest.approx(1.0, abs=2e-3)
+    assert second.entity == "flag:X" and second.similarity < first.similarity
+
+
+def test_a_question_without_a_picture_resembles_nothing(encoder: Encoder) -> None:
+    [query] = encoder.encode_queries([Query("What is this?")])
+    assert query.picture_V is None
+
+
+def test_the_most_similar_picture_stands_for_its_entity() -> None:
+    rows = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float16)
+    names = [("a", "one"), ("b", "two"), ("c", "one")]
+    collection = PictureCollection("revision", names, rows, Fusion())
+    assert collection.search([0.0, 1.0]) == [
+        SimilarPicture("c", "one", 1.0),
+        SimilarPicture("b", "two", pytest.approx(0.8, abs=1e-3)),
+    ]
+    with pytest.raises(ValueError, match=r"\(3,\) was given, \(2,\) is wanted"):
+        collection.search([0.0, 1.0, 0.0])
+
+
+def test_what_decides_the_order_decides_the_hash() -> None:
+    rows = np.eye(2, dtype=np.float16)
+    names = [("a", "one"), ("b", "two")]
+    made = [
+        PictureCollection("r", names, rows, Fusion()),
+        PictureCollection("s", names, rows, Fusion()),
+        PictureCollection("r", [("a", "one"), ("b", "three")], rows, Fusion()),
+        PictureCollection("r", names, rows[::-1], Fusion()),
+        PictureCollection("r", names, rows, Fusion(weight=1.0)),
+    ]
+    assert len({collection.sha256 for collection in made}) == len(made)
+
+
+def test_no_pictures_and_no_picture_are_said(
+    encoder: Encoder, pictures: list[EntityPicture]
+) -> None:
+    with pytest.raises(ValueError, match="no pictures"):
+        PictureCollection.build([], encoder)
+    pictures[0].path.write_bytes(b"no picture")
+    with pytest.raises(InvalidImage, match=r"a\.png"):
+        PictureCollection.build(pictures, encoder)
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", b"\x02\0\0\0\0\0\0\0{}"])
+def test_a_file_of_something_else_is_said(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pictures.safetensors"
+    with pytest.raises(IndexNotReady, match="kbvqa index pictures"):
+        PictureCollection.open(path)
+    path.write_bytes(content)
+    with pytest.raises(IndexUnavailable, match="damaged"):
+        PictureCollection.open(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        ([[float("nan"), 0]], '[["a", "one"]]'),
+        ([[float("inf"), 0]], '[["a", "one"]]'),
+        (np.ones((1, 2), np.float32), '[["a", "one"]]'),
+        ([[1, 0]], "[[1, 2]]"),
+        ([[1, 0]], "[" * 100_000),
+        (np.zeros((0, 2), np.float16), "[]"),
+    ],
+)
+def test_a_collection_that_no_build_writes_is_said(tmp_path: Path, rows: Any, names: str) -> None:
+    path = tmp_path / "pictures.safetensors"
+    metadata = {"checkpoint": "r", "names": names, "fusion": "{}"}
+    vectors = rows if isinstance(rows, np.ndarray) else np.array(rows, np.float16)
+    path.write_bytes(save({"vectors": vectors}, metadata))
+    with pytest.raises(IndexUnavailable, match="no collection of pictures, or damaged"):
+        PictureCollection.open(path)

@@ -1,0 +1,103 @@
+"""kbvqa-mini's three stages by the project's loop, on features that are drawn, not seen."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from corpus.demo.data import demo_images, demo_passages_path, demo_questions
+from corpus.files.passages import read_passages
+from retriever.checkpoint.mini import TRAINED_DIRECTORY, TRAINED_NAME
+from retriever.inputs.text_vision import imagenet_names
+from retriever.model.efficientnet import FEATURE_CHANNELS
+from retriever.training.demo.cache import PassageStates, Views
+from retriever.training.demo.mini import MiniRecipe, Trainer, new_model
+from retriever.training.demo.photographs import alike_classes, mix_named
+from retriever.training.demo.sampling import BatchShape, Sampler
+from retriever.training.loop import loop
+
+SMALL = BatchShape(flags=2, sections=2, things=4, named=2, other_sections=1, other_passages=3)
+RECIPE = MiniRecipe(
+    entity_steps=2, steps=2, things_steps=2, entity_pictures=6, views=1, warmup_steps=1,
+    batch=SMALL, things_batch=replace(SMALL, things=6),
+)  # fmt: skip
+
+
+class Stopped(Exception):
+    pass
+
+
+def trained(out: Path, stop_at: int = -1) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Return the log and the weights of a training; stopped at a step, counted over all stages."""
+    passages, images = list(read_passages(demo_passages_path())), demo_images()
+    rng = np.random.default_rng(0)
+    grids = rng.normal(size=(1, len(images), 16, FEATURE_CHANNELS)).astype(np.float16)
+    best = np.tile(np.arange(5, dtype=np.int16), (1, len(images), 1))
+    views = Views(grids, best, np.full(best.shape, 0.2, np.float32))
+    length = 12
+    hidden = torch.from_numpy(rng.normal(size=(length * len(passages), 384)).astype(np.float16))
+    ids = torch.from_numpy(rng.integers(1000, 2000, len(hidden)))
+    states = PassageStates(ids, hidden, torch.arange(len(passages) + 1) * length)
+    model = new_model(RECIPE.seed)
+    sampler = Sampler(passages, images, demo_questions(), views, RECIPE.batch, RECIPE.seed)
+    calls = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise Stopped
+
+    log = Trainer(model, sampler, states, views, RECIPE).run(out, lambda what: None, advance)
+    return log, {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def test_only_pictures_of_what_is_known_by_name_are_mixed() -> None:
+    torch.manual_seed(0)
+    grids_BGW = torch.arange(40.0).view(40, 1, 1).expand(40, 16, 2).contiguous()
+    named_B = torch.arange(40) >= 20
+    mixed = mix_named(grids_BGW, named_B)
+    assert torch.equal(mixed[:20], grids_BGW[:20])
+    different = (mixed != grids_BGW).flatten(1).any(1)
+    assert 0 < int(different.sum()) < 20
+    # Every cell is one of another picture of those, whole.
+    assert torch.equal(mixed[..., 0], mixed[..., 1]) and int(mixed[20:].min()) >= 20
+    assert torch.equal(mix_named(grids_BGW, named_B & False), grids_BGW)
+
+
+def test_a_training_goes_on_from_weights() -> None:
+    start = TRAINED_DIRECTORY / TRAINED_NAME
+    went_on, new = new_model(0, start).state_dict(), new_model(0).state_dict()
+    trained = load_file(start)
+    assert all(torch.equal(went_on[name], tensor.float()) for name, tensor in trained.items())
+    assert set(went_on) == set(new)
+    same = [name for name in new if torch.equal(new[name], went_on[name])]
+    assert any("bert_model" in name for name in same)  # the towers
+    assert not any("text_encoder_linear" in name for name in same)
+
+
+def test_like_classes_are_others() -> None:
+    alike = alike_classes(new_model(0).query_vision_encoder.vision_model.fc, nearest=3)
+    assert len(alike) == 1000 and all(len(set(others)) == 3 for others in alike)
+    assert all(number not in others for number, others in enumerate(alike))
+    names = imagenet_names()
+    assert {names[c] for c in alike[names.index("tiger")]} & {"tiger cat", "jaguar", "leopard"}
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_as_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, weights = trained(tmp_path / "whole")
+    assert [row["stage"] for row in log] == [1, 2, 3]
+    assert {"loss", "entity"} <= set(log[0]) and {"passage", "section"} <= set(log[2])
+    monkeypatch.setattr(loop, "CHECKPOINT_S", 0.0)
+    for stop_at in (2, 4):
+        with pytest.raises(Stopped):
+            trained(tmp_path / "parts", stop_at)
+    again, resumed = trained(tmp_path / "parts")
+    assert again == log
+    assert all(torch.equal(resumed[name], weight) for name, weight in weights.items())
