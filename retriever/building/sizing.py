@@ -8,10 +8,10 @@ here: the rest is extrapolated.
 import math
 from dataclasses import dataclass
 
-from retriever.engines.candidates import CANDIDATES, LEARNED_FROM
+from retriever.engines.candidates import CANDIDATES, is_large
 from retriever.engines.connection import MeansMemory, TokensMemory
+from retriever.engines.learned import vector_size
 from retriever.engines.record import DEFAULT_STORAGE, Storage
-from retriever.index.learning import CENTRES
 
 _BYTES_PER_NUMBER = {"float32": 4.0, "float16": 2.0, "turbo4": 0.56}  # turbo4 with its scales
 _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
@@ -100,8 +100,8 @@ def plan_index(
     quantized = rows * _QUANTIZED_BYTES[storage.quantization]
     means, graph, ids = points * dim * 4, points * _GRAPH_BYTES, points * _ID_BYTES
     payload = points * payload_bytes
-    large = passages >= LEARNED_FROM
-    learned = points * ((CENTRES + dim + 1) * 2 + _GRAPH_BYTES) if large else 0
+    large = is_large(passages)
+    learned = points * (vector_size(dim) * 2 + _GRAPH_BYTES) if large else 0
     disk = tokens + quantized + means + graph + learned + ids + payload + _LOG_BYTES * replicas
     memory = quantized + means + graph + learned + ids
     nodes = max(math.ceil(memory / (node_memory * _USABLE)), 3 if replicas > 1 else 1)

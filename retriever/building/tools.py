@@ -147,9 +147,9 @@ def _misled(point: Point, stage: LearnedStage | None) -> str:
     if stage is None:
         return ""
     vector = point.vectors.get(LEARNED)
-    if vector is None or vector.shape != (stage.size,):
-        return "has no learned vector: searches do not find it"
     [expected] = stage.passage_vectors([point.vectors[TOKENS]])
+    if vector is None or vector.shape != expected.shape:
+        return "has no learned vector: searches do not find it"
     norms = float(np.linalg.norm(vector) * np.linalg.norm(expected))
     cosine = float(vector @ expected) / max(norms, 1e-9)
     if not cosine >= _MISLED:

@@ -29,6 +29,11 @@ DIGEST_ROWS = 8
 LEARNED_FROM = 20_000
 
 
+def is_large(passages: int) -> bool:
+    """Return whether an index of so many passages learns how to choose candidates."""
+    return passages >= LEARNED_FROM
+
+
 def passage_vectors(p_PD: Vector, learned: LearnedStage | None = None) -> Mapping[str, Vector]:
     """Return the vectors that a passage is stored with, by name."""
     vectors = {TOKENS: p_PD, MEAN: p_PD.mean(axis=0)}

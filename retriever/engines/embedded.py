@@ -14,6 +14,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from corpus.progress import Say
+from retriever.engines.candidates import is_large
 from retriever.engines.directory import (
     DirectoryLock,
     ReaderView,
@@ -34,6 +35,7 @@ from retriever.engines.directory import (
 )
 from retriever.engines.interface import (
     KEYWORDS,
+    LEARNED,
     MEAN,
     PREFIXED,
     SINGLE,
@@ -45,6 +47,7 @@ from retriever.engines.interface import (
     Search,
     Stage,
 )
+from retriever.engines.learned import vector_size
 from retriever.engines.record import Build, Record, Storage
 from retriever.errors import IndexUnavailable
 
@@ -129,18 +132,19 @@ class EmbeddedEngine:
             )
             self._wrote(len(points))
 
-    def add_vector(self, name: str, size: int) -> None:
-        """Let points have one more vector, compared by dot product."""
-        half = edge.VectorStorageDatatype.Float16
-        new = edge.UpdateOperation.create_dense_vector(name, size, edge.Distance.Dot, datatype=half)
+    def make_room(self, dim: int) -> None:
+        """Let points have a learned vector; again does nothing.
+
+        Not to be killed: the engine changes its segments first and what it says of them then, and
+        loads nothing that disagrees.
+        """
+        size, half = vector_size(dim), edge.VectorStorageDatatype.Float16
         with engine_errors(self._location):
-            try:
-                self._shard.update(new)
-            except Exception as exc:  # the engine raises nothing more particular
-                if "already exists with different parameters" not in str(exc):
-                    raise
-                self._shard.update(edge.UpdateOperation.delete_vector_name(name))
-                self._shard.update(new)
+            self._shard.update(
+                edge.UpdateOperation.create_dense_vector(
+                    LEARNED, size, edge.Distance.Dot, datatype=half
+                )
+            )
 
     def set_vectors(self, points: Sequence[Point]) -> None:
         """Write vectors of points that are there; what else they have stays."""
@@ -295,7 +299,7 @@ class DirectoryStore:
             drop_others(self.path, Record(record.finished, build))
 
     def open_for_writing(self, build: Build) -> Engine:
-        """Return the shard that is built. A new one gets its name only when it can be loaded."""
+        """Return the shard that is built. A new one gets its name only when it is complete."""
         with engine_errors(self.path):
             shard = self.path / build.place
             if not shard.exists():
@@ -313,10 +317,17 @@ class DirectoryStore:
                 else:
                     unnamed.mkdir()
                     _create(unnamed, build)
+                self._written(unnamed, build).close()
                 unnamed.rename(shard)
-            return EmbeddedEngine(
-                self.path, edge.EdgeShard.load(str(shard)), build.storage, view=None
-            )
+            return self._written(shard, build)
+
+    def _written(self, shard: Path, build: Build) -> EmbeddedEngine:
+        engine = EmbeddedEngine(
+            self.path, edge.EdgeShard.load(str(shard)), build.storage, view=None
+        )
+        if is_large(engine.count() + build.fingerprint.passages):
+            engine.make_room(build.fingerprint.dim)
+        return engine
 
     def open_for_search(self, build: Build) -> Engine:
         """Return a view of a finished build.

@@ -122,12 +122,6 @@ class Engine(Protocol):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; what is written when this returns survives."""
 
-    def add_vector(self, name: str, size: int) -> None:
-        """Let points have one more vector, compared by dot product.
-
-        One of that name and size stays as it is; one of another size goes.
-        """
-
     def set_vectors(self, points: Sequence[Point]) -> None:
         """Write vectors of points that are there; what else they have stays."""
 
@@ -199,7 +193,10 @@ class Store(Protocol):
         """Record a build as under way, its place named but not made."""
 
     def open_for_writing(self, build: Build) -> Engine:
-        """Return the engine of the build under way, made new where it is missing."""
+        """Return the engine of the build under way, made new where it is missing.
+
+        Where it is large, or is going to be, its points have room for a learned vector.
+        """
 
     def open_for_search(self, build: Build) -> Engine:
         """Return the engine of a finished build."""

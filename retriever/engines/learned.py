@@ -33,10 +33,17 @@ from retriever.engines.interface import Vector
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 
+CENTRES = 1_024
+
 # Of the mean of the features' squares: what the weights of least squares are held down with.
 _RIDGE = 1e-3
 _ROWS_AT_ONCE = 1_024  # of passages: their similarities to 4,096 sampled rows take 16 MB
 _BYTE = np.float32(127)  # what a number of 1 is as a byte
+
+
+def vector_size(dim: int) -> int:
+    """Return how many numbers the learned vector of a passage has."""
+    return CENTRES + dim + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +51,7 @@ class LearnedStage:
     """Features of query rows, and the sample of rows that passages are fitted on.
 
     Attributes:
-        centres_FD: unit rows that are typical of passages.
+        centres_FD: unit rows that are typical of passages; rows of zeros where there are few.
         sample_RD: query rows, unit norm.
         threshold: the cosine from which on a row is like a centre.
     """
@@ -52,11 +59,6 @@ class LearnedStage:
     centres_FD: Vector
     sample_RD: Vector
     threshold: float
-
-    @property
-    def size(self) -> int:
-        """How many numbers the vector of a passage has."""
-        return sum(self.centres_FD.shape) + 1
 
     def query_vector(self, q_QD: Vector) -> Vector:
         """Return the vector [X] of a query: the sum of its rows' features."""

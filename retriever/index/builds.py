@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retriever.engines.connection import QdrantConnection, is_url
-from retriever.engines.interface import LEARNED, Engine, Store
-from retriever.engines.learned import stage_of
+from retriever.engines.interface import Engine, Store
 from retriever.engines.record import DEFAULT_STORAGE, Build, Fingerprint, Learned, Record, Storage
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.numbers import Precision
@@ -126,14 +125,6 @@ def next_build(
         learned=finished.learned,
     )
     return _begun(store, record, changed)
-
-
-def opened_for_writing(store: Store, build: Build) -> Engine:
-    """Return the engine of a build under way, whose points may have all vectors of the build."""
-    engine = store.open_for_writing(build)
-    if build.learned is not None:
-        engine.add_vector(LEARNED, stage_of(build.learned, build.fingerprint.dim).size)
-    return engine
 
 
 def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Engine]:

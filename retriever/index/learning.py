@@ -22,12 +22,12 @@ from numpy.typing import ArrayLike
 from corpus.progress import Say
 from retriever.engines.candidates import CANDIDATES, WIDENING
 from retriever.engines.interface import LEARNED, TOKENS, Engine, Point, Vector
-from retriever.engines.learned import LearnedStage, maxima, text_sha256
+from retriever.engines.learned import CENTRES, LearnedStage, maxima, text_sha256
 from retriever.engines.record import Learned
 from retriever.index.points import all_points
 from retriever.index.rows import unit_rows
 
-CENTRES, THRESHOLD = 1_024, 0.2
+THRESHOLD = 0.2
 SAMPLE_ROWS = 4_096
 HELD_OUT = 24  # queries at most, and a sixth of all
 LEAST = 12  # queries: two of them are held out
@@ -69,7 +69,7 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
     Stopped, the index is as it was but for vectors that nothing reads: the same call begins anew.
 
     Args:
-        engine: open for writing.
+        engine: open for writing, with room for the vectors.
         learning: what is learned from.
         dim: of the embeddings.
         say: told how far it is.
@@ -85,7 +85,6 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
     text = LearnedStage(centres_FD, sample_RD, THRESHOLD).to_text()
     # As it will be read, with numbers of one byte.
     stage = LearnedStage.from_text(text, dim, len(centres_FD), THRESHOLD)
-    engine.add_vector(LEARNED, stage.size)
     total = engine.count()
     measured = _Measured(stage, held)
     for points in _pages(all_points(engine, (), vectors=True)):
@@ -113,7 +112,7 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
 def centres_of(rows_TD: Vector, count: int) -> Vector:
     """Return unit rows [F, D] that are typical of rows: a few rounds of spherical k-means.
 
-    Rows that are as few as the centres are the centres.
+    Rows that are as few as the centres are the centres; what is missing is zeros, like nothing.
     """
     centres_FD = np.random.default_rng(0).permutation(rows_TD)[:count]
     for _ in range(_ROUNDS):
@@ -124,7 +123,7 @@ def centres_of(rows_TD: Vector, count: int) -> Vector:
         # A centre that no row is nearest to stays where it is.
         moved_FD = sums_FD / np.maximum(norms_F1, 1e-6)
         centres_FD = np.where(norms_F1 > 1e-6, moved_FD, centres_FD)
-    return centres_FD
+    return np.pad(centres_FD, ((0, count - len(centres_FD)), (0, 0)))
 
 
 class _Measured:

@@ -20,7 +20,7 @@ from corpus.files.text_set import TextSet
 from corpus.progress import Say
 from corpus.types import Passage
 from retriever.encoding.arguments import list_of
-from retriever.engines.candidates import LEARNED_FROM
+from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.engines.record import DEFAULT_STORAGE, Build, Fingerprint, Learned, Storage
 from retriever.errors import IndexNotReady, IndexUnavailable
@@ -28,7 +28,6 @@ from retriever.index.builds import (
     Location,
     next_build,
     opened_build,
-    opened_for_writing,
     resumed_build,
     store_at,
     writing,
@@ -46,11 +45,6 @@ if TYPE_CHECKING:
     from retriever.encoding.encoder import Encoder
 
 __all__ = ["Fingerprint", "Learning", "PassageFilter", "PassageIndex", "SearchMode", "Storage"]
-
-
-def is_large(passages: int) -> bool:
-    """Return whether an index of so many passages learns how to choose candidates."""
-    return passages >= LEARNED_FROM
 
 
 class PassageIndex(OpenIndex):
@@ -169,7 +163,7 @@ class PassageIndex(OpenIndex):
         with writing(store) as keep:
             build = resumed_build(store, fingerprint, storage, precisions, namespace, learned)
             if build is not None:
-                index = cls(store, build, opened_for_writing(store, build), complete=False)
+                index = cls(store, build, store.open_for_writing(build), complete=False)
                 keep()
                 return index
         return cls.open(location, fingerprint, connection)
@@ -211,7 +205,7 @@ class PassageIndex(OpenIndex):
             build = next_build(
                 store, fingerprint, storage, precisions, fresh=fresh, other_corpus=other_corpus
             )
-            index = cls(store, build, opened_for_writing(store, build), complete=False)
+            index = cls(store, build, store.open_for_writing(build), complete=False)
             keep()
             return index
 
@@ -334,8 +328,8 @@ class PassageIndex(OpenIndex):
     def learns(self) -> bool:
         """Whether `finish` has use for a learning: the index is large, and has doubled since.
 
-        Below `LEARNED_FROM` passages means choose candidates well enough. A collection that is
-        searched meanwhile keeps what its searches were learned with: `--swap` learns anew.
+        In a small one means choose candidates well enough. A collection that is searched meanwhile
+        keeps what its searches were learned with: `--swap` learns anew.
         """
         learned, in_place = self.built.learned, self.built.base == self.built.place
         if self.complete or (learned is not None and in_place):

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from retriever.engines import candidates
 from retriever.engines.interface import LEARNED, TOKENS
 from retriever.engines.learned import stage_of
 from retriever.engines.record import DEFAULT_STORAGE
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.index import passage_index
 from retriever.index.passage_index import Learning, PassageFilter, PassageIndex, Storage
 from tests.index_cases import (
     DIM,
@@ -280,7 +280,7 @@ def test_quantized_copies_are_ranked_by_the_vectors_themselves(
 def test_a_large_index_learns_its_candidates_and_passages_that_come_later_are_solved(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passage_index, "LEARNED_FROM", 40)
+    monkeypatch.setattr(candidates, "LEARNED_FROM", 40)
     embeddings, asked = random_embeddings(COUNT), random_embeddings(60, seed=5)
     with create(home) as index:
         index.upsert(make_passages(COUNT), embeddings)

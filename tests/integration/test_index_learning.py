@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from app.cli import app
 from corpus.files.passages import write_passages
 from corpus.types import Passage
+from retriever.engines import candidates
 from retriever.engines.connection import QdrantConnection
 from retriever.errors import InvalidTrainingData
-from retriever.index import passage_index
 from retriever.index.passage_index import Learning, PassageIndex
 from tests.golden_cases import GOLDEN
 from tests.index_cases import make_fingerprint, make_passages, random_embeddings
@@ -42,7 +42,7 @@ def questions(tmp_path: Path) -> Path:
 def test_a_build_learns_from_a_file_of_questions(
     tmp_path: Path, questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passage_index, "LEARNED_FROM", 60)
+    monkeypatch.setattr(candidates, "LEARNED_FROM", 60)
     monkeypatch.setenv("KBVQA_CHECKPOINT", str(GOLDEN / "B_preflmr"))
     things = [Passage(f"p{n}", f"Thing {n}", f"Thing {n} lives in town {n}.") for n in range(64)]
     write_passages(tmp_path / "things.jsonl", things)
@@ -90,7 +90,7 @@ def test_a_small_index_says_that_it_has_no_use_for_questions(
 def test_a_collection_that_is_searched_meanwhile_keeps_what_it_has_learned(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passage_index, "LEARNED_FROM", 60)
+    monkeypatch.setattr(candidates, "LEARNED_FROM", 60)
     connection = QdrantConnection(grpc_port=stand_in.grpc_port)
     place, asked = f"{stand_in.url}/zoo", Learning(random_embeddings(30, seed=5))
     learned = []

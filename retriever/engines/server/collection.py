@@ -13,6 +13,7 @@ from corpus.progress import Say
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.interface import (
     KEYWORDS,
+    LEARNED,
     PREFIXED,
     SINGLE,
     TOKENS,
@@ -22,6 +23,7 @@ from retriever.engines.interface import (
     Search,
     Stage,
 )
+from retriever.engines.learned import vector_size
 from retriever.engines.record import Storage
 from retriever.engines.server.faults import kind_of
 from retriever.engines.server.retry import Caller
@@ -133,20 +135,19 @@ class ServerEngine:
             upsert = partial(self._grpc.upsert, self._collection, structs, wait=True)
             self._write(partial(upsert, timeout=self.time_limit))
 
-    def add_vector(self, name: str, size: int) -> None:
-        """Let points have one more vector, compared by dot product."""
+    def make_room(self, dim: int) -> None:
+        """Let points have a learned vector; again does nothing."""
         info = self._call(lambda: self._rest.get_collection(self._collection))
         there = info.config.params.vectors
-        if isinstance(there, dict) and name in there:
-            if there[name].size == size:
-                return
-            drop = partial(self._rest.delete_vector_name, self._collection, name)
-            self._write(partial(drop, timeout=self.time_limit))
+        if isinstance(there, dict) and LEARNED in there:
+            return
         dense = models.DenseVectorConfig(
-            size=size, distance=models.Distance.DOT, datatype=models.VectorStorageDatatype.FLOAT16
+            size=vector_size(dim),
+            distance=models.Distance.DOT,
+            datatype=models.VectorStorageDatatype.FLOAT16,
         )
         new = models.DenseVectorNameConfig(dense=dense)
-        create = partial(self._rest.create_vector_name, self._collection, name, new)
+        create = partial(self._rest.create_vector_name, self._collection, LEARNED, new)
         self._write(partial(create, timeout=self.time_limit))
 
     def set_vectors(self, points: Sequence[Point]) -> None:

@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from retriever.engines.candidates import CANDIDATES, widest_step
+from retriever.engines.candidates import CANDIDATES, is_large, widest_step
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.directory import build_command
 from retriever.engines.interface import Engine
@@ -131,6 +131,8 @@ class ServerStore:
         for problem in engine.unfit(widest_step(CANDIDATES)):
             logger.warning("strict mode of the collection %s: %s", build.place, problem)
         self._server.be_patient(True)
+        if is_large(engine.count() + build.fingerprint.passages):
+            engine.make_room(build.fingerprint.dim)
         return engine
 
     def open_for_search(self, build: Build) -> Engine:

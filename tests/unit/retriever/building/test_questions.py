@@ -12,7 +12,7 @@ from corpus.types import Passage, Query
 from retriever.building.build import build_index
 from retriever.building.questions import made_queries
 from retriever.checkpoint.loading import load_checkpoint
-from retriever.index import passage_index
+from retriever.engines import candidates
 from retriever.index.passage_index import PassageIndex
 from tests.golden_cases import GOLDEN
 
@@ -45,7 +45,7 @@ def test_a_large_index_learns_from_what_is_given_and_a_small_one_reads_none_of_i
     checkpoint = load_checkpoint(GOLDEN / "B_preflmr")
     write_passages(tmp_path / "towers.jsonl", PASSAGES)
     for large in (False, True):
-        monkeypatch.setattr(passage_index, "LEARNED_FROM", 50 if large else 100)
+        monkeypatch.setattr(candidates, "LEARNED_FROM", 50 if large else 100)
         location = tmp_path / str(large)
         build_index(
             tmp_path / "towers.jsonl",

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from retriever.building.tools import copy_index, verify_index
+from retriever.engines import candidates
 from retriever.engines.candidates import CANDIDATES
+from retriever.engines.embedded import EmbeddedEngine
 from retriever.engines.interface import LEARNED
 from retriever.engines.learned import LearnedStage, maxima, stage_of, text_sha256
 from retriever.errors import IndexUnavailable
-from retriever.index import learning, passage_index
 from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
 from tests.index_cases import DIM, Rows, ids, make_fingerprint, make_passages, unit
 
@@ -54,7 +55,7 @@ def queries(anchors: Rows) -> list[Rows]:
 
 @pytest.fixture(autouse=True)
 def small_indexes_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passage_index, "LEARNED_FROM", LEARNED_FROM)
+    monkeypatch.setattr(candidates, "LEARNED_FROM", LEARNED_FROM)
 
 
 def built(location: Path, embeddings: list[Rows], queries: list[Rows]) -> None:
@@ -135,18 +136,41 @@ def test_what_was_learned_is_kept_until_the_index_has_doubled(
     assert learned == [LEARNED_FROM, 2 * LEARNED_FROM]
 
 
-def test_vectors_of_another_size_make_room(
-    tmp_path: Path, embeddings: list[Rows], queries: list[Rows], monkeypatch: pytest.MonkeyPatch
+def test_an_index_that_grows_large_has_room_for_what_it_learns(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
 ) -> None:
-    built(tmp_path, embeddings[:LEARNED_FROM], queries)
-    monkeypatch.setattr(learning, "CENTRES", 40)
-    count = 2 * LEARNED_FROM
-    with PassageIndex.update(tmp_path, make_fingerprint(count)) as index:
-        index.upsert(make_passages(count), embeddings[:count])
+    built(tmp_path, embeddings[: LEARNED_FROM - 1], queries)
+    with PassageIndex.update(tmp_path, make_fingerprint(LEARNED_FROM)) as index:
+        index.upsert(make_passages(LEARNED_FROM), embeddings[:LEARNED_FROM])
         index.finish(learning=Learning(queries))
     with PassageIndex.open(tmp_path) as index:
-        assert index.built.learned is not None and index.built.learned.centres == 40
-        assert verify_index(index) == []
+        assert index.built.learned is not None and verify_index(index) == []
+
+
+@pytest.mark.parametrize("before", [0, LEARNED_FROM - 1])
+def test_a_shard_has_room_before_it_has_its_name(
+    tmp_path: Path,
+    embeddings: list[Rows],
+    queries: list[Rows],
+    monkeypatch: pytest.MonkeyPatch,
+    before: int,
+) -> None:
+    if before:
+        built(tmp_path, embeddings[:before], queries)
+
+    def killed(engine: EmbeddedEngine, dim: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddedEngine, "make_room", killed)
+        with pytest.raises(KeyboardInterrupt):
+            PassageIndex.update(tmp_path, make_fingerprint(LEARNED_FROM))
+    shard = tmp_path / ("shard-2" if before else "shard")
+    assert not shard.exists() and shard.with_name(f"{shard.name}.new").exists()
+    with PassageIndex.update(tmp_path, make_fingerprint(LEARNED_FROM)) as index:
+        index.upsert(make_passages(LEARNED_FROM), embeddings[:LEARNED_FROM])
+        index.finish(learning=Learning(queries))
+        assert index.built.learned is not None
 
 
 def test_an_index_that_is_killed_while_it_learns_anew_is_searched_by_means(
@@ -194,7 +218,7 @@ def learned_index(
 ) -> Path:
     location = tmp_path_factory.mktemp("learned")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passage_index, "LEARNED_FROM", LEARNED_FROM)
+        patch.setattr(candidates, "LEARNED_FROM", LEARNED_FROM)
         built(location, embeddings, queries)
     return location
 
@@ -238,7 +262,7 @@ def test_a_record_that_was_changed_is_refused(learned_index: Path) -> None:
     for change in (
         *({"numbers": text, "sha256": text_sha256(text)} for text in ("", "A", short, wide)),
         *({"centres": centres} for centres in (-1, 0, rows, rows + 1)),
-        *({"candidates": candidates} for candidates in (0, -5)),
+        *({"candidates": count} for count in (0, -5)),
         {"threshold": math.nan},
     ):
         with pytest.raises(IndexUnavailable, match=r"candidate stage .* is damaged.* anew"):
