@@ -17,7 +17,6 @@ from corpus.progress import Advance as Advance
 from corpus.progress import Say as Say
 from corpus.types import Passage, Query
 from retriever.building.processes import TorchProcesses, joined
-from retriever.building.questions import enough, learning_for
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.engines.candidates import is_large
@@ -25,6 +24,7 @@ from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.engines.pooling import Rows, pool_tokens
 from retriever.errors import IndexUnavailable
 from retriever.index.passage_index import Fingerprint, PassageIndex, Storage
+from retriever.index.questions import enough, learning_for
 from retriever.index.writing import (
     Encode,
     Report,

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from corpus.files.passages import passage_line
 from corpus.files.text_set import TextSet
 from corpus.progress import Say
-from corpus.types import Passage
+from corpus.types import Passage, Query
 from retriever.encoding.arguments import list_of
 from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
@@ -35,6 +35,7 @@ from retriever.index.builds import (
 from retriever.index.filters import PassageFilter
 from retriever.index.learning import Learning, learn
 from retriever.index.points import conditions_of, point_of
+from retriever.index.questions import enough, learning_for
 from retriever.index.reading import OpenIndex
 from retriever.index.rows import batches, unit_rows
 from retriever.index.search import SearchMode
@@ -69,6 +70,8 @@ class PassageIndex(OpenIndex):
         name: str = "passages",
         storage: Storage | None = None,
         connection: QdrantConnection = DEFAULT_CONNECTION,
+        questions: Iterable[Query] = (),
+        recall: float = 0.99,
     ) -> Self:
         """Return the finished index of these passages and no others, open for searching.
 
@@ -83,10 +86,13 @@ class PassageIndex(OpenIndex):
             name: of the corpus, printed in results.
             storage: how embeddings are kept; None for as they are, or float16.
             connection: for a server.
+            questions: such as will be asked, which a large index learns from; read where it does.
+            recall: the share of the ten best that a search of a large index is to find.
 
         Raises:
             ValueError: there is no passage, or two have the same id.
             TypeError: something is no passage.
+            InvalidTrainingData: the index is large, and the questions are too few to learn from.
             IndexNotReady: `location` holds an index of another checkpoint.
             IndexUnavailable: it cannot be written; see `create_or_resume`.
         """
@@ -98,6 +104,8 @@ class PassageIndex(OpenIndex):
             digest.update(passage_line(passage))
         if not corpus:
             raise ValueError("no passages: an index holds one at least")
+        if is_large(len(corpus)):
+            questions = enough(questions)  # before everything is encoded
         made_from = fingerprint(encoder.checkpoint, name, digest.hexdigest(), len(corpus))
         precisions = (encoder.passage_precision,)
         index = cls.update(location, made_from, storage, connection, precisions=precisions)
@@ -105,7 +113,8 @@ class PassageIndex(OpenIndex):
             on_error.callback(index.close)
             report = write_corpus(index, corpus, encoder.encode_corpus)
             remove_missing(index, ids, report, delete=True)
-            index.finish(skipped=len(report.skipped))
+            learning = learning_for(index, encoder, questions, recall)
+            index.finish(skipped=len(report.skipped), learning=learning)
             on_error.pop_all()
         return index
 

@@ -10,10 +10,12 @@ from PIL import Image
 from corpus.files.passages import write_passages
 from corpus.types import Passage, Query
 from retriever.building.build import build_index
-from retriever.building.questions import made_queries
 from retriever.checkpoint.loading import load_checkpoint
+from retriever.encoding.encoder import Encoder
 from retriever.engines import candidates
+from retriever.errors import InvalidTrainingData
 from retriever.index.passage_index import PassageIndex
+from retriever.index.questions import made_queries
 from tests.golden_cases import GOLDEN
 
 PASSAGES = [Passage(f"p{n}", f"Tower {n}", f"The tower number {n} is high.") for n in range(60)]
@@ -62,3 +64,17 @@ def test_a_large_index_learns_from_what_is_given_and_a_small_one_reads_none_of_i
             if learned is not None:
                 assert learned.made is not given and learned.wanted == 0.9
                 assert index.candidates == (50 if given else 400)
+
+
+def test_a_large_index_made_in_python_learns_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "LEARNED_FROM", 50)
+    encoder = Encoder(load_checkpoint(GOLDEN / "B_preflmr"))
+    with pytest.raises(InvalidTrainingData, match="and 3 were given"):
+        PassageIndex.build(tmp_path, PASSAGES, encoder, questions=[Query("How high?")] * 3)
+    assert not any(tmp_path.iterdir())
+    with PassageIndex.build(tmp_path, PASSAGES, encoder, recall=0.9) as index:
+        learned = index.built.learned
+        assert learned is not None and learned.made and learned.wanted == 0.9
+        assert len(index.search(encoder.encode_query(Query("How high is tower 7?")), 5)) == 5

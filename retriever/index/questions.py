@@ -8,16 +8,19 @@ made queries have made pictures: better than none, and less good than real ones
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from corpus.types import Passage, Query
-from retriever.encoding.encoder import Encoder
 from retriever.engines.candidates import LEARNED_FROM
 from retriever.errors import InvalidTrainingData
-from retriever.index.learning import LEAST
-from retriever.index.passage_index import Learning, PassageIndex
+from retriever.index.learning import LEAST, Learning
+
+if TYPE_CHECKING:
+    from retriever.encoding.encoder import Encoder
+    from retriever.index.passage_index import PassageIndex
 
 ASKED = 240  # queries at most
 _BATCH = 16
@@ -26,7 +29,7 @@ _SIDE, _CELLS = 224, (2, 8)  # of made pictures, in pixels and in coloured cells
 
 
 def learning_for(
-    index: PassageIndex, encoder: Encoder, questions: Iterable[Query], recall: float
+    index: "PassageIndex", encoder: "Encoder", questions: Iterable[Query], recall: float
 ) -> Learning | None:
     """Return what an index learns from; None where it does not learn.
 
