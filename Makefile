@@ -85,8 +85,8 @@ test-newest: $(NEWEST_VENV)/installed  ## the unit tests under the newest Python
 # As on other processors: MKL, PyTorch's own kernels and oneDNN, each held back alone, then all of them.
 # `make test` is the run without any of these. MKL knows AVX2 on Intel's processors only: elsewhere it
 # takes what it would take unset.
-PROCESSORS := MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
-  MKL_CBWR=COMPATIBLE,ATEN_CPU_CAPABILITY=default,ONEDNN_MAX_CPU_ISA=SSE41
+HARDEST := MKL_CBWR=COMPATIBLE,ATEN_CPU_CAPABILITY=default,ONEDNN_MAX_CPU_ISA=SSE41
+PROCESSORS := MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(HARDEST)
 
 PROCESSOR_TESTS := $(addprefix tests/unit/,retriever/test_scoring.py retriever/test_metrics.py \
   $(addprefix retriever/,model inputs checkpoint encoding training index/test_exact.py) \

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from corpus.errors import InvalidRecord
 from corpus.types import Example
-from corpus.words import whole
+from corpus.words import find_whole
 
 # What sort of answer a question wants, given a passage; "none" where the passage has none.
 Kind = Literal["none", "span", "list", "definition", "yes", "no"]
@@ -106,5 +106,4 @@ def find_words(text: str, answer: str) -> tuple[int, int] | None:
     (None, (18, 22))
     """
     pattern = r"\s+".join(map(re.escape, answer.split()))
-    found = re.search(whole(pattern), text, re.IGNORECASE)
-    return found.span() if found and answer.strip() else None
+    return find_whole(pattern, text) if pattern else None

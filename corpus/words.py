@@ -43,6 +43,9 @@ _RUNS = "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSPACED)
 UNSPACED = rf"[{_RUNS}][{_MARKS}]*"
 SPACED = rf"[^\W{_RUNS}]"
 _TOKEN = re.compile(rf"{UNSPACED}|{SPACED}{{1,{_LONGEST}}}|[^\w\s]")
+# Places that no word goes over. A pattern of so many characters takes long to compile: once.
+_BEGINS = re.compile(rf"(?<!{SPACED})|(?=[{_RUNS}])")
+_ENDS = re.compile(rf"(?:(?!{SPACED})|(?<=[{_RUNS}]))(?![{_MARKS}])")
 
 
 def token_spans(text: str) -> list[Span]:
@@ -65,11 +68,15 @@ def words(text: str) -> list[str]:
     return [found[0] for found in _TOKEN.finditer(text) if found[0][0].isalnum() or "_" in found[0]]
 
 
-def whole(pattern: str) -> str:
-    """Return the pattern where no word goes on before or behind what it matches.
+def find_whole(pattern: str, text: str) -> Span | None:
+    """Return where a pattern first matches, in any case, as whole words; None if nowhere.
 
-    >>> bool(re.search(whole("Nil"), "the Nile")), bool(re.search(whole("東京"), "首都は東京です"))
-    (False, True)
+    >>> find_whole("nil", "the Nile"), find_whole("nile", "the Nile"), find_whole("東京", "東京都")
+    (None, (4, 8), (0, 2))
     """
-    begins, ends = rf"(?:(?<!{SPACED})|(?=[{_RUNS}]))", rf"(?:(?!{SPACED})|(?<=[{_RUNS}]))"
-    return rf"{begins}(?:{pattern}){ends}(?![{_MARKS}])"
+    sought, at = re.compile(pattern, re.IGNORECASE), 0
+    while found := sought.search(text, at):
+        if _BEGINS.match(text, found.start()) and _ENDS.match(text, found.end()):
+            return found.span()
+        at = found.start() + 1
+    return None

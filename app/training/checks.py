@@ -17,7 +17,7 @@ from corpus.pictures.images import load_image
 from corpus.pictures.store import ImageFolder
 from corpus.progress import Advance
 from corpus.types import Example, Passage
-from corpus.words import whole
+from corpus.words import find_whole
 from retriever.metrics import pseudo_recall_at_k
 from retriever.training.negatives import normalised
 
@@ -163,7 +163,7 @@ def _leaks(asked: Sequence[Asked], passages: Mapping[str, Passage]) -> Iterator[
     for row in asked:
         titles = {passages[id_].title for id_ in row.example.gold_passage_ids if id_ in passages}
         for title in sorted(titles - {""}):
-            if re.search(whole(re.escape(title)), row.example.question, re.IGNORECASE):
+            if find_whole(re.escape(title), row.example.question):
                 remedy = "write 'this country', 'this bird' for it: else no picture is needed"
                 yield Finding("the question names the gold title", row.where, title, remedy)
 

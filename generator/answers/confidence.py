@@ -216,13 +216,13 @@ def fit_temperature(scores: Sequence[Sequence[float]], gold: Sequence[int]) -> f
         scores: of the hits of each query.
         gold: the position of the gold passage among them.
     """
+    rows = [np.array(row) - max(row) for row in scores]
+    starts_N, all_S = np.cumsum([0, *map(len, rows)])[:-1], np.concatenate(rows)
+    gold_N = np.array([row[g] for row, g in zip(rows, gold, strict=True)])
 
     def loss(temperature: float) -> float:
-        total = 0.0
-        for row, g in zip(scores, gold, strict=True):
-            scaled = np.array(row) / temperature
-            total -= scaled[g] - scaled.max() - np.log(np.exp(scaled - scaled.max()).sum())
-        return total
+        sums_N = np.add.reduceat(np.exp(all_S / temperature), starts_N)
+        return float((np.log(sums_N) - gold_N / temperature).sum())
 
     grid = np.geomspace(0.05, 100, 400)
     return float(min(grid, key=loss))

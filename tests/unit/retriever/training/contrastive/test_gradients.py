@@ -25,8 +25,9 @@ ROOT = Path(__file__).parents[5]
 RECIPE = RetrieverRecipe(
     "test", trains=("questions", "passages", "mapping", "vision"), batch=6, negatives=2
 )
-# Sums in another order: some hundred terms of gradients up to 1, in float32.
-CLOSE: dict[str, Any] = {"atol": 2e-6, "rtol": 1e-4}
+# Sums in another order, in float32: 2e-6 was too little on one processor. A chunk that is missing
+# makes a difference of 1e-3 and more.
+CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}
 
 
 def gradients(
@@ -76,7 +77,9 @@ def plain_gradients(folder: Path, recipe: RetrieverRecipe) -> dict[str, torch.Te
 def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     assert set(found) <= set(expected)
     for name, gradient in found.items():
-        torch.testing.assert_close(gradient, expected[name], **CLOSE, msg=name)
+        torch.testing.assert_close(
+            gradient, expected[name], **CLOSE, msg=lambda said, name=name: f"{name}: {said}"
+        )
 
 
 @pytest.fixture(scope="module")
