@@ -22,6 +22,7 @@ from app.api.health import Health
 from app.api.keys import Keys, Rates
 from app.api.line import Line, SharedPipeline
 from app.api.metrics import CountRequests, Metrics
+from app.api.numbering import NumberRequests
 from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
 from app.pipeline import Pipeline
@@ -29,7 +30,9 @@ from app.settings import Settings, own_version
 
 _ABOUT = """\
 Ask about a picture what no pixel can tell, and get a short answer with the passages that prove it.
-Errors are `application/problem+json`."""
+Errors are `application/problem+json`. Every request has a number, which the header `X-Request-ID` \
+of its answer gives: yours where you send one, of at most 64 letters, digits, ".", "_", ":" and \
+"-"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
         docs_url=None,  # these load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(CountRequests, metrics=metrics)],
+        middleware=[Middleware(CountRequests, metrics=metrics), Middleware(NumberRequests)],
     )
     handle_problems(app)
     rates = Rates(settings.api_requests_per_minute)

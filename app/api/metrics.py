@@ -87,6 +87,14 @@ class Metrics:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
+def route_of(scope: Scope) -> str:
+    """Return the pattern of a request's address; "page" for what is none of the API's."""
+    path: str = scope["path"]
+    if path.startswith("/v1/"):
+        return str(getattr(scope.get("route"), "path_format", "/v1"))
+    return path if path in PROBES else "page"
+
+
 class _Batches(Collector):
     """How many queries shared a batch of the encoder."""
 
@@ -114,14 +122,9 @@ class CountRequests:
             await self._app(scope, receive, send)
             return
 
-        path = scope["path"]
-
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = path if path in PROBES else "page"
-                if path.startswith("/v1/"):
-                    route = getattr(scope.get("route"), "path_format", "/v1")
-                self._metrics.requested(route, scope["method"], message["status"])
+                self._metrics.requested(route_of(scope), scope["method"], message["status"])
             await send(message)
 
         await self._app(scope, receive, counted)

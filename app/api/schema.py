@@ -195,6 +195,9 @@ class SearchBody(FoundBody):
     notes: list[str] = Field(description="What else to know, a sentence each.")
     timings_ms: dict[str, float] = Field(description="Milliseconds by step.")
     checkpoint: str = Field(description="Name and revision of the retriever.")
+    request_id: str = Field(
+        default="", description="The number of the request, as in the header X-Request-ID."
+    )
     why: dict[str, Any] | None = Field(
         default=None,
         description="Where it was asked for: for each passage the share of the score of its words, "

@@ -96,7 +96,9 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    config = uvicorn.Config(app, host=host.strip("[]"), port=port, log_level="warning")
+    config = uvicorn.Config(
+        app, host=host.strip("[]"), port=port, log_level="warning", log_config=None
+    )
     server = uvicorn.Server(config)
     # In a thread: uvicorn's own handling of signals would end the process by the signal.
     thread = threading.Thread(target=server.run, name="server", daemon=True)
