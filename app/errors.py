@@ -23,6 +23,14 @@ class InvalidQuestion(KbvqaError):
     """What a user asked cannot be used: no question, too long a one, no picture."""
 
 
+class OutOfTime(KbvqaError):
+    """A question was not answered in the time that it had."""
+
+
+class CalledOff(KbvqaError):
+    """Nobody waits for the answer any more."""
+
+
 class InvalidFeedback(KbvqaError):
     """What a user says of an answer cannot be kept as it is."""
 

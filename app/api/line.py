@@ -17,7 +17,9 @@ import anyio
 from app.api.metrics import Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
 from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
+from app.errors import CalledOff, OutOfTime
 from app.flow.events import Event, Result
+from app.machine.request import current, require_wanted
 from app.pipeline import Pipeline
 from corpus.types import Query
 from generator.answers.answer import Strategy
@@ -36,11 +38,16 @@ class SharedPipeline(Pipeline):
     Args:
         pipeline: what is shared.
         metrics: told of every question.
+        seconds: that a question may take, the wait for its turn included.
         at_once: questions that are answered at the same time; the others yield `Waiting`.
     """
 
     def __init__(
-        self, pipeline: Pipeline, metrics: Metrics, at_once: int = CONCURRENT_QUESTIONS
+        self,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        seconds: float = math.inf,
+        at_once: int = CONCURRENT_QUESTIONS,
     ) -> None:
         super().__init__(
             pipeline.encoder,
@@ -52,7 +59,8 @@ class SharedPipeline(Pipeline):
             candidates=pipeline.candidates,
             pictures=pipeline.pictures,
         )
-        self._metrics, self._turns = metrics, threading.Semaphore(at_once)
+        self._metrics, self._seconds = metrics, seconds
+        self._turns = threading.Semaphore(at_once)
 
     def run(
         self,
@@ -65,10 +73,18 @@ class SharedPipeline(Pipeline):
         sources: Sequence[str] = (),
         after: Sequence[Turn] = (),
     ) -> Generator[Event, None, None]:
-        """Yield what happens, as `Pipeline.run` does, after `Waiting` while others are ahead."""
+        """Yield what happens, as `Pipeline.run` does, after `Waiting` while others are ahead.
+
+        Raises:
+            OutOfTime: it took too long; what was under way has been stopped.
+        """
+        if request := current():
+            request.give(self._seconds)
         while not self._turns.acquire(timeout=_LOOK_SECONDS):
+            self._require_wanted()
             yield Waiting()
         self._metrics.running.inc()
+        answered = False
         try:
             events = super().run(
                 query,
@@ -82,16 +98,33 @@ class SharedPipeline(Pipeline):
             with closing(events):
                 for event in events:
                     if isinstance(event, Result):
+                        answered = True
                         self._metrics.asked(event)
+                    else:
+                        require_wanted()
                     yield event
         except FAULTS_OF_CALLERS:
             raise  # the status of the request counts it
+        except OutOfTime:
+            self._metrics.ended("late")
+            raise
+        except (CalledOff, GeneratorExit):
+            if not answered:
+                self._metrics.ended("left")
+            raise
         except Exception:
-            self._metrics.broke()
+            self._metrics.ended("error")
             raise
         finally:
             self._metrics.running.dec()
             self._turns.release()
+
+    def _require_wanted(self) -> None:
+        try:
+            require_wanted()
+        except OutOfTime:
+            self._metrics.ended("late")
+            raise
 
 
 class Line:

@@ -1,16 +1,19 @@
 """What Prometheus reads at /metrics.
 
     kbvqa_http_requests_total{route,method,status}   requests; refusals and errors by status
-    kbvqa_questions_total{outcome}                   given, unsure, withheld, found, failed, error
+    kbvqa_questions_total{outcome}                   given, unsure, withheld, found, failed, error,
+                                                     late, left
     kbvqa_stage_seconds{stage}                       encode, search, generate, total
     kbvqa_questions_running                          of the page and the API
     kbvqa_api_waiting                                requests of the API in line
-    kbvqa_encoder_batches_total{queries}             batches of the encoder, by how many shared them
+    kbvqa_encoder_batches_total{questions}           batches of the encoder, by how many shared them
 
 "found" had no answer to write, "failed" is the generator's failure; of both there are passages.
+"late" was stopped because its time was over, "left" because nobody waited any more.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -63,7 +66,7 @@ class Metrics:
         self._waiting.set_function(waiting)
 
     def watch_batches(self, sizes: Callable[[], Mapping[int, int]]) -> None:
-        """Have {queries: batches} of the encoder read from it."""
+        """Have {questions: batches} of the encoder read from it."""
         self._registry.register(_Batches(sizes))
 
     def asked(self, result: Result) -> None:
@@ -74,9 +77,9 @@ class Metrics:
         for stage, milliseconds in result.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
 
-    def broke(self) -> None:
-        """Count a question that ended in an error."""
-        self._questions.labels("error").inc()
+    def ended(self, outcome: Literal["error", "late", "left"]) -> None:
+        """Count a question that ended without a result."""
+        self._questions.labels(outcome).inc()
 
     def requested(self, route: str, method: str, status: int) -> None:
         """Count a request."""
@@ -96,17 +99,17 @@ def route_of(scope: Scope) -> str:
 
 
 class _Batches(Collector):
-    """How many queries shared a batch of the encoder."""
+    """How many questions shared a batch of the encoder."""
 
     def __init__(self, sizes: Callable[[], Mapping[int, int]]) -> None:
         self._sizes = sizes
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the count of each size, as Prometheus's client asks for it."""
-        says = "Batches of queries that were encoded"
-        family = CounterMetricFamily("kbvqa_encoder_batches", says, labels=["queries"])
-        for queries, batches in sorted(self._sizes().items()):
-            family.add_metric([str(queries)], batches)
+        says = "Batches that were encoded, by how many questions shared them"
+        family = CounterMetricFamily("kbvqa_encoder_batches", says, labels=["questions"])
+        for questions, batches in sorted(self._sizes().items()):
+            family.add_metric([str(questions)], batches)
         yield family
 
 

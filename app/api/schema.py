@@ -135,6 +135,14 @@ class SearchRequest(BaseModel):
             examples=[[{"question": EXAMPLE_QUESTION, "answer": "Nairobi", "about": "Kenya"}]],
         ),
     ] = []
+    within_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="How long an answer is of use, where that is less than the server gives: after "
+        "that its status is 504, and the work on it is stopped.",
+        examples=[60],
+    )
     why: bool = Field(
         default=False,
         description="Also say why each passage was found: see the result.",

@@ -140,7 +140,7 @@ def settings_with(
     strategy: str | None = None,
     candidates: int | None = None,
 ) -> Settings:
-    """Return the environment's settings with the command's options on top; the log is as they say."""
+    """Return the settings with the command's options on top; the log is as they say."""
     changes: dict[str, Any] = {}
     if index is not None:
         changes["index"] = index

@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Confidence": ("calibration", "unsure_below", "withhold_below"),
     "This machine": ("threads", "log_"),
     "The page and the API": (
-        *("host", "port", "root_path", "top_k", "max_question_characters"),
+        *("host", "port", "root_path", "top_k", "max_question_characters", "answer_seconds"),
         "api_",
     ),
 }

@@ -5,12 +5,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app.machine.request import require_wanted
+
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def timed(timings: dict[str, float], step: str) -> Iterator[None]:
-    """Note, and log, the milliseconds of wall time that a step takes, also where it fails."""
+    """Note, and log, the milliseconds of wall time that a step takes, also where it fails.
+
+    Raises:
+        OutOfTime, CalledOff: the step is not begun, for nobody needs it: see app.machine.request.
+    """
+    require_wanted()
     started = time.perf_counter()
     try:
         yield
