@@ -23,6 +23,10 @@ class InvalidQuestion(KbvqaError):
     """What a user asked cannot be used: no question, too long a one, no picture."""
 
 
+class Stopping(KbvqaError):
+    """The server was told to stop, and takes no more questions."""
+
+
 class OutOfTime(KbvqaError):
     """A question was not answered in the time that it had."""
 

@@ -110,6 +110,8 @@ class Settings(BaseSettings):
         max_question_characters: longer questions are refused.
         answer_seconds: that a question of the page or the API may take, the wait for its turn
             included. Then the work on it is stopped, and the API answers 504.
+        stop_seconds: that answers under way may take when the process is told to stop (SIGTERM,
+            Ctrl-C); new questions are refused meanwhile. Told twice, it waits for none.
         api_keys: keys of at least 16 characters, with commas or line ends between them. The API
             takes requests with one of them alone, and the page asks for one as its password;
             `kbvqa ask --server` sends the first. None for a page and an API that are open to
@@ -162,6 +164,7 @@ class Settings(BaseSettings):
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
     answer_seconds: float = Field(default=300.0, gt=0)
+    stop_seconds: float = Field(default=20.0, ge=0)
     api_keys: SecretStr | None = None
     api_requests_per_minute: int = Field(default=60, ge=1)
 

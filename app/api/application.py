@@ -4,6 +4,8 @@ served = build_api(pipeline, settings)
 gr.mount_gradio_app(served.app, build_page(served.pipeline, settings), "/")
 """
 
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +37,9 @@ of its answer gives: yours where you send one, of at most 64 letters, digits, ".
 "-"."""
 
 
+_LOOK_SECONDS = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """An application, and what goes with it.
@@ -44,12 +49,31 @@ class Served:
         pipeline: what the page asks, so that both share the turns and the figures.
         keys: who may ask.
         health: looks at the parts while the application runs.
+        line: of the API's requests.
     """
 
     app: FastAPI
     pipeline: SharedPipeline
     keys: Keys
     health: Health
+    line: Line
+
+    def finish(self, seconds: float, hurry: threading.Event) -> int:
+        """Answer what is under way and take nothing new, and return how much was not answered.
+
+        Args:
+            seconds: that it may take.
+            hurry: set where it is not to be waited for any more.
+        """
+        self.health.stopping = True
+        self.line.close()
+        self.pipeline.close()
+        end = time.monotonic() + seconds
+        while (left := max(self.line.under_way, self.pipeline.under_way)) and not hurry.is_set():
+            if time.monotonic() > end:
+                break
+            hurry.wait(_LOOK_SECONDS)
+        return left
 
 
 def build_api(pipeline: Pipeline, settings: Settings) -> Served:
@@ -97,7 +121,7 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     app.include_router(probes)
     app.mount("/v1", _unknown(api))
     app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
-    return Served(app, shared, keys, health)
+    return Served(app, shared, keys, health, line)
 
 
 def _asks_for(keys: Keys) -> Any:

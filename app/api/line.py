@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 import anyio
 
 from app.api.metrics import Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
 from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
-from app.errors import CalledOff, OutOfTime
+from app.errors import CalledOff, OutOfTime, Stopping
 from app.flow.events import Event, Result
 from app.machine.request import current, require_wanted
 from app.pipeline import Pipeline
@@ -61,6 +62,34 @@ class SharedPipeline(Pipeline):
         )
         self._metrics, self._seconds = metrics, seconds
         self._turns = threading.Semaphore(at_once)
+        self._lock, self._under_way, self._closed = threading.Lock(), 0, False
+
+    @property
+    def under_way(self) -> int:
+        """Return how many questions are answered or wait for their turn here."""
+        with self._lock:
+            return self._under_way
+
+    def close(self) -> None:
+        """Take no more questions; those that were taken are answered."""
+        self._closed = True
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a question as under way.
+
+        Raises:
+            Stopping: no more are taken.
+        """
+        if self._closed:
+            raise Stopping("The server is being stopped. Ask again in a minute.")
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
     def run(
         self,
@@ -77,16 +106,10 @@ class SharedPipeline(Pipeline):
 
         Raises:
             OutOfTime: it took too long; what was under way has been stopped.
+            Stopping: the server takes no more questions.
         """
-        if request := current():
-            request.give(self._seconds)
-        while not self._turns.acquire(timeout=_LOOK_SECONDS):
-            self._require_wanted()
-            yield Waiting()
-        self._metrics.running.inc()
-        answered = False
-        try:
-            events = super().run(
+        with self._counted():
+            yield from self._in_turn(
                 query,
                 top_k,
                 retrieval=retrieval,
@@ -95,7 +118,17 @@ class SharedPipeline(Pipeline):
                 sources=sources,
                 after=after,
             )
-            with closing(events):
+
+    def _in_turn(self, query: Query, top_k: int, **how: Any) -> Generator[Event, None, None]:
+        if request := current():
+            request.give(self._seconds)
+        while not self._turns.acquire(timeout=_LOOK_SECONDS):
+            self._require_wanted()
+            yield Waiting()
+        self._metrics.running.inc()
+        answered = False
+        try:
+            with closing(super().run(query, top_k, **how)) as events:
                 for event in events:
                     if isinstance(event, Result):
                         answered = True
@@ -150,6 +183,16 @@ class Line:
         self._clock, self._seconds = clock, 0.0
         self._places, self._most = 0, at_once + waiting
         self._held, self._most_held = 0, most_bytes
+        self._closed = False
+
+    @property
+    def under_way(self) -> int:
+        """Return how many requests have their turn or wait for it."""
+        return self._places
+
+    def close(self) -> None:
+        """Take no more requests; those in the line have their turn."""
+        self._closed = True
 
     def waiting(self) -> int:
         """Return how many wait for their turn."""
@@ -161,7 +204,10 @@ class Line:
 
         Raises:
             Refusal: it is too long already.
+            Stopping: it is closed.
         """
+        if self._closed:
+            raise Stopping("The server is being stopped. Ask again in a minute.")
         self._check()
         place = Place(self)
         try:

@@ -8,7 +8,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.metrics import PROBES, route_of
-from app.api.problems import problem_response
+from app.api.problems import Refusal, problem_response
 from app.flow.clock import milliseconds_since
 from app.machine.request import number_from, of_request
 
@@ -43,6 +43,7 @@ class NumberRequests:
                 await send(message)
 
             try:
+                _require_one_length(Headers(scope=scope))
                 await self._app(scope, receive, numbered)
             except Exception as exc:
                 if status:  # it has begun: the connection is all there is to close
@@ -51,6 +52,18 @@ class NumberRequests:
                 await problem_response(exc)(asked.scope, receive, numbered)
             finally:
                 _say(scope, status, milliseconds_since(began))
+
+
+def _require_one_length(headers: Headers) -> None:
+    """Refuse a body whose length is given in two ways: a proxy in front may have read the other.
+
+    Raises:
+        Refusal: it is.
+    """
+    if "transfer-encoding" in headers and "content-length" in headers:
+        raise Refusal(
+            400, "Send Content-Length or Transfer-Encoding, not both.", Connection="close"
+        )
 
 
 def _say(scope: Scope, status: int, taken: float) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app.asking.ask import SOMETHING_WENT_WRONG
-from app.errors import InvalidQuestion, OutOfTime
+from app.errors import InvalidQuestion, OutOfTime, Stopping
 from app.machine.request import current_number
 from corpus.errors import InvalidImage, KbvqaError
 from retriever.errors import InvalidQuery, RetrieverError
@@ -62,7 +62,7 @@ def problem_of(exc: Exception) -> Problem:
             return _problem(422, str(exc))
         case OutOfTime():
             return _problem(504, str(exc))
-        case RetrieverError():  # the index is away, or was replaced by another
+        case RetrieverError() | Stopping():  # the index is away, or was replaced by another
             return _problem(503, str(exc))
         case KbvqaError():
             return _problem(500, str(exc))

@@ -91,6 +91,7 @@ def use_logs(form: LogFormat, level: LogLevel) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, TextFormatter | JsonFormatter):
             handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.captureWarnings(form == "json")  # else each is a line of its own that is no JSON
     for name in ("app", "generator", "retriever", "corpus"):
         logging.getLogger(name).setLevel("NOTSET" if level == "warning" else level.upper())
 

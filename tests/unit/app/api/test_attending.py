@@ -23,6 +23,7 @@ from app.pipeline import Pipeline
 from app.settings import Settings
 from app.web.views import views
 from corpus.pictures.images import load_image
+from corpus.types import Query
 from generator.interface import Waiting
 
 QUESTION = "What is the capital of France?"
@@ -226,3 +227,19 @@ def test_a_question_of_the_page_ends_too(pipeline: Pipeline, png: bytes, generat
     *_, view = views(shared, lambda: load_image(png), QUESTION, 2)
     assert "There was no answer within 0.2 s" in view.answer
     assert endless.stopped.is_set() == endless.started.is_set()
+
+
+def test_a_server_that_stops_takes_nothing_new(
+    client: TestClient, served: Served, encoded: str, png: bytes
+) -> None:
+    under_way = served.pipeline.run(Query(QUESTION, load_image(png)), 2)
+    next(under_way)
+    assert served.pipeline.under_way == 1
+    assert served.finish(0.0, threading.Event()) == 1
+    assert client.get("/readyz").json() == {"ready": False, "missing": [], "stopping": True}
+    refused = client.post("/v1/ask", json={"question": QUESTION, "image": encoded})
+    assert refused.status_code == 503 and "Retry-After" in refused.headers
+    *_, view = views(served.pipeline, lambda: load_image(png), QUESTION, 2)
+    assert "is being stopped" in view.answer
+    assert list(under_way), "what was under way goes on"
+    assert served.finish(60.0, threading.Event()) == 0
