@@ -110,6 +110,9 @@ class Settings(BaseSettings):
         max_question_characters: longer questions are refused.
         answer_seconds: that a question of the page or the API may take, the wait for its turn
             included. Then the work on it is stopped, and the API answers 504.
+        repeated_answers: results that are kept in memory, to be given again at once where the same
+            is asked of the same picture, with the same options, of the same index. A result that
+            was kept says so, and so tells who asks that somebody asked it before. 0 keeps none.
         stop_seconds: that answers under way may take when the process is told to stop (SIGTERM,
             Ctrl-C); new questions are refused meanwhile. Told twice, it waits for none.
         api_keys: keys of at least 16 characters, with commas or line ends between them. The API
@@ -164,6 +167,7 @@ class Settings(BaseSettings):
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
     answer_seconds: float = Field(default=300.0, gt=0)
+    repeated_answers: int = Field(default=0, ge=0)
     stop_seconds: float = Field(default=20.0, ge=0)
     api_keys: SecretStr | None = None
     api_requests_per_minute: int = Field(default=60, ge=1)

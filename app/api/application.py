@@ -79,7 +79,9 @@ class Served:
 def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
     metrics, line, keys = Metrics(), Line(), Keys(settings.keys)
-    shared = SharedPipeline(pipeline, metrics, settings.answer_seconds)
+    shared = SharedPipeline(
+        pipeline, metrics, settings.answer_seconds, repeated=settings.repeated_answers
+    )
     health = Health.of(shared)
     metrics.watch_line(line.waiting)
     metrics.watch_batches(lambda: pipeline.encoder.batch_sizes)

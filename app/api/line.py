@@ -11,16 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
 
 from app.api.metrics import Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
+from app.api.repeats import Repeats, key_of
 from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
 from app.errors import CalledOff, OutOfTime, Stopping
-from app.flow.events import Event, Result
-from app.machine.request import current, require_wanted
+from app.flow.clock import milliseconds_since
+from app.flow.events import Event, Found, Result
+from app.machine.request import current, current_number, require_wanted
 from app.pipeline import Pipeline
 from corpus.types import Query
 from generator.answers.answer import Strategy
@@ -40,6 +43,7 @@ class SharedPipeline(Pipeline):
         pipeline: what is shared.
         metrics: told of every question.
         seconds: that a question may take, the wait for its turn included.
+        repeated: results that are kept to be given again; see app.api.repeats.
         at_once: questions that are answered at the same time; the others yield `Waiting`.
     """
 
@@ -49,6 +53,7 @@ class SharedPipeline(Pipeline):
         metrics: Metrics,
         seconds: float = math.inf,
         at_once: int = CONCURRENT_QUESTIONS,
+        repeated: int = 0,
     ) -> None:
         super().__init__(
             pipeline.encoder,
@@ -61,7 +66,7 @@ class SharedPipeline(Pipeline):
             pictures=pipeline.pictures,
         )
         self._metrics, self._seconds = metrics, seconds
-        self._turns = threading.Semaphore(at_once)
+        self._turns, self._repeats = threading.Semaphore(at_once), Repeats(repeated)
         self._lock, self._under_way, self._closed = threading.Lock(), 0, False
 
     @property
@@ -108,16 +113,39 @@ class SharedPipeline(Pipeline):
             OutOfTime: it took too long; what was under way has been stopped.
             Stopping: the server takes no more questions.
         """
+        how: dict[str, Any] = {
+            "retrieval": retrieval,
+            "answer": answer,
+            "strategy": strategy,
+            "sources": tuple(sources),
+            "after": tuple(after),
+        }
         with self._counted():
-            yield from self._in_turn(
-                query,
-                top_k,
-                retrieval=retrieval,
-                answer=answer,
-                strategy=strategy,
-                sources=sources,
-                after=after,
-            )
+            if not self._repeats:
+                yield from self._in_turn(query, top_k, **how)
+            else:
+                yield from self._perhaps_again(query, top_k, how)
+
+    def _perhaps_again(
+        self, query: Query, top_k: int, how: dict[str, Any]
+    ) -> Generator[Event, None, None]:
+        """Yield what came of the same before, else what happens now."""
+        began = time.perf_counter()
+        key = key_of(self, query, top_k, **how)
+        known = self._repeats.get(key)
+        if known is not None:
+            times = {"total": milliseconds_since(began)}
+            again = replace(known, timings_ms=times, request_id=current_number(), repeated=True)
+            self._metrics.asked(again)
+            found = again.retrieval
+            yield Found(replace(found, hits=found.hits[:top_k]))
+            yield again
+            return
+        with closing(self._in_turn(query, top_k, **how)) as events:
+            for event in events:
+                if isinstance(event, Result):
+                    self._repeats.keep(key, event)
+                yield event
 
     def _in_turn(self, query: Query, top_k: int, **how: Any) -> Generator[Event, None, None]:
         if request := current():

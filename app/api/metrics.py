@@ -3,6 +3,7 @@
     kbvqa_http_requests_total{route,method,status}   requests; refusals and errors by status
     kbvqa_questions_total{outcome}                   given, unsure, withheld, found, failed, error,
                                                      late, left
+    kbvqa_repeated_questions_total                   of these, results that were kept from before
     kbvqa_stage_seconds{stage}                       encode, search, generate, total
     kbvqa_questions_running                          of the page and the API
     kbvqa_api_waiting                                requests of the API in line
@@ -45,6 +46,11 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._requests = self._counter("http_requests", "Requests", "route", "method", "status")
         self._questions = self._counter("questions", "Questions that were asked", "outcome")
+        self._repeated = Counter(
+            "kbvqa_repeated_questions",
+            "Questions whose result was kept from before",
+            registry=self._registry,
+        )
         self._stages = Histogram(
             "kbvqa_stage_seconds",
             "Seconds of the steps of a question",
@@ -74,6 +80,8 @@ class Metrics:
         without = "failed" if result.failure is not None else "found"
         outcome = result.answer.confidence.verdict if result.answer is not None else without
         self._questions.labels(outcome).inc()
+        if result.repeated:
+            self._repeated.inc()
         for stage, milliseconds in result.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
 

@@ -206,6 +206,9 @@ class SearchBody(FoundBody):
     request_id: str = Field(
         default="", description="The number of the request, as in the header X-Request-ID."
     )
+    repeated: bool = Field(
+        default=False, description="Whether it was kept from when the same was asked before."
+    )
     why: dict[str, Any] | None = Field(
         default=None,
         description="Where it was asked for: for each passage the share of the score of its words, "

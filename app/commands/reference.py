@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "This machine": ("threads", "log_"),
     "The page and the API": (
         *("host", "port", "root_path", "top_k", "max_question_characters", "answer_seconds"),
-        *("stop_seconds", "api_"),
+        *("repeated_answers", "stop_seconds", "api_"),
     ),
 }
 

@@ -88,6 +88,7 @@ class Result:
         generator: the generator's name; "" when only retrieval was asked for.
         notes: what to know beside the answer, a sentence each: see app.flow.notes.
         request_id: of the request that asked; "" where it was asked in this process.
+        repeated: whether it is what came of the same question before.
     """
 
     answer: Answer | None
@@ -98,6 +99,7 @@ class Result:
     generator: str
     notes: tuple[str, ...] = ()
     request_id: str = ""
+    repeated: bool = False
 
     @property
     def about(self) -> str:
