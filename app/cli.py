@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -229,7 +230,8 @@ def web(
         err.print(f"[yellow]{escape(lack)}[/]", soft_wrap=True)
     served = build_api(pipeline, settings)
     with own_uploads():
-        serve(mounted(served, build_page(served.pipeline, settings), settings), host, port)
+        application = mounted(served, build_page(served.pipeline, settings), settings)
+        serve(application, host, port, partial(served.finish, settings.stop_seconds))
 
 
 @app.command()

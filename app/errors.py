@@ -23,6 +23,18 @@ class InvalidQuestion(KbvqaError):
     """What a user asked cannot be used: no question, too long a one, no picture."""
 
 
+class Stopping(KbvqaError):
+    """The server was told to stop, and takes no more questions."""
+
+
+class OutOfTime(KbvqaError):
+    """A question was not answered in the time that it had."""
+
+
+class CalledOff(KbvqaError):
+    """Nobody waits for the answer any more."""
+
+
 class InvalidFeedback(KbvqaError):
     """What a user says of an answer cannot be kept as it is."""
 

@@ -21,6 +21,7 @@ from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import notes
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.talk import stand_alone
+from app.machine.request import current_number, keep_private
 from corpus.types import Query
 from generator.answers.answer import Answer, Strategy
 from generator.answers.answering import Answering
@@ -130,10 +131,12 @@ class Pipeline(Finder):
         started = time.perf_counter()
         timings: dict[str, float] = {}
         typed = alone = query.question.strip()
+        keep_private(typed, *(turn.question for turn in after))
         if after:
             longest = self.max_question_characters
             with timed(timings, "rewrite"):
                 alone = yield from stand_alone(typed, after, self.answering, longest=longest)
+        keep_private(alone)
         query = replace(query, question=alone)
         found = Retrieval(boxes=query.boxes)
         if retrieval:
@@ -160,6 +163,7 @@ class Pipeline(Finder):
             self.encoder.checkpoint.id,
             self.generator.name if answer and self.generator else "",
             notes(query.question, found),
+            current_number(),
         )
 
     def read(

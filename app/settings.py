@@ -5,7 +5,6 @@ A key may be in a file instead, which KBVQA_..._FILE names: KBVQA_API_KEYS_FILE=
 
 import os
 import re
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import InvalidSettings
 from app.machine import network
+from app.machine.key_files import key_in_file
+from app.machine.logs import LogFormat, LogLevel
 from corpus.home import home_directory
 from retriever.engines.connection import QdrantConnection, is_url
 
@@ -95,6 +96,10 @@ class Settings(BaseSettings):
         threads: of one computation on the CPU; None for as many as cores are free at the start,
             of this process's share of them; at most four for each core of the machine.
             OMP_NUM_THREADS is second to it.
+        log_format: of the log on standard error: "text" for people, "json" for one JSON object a
+            line.
+        log_level: the least that is logged: "info" adds a line for each step of each question and
+            each request, without what was asked; "debug" may show that too.
         host: the address the page is served on.
         port: its port.
         root_path: where a proxy in front shows the page, such as "/kbvqa"; None for at its root.
@@ -103,6 +108,13 @@ class Settings(BaseSettings):
             reader, 3 by a generator.
         passage_tokens: for all passages of a prompt; longer ones are cut.
         max_question_characters: longer questions are refused.
+        answer_seconds: that a question of the page or the API may take, the wait for its turn
+            included. Then the work on it is stopped, and the API answers 504.
+        repeated_answers: results that are kept in memory, to be given again at once where the same
+            is asked of the same picture, with the same options, of the same index. A result that
+            was kept says so, and so tells who asks that somebody asked it before. 0 keeps none.
+        stop_seconds: that answers under way may take when the process is told to stop (SIGTERM,
+            Ctrl-C); new questions are refused meanwhile. Told twice, it waits for none.
         api_keys: keys of at least 16 characters, with commas or line ends between them. The API
             takes requests with one of them alone, and the page asks for one as its password;
             `kbvqa ask --server` sends the first. None for a page and an API that are open to
@@ -145,6 +157,8 @@ class Settings(BaseSettings):
     unsure_below: float = Field(default=0.5, ge=0, le=1)
     withhold_below: float = Field(default=0.2, ge=0, le=1)
     threads: int | None = Field(default=None, ge=1)
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "warning"
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=1, le=65535)
     root_path: str | None = Field(default=None, pattern=r"^(/|https?://[^/\s]+/?)[^\s?#]*$")
@@ -152,6 +166,9 @@ class Settings(BaseSettings):
     passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
+    answer_seconds: float = Field(default=300.0, gt=0)
+    repeated_answers: int = Field(default=0, ge=0)
+    stop_seconds: float = Field(default=20.0, ge=0)
     api_keys: SecretStr | None = None
     api_requests_per_minute: int = Field(default=60, ge=1)
 
@@ -318,34 +335,6 @@ def secret_fields() -> tuple[str, ...]:
     return tuple(name for name, field in fields if "SecretStr" in str(field.annotation))
 
 
-def _key_in_file(variable: str, environment: Mapping[str, str]) -> str:
-    """Return the key in the file that a variable names, without its line end; "" if none.
-
-    /dev/null stands for no key. A file that is empty is an error: a failed `... > secrets/keys`
-    leaves one, and whoever names it does not mean to let everybody in. A byte order mark before a
-    key is not of it.
-    """
-    path = environment.get(variable)
-    if not path:
-        return ""
-    try:
-        key = Path(path).expanduser().read_text(encoding="utf-8-sig").strip()
-    except (OSError, RuntimeError, UnicodeDecodeError) as exc:
-        raise InvalidSettings(
-            f"{variable} names {path!r}, which cannot be read: {exc}. It must be a text file that "
-            "the user of this process may read"
-        ) from exc
-    itself = variable.removesuffix("_FILE")
-    if not key and Path(path).expanduser().is_file():
-        raise InvalidSettings(
-            f"{variable} names {path!r}, which is empty. Write a key into it, or where none is "
-            "meant, unset it or name /dev/null"
-        )
-    if key and environment.get(itself):
-        raise InvalidSettings(f"{itself} and {variable} both give a key: unset one of them")
-    return key
-
-
 def _problem(error: Any) -> str:
     """Return what pydantic says of one value, by its variable; of a key not the value."""
     said = str(error["msg"]).removeprefix("Value error, ")
@@ -378,7 +367,7 @@ def load_settings() -> Settings:
             f"{', '.join(sorted(known | files.keys()))}"
         )
     environment = {name.upper(): value for name, value in os.environ.items()}  # case says nothing
-    found = {name: _key_in_file(variable, environment) for variable, name in files.items()}
+    found = {name: key_in_file(variable, environment) for variable, name in files.items()}
     keys: dict[str, Any] = {name: SecretStr(key) for name, key in found.items() if key}
     try:
         settings = Settings(**keys)

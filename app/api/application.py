@@ -4,6 +4,8 @@ served = build_api(pipeline, settings)
 gr.mount_gradio_app(served.app, build_page(served.pipeline, settings), "/")
 """
 
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from app.api.health import Health
 from app.api.keys import Keys, Rates
 from app.api.line import Line, SharedPipeline
 from app.api.metrics import CountRequests, Metrics
+from app.api.numbering import NumberRequests
 from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
 from app.pipeline import Pipeline
@@ -29,7 +32,12 @@ from app.settings import Settings, own_version
 
 _ABOUT = """\
 Ask about a picture what no pixel can tell, and get a short answer with the passages that prove it.
-Errors are `application/problem+json`."""
+Errors are `application/problem+json`. Every request has a number, which the header `X-Request-ID` \
+of its answer gives: yours where you send one, of at most 64 letters, digits, ".", "_", ":" and \
+"-"."""
+
+
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +49,39 @@ class Served:
         pipeline: what the page asks, so that both share the turns and the figures.
         keys: who may ask.
         health: looks at the parts while the application runs.
+        line: of the API's requests.
     """
 
     app: FastAPI
     pipeline: SharedPipeline
     keys: Keys
     health: Health
+    line: Line
+
+    def finish(self, seconds: float, hurry: threading.Event) -> int:
+        """Answer what is under way and take nothing new, and return how much was not answered.
+
+        Args:
+            seconds: that it may take.
+            hurry: set where it is not to be waited for any more.
+        """
+        self.health.stopping = True
+        self.line.close()
+        self.pipeline.close()
+        end = time.monotonic() + seconds
+        while (left := max(self.line.under_way, self.pipeline.under_way)) and not hurry.is_set():
+            if time.monotonic() > end:
+                break
+            hurry.wait(_LOOK_SECONDS)
+        return left
 
 
 def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
     metrics, line, keys = Metrics(), Line(), Keys(settings.keys)
-    shared = SharedPipeline(pipeline, metrics)
+    shared = SharedPipeline(
+        pipeline, metrics, settings.answer_seconds, repeated=settings.repeated_answers
+    )
     health = Health.of(shared)
     metrics.watch_line(line.waiting)
     metrics.watch_batches(lambda: pipeline.encoder.batch_sizes)
@@ -71,7 +100,7 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
         docs_url=None,  # these load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(CountRequests, metrics=metrics)],
+        middleware=[Middleware(CountRequests, metrics=metrics), Middleware(NumberRequests)],
     )
     handle_problems(app)
     rates = Rates(settings.api_requests_per_minute)
@@ -94,7 +123,7 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     app.include_router(probes)
     app.mount("/v1", _unknown(api))
     app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
-    return Served(app, shared, keys, health)
+    return Served(app, shared, keys, health, line)
 
 
 def _asks_for(keys: Keys) -> Any:

@@ -30,6 +30,7 @@ WANTED = {
     "sources": f"send at most {MOST_SOURCES} names of sources, or leave it out",
     "after": f"send at most {MOST_TURNS} turns, in a form as JSON, such as "
     '[{"question": "...", "answer": "...", "about": "..."}]',
+    "within_seconds": "send a number of seconds above 0, at most 3600, or leave it out",
     "why": "send true or false, or leave it out",
     "strategy": f"send one of {', '.join(get_args(Strategy))}, or leave it out",
     "stream": "send true or false, or leave it out",

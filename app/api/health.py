@@ -1,8 +1,8 @@
 """Whether the process lives, and whether it can answer: for orchestrators and health checks.
 
     GET /healthz   200 {"status": "ok"}
-    GET /readyz    200 {"ready": true, "missing": []}
-                   503 {"ready": false, "missing": ["generator"]}
+    GET /readyz    200 {"ready": true, "missing": [], "stopping": false}
+                   503 {"ready": false, "missing": ["generator"], "stopping": false}
 
 Without the generator passages are found, but answers are not written; without the index neither.
 What exactly is wrong is for the log: it may name addresses inside the network.
@@ -36,6 +36,9 @@ class Readiness(BaseModel):
 
     ready: bool = Field(examples=[True])
     missing: list[str] = Field(description='Of "index" and "generator".', examples=[[]])
+    stopping: bool = Field(
+        default=False, description="Whether the server was told to stop, and takes no questions."
+    )
 
 
 class Health:
@@ -44,6 +47,9 @@ class Health:
     Args:
         parts: by name, what raises a KbvqaError while the part is away.
         every: seconds between two looks.
+
+    Attributes:
+        stopping: whether the server is about to stop.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Health:
     ) -> None:
         self._parts, self._every = parts, every
         self._missing: tuple[str, ...] = ()
+        self.stopping = False
         self._ended = threading.Event()
 
     @classmethod
@@ -66,7 +73,8 @@ class Health:
     @property
     def readiness(self) -> Readiness:
         """Return how the parts were when they were last looked at."""
-        return Readiness(ready=not self._missing, missing=list(self._missing))
+        ready = not self._missing and not self.stopping
+        return Readiness(ready=ready, missing=list(self._missing), stopping=self.stopping)
 
     def check(self) -> None:
         """Look at the parts now; what has changed is logged."""

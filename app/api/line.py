@@ -11,13 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
 
 import anyio
 
 from app.api.metrics import Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
+from app.api.repeats import Repeats, key_of
 from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
-from app.flow.events import Event, Result
+from app.errors import CalledOff, OutOfTime, Stopping
+from app.flow.clock import milliseconds_since
+from app.flow.events import Event, Found, Result
+from app.machine.request import current, current_number, require_wanted
 from app.pipeline import Pipeline
 from corpus.types import Query
 from generator.answers.answer import Strategy
@@ -36,11 +42,18 @@ class SharedPipeline(Pipeline):
     Args:
         pipeline: what is shared.
         metrics: told of every question.
+        seconds: that a question may take, the wait for its turn included.
+        repeated: results that are kept to be given again; see app.api.repeats.
         at_once: questions that are answered at the same time; the others yield `Waiting`.
     """
 
     def __init__(
-        self, pipeline: Pipeline, metrics: Metrics, at_once: int = CONCURRENT_QUESTIONS
+        self,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        seconds: float = math.inf,
+        at_once: int = CONCURRENT_QUESTIONS,
+        repeated: int = 0,
     ) -> None:
         super().__init__(
             pipeline.encoder,
@@ -52,7 +65,36 @@ class SharedPipeline(Pipeline):
             candidates=pipeline.candidates,
             pictures=pipeline.pictures,
         )
-        self._metrics, self._turns = metrics, threading.Semaphore(at_once)
+        self._metrics, self._seconds = metrics, seconds
+        self._turns, self._repeats = threading.Semaphore(at_once), Repeats(repeated)
+        self._lock, self._under_way, self._closed = threading.Lock(), 0, False
+
+    @property
+    def under_way(self) -> int:
+        """Return how many questions are answered or wait for their turn here."""
+        with self._lock:
+            return self._under_way
+
+    def close(self) -> None:
+        """Take no more questions; those that were taken are answered."""
+        self._closed = True
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a question as under way.
+
+        Raises:
+            Stopping: no more are taken.
+        """
+        if self._closed:
+            raise Stopping("The server is being stopped. Ask again in a minute.")
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
     def run(
         self,
@@ -65,33 +107,85 @@ class SharedPipeline(Pipeline):
         sources: Sequence[str] = (),
         after: Sequence[Turn] = (),
     ) -> Generator[Event, None, None]:
-        """Yield what happens, as `Pipeline.run` does, after `Waiting` while others are ahead."""
+        """Yield what happens, as `Pipeline.run` does, after `Waiting` while others are ahead.
+
+        Raises:
+            OutOfTime: it took too long; what was under way has been stopped.
+            Stopping: the server takes no more questions.
+        """
+        how: dict[str, Any] = {
+            "retrieval": retrieval,
+            "answer": answer,
+            "strategy": strategy,
+            "sources": tuple(sources),
+            "after": tuple(after),
+        }
+        with self._counted():
+            if not self._repeats:
+                yield from self._in_turn(query, top_k, **how)
+            else:
+                yield from self._perhaps_again(query, top_k, how)
+
+    def _perhaps_again(
+        self, query: Query, top_k: int, how: dict[str, Any]
+    ) -> Generator[Event, None, None]:
+        """Yield what came of the same before, else what happens now."""
+        began = time.perf_counter()
+        key = key_of(self, query, top_k, **how)
+        known = self._repeats.get(key)
+        if known is not None:
+            times = {"total": milliseconds_since(began)}
+            again = replace(known, timings_ms=times, request_id=current_number(), repeated=True)
+            self._metrics.asked(again)
+            found = again.retrieval
+            yield Found(replace(found, hits=found.hits[:top_k]))
+            yield again
+            return
+        with closing(self._in_turn(query, top_k, **how)) as events:
+            for event in events:
+                if isinstance(event, Result):
+                    self._repeats.keep(key, event)
+                yield event
+
+    def _in_turn(self, query: Query, top_k: int, **how: Any) -> Generator[Event, None, None]:
+        if request := current():
+            request.give(self._seconds)
         while not self._turns.acquire(timeout=_LOOK_SECONDS):
+            self._require_wanted()
             yield Waiting()
         self._metrics.running.inc()
+        answered = False
         try:
-            events = super().run(
-                query,
-                top_k,
-                retrieval=retrieval,
-                answer=answer,
-                strategy=strategy,
-                sources=sources,
-                after=after,
-            )
-            with closing(events):
+            with closing(super().run(query, top_k, **how)) as events:
                 for event in events:
                     if isinstance(event, Result):
+                        answered = True
                         self._metrics.asked(event)
+                    else:
+                        require_wanted()
                     yield event
         except FAULTS_OF_CALLERS:
             raise  # the status of the request counts it
+        except OutOfTime:
+            self._metrics.ended("late")
+            raise
+        except (CalledOff, GeneratorExit):
+            if not answered:
+                self._metrics.ended("left")
+            raise
         except Exception:
-            self._metrics.broke()
+            self._metrics.ended("error")
             raise
         finally:
             self._metrics.running.dec()
             self._turns.release()
+
+    def _require_wanted(self) -> None:
+        try:
+            require_wanted()
+        except OutOfTime:
+            self._metrics.ended("late")
+            raise
 
 
 class Line:
@@ -117,6 +211,16 @@ class Line:
         self._clock, self._seconds = clock, 0.0
         self._places, self._most = 0, at_once + waiting
         self._held, self._most_held = 0, most_bytes
+        self._closed = False
+
+    @property
+    def under_way(self) -> int:
+        """Return how many requests have their turn or wait for it."""
+        return self._places
+
+    def close(self) -> None:
+        """Take no more requests; those in the line have their turn."""
+        self._closed = True
 
     def waiting(self) -> int:
         """Return how many wait for their turn."""
@@ -128,7 +232,10 @@ class Line:
 
         Raises:
             Refusal: it is too long already.
+            Stopping: it is closed.
         """
+        if self._closed:
+            raise Stopping("The server is being stopped. Ask again in a minute.")
         self._check()
         place = Place(self)
         try:

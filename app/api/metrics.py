@@ -1,16 +1,20 @@
 """What Prometheus reads at /metrics.
 
     kbvqa_http_requests_total{route,method,status}   requests; refusals and errors by status
-    kbvqa_questions_total{outcome}                   given, unsure, withheld, found, failed, error
+    kbvqa_questions_total{outcome}                   given, unsure, withheld, found, failed, error,
+                                                     late, left
+    kbvqa_repeated_questions_total                   of these, results that were kept from before
     kbvqa_stage_seconds{stage}                       encode, search, generate, total
     kbvqa_questions_running                          of the page and the API
     kbvqa_api_waiting                                requests of the API in line
-    kbvqa_encoder_batches_total{queries}             batches of the encoder, by how many shared them
+    kbvqa_encoder_batches_total{questions}           batches of the encoder, by how many shared them
 
 "found" had no answer to write, "failed" is the generator's failure; of both there are passages.
+"late" was stopped because its time was over, "left" because nobody waited any more.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -42,6 +46,11 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._requests = self._counter("http_requests", "Requests", "route", "method", "status")
         self._questions = self._counter("questions", "Questions that were asked", "outcome")
+        self._repeated = Counter(
+            "kbvqa_repeated_questions",
+            "Questions whose result was kept from before",
+            registry=self._registry,
+        )
         self._stages = Histogram(
             "kbvqa_stage_seconds",
             "Seconds of the steps of a question",
@@ -63,7 +72,7 @@ class Metrics:
         self._waiting.set_function(waiting)
 
     def watch_batches(self, sizes: Callable[[], Mapping[int, int]]) -> None:
-        """Have {queries: batches} of the encoder read from it."""
+        """Have {questions: batches} of the encoder read from it."""
         self._registry.register(_Batches(sizes))
 
     def asked(self, result: Result) -> None:
@@ -71,12 +80,14 @@ class Metrics:
         without = "failed" if result.failure is not None else "found"
         outcome = result.answer.confidence.verdict if result.answer is not None else without
         self._questions.labels(outcome).inc()
+        if result.repeated:
+            self._repeated.inc()
         for stage, milliseconds in result.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
 
-    def broke(self) -> None:
-        """Count a question that ended in an error."""
-        self._questions.labels("error").inc()
+    def ended(self, outcome: Literal["error", "late", "left"]) -> None:
+        """Count a question that ended without a result."""
+        self._questions.labels(outcome).inc()
 
     def requested(self, route: str, method: str, status: int) -> None:
         """Count a request."""
@@ -87,18 +98,26 @@ class Metrics:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
+def route_of(scope: Scope) -> str:
+    """Return the pattern of a request's address; "page" for what is none of the API's."""
+    path: str = scope["path"]
+    if path.startswith("/v1/"):
+        return str(getattr(scope.get("route"), "path_format", "/v1"))
+    return path if path in PROBES else "page"
+
+
 class _Batches(Collector):
-    """How many queries shared a batch of the encoder."""
+    """How many questions shared a batch of the encoder."""
 
     def __init__(self, sizes: Callable[[], Mapping[int, int]]) -> None:
         self._sizes = sizes
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the count of each size, as Prometheus's client asks for it."""
-        says = "Batches of queries that were encoded"
-        family = CounterMetricFamily("kbvqa_encoder_batches", says, labels=["queries"])
-        for queries, batches in sorted(self._sizes().items()):
-            family.add_metric([str(queries)], batches)
+        says = "Batches that were encoded, by how many questions shared them"
+        family = CounterMetricFamily("kbvqa_encoder_batches", says, labels=["questions"])
+        for questions, batches in sorted(self._sizes().items()):
+            family.add_metric([str(questions)], batches)
         yield family
 
 
@@ -114,14 +133,9 @@ class CountRequests:
             await self._app(scope, receive, send)
             return
 
-        path = scope["path"]
-
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = path if path in PROBES else "page"
-                if path.startswith("/v1/"):
-                    route = getattr(scope.get("route"), "path_format", "/v1")
-                self._metrics.requested(route, scope["method"], message["status"])
+                self._metrics.requested(route_of(scope), scope["method"], message["status"])
             await send(message)
 
         await self._app(scope, receive, counted)

@@ -1,7 +1,8 @@
 """Errors as application/problem+json (RFC 9457): what went wrong, and what to do about it.
 
     {"type": "about:blank", "title": "Unprocessable Content", "status": 422,
-     "detail": "The question is empty. Ask something about the picture."}
+     "detail": "The question is empty. Ask something about the picture.",
+     "request_id": "7d3a5c..."}
 
 Expected failures are mapped here once. Whatever else happens is a line in the log and a 500 that
 says nothing of the inside.
@@ -17,7 +18,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app.asking.ask import SOMETHING_WENT_WRONG
-from app.errors import InvalidQuestion
+from app.errors import InvalidQuestion, OutOfTime, Stopping
+from app.machine.request import current_number
 from corpus.errors import InvalidImage, KbvqaError
 from retriever.errors import InvalidQuery, RetrieverError
 
@@ -38,6 +40,9 @@ class Problem(BaseModel):
         description="What is wrong, and what to do about it.",
         examples=["The question is empty. Ask something about the picture."],
     )
+    request_id: str = Field(
+        default="", description="The number of the request, under which the log has more."
+    )
 
 
 class Refusal(HTTPException):
@@ -55,7 +60,9 @@ def problem_of(exc: Exception) -> Problem:
             return _problem(exc.status_code, str(exc.detail))
         case _ if isinstance(exc, FAULTS_OF_CALLERS):
             return _problem(422, str(exc))
-        case RetrieverError():  # the index is away, or was replaced by another
+        case OutOfTime():
+            return _problem(504, str(exc))
+        case RetrieverError() | Stopping():  # the index is away, or was replaced by another
             return _problem(503, str(exc))
         case KbvqaError():
             return _problem(500, str(exc))
@@ -64,17 +71,22 @@ def problem_of(exc: Exception) -> Problem:
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Have an application answer errors as problems."""
+    """Have an application answer expected errors as problems; others come to NumberRequests."""
 
     def answer(request: Request, exc: Exception) -> JSONResponse:
-        headers = dict(getattr(exc, "headers", None) or {})
-        problem = problem_of(exc)
-        if problem.status == 503:
-            headers.setdefault("Retry-After", str(RETRY_SECONDS))
-        return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
+        return problem_response(exc)
 
-    for kind in (HTTPException, KbvqaError, Exception):
+    for kind in (HTTPException, KbvqaError):
         app.add_exception_handler(kind, answer)
+
+
+def problem_response(exc: Exception) -> JSONResponse:
+    """Return what answers a request that ended in an error."""
+    headers = dict(getattr(exc, "headers", None) or {})
+    problem = problem_of(exc)
+    if problem.status == 503:
+        headers.setdefault("Retry-After", str(RETRY_SECONDS))
+    return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -90,4 +102,5 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _problem(status: int, detail: str) -> Problem:
-    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    phrase = HTTPStatus(status).phrase
+    return Problem(title=phrase, status=status, detail=detail, request_id=current_number())

@@ -1,19 +1,20 @@
 """The addresses below /v1: ask, search, passages, models."""
 
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import aclosing
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
-import anyio
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from app.api import schema
+from app.api.attending import attended, steps
 from app.api.bodies import body_of, read_request
 from app.api.line import Line, Place
 from app.api.problems import Refusal, documented, problem_of
@@ -22,6 +23,7 @@ from app.asking.questions import MAX_TOP_K
 from app.asking.report import found_as_json, result_as_json
 from app.asking.why import explain
 from app.flow.events import Event, Found, Piece, Result
+from app.machine.request import current
 from app.pipeline import Pipeline
 from app.settings import Settings, own_version
 from corpus.pictures.images import load_image
@@ -29,8 +31,7 @@ from corpus.types import Box, Query
 
 _Report = Callable[[Result], dict[str, Any]]
 
-_CLIENT_GONE = 499
-_SENT = (400, 408, 413, 415, 422, 500, 503)
+_SENT = (400, 408, 413, 415, 422, 500, 503, 504)
 
 
 def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
@@ -55,14 +56,19 @@ def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
     )
     async def ask(request: Request, place: InLine) -> Response:
         asked = await read_request(request, schema.AskRequest, place.hold)
-        await place.turn()
-        query = await _query(asked)
-        report = partial(_report, pipeline, query, asked)
-        events = run(pipeline, query, asked.top_k or usual, asked.strategy, **_held(asked))
-        if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
-            sent = _sent(events, report)
-            return StreamingResponse(sent, media_type="text/event-stream", headers=_LIVE)
-        return await _whole(events, request, report)
+        _limit(asked, settings)
+
+        async def work() -> Response:
+            await place.turn()
+            query = await _query(asked)
+            report = partial(_report, pipeline, query, asked)
+            events = run(pipeline, query, asked.top_k or usual, asked.strategy, **_held(asked))
+            if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
+                sent = _sent(events, report)
+                return StreamingResponse(sent, media_type="text/event-stream", headers=_LIVE)
+            return await _whole(events, report)
+
+        return await attended(request, work)
 
     @router.post(
         "/search",
@@ -74,10 +80,15 @@ def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
     )
     async def search(request: Request, place: InLine) -> Response:
         asked = await read_request(request, schema.SearchRequest, place.hold)
-        await place.turn()
-        query = await _query(asked)
-        events = run(pipeline, query, asked.top_k or usual, answer=False, **_held(asked))
-        return await _whole(events, request, partial(_report, pipeline, query, asked))
+        _limit(asked, settings)
+
+        async def work() -> Response:
+            await place.turn()
+            query = await _query(asked)
+            events = run(pipeline, query, asked.top_k or usual, answer=False, **_held(asked))
+            return await _whole(events, partial(_report, pipeline, query, asked))
+
+        return await attended(request, work)
 
     @router.get(
         "/passages/{id:path}",
@@ -121,11 +132,17 @@ _STREAMED = {
 }
 
 
+def _limit(asked: schema.SearchRequest, settings: Settings) -> None:
+    """Have the request end when it is no longer wanted, or the server gives it no more time."""
+    if request := current():
+        request.give(min(asked.within_seconds or math.inf, settings.answer_seconds))
+
+
 async def _query(asked: schema.SearchRequest) -> Query:
     """Return a request as a query, its picture decoded."""
     picture = None
     if asked.image is not None:
-        picture = await to_thread.run_sync(load_image, asked.image)
+        picture = await to_thread.run_sync(load_image, asked.image, abandon_on_cancel=True)
     boxes: list[Box] = [(box[0], box[1], box[2], box[3]) for box in asked.boxes]
     return Query(asked.question.strip(), picture, boxes=tuple(boxes))
 
@@ -146,17 +163,13 @@ def _report(
     return {name: said[name] for name in schema.SearchBody.model_fields if name in said}
 
 
-async def _whole(
-    events: Generator[Event, None, None], request: Request, report: _Report
-) -> Response:
-    """Return the result in which events end, unless nobody waits for it any more."""
-    async with aclosing(_steps(events)) as steps:
-        async for event in steps:
+async def _whole(events: Generator[Event, None, None], report: _Report) -> Response:
+    """Return the result in which events end."""
+    async with aclosing(steps(events)) as coming:
+        async for event in coming:
             if isinstance(event, Result):
                 return JSONResponse(await to_thread.run_sync(report, event))
-            if await request.is_disconnected():
-                break
-    return Response(status_code=_CLIENT_GONE)
+    raise RuntimeError("the events ended without a result")
 
 
 async def _sent(
@@ -164,8 +177,8 @@ async def _sent(
 ) -> AsyncGenerator[bytes, None]:
     """Yield events as they are sent. A generator that fails is in the result."""
     try:
-        async with aclosing(_steps(events)) as steps:
-            async for event in steps:
+        async with aclosing(steps(events)) as coming:
+            async for event in coming:
                 match event:
                     case Found(retrieval):
                         yield _event("found", found_as_json(retrieval))
@@ -177,16 +190,6 @@ async def _sent(
                         yield b": waiting\n\n"
     except Exception as exc:  # noqa: BLE001 - the edge: the answer has begun
         yield _event("problem", problem_of(exc).model_dump())
-
-
-async def _steps(events: Generator[Event, None, None]) -> AsyncGenerator[Event, None]:
-    """Yield events that a thread makes. Closing this closes them, which stops the generator."""
-    try:
-        while (event := await to_thread.run_sync(next, events, None)) is not None:
-            yield event
-    finally:
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(events.close)
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:

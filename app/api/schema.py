@@ -135,6 +135,14 @@ class SearchRequest(BaseModel):
             examples=[[{"question": EXAMPLE_QUESTION, "answer": "Nairobi", "about": "Kenya"}]],
         ),
     ] = []
+    within_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="How long an answer is of use, where that is less than the server gives: after "
+        "that its status is 504, and the work on it is stopped.",
+        examples=[60],
+    )
     why: bool = Field(
         default=False,
         description="Also say why each passage was found: see the result.",
@@ -195,6 +203,12 @@ class SearchBody(FoundBody):
     notes: list[str] = Field(description="What else to know, a sentence each.")
     timings_ms: dict[str, float] = Field(description="Milliseconds by step.")
     checkpoint: str = Field(description="Name and revision of the retriever.")
+    request_id: str = Field(
+        default="", description="The number of the request, as in the header X-Request-ID."
+    )
+    repeated: bool = Field(
+        default=False, description="Whether it was kept from when the same was asked before."
+    )
     why: dict[str, Any] | None = Field(
         default=None,
         description="Where it was asked for: for each passage the share of the score of its words, "

@@ -21,7 +21,8 @@ def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
     answer. Where it is asked for, "why" says what matched what (app.asking.why), and "given" the
     passages exactly as what answers was given them, with the tokens that were cut. "asked_as" is a
     follow-up as it was made to stand alone, "" where it was asked as it is; "about" the name of
-    what the answer is about, "" where that is in doubt.
+    what the answer is about, "" where that is in doubt. "request_id" is there where the request
+    has a number, under which the log has it; "repeated" where the result was kept from before.
     """
     answer, retrieval = result.answer, result.retrieval
     return {
@@ -36,6 +37,8 @@ def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
         "timings_ms": result.timings_ms,
         "checkpoint": result.checkpoint,
         "generator": result.generator,
+        **({"request_id": result.request_id} if result.request_id else {}),
+        **({"repeated": True} if result.repeated else {}),
         **(_reasons(why, answer) if why else {}),
     }
 

@@ -7,7 +7,6 @@ terminal as text alone: no escape sequence, and whatever its encoding is.
 import inspect
 import io
 import json
-import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -33,25 +32,9 @@ from rich.progress import (
 from rich.text import Text
 
 from app.asking.questions import CITED_TOO
+from app.machine.logs import open_log, printable, use_logs
 from app.settings import Settings, Strategy, file_in_the_way, load_settings
 from corpus.progress import Say
-
-# ECMA-48: control sequences, strings up to their end, other escapes; single control characters.
-_CONTROL = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]*[0-~]"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
-
-
-def printable(text: str) -> str:
-    """Return a text without escape sequences and control characters but tab and line feed.
-
-    >>> printable("a \x1b[1;31mred\x1b[0m word\x07")
-    'a red word'
-    """
-    return _CONTROL.sub("", text)
 
 
 class _Console(Console):
@@ -62,11 +45,6 @@ class _Console(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)
-
-
-class _PlainFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
 
 
 out = _Console()
@@ -81,9 +59,7 @@ def open_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    handler = logging.StreamHandler()
-    handler.setFormatter(_PlainFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    open_log()
 
 
 def print_json(value: object, *, indent: int | None = None) -> None:
@@ -164,7 +140,7 @@ def settings_with(
     strategy: str | None = None,
     candidates: int | None = None,
 ) -> Settings:
-    """Return the environment's settings with the command's options on top."""
+    """Return the settings with the command's options on top; the log is as they say."""
     changes: dict[str, Any] = {}
     if index is not None:
         changes["index"] = index
@@ -176,7 +152,9 @@ def settings_with(
         if strategy not in (known := get_args(Strategy)):
             raise typer.BadParameter(f"{strategy!r} is no strategy; choose from {', '.join(known)}")
         changes["strategy"] = strategy
-    return load_settings().model_copy(update=changes)
+    settings = load_settings().model_copy(update=changes)
+    use_logs(settings.log_format, settings.log_level)
+    return settings
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from app.feedback.opinion import Opinion
 from app.feedback.store import FeedbackStore
 from app.settings import load_settings
 
-app = typer.Typer(help="See, export and delete what users said of answers.", no_args_is_help=True)
+app = typer.Typer(
+    help="See, export, copy and delete what users said of answers.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -72,6 +74,25 @@ def export_feedback(
         err.print(f"There is nothing to export, and {path} is not written.", soft_wrap=True)
     for reason, count in left_out.items():
         err.print(f"{count:,} left out: {reason}.", highlight=False, soft_wrap=True)
+
+
+@app.command("copy")
+def copy_feedback(
+    path: Annotated[Path, typer.Argument(help="File to write; there must be none yet.")],
+) -> None:
+    """Write all that users said into a file of its own, also while the page is served: a backup.
+
+    \b
+    kbvqa feedback copy kept.sqlite3
+
+    To restore it, stop the page, delete feedback.sqlite3 under KBVQA_HOME with the files beside it
+    (-wal, -shm), and put the copy there by that name.
+    """
+    if not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{path} is no place for a file")
+    store = _store()
+    store.copy(path)
+    out.print(f"{len(store.read()):,} opinions are in {path}", highlight=False, soft_wrap=True)
 
 
 @app.command("delete")

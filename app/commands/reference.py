@@ -25,10 +25,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "What answers": ("reader", "strategy", "passages_in_prompt", "passage_tokens", "prompt_style"),
     "A generator server": ("generator_",),
     "Confidence": ("calibration", "unsure_below", "withhold_below"),
-    "This machine": ("threads",),
+    "This machine": ("threads", "log_"),
     "The page and the API": (
-        *("host", "port", "root_path", "top_k", "max_question_characters"),
-        "api_",
+        *("host", "port", "root_path", "top_k", "max_question_characters", "answer_seconds"),
+        *("repeated_answers", "stop_seconds", "api_"),
     ),
 }
 

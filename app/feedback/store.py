@@ -11,7 +11,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +93,27 @@ class FeedbackStore:
                 return file.execute("DELETE FROM feedback").rowcount
             rows = [(id_,) for id_ in ids]
             return file.executemany("DELETE FROM feedback WHERE id = ?", rows).rowcount
+
+    def copy(self, path: Path) -> None:
+        """Write all of it as one file of its own, whole also while others write.
+
+        Put in the place of the first, without files beside it (-wal, -shm), it is that store again.
+
+        Raises:
+            FeedbackUnusable: there is nothing to copy, or something is at `path` already.
+        """
+        if not self.path.exists():
+            raise FeedbackUnusable(f"there is no {self.path}: nobody has said anything yet")
+        if path.exists():
+            raise FeedbackUnusable(f"{path} is there already: name a new file")
+        with self._open(), closing(sqlite3.connect(self.path)) as here:
+            try:
+                with closing(sqlite3.connect(path)) as there:
+                    here.backup(there)
+                    there.execute("PRAGMA journal_mode = DELETE")
+            except sqlite3.Error as exc:
+                path.unlink(missing_ok=True)
+                raise FeedbackUnusable(f"{path} cannot be written: {exc}") from exc
 
     def _opinion(self, row: Sequence[object]) -> Opinion | None:
         """Return a row as an opinion; None, with a warning, where it is none."""

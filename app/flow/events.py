@@ -87,6 +87,8 @@ class Result:
         checkpoint: name and revision of the retriever.
         generator: the generator's name; "" when only retrieval was asked for.
         notes: what to know beside the answer, a sentence each: see app.flow.notes.
+        request_id: of the request that asked; "" where it was asked in this process.
+        repeated: whether it is what came of the same question before.
     """
 
     answer: Answer | None
@@ -96,6 +98,8 @@ class Result:
     checkpoint: str
     generator: str
     notes: tuple[str, ...] = ()
+    request_id: str = ""
+    repeated: bool = False
 
     @property
     def about(self) -> str:

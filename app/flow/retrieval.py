@@ -118,8 +118,8 @@ class Finder:
         with timed(timings, "encode"):
             if alone is None:
                 encoded = EncodedQuestion(self.encoder.encode_query(looked), None, query.boxes)
-            else:  # at once: the picture is the same
-                asked, shown = self.encoder.encode_queries([looked, alone])
+            else:  # together: the picture is the same
+                asked, shown = self.encoder.encode_together([looked, alone])
                 encoded = EncodedQuestion(asked, shown, query.boxes)
         with timed(timings, "search"):
             [found] = self._search([encoded], top_k, mode, sources)

@@ -79,7 +79,8 @@ def stand_alone(
         return question
     alone = rewritten(text, longest)
     if alone is None:
-        log.warning("a follow-up is asked as it is: the server wrote no question, but %.80r", text)
+        log.warning("a follow-up is asked as it is: the server wrote no question")
+        log.debug("what it wrote: %.80r", text)  # what people ask, perhaps
     return alone or question
 
 

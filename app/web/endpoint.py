@@ -11,6 +11,7 @@ from app.asking.questions import MAX_TOP_K, boxes_of
 from app.asking.report import result_as_json
 from app.asking.why import explain
 from app.errors import InvalidQuestion
+from app.machine.request import new_number, of_request
 from app.pipeline import Pipeline, result_of
 from app.web.inputs import Inputs
 from app.web.serving.uploads import read_picture
@@ -39,16 +40,18 @@ def ask(
     Raises:
         gr.Error: it failed; the message is for the caller.
     """
-    try:
-        _check(picture, question, top_k, strategy)
-        query = Query(question, read_picture(picture), boxes=boxes_of(box))
-        result = result_of(run(pipeline, query, top_k, strategy))
-        return result_as_json(result, explain(pipeline, query, result.retrieval) if why else None)
-    except KbvqaError as exc:
-        raise gr.Error(str(exc), print_exception=False) from exc
-    except Exception as exc:
-        log.exception("a question failed")
-        raise gr.Error(SOMETHING_WENT_WRONG, print_exception=False) from exc
+    with of_request(new_number()):
+        try:
+            _check(picture, question, top_k, strategy)
+            query = Query(question, read_picture(picture), boxes=boxes_of(box))
+            result = result_of(run(pipeline, query, top_k, strategy))
+            whys = explain(pipeline, query, result.retrieval) if why else None
+            return result_as_json(result, whys)
+        except KbvqaError as exc:
+            raise gr.Error(str(exc), print_exception=False) from exc
+        except Exception as exc:
+            log.exception("a question failed")
+            raise gr.Error(SOMETHING_WENT_WRONG, print_exception=False) from exc
 
 
 def _check(picture: Any, question: Any, top_k: Any, strategy: Any) -> None:

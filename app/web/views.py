@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 from PIL.Image import Image
 
@@ -13,6 +14,7 @@ from app.asking.questions import boxes_of
 from app.asking.report import recorded, result_as_json
 from app.asking.why import Why, explain
 from app.flow.events import Found, Result, Retrieval
+from app.machine.request import Request, current_number, each_step, new_number
 from app.pipeline import Pipeline
 from app.web.shown import cards, markup, scores
 from corpus.errors import KbvqaError
@@ -39,6 +41,22 @@ class View:
     record: dict[str, Any] | None = None
 
 
+Given = ParamSpec("Given")
+
+
+def _numbered(
+    steps: Callable[Given, Generator[View, None, None]],
+) -> Callable[Given, Generator[View, None, None]]:
+    """Have each question be a request with a number of its own."""
+
+    @wraps(steps)
+    def begin(*args: Given.args, **kwargs: Given.kwargs) -> Generator[View, None, None]:
+        return each_step(Request(new_number()), steps(*args, **kwargs))
+
+    return begin
+
+
+@_numbered
 def views(
     pipeline: Pipeline,
     read_picture: Callable[[], Image],
@@ -99,7 +117,8 @@ def views(
         yield View(earlier + markup.problem(str(exc)), view.passages)
     except Exception:
         log.exception("a question failed")
-        yield View(earlier + markup.problem(SOMETHING_WENT_WRONG, again=True), view.passages)
+        said = f"{SOMETHING_WENT_WRONG} It has them under {current_number()}."
+        yield View(earlier + markup.problem(said, again=True), view.passages)
 
 
 def _with_the_model_alone(

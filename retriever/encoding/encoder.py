@@ -6,6 +6,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,13 +70,13 @@ class Encoder:
         self._passages = PassageEncoder(
             checkpoint, self.device, self.passage_precision, compile_model
         )
-        self._batcher = MicroBatcher(self.encode_queries)
+        self._batcher: MicroBatcher[list[Query], list[EncodedQuery]] = MicroBatcher(self._share)
         self._batches: Counter[int] = Counter()
         self._counting = threading.Lock()
 
     @property
     def batch_sizes(self) -> dict[int, int]:
-        """{queries: batches of so many that were encoded}; threads share one in `encode_query`."""
+        """{n: batches that the queries of n callers shared}, of `encode_together`."""
         with self._counting:
             return dict(self._batches)
 
@@ -121,7 +122,16 @@ class Encoder:
         Raises:
             InvalidQuery, TypeError: as for `encode_queries`.
         """
-        return self._batcher(query)
+        return self.encode_together([query])[0]
+
+    def encode_together(self, queries: Iterable[Query]) -> list[EncodedQuery]:
+        """Return the embeddings of a few queries, as `encode_queries`, in a batch that is shared.
+
+        What other threads ask for just now is in it too, which takes less of the processor than
+        each by itself; a query that fails costs its own caller alone.
+        """
+        listed = list_of(Query, queries)
+        return self._told(listed, self._batcher(listed)) if listed else []
 
     def encode_queries(self, queries: Iterable[Query]) -> list[EncodedQuery]:
         """Return the queries' embeddings, without the rows that are masked out.
@@ -134,9 +144,20 @@ class Encoder:
             TypeError: something is no query, its question no text, or its image no picture.
         """
         listed = list_of(Query, queries)
+        return self._told(listed, self._queries.encode(listed))
+
+    def _told(self, queries: list[Query], made: list[EncodedQuery]) -> list[EncodedQuery]:
+        """Return what was made of queries, what was cut of them logged in the caller's thread."""
+        for query, encoded in zip(queries, made, strict=True):
+            self._queries.say_cut(query, encoded)
+        return made
+
+    def _share(self, callers: Sequence[list[Query]]) -> list[list[EncodedQuery]]:
+        """Return the embeddings of each caller's queries, made in one batch."""
         with self._counting:
-            self._batches[len(listed)] += 1
-        return self._queries.encode(listed)
+            self._batches[len(callers)] += 1
+        made = iter(self._queries.encode([query for own in callers for query in own]))
+        return [list(islice(made, len(own))) for own in callers]
 
     def encode_pictures(self, pictures: Sequence[Image]) -> list[Embedding]:
         """Return the unit vectors [V] by which pictures are compared, in their order.

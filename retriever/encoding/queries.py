@@ -205,7 +205,7 @@ class QueryEncoder:
         return query_text(query.instruction or self._instruction, question, self._separator)
 
     def _overflow(self, query: Query, ids: list[int]) -> int:
-        """Return how many tokens of a question are cut off, and say so."""
+        """Return how many tokens of a question are cut off."""
         tokenizer, separator = self._checkpoint.query_tokenizer, self._model.separator_id
         limit = tokenizer.max_length
         if len(ids) <= limit:
@@ -216,16 +216,19 @@ class QueryEncoder:
                 "tokens of a query, and the question is lost: give a shorter instruction"
             )
         # What a classifier saw stands last, and may be lost in silence.
-        lost = max(len(tokenizer.tokenize([self.text(query, "")])[0]) - limit, 0)
-        if lost:
-            logger.warning(
-                "%d tokens at the end of a question were cut: it shares %d with the instruction "
-                "and markers. Ask shorter, or give a shorter instruction.",
-                *(lost, limit),
-            )
-            # What people ask is theirs: it is in no log that is kept without being asked for.
-            logger.debug("the question that was cut: %r", query.question)
-        return lost
+        return max(len(tokenizer.tokenize([self.text(query, "")])[0]) - limit, 0)
+
+    def say_cut(self, query: Query, encoded: EncodedQuery) -> None:
+        """Log what was cut of a question; for its caller to do, whose request the line is of."""
+        if not encoded.cut:
+            return
+        logger.warning(
+            "%d tokens at the end of a question were cut: it shares %d with the instruction "
+            "and markers. Ask shorter, or give a shorter instruction.",
+            *(encoded.cut, self._checkpoint.query_tokenizer.max_length),
+        )
+        # What people ask is theirs: it is in no log that is kept without being asked for.
+        logger.debug("the question that was cut: %r", query.question)
 
 
 def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[str]:

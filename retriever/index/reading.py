@@ -74,6 +74,14 @@ class OpenIndex:
         """What its record says: storage, skipped passages and so on."""
         return self._attached[0]
 
+    def current_build(self) -> Build:
+        """Return what the record says of the build that is at its location by now.
+
+        Raises:
+            IndexNotReady, IndexUnavailable: as for `search`.
+        """
+        return self._following(lambda: self.built)
+
     @property
     def _learned(self) -> LearnedStage | None:
         """The candidate stage that was fitted to it; None where means choose."""

@@ -23,6 +23,7 @@ from app.errors import FeedbackUnusable, InvalidFeedback
 from app.feedback.opinion import LONGEST, Opinion, Verdict, kept_picture
 from app.feedback.store import FeedbackStore
 from app.flow.talk import turns_before, turns_of
+from app.machine.request import keep_private, new_number, of_request
 from app.pipeline import Pipeline
 from app.web import texts
 from app.web.keeping import saved
@@ -168,7 +169,7 @@ def connect_opinion(
     def thumb(verdict: Verdict) -> Callable[[str], dict[Any, Any]]:
         def keep(kept: str) -> dict[Any, Any]:
             def add() -> None:
-                store.add(Opinion.of(_kept(kept)["record"], verdict=verdict))
+                _add(store, _kept(kept)["record"], verdict=verdict)
 
             said = _said(add, texts.THANKS[verdict])
             return {
@@ -187,7 +188,7 @@ def connect_opinion(
             known = _kept(kept)
             shown = _picture(pipeline, picture, known) if picture_too else None
             given = {"verdict": verdict, "reason": reason, "right_answer": right_answer}
-            store.add(Opinion.of(known["record"], picture=shown, **given))
+            _add(store, known["record"], picture=shown, **given)
 
         said = _said(add, texts.THANKS_FOR_REASON)
         if "kb-problem" in said:
@@ -257,8 +258,20 @@ def _picture(pipeline: Pipeline, picture: Any, kept: dict[str, Any]) -> bytes:
     return kept_picture(image)
 
 
+def _add(store: FeedbackStore, record: dict[str, Any], **said: Any) -> None:
+    """Keep what a user says of an answer."""
+    opinion = Opinion.of(record, **said)
+    keep_private(opinion.question, opinion.answer, opinion.reason, opinion.right_answer)
+    store.add(opinion)
+
+
 def _said(keep: Callable[[], None], thanks: str) -> str:
     """Return what to tell the user after something was to be kept: the edge of this area."""
+    with of_request(new_number()):
+        return _told(keep, thanks)
+
+
+def _told(keep: Callable[[], None], thanks: str) -> str:
     try:
         keep()
     except FeedbackUnusable as exc:

@@ -2,13 +2,14 @@
 
 check_port(host, port)                          # before models are loaded
 app = mounted(served, page, settings)           # by build_api and build_page
-serve(app, host, port)                          # until Ctrl-C
+serve(app, host, port, finish)                  # until Ctrl-C
 """
 
 import errno
 import signal
 import socket
 import threading
+from collections.abc import Callable
 
 import gradio as gr
 import uvicorn
@@ -19,6 +20,7 @@ from app.api.application import Served
 from app.errors import InvalidSettings, PortInUse
 from app.settings import Settings
 from app.web.look import STYLES
+from app.web.serving.connections import ImpatientProtocol, most_connections
 from app.web.serving.own_pages import OwnPages
 from corpus.pictures.images import MAX_IMAGE_BYTES
 
@@ -86,17 +88,34 @@ def mounted(served: Served, page: gr.Blocks, settings: Settings) -> FastAPI:
     return served.app
 
 
-def serve(app: FastAPI, host: str, port: int) -> None:
+def serve(
+    app: FastAPI, host: str, port: int, finish: Callable[[threading.Event], object] | None = None
+) -> None:
     """Serve an application until the process is told to stop (Ctrl-C or SIGTERM).
+
+    Args:
+        app: by `mounted`.
+        host: the address.
+        port: its port.
+        finish: called before the server closes, while it still serves; its event is set where the
+            process is told a second time.
 
     Raises:
         PortInUse, InvalidSettings: see check_port.
     """
     check_port(host, port)
-    stop = threading.Event()
+    stop, hurry = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    config = uvicorn.Config(app, host=host.strip("[]"), port=port, log_level="warning")
+        signal.signal(number, lambda *_: hurry.set() if stop.is_set() else stop.set())
+    config = uvicorn.Config(
+        app,
+        host=host.strip("[]"),
+        port=port,
+        http=ImpatientProtocol,
+        limit_concurrency=most_connections(),
+        log_level="warning",
+        log_config=None,
+    )
     server = uvicorn.Server(config)
     # In a thread: uvicorn's own handling of signals would end the process by the signal.
     thread = threading.Thread(target=server.run, name="server", daemon=True)
@@ -109,6 +128,8 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     print(f"kbvqa is at http://{shown}:{port}/ (Ctrl-C stops it)", flush=True)
     while thread.is_alive() and not stop.wait(0.5):
         pass
+    if finish is not None:
+        finish(hurry)
     server.should_exit = True
     thread.join(timeout=_LEAVE_SECONDS)  # open pages never leave by themselves
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from starlette.requests import Request
 
+from app.api import metrics
 from app.api.metrics import Metrics
 from app.settings import PREFIX, Settings, secret_fields
 
@@ -224,6 +225,22 @@ def test_the_dashboard_shows_what_the_app_counts() -> None:
     dashboard = json.loads((MONITORING / "dashboard.json").read_text(encoding="utf-8"))
     shown = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(shown) >= 8
+    assert_counted(shown)
+
+
+def test_every_alert_is_of_what_is_counted_and_in_the_runbook() -> None:
+    file = yaml.safe_load((MONITORING / "alerts.yml").read_text(encoding="utf-8"))
+    rules = [rule for group in file["groups"] for rule in group["rules"]]
+    assert_counted([rule["expr"] for rule in rules])
+    runbook = (ROOT / "docs" / "guide" / "runbook.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(Kbvqa\w+)` \|", runbook, re.MULTILINE)
+    assert rows == [rule["alert"] for rule in rules]
+    outcomes = set(re.findall(r'outcome="(\w+)"', str(rules)))
+    assert outcomes <= set(re.findall(r"\b[a-z]+\b", metrics.__doc__ or ""))
+
+
+def assert_counted(shown: list[str]) -> None:
+    """Fail unless each expression is of one figure that the app has."""
     counted = Metrics().response(Request({"type": "http", "headers": []})).body.decode()
     families = set(re.findall(r"^# TYPE (\S+)", counted, re.MULTILINE))
     for expression in shown:

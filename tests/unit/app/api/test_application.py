@@ -134,5 +134,7 @@ def test_requests_and_questions_are_counted(client: TestClient, encoded: str) ->
     ):
         assert line in text.splitlines()
     assert len([line for line in text.splitlines() if line.startswith("kbvqa_questions_t")]) == 1
-    batches = re.findall(r'^kbvqa_encoder_batches_total{queries="\d+"} (\S+)$', text, re.MULTILINE)
+    batches = re.findall(
+        r'^kbvqa_encoder_batches_total{questions="\d+"} (\S+)$', text, re.MULTILINE
+    )
     assert sum(map(float, batches)) >= 1

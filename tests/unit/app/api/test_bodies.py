@@ -29,7 +29,7 @@ def refusal(client: TestClient, *, status: int = 422, **request: object) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
-    assert set(problem) == {"type", "title", "status", "detail"}
+    assert set(problem) == {"type", "title", "status", "detail", "request_id"}
     assert problem["status"] == status
     return str(problem["detail"])
 

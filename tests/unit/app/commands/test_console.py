@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from app import cli
 from app.commands import console
-from app.commands.console import err, out, printable, progress, shortened
+from app.commands.console import err, out, progress, shortened
+from app.machine.logs import printable
 
 
 @pytest.mark.parametrize(

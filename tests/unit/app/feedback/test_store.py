@@ -166,3 +166,34 @@ def test_what_a_browser_may_not_send_is_refused(change: dict[str, object]) -> No
 
 def test_it_lies_under_home(tmp_path: Path) -> None:
     assert Settings(home=tmp_path).feedback_path == tmp_path / "feedback.sqlite3"
+
+
+def test_a_copy_made_while_others_write_is_the_store_again(
+    store: FeedbackStore, tmp_path: Path
+) -> None:
+    with pytest.raises(FeedbackUnusable, match="nobody has said anything yet"):
+        store.copy(tmp_path / "kept")
+    store.add(numbered(1))
+    with sqlite3.connect(store.path) as reader:
+        reader.execute("BEGIN").execute("SELECT * FROM feedback").fetchall()  # holds the log back
+        store.add(numbered(2))
+        store.copy(tmp_path / "kept")
+        reader.rollback()
+    reader.close()
+    said = store.read()
+    assert len(said) == 2
+    with pytest.raises(FeedbackUnusable, match="is there already"):
+        store.copy(tmp_path / "kept")
+    with pytest.raises(FeedbackUnusable, match="cannot be written"):
+        store.copy(tmp_path / "nowhere" / "kept")
+    assert [path.name for path in tmp_path.glob("kept*")] == ["kept"], "one file has it all"
+    # The disk is lost, and the backup put in its place as the guide says.
+    store.path.write_bytes(b"not a database" * 99)
+    with pytest.raises(FeedbackUnusable, match="put a backup in its place"):
+        store.read()
+    for path in store.path.parent.glob("feedback.sqlite3*"):
+        path.unlink()
+    (tmp_path / "kept").rename(store.path)
+    assert store.read() == said
+    store.add(numbered(3))
+    assert len(store.read()) == 3
