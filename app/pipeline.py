@@ -20,7 +20,8 @@ from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import notes
 from app.flow.retrieval import Finder, doubts_of, low_of
-from app.flow.talk import stand_alone
+from app.flow.talk import require_same_picture, stand_alone
+from corpus.pictures.images import pixels_sha256
 from corpus.types import Query
 from generator.answers.answer import Answer, Strategy
 from generator.answers.answering import Answering
@@ -117,7 +118,8 @@ class Pipeline(Finder):
                 alone, see app.flow.talk.
 
         Raises:
-            InvalidQuestion: the index has no such source.
+            InvalidQuestion: the index has no such source, or what was asked before is about
+                another picture.
             ValueError: the pipeline lacks what is asked for, an index or a generator; `top_k` is
                 not positive.
             TypeError: it is no query.
@@ -128,6 +130,8 @@ class Pipeline(Finder):
         if answer and self.answering is None:
             raise ValueError("this pipeline has no generator: it was built for retrieval")
         started = time.perf_counter()
+        picture = "" if query.image is None else pixels_sha256(query.image)
+        require_same_picture(after, picture)
         timings: dict[str, float] = {}
         typed = alone = query.question.strip()
         if after:
@@ -160,6 +164,7 @@ class Pipeline(Finder):
             self.encoder.checkpoint.id,
             self.generator.name if answer and self.generator else "",
             notes(query.question, found),
+            picture,
         )
 
     def read(

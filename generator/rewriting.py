@@ -30,12 +30,15 @@ class Turn:
         about: the name of what the answer is about, as its passage has it; "" where that is in
             doubt.
         unsure: the answer was shown with a doubt.
+        picture: a hash of the picture, by which another one is told apart; "" where that is not
+            known.
     """
 
     question: str
     answer: str = ""
     about: str = ""
     unsure: bool = False
+    picture: str = ""
 
 
 def rewriting(question: str, turns: Sequence[Turn], style: Style) -> Prompt:

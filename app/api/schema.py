@@ -83,10 +83,15 @@ class TurnBody(BaseModel):
     answer: str = Field(default="", max_length=8_000, description="As the result has it.")
     about: str = Field(default="", max_length=500, description="As the result has it.")
     unsure: bool = Field(default=False, description="As the result has it.")
+    picture: str = Field(
+        default="",
+        max_length=64,
+        description="As the result has it: with another picture the question is refused.",
+    )
 
     def turn(self) -> Turn:
         """Return it as a turn of a conversation."""
-        return Turn(self.question, self.answer, self.about, self.unsure)
+        return Turn(self.question, self.answer, self.about, self.unsure, self.picture)
 
 
 class SearchRequest(BaseModel):
@@ -195,6 +200,9 @@ class SearchBody(FoundBody):
     notes: list[str] = Field(description="What else to know, a sentence each.")
     timings_ms: dict[str, float] = Field(description="Milliseconds by step.")
     checkpoint: str = Field(description="Name and revision of the retriever.")
+    picture: str = Field(
+        description='A hash of the picture\'s pixels, for a follow-up; "" without one.'
+    )
     why: dict[str, Any] | None = Field(
         default=None,
         description="Where it was asked for: for each passage the share of the score of its words, "

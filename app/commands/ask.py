@@ -216,11 +216,15 @@ def _answered(
         why: also return what says why each passage was found.
         page: where to write the answer as a page; None for nowhere.
     """
-    from corpus.pictures.images import load_image
+    from app.flow.talk import require_same_picture
+    from corpus.pictures.images import load_image, pixels_sha256
     from corpus.types import Query
 
     image, question, boxes = asked
-    query = Query(question, load_image(image), boxes=boxes)
+    picture = load_image(image)
+    if how["after"]:  # before models are loaded
+        require_same_picture(how["after"], pixels_sha256(picture))
+    query = Query(question, picture, boxes=boxes)
     from app.asking.report import result_as_json
     from app.asking.why import explain
     from app.components import open_pipeline

@@ -87,6 +87,8 @@ class Result:
         checkpoint: name and revision of the retriever.
         generator: the generator's name; "" when only retrieval was asked for.
         notes: what to know beside the answer, a sentence each: see app.flow.notes.
+        picture: a hash of the picture's pixels, by which a follow-up on another one is told apart;
+            "" for a question without one.
     """
 
     answer: Answer | None
@@ -96,6 +98,7 @@ class Result:
     checkpoint: str
     generator: str
     notes: tuple[str, ...] = ()
+    picture: str = ""
 
     @property
     def about(self) -> str:

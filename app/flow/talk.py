@@ -118,6 +118,21 @@ def by_rule(question: str, about: str) -> str:
     return asked[:1].upper() + asked[1:] if asked != question else question
 
 
+def require_same_picture(turns: Sequence[Turn], picture: str) -> None:
+    """Raise InvalidQuestion where what was asked before is about another picture.
+
+    Args:
+        turns: what was asked before; one that does not say its picture may be about any.
+        picture: by `corpus.pictures.images.pixels_sha256`; "" for a question without one, which
+            may be about any too.
+    """
+    if picture and any(turn.picture not in ("", picture) for turn in turns):
+        raise InvalidQuestion(
+            "What was asked before is about another picture. Give that picture, or ask this as a "
+            'new question: without --after on the command line, without "after" in the API.'
+        )
+
+
 def turns_of(record: Mapping[str, Any]) -> tuple[Turn, ...]:
     """Return the conversation up to an answer, that answer included.
 
@@ -128,7 +143,7 @@ def turns_of(record: Mapping[str, Any]) -> tuple[Turn, ...]:
         InvalidQuestion: it is nothing of the kind.
     """
     before = turns_before(record)
-    last = {name: record.get(name) or "" for name in ("answer", "about")}
+    last = {name: record.get(name) or "" for name in ("answer", "about", "picture")}
     question = record.get("asked_as") or record.get("question")
     unsure = record.get("unsure", False)
     return (*before, _turn({"question": question, **last, "unsure": unsure}))[-MOST_TURNS:]
@@ -146,7 +161,7 @@ _UNKNOWN = "The conversation before this question is not one. Begin a new questi
 
 
 def _turn(said: Any) -> Turn:
-    names = ("question", "answer", "about")
+    names = ("question", "answer", "about", "picture")
     texts = {name: said.get(name, "") for name in names} if isinstance(said, dict) else {}
     if not texts.get("question") or not all(isinstance(text, str) for text in texts.values()):
         raise InvalidQuestion(_UNKNOWN)

@@ -92,12 +92,26 @@ def test_a_follow_up_goes_on_from_a_saved_answer(
     assert "Asked as: What is <Paris>'s river?" in result.output
     assert "Searched: Atlas" in result.output
     turn = {"question": QUESTION, "answer": "Paris", "about": "France", "unsure": True}
+    turn |= {"picture": said["picture"]}
     assert json.loads(sent[0]["after"]) == [turn]
     assert sent[0]["sources"] == ["Atlas"]
     # The second file has the whole conversation.
     assert [turn.question for turn in conversation(second)] == [
         QUESTION, "What is <Paris>'s river?",
     ]  # fmt: skip
+
+
+def test_a_follow_up_on_another_picture_is_refused_before_models_are_loaded(
+    said: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.components.open_pipeline", lambda *args, **options: pytest.fail())
+    Image.new("RGB", (32, 24), "blue").save(tmp_path / "other.png")
+    write_data(tmp_path / "1.json", QUESTION, said, ())
+    words = ["ask", str(tmp_path / "other.png"), "and its river?"]
+    result = CliRunner().invoke(app, [*words, "--after", str(tmp_path / "1.json")])
+    assert isinstance(result.exception, InvalidQuestion)
+    assert "about another picture" in str(result.exception)
+    assert "without --after" in str(result.exception)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_conversation_goes_on_from_what_is_recorded(pipeline: Pipeline) -> Non
     assert turns_before(record) == (CAPITAL,)
     assert turns_of(record) == (
         CAPITAL,
-        Turn("What is France's river?", "Paris", said["about"]),
+        Turn("What is France's river?", "Paris", said["about"], picture=said["picture"]),
     )
     # A doubt stays with its answer.
     doubted = json.loads(json.dumps(recorded("Why?", said | {"unsure": True})))
@@ -129,6 +129,22 @@ def test_nothing_is_about_a_thing_where_the_answer_is_in_doubt(pipeline: Pipelin
     result = pipeline.ask(blank, 2)
     assert result.answer is not None and result.answer.confidence.verdict != "given"
     assert result.about == ""
+
+
+def test_another_picture_is_no_part_of_the_conversation(pipeline: Pipeline) -> None:
+    said = result_as_json(pipeline.ask(QUERY, 2))
+    after = turns_of(json.loads(json.dumps(recorded("Which city?", said))))
+    assert after[0].picture == said["picture"] != ""
+    # The same pixels of another file are the same picture.
+    again = replace(QUERY, image=QUERY.image.convert("RGBA"))
+    assert pipeline.ask(again, 2, answer=False, after=after).picture == said["picture"]
+    for other in (QUERY.image.rotate(180), QUERY.image.resize((9, 9))):
+        with pytest.raises(InvalidQuestion, match="about another picture"):
+            pipeline.ask(replace(QUERY, image=other), 2, answer=False, after=after)
+    # What names no picture, and a question without one, may be about any.
+    assert pipeline.ask(replace(QUERY, image=other), 2, answer=False, after=(CAPITAL,)).picture
+    without = pipeline.ask(replace(QUERY, image=None), 2, answer=False, after=after)
+    assert without.picture == "" and without.retrieval.asked_as
 
 
 @pytest.fixture
