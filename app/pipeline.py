@@ -20,7 +20,7 @@ from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import notes
 from app.flow.retrieval import Finder, doubts_of, low_of
-from app.flow.talk import require_same_picture, stand_alone
+from app.flow.talk import Alone, require_same_picture, stand_alone
 from corpus.pictures.images import pixels_sha256
 from corpus.types import Query
 from generator.answers.answer import Answer, Strategy
@@ -133,18 +133,19 @@ class Pipeline(Finder):
         picture = "" if query.image is None else pixels_sha256(query.image)
         require_same_picture(after, picture)
         timings: dict[str, float] = {}
-        typed = alone = query.question.strip()
+        typed = query.question.strip()
+        alone = Alone(typed)
         if after:
             longest = self.max_question_characters
             with timed(timings, "rewrite"):
                 alone = yield from stand_alone(typed, after, self.answering, longest=longest)
-        query = replace(query, question=alone)
+        query = replace(query, question=alone.question)
         found = Retrieval(boxes=query.boxes)
         if retrieval:
             # More hits than are shown are read, and tell how far the first of them stand out.
             read = self.answering.plan.passages if answer and self.answering else 0
             found = self.retrieve(query, max(top_k, read, WEIGHED), sources=sources)
-        found = replace(found, asked_as="" if alone == typed else alone)
+        found = replace(found, asked_as="" if query.question == typed else query.question)
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))
         given: Answer | None = None
@@ -163,7 +164,7 @@ class Pipeline(Finder):
             timings,
             self.encoder.checkpoint.id,
             self.generator.name if answer and self.generator else "",
-            notes(query.question, found),
+            (*([alone.note] if alone.note else ()), *notes(query.question, found)),
             picture,
         )
 

@@ -1,11 +1,11 @@
 """A question that follows on others about the same picture, made to stand alone before a search.
 
     turns = (Turn("What is the capital of this country?", "Nairobi", about="Kenya"),)
-    question = yield from stand_alone("and its population?", turns, answering, longest=500)
+    alone = yield from stand_alone("and its population?", turns, answering, longest=500)
 
-Where a server answers, its model writes the question anew. Where nothing here can, a rule does what
-can be done surely: see `by_rule`. The page, the API and the command line come through
-`Pipeline.run`, and so through here.
+Where a server answers, its model writes the question anew. Where nothing here can, or the server
+does not, a rule does what can be done surely: see `by_rule`. The page, the API and the command line
+come through `Pipeline.run`, and so through here.
 """
 
 import logging
@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidQuestion
@@ -54,13 +55,26 @@ _INNER = re.compile(r"(?<=[\w,;:] )[\"'“”‘„«(]*(\w+)|[\"“„«](\w+)"
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A question that can be understood without what was asked before it.
+
+    Attributes:
+        question: as it is asked now.
+        note: what its user should know of how it came about, a sentence; "" for nothing.
+    """
+
+    question: str
+    note: str = ""
+
+
 def stand_alone(
     question: str, turns: Sequence[Turn], answering: Answering | None, *, longest: int
-) -> Work[str]:
+) -> Work[Alone]:
     """Return a question as it can be understood without the turns before it.
 
-    A server that fails, is slow, or writes no question costs nobody the answer: the question is
-    then used as it was asked.
+    A server that fails, is slow, or writes no question costs nobody the answer: the rule then does
+    what it can, and a note says so.
 
     Args:
         question: as typed.
@@ -68,19 +82,31 @@ def stand_alone(
         answering: what answers; None where only passages are looked for.
         longest: characters that a question may have.
     """
+    ruled = by_rule(question, next((turn.about for turn in reversed(turns) if turn.about), ""))
+    ruled = ruled if len(ruled) <= longest else question
     if answering is None or not isinstance(answering.generator, OpenAIGenerator):
-        ruled = by_rule(question, next((turn.about for turn in reversed(turns) if turn.about), ""))
-        return ruled if len(ruled) <= longest else question
+        return Alone(ruled)
     prompt = rewriting(question, turns, answering.plan.style)
     try:
         text = yield from _written(answering.generator, prompt)
     except GeneratorError as exc:
-        log.warning("a follow-up is asked as it is: %s", exc)
-        return question
-    alone = rewritten(text, longest)
-    if alone is None:
-        log.warning("a follow-up is asked as it is: the server wrote no question, but %.80r", text)
-    return alone or question
+        log.warning("a follow-up is not written anew: %s", exc)
+        slow = isinstance(exc, GeneratorTimeout)
+        return Alone(ruled, _not_written("took too long" if slow else "failed", question, ruled))
+    written = rewritten(text, longest)
+    if written is None:
+        log.warning("a follow-up is not written anew: the server wrote %.80r", text)
+        return Alone(ruled, _not_written("wrote something else", question, ruled))
+    return Alone(written)
+
+
+def _not_written(why: str, question: str, ruled: str) -> str:
+    """Return what to tell of a question that a server should have written anew."""
+    how = "as you wrote it" if ruled == question else "as a rule makes it stand alone"
+    return (
+        "The server that should put this follow-up into a question of its own "
+        f"{why}: it was asked {how}."
+    )
 
 
 def by_rule(question: str, about: str) -> str:
