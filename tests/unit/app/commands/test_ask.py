@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from app.asking.questions import checked_question
 from app.asking.report import result_as_json
 from app.asking.why import PassageWhy, WordShare
 from app.cli import app
@@ -112,6 +113,38 @@ def test_a_follow_up_on_another_picture_is_refused_before_models_are_loaded(
     assert isinstance(result.exception, InvalidQuestion)
     assert "about another picture" in str(result.exception)
     assert "without --after" in str(result.exception)
+
+
+def test_a_conversation_is_sent_in_letters_not_in_escapes(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def ask_server(url: str, image: Path, fields: dict[str, Any], **options: Any) -> dict[str, Any]:
+        sent.append(fields)
+        return said
+
+    monkeypatch.setattr("app.asking.remote.ask_server", ask_server)
+    write_data(tmp_path / "1.json", "Où est la «tour»?", said, ())
+    words = ["ask", str(picture), "Why?", "--server", "http://127.0.0.1:9"]
+    result = CliRunner().invoke(app, [*words, "--after", str(tmp_path / "1.json")])
+    assert result.exit_code == 0, result.output
+    assert "Où est la «tour»?" in sent[0]["after"]
+
+
+@pytest.mark.parametrize("text", ["thanks!", "OK", "Ok, thank you very much :-)", "Hi there."])
+def test_what_is_no_question_is_said(text: str, picture: Path) -> None:
+    result = CliRunner().invoke(app, ["ask", str(picture), text])
+    assert isinstance(result.exception, InvalidQuestion)
+    assert "is no question. Ask something about the picture." in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Hello Kitty", "hello?", "OK?", "I see what", "Thanksgiving", "Goodbye Lenin", "你好", "?!"],
+)
+def test_what_may_be_a_question_is_asked(text: str) -> None:
+    assert checked_question(text, 500) == text
 
 
 @pytest.mark.parametrize(
