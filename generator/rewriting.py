@@ -81,7 +81,7 @@ def _told(question: str, turns: Sequence[Turn]) -> str:
     for turn in turns:
         lines.append(f"Question: {cut(one_line(turn.question), QUESTION_TOKENS)}")
         answer = cut(one_line(turn.answer), _ANSWER_TOKENS) or "unknown"
-        about = one_line(turn.about)
+        about = cut(one_line(turn.about), _ANSWER_TOKENS)
         lines.append(f"Answer: {answer}" + (f" (about: {about})" if about else ""))
     return "\n".join([*lines, f"Last question: {cut(one_line(question), QUESTION_TOKENS)}"])
 
