@@ -9,6 +9,7 @@ Result     all that came of it, last
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.flow.naming import within_a_sentence
 from corpus.types import Box, Hit
 from generator.answers.answer import Answer
 from generator.answers.selection import WEIGHED
@@ -102,13 +103,19 @@ class Result:
 
     @property
     def about(self) -> str:
-        """Return the name of what the answer is about; "" where that is in doubt."""
+        """Return the name of what the answer is about, as it stands inside a sentence.
+
+        "" where that is in doubt.
+        """
         answer = self.answer
         if answer is None or answer.confidence.verdict != "given" or not answer.citations:
             return ""
         number = answer.citations[0].number
         hits = self.retrieval.hits
-        return hits[number - 1].passage.title if 1 <= number <= len(hits) else ""
+        if not 1 <= number <= len(hits):
+            return ""
+        passage = hits[number - 1].passage
+        return within_a_sentence(passage.title, passage.text)
 
 
 Event = Found | Waiting | Piece | Result
