@@ -20,8 +20,9 @@ from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import notes
 from app.flow.retrieval import Finder, doubts_of, low_of
-from app.flow.talk import stand_alone
+from app.flow.talk import Alone, require_same_picture, stand_alone
 from app.machine.request import current_number, keep_private
+from corpus.pictures.images import pixels_sha256
 from corpus.types import Query
 from generator.answers.answer import Answer, Strategy
 from generator.answers.answering import Answering
@@ -118,7 +119,8 @@ class Pipeline(Finder):
                 alone, see app.flow.talk.
 
         Raises:
-            InvalidQuestion: the index has no such source.
+            InvalidQuestion: the index has no such source, or what was asked before is about
+                another picture.
             ValueError: the pipeline lacks what is asked for, an index or a generator; `top_k` is
                 not positive.
             TypeError: it is no query.
@@ -129,21 +131,24 @@ class Pipeline(Finder):
         if answer and self.answering is None:
             raise ValueError("this pipeline has no generator: it was built for retrieval")
         started = time.perf_counter()
+        picture = "" if query.image is None else pixels_sha256(query.image)
+        require_same_picture(after, picture)
         timings: dict[str, float] = {}
-        typed = alone = query.question.strip()
+        typed = query.question.strip()
         keep_private(typed, *(turn.question for turn in after))
+        alone = Alone(typed)
         if after:
             longest = self.max_question_characters
             with timed(timings, "rewrite"):
                 alone = yield from stand_alone(typed, after, self.answering, longest=longest)
-        keep_private(alone)
-        query = replace(query, question=alone)
+        keep_private(alone.question)
+        query = replace(query, question=alone.question)
         found = Retrieval(boxes=query.boxes)
         if retrieval:
             # More hits than are shown are read, and tell how far the first of them stand out.
             read = self.answering.plan.passages if answer and self.answering else 0
             found = self.retrieve(query, max(top_k, read, WEIGHED), sources=sources)
-        found = replace(found, asked_as="" if alone == typed else alone)
+        found = replace(found, asked_as="" if query.question == typed else query.question)
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))
         given: Answer | None = None
@@ -162,8 +167,9 @@ class Pipeline(Finder):
             timings,
             self.encoder.checkpoint.id,
             self.generator.name if answer and self.generator else "",
-            notes(query.question, found),
+            (*([alone.note] if alone.note else ()), *notes(query.question, found)),
             current_number(),
+            picture=picture,
         )
 
     def read(

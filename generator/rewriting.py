@@ -30,12 +30,15 @@ class Turn:
         about: the name of what the answer is about, as its passage has it; "" where that is in
             doubt.
         unsure: the answer was shown with a doubt.
+        picture: a hash of the picture, by which another one is told apart; "" where that is not
+            known.
     """
 
     question: str
     answer: str = ""
     about: str = ""
     unsure: bool = False
+    picture: str = ""
 
 
 def rewriting(question: str, turns: Sequence[Turn], style: Style) -> Prompt:
@@ -78,7 +81,7 @@ def _told(question: str, turns: Sequence[Turn]) -> str:
     for turn in turns:
         lines.append(f"Question: {cut(one_line(turn.question), QUESTION_TOKENS)}")
         answer = cut(one_line(turn.answer), _ANSWER_TOKENS) or "unknown"
-        about = one_line(turn.about)
+        about = cut(one_line(turn.about), _ANSWER_TOKENS)
         lines.append(f"Answer: {answer}" + (f" (about: {about})" if about else ""))
     return "\n".join([*lines, f"Last question: {cut(one_line(question), QUESTION_TOKENS)}"])
 

@@ -18,7 +18,8 @@ from corpus.pictures.images import MAX_IMAGE_BYTES
 from generator.answers.answer import Strategy
 
 READ_SECONDS = 120.0
-_FIELDS_BYTES = 64 * 1024
+# What stands beside the picture: mostly turns, in which a character may be twelve bytes of JSON.
+_FIELDS_BYTES = 2 * 1024 * 1024
 _MOST_FIELDS = 32
 # By field: what to send, told to whoever sent something else, or nothing where it is needed.
 WANTED = {
@@ -159,10 +160,18 @@ class _WholeForm(MultiPartParser):
     """A reader of forms that are whole.
 
     Without it a form that is cut is read as far as it goes, and texts of other bytes than the form
-    says, or than UTF-8 where it says nothing, as Latin-1.
+    says, or than UTF-8 where it says nothing, as Latin-1. A field that is too large is named.
     """
 
     _ended = False
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._current_part
+        if part.file is None and len(part.data) + end - start > self.max_part_size:
+            name, most = part.field_name[:_LONGEST_NAME], self.max_part_size / 2**20
+            wanted = f": {WANTED[name]}" if name in WANTED else ""
+            raise Refusal(413, f"{name} is larger than {most:.0f} MB{wanted}")
+        super().on_part_data(data, start, end)
 
     def on_part_end(self) -> None:
         if self._current_part.file is None:

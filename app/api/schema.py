@@ -26,6 +26,9 @@ EXAMPLE_PICTURE = (
 EXAMPLE_QUESTION = "What is the capital of this country?"
 MOST_BOXES = 16
 MOST_SOURCES = 100
+# Characters of a turn's question, and those that are read of its answer and of what it is about.
+MOST_QUESTION = 4_000
+MOST_SAID = 8_000
 
 
 def decoded_picture(value: object) -> object:
@@ -55,6 +58,11 @@ def _boxes(value: object) -> object:
         raise ValueError(str(exc)) from exc
 
 
+def _cut(most: int) -> BeforeValidator:
+    """Return what leaves the end of a long text out: it only says what a question follows on."""
+    return BeforeValidator(lambda value: value[:most] if isinstance(value, str) else value)
+
+
 def _from_json(value: object) -> object:
     """Return a list; multipart has it as a text of JSON."""
     if not isinstance(value, str):
@@ -78,15 +86,30 @@ class TurnBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(
-        min_length=1, max_length=4_000, description="As it was asked, or asked_as of its result."
+        min_length=1,
+        max_length=MOST_QUESTION,
+        description="As it was asked, or asked_as of its result.",
     )
-    answer: str = Field(default="", max_length=8_000, description="As the result has it.")
-    about: str = Field(default="", max_length=500, description="As the result has it.")
+    answer: Annotated[
+        str,
+        _cut(MOST_SAID),
+        Field(description=f"As the result has it; {MOST_SAID:,} characters of it are read."),
+    ] = ""
+    about: Annotated[
+        str,
+        _cut(MOST_SAID),
+        Field(description=f"As the result has it; {MOST_SAID:,} characters of it are read."),
+    ] = ""
     unsure: bool = Field(default=False, description="As the result has it.")
+    picture: str = Field(
+        default="",
+        max_length=64,
+        description="As the result has it: with another picture the question is refused.",
+    )
 
     def turn(self) -> Turn:
         """Return it as a turn of a conversation."""
-        return Turn(self.question, self.answer, self.about, self.unsure)
+        return Turn(self.question, self.answer, self.about, self.unsure, self.picture)
 
 
 class SearchRequest(BaseModel):
@@ -208,6 +231,9 @@ class SearchBody(FoundBody):
     )
     repeated: bool = Field(
         default=False, description="Whether it was kept from when the same was asked before."
+    )
+    picture: str = Field(
+        description='A hash of the picture\'s pixels, for a follow-up; "" without one.'
     )
     why: dict[str, Any] | None = Field(
         default=None,

@@ -6,16 +6,17 @@ A picture is a path on this machine or a data URL; no address is opened.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from app.api.schema import AskBody, SearchBody, decoded_picture
+from app.api.schema import MOST_SOURCES, AskBody, SearchBody, TurnBody, decoded_picture
 from app.asking.ask import run
 from app.asking.questions import CITED_TOO, MAX_TOP_K
 from app.asking.report import result_as_json
+from app.flow.talk import MOST_TURNS
 from app.pipeline import Pipeline, result_of
 from app.settings import Settings, own_version
 from corpus.errors import KbvqaError
@@ -31,6 +32,22 @@ Question = Annotated[str, Field(description="What to know, as a whole question i
 Picture = Annotated[
     str, Field(description="Path of a picture on this machine, or data:image/png;base64,...")
 ]
+Sources = Annotated[
+    list[str],
+    Field(
+        max_length=MOST_SOURCES,
+        description="Only passages from these are found; [] for all. A name that there is not is "
+        "an error, which lists those there are.",
+    ),
+]
+After = Annotated[
+    list[TurnBody],
+    Field(
+        max_length=MOST_TURNS,
+        description="What was asked about the same picture before, the earliest first: a question "
+        "that follows on is made to stand alone, as asked_as says.",
+    ),
+]
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description=f"Passages to show; {CITED_TOO}.")]
 
 
@@ -40,23 +57,51 @@ def build_tools(pipeline: Pipeline, settings: Settings) -> MCPServer:
     usual = min(settings.top_k, MAX_TOP_K)
 
     @server.tool()
-    def ask(question: Question, picture: Picture, top_k: TopK = usual) -> AskBody:
+    def ask(
+        question: Question,
+        picture: Picture,
+        top_k: TopK = usual,
+        sources: Sources = [],  # noqa: B006 - pydantic gives each call its own
+        after: After = [],  # noqa: B006
+    ) -> AskBody:
         """Answer a question about a picture, with the passages that prove it."""
-        said = _asked(pipeline, question, picture, top_k, answer=True)
-        return AskBody.model_validate(said)
+        held = {"sources": sources, "after": [turn.turn() for turn in after]}
+        return AskBody.model_validate(_asked(pipeline, question, picture, top_k, held, answer=True))
 
     @server.tool()
-    def search(question: Question, picture: Picture = "", top_k: TopK = usual) -> SearchBody:
+    def search(
+        question: Question,
+        picture: Picture = "",
+        top_k: TopK = usual,
+        sources: Sources = [],  # noqa: B006
+        after: After = [],  # noqa: B006
+    ) -> SearchBody:
         """Find passages for a question, about a picture or without one; no answer is written."""
-        return SearchBody.model_validate(_asked(pipeline, question, picture, top_k, answer=False))
+        held = {"sources": sources, "after": [turn.turn() for turn in after]}
+        said = _asked(pipeline, question, picture, top_k, held, answer=False)
+        return SearchBody.model_validate(said)
 
     return server
 
 
 def _asked(
-    pipeline: Pipeline, question: str, picture: str, top_k: int, *, answer: bool
+    pipeline: Pipeline,
+    question: str,
+    picture: str,
+    top_k: int,
+    held: dict[str, Any],
+    *,
+    answer: bool,
 ) -> dict[str, object]:
     """Return what the pipeline says, without the inside of how it came about.
+
+    Args:
+        pipeline: that is asked.
+        question: as the assistant wrote it.
+        picture: its path or data URL; "" for none.
+        top_k: passages to show.
+        held: what the search is held to, and what was said before, as `app.asking.ask` takes it.
+        answer: whether an answer is wanted, and so a picture needed.
 
     Raises:
         ToolError: the question cannot be asked; the message is for the assistant.
@@ -64,7 +109,7 @@ def _asked(
     try:
         image = load_image(_source(picture)) if picture or answer else None
         said = result_as_json(
-            result_of(run(pipeline, Query(question, image), top_k, answer=answer))
+            result_of(run(pipeline, Query(question, image), top_k, answer=answer, **held))
         )
     except (KbvqaError, ValueError) as exc:
         raise ToolError(str(exc)) from exc

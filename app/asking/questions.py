@@ -1,28 +1,51 @@
 """What a user may ask, on the page and on the command line. Benchmarks ask what they ask."""
 
+import re
+
 from app.errors import InvalidQuestion
 from corpus.types import Box
 
 MAX_TOP_K = 20  # passages that the page and the API show
 # What every way of asking says of that number.
 CITED_TOO = "where the answer cites one further down, those up to it are shown too"
+# What is said beside questions; names have them too, so that all of a text has to be such words.
+_POLITE = (
+    r"(?:ok|okay|thx|(?:many )?thanks|thank you|a lot|(?:very|so) much|cheers|got it|i see|"
+    r"(?:hi|hello|hey)(?: there)?|good (?:morning|afternoon|evening|night)|bye|goodbye)"
+)
+_NO_QUESTION = re.compile(rf"{_POLITE}(?: {_POLITE})*")
+_BESIDE_WORDS = re.compile(r"[^\w?]+")
 
 
 def checked_question(question: str, most_characters: int) -> str:
     """Return a question that a user typed, without white space around it.
 
     Raises:
-        InvalidQuestion: it is empty or too long.
+        InvalidQuestion: it is empty, too long, or plainly no question, such as "Thanks!".
     """
     question = question.strip()
     if not question:
         raise InvalidQuestion("The question is empty. Ask something about the picture.")
+    if is_polite(question):
+        raise InvalidQuestion(f"{question!r:.40} is no question. Ask something about the picture.")
     if len(question) > most_characters:
         raise InvalidQuestion(
             f"The question has {len(question):,} characters; at most {most_characters:,} are read. "
             "Ask a shorter one."
         )
     return question
+
+
+def is_polite(text: str) -> bool:
+    """Return whether a text is thanks, a greeting or the like, and nothing else.
+
+    With a question mark, or any other word, it may be a question.
+
+    >>> [is_polite(text) for text in ("Ok, thanks!", "Hello Kitty", "hello?", "Hi, there :-)")]
+    [True, False, False, True]
+    """
+    words = _BESIDE_WORDS.sub(" ", text.casefold()).strip()
+    return _NO_QUESTION.fullmatch(words) is not None
 
 
 def boxes_of(*texts: str) -> tuple[Box, ...]:

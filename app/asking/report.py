@@ -21,8 +21,10 @@ def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
     answer. Where it is asked for, "why" says what matched what (app.asking.why), and "given" the
     passages exactly as what answers was given them, with the tokens that were cut. "asked_as" is a
     follow-up as it was made to stand alone, "" where it was asked as it is; "about" the name of
-    what the answer is about, "" where that is in doubt. "request_id" is there where the request
-    has a number, under which the log has it; "repeated" where the result was kept from before.
+    what the answer is about, "" where that is in doubt. "picture" is a hash of the picture's
+    pixels, by which a follow-up on another one is told apart; "" for a question without one.
+    "request_id" is there where the request has a number, under which the log has it; "repeated"
+    where the result was kept from before.
     """
     answer, retrieval = result.answer, result.retrieval
     return {
@@ -30,6 +32,7 @@ def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
         "citations": [citation.passage_id for citation in answer.citations] if answer else [],
         "failure": str(result.failure or ""),
         "about": result.about,
+        "picture": result.picture,
         "unsure": answer.confidence.verdict != "given" if answer else retrieval.unsure,
         "notes": list(result.notes),
         **(_answering(answer) if answer else {}),

@@ -5,7 +5,7 @@ It is answered in this process, or by a server that `kbvqa web` runs; both give 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from app.asking.why import Why
     from app.flow.events import Result
     from corpus.types import Query
+    from generator.rewriting import Turn
 
     Explained = tuple[Query, Result, Why]
 
@@ -150,7 +151,7 @@ def ask(
             fields = {"question": question, "top_k": shown, "boxes": boxes}
             fields |= {} if no_answer or not strategy else {"strategy": strategy}
             fields |= {"sources": source} if source else {}
-            fields |= {"after": json.dumps([asdict(turn) for turn in turns])} if turns else {}
+            fields |= {"after": _as_json(turns)} if turns else {}
             key = next(iter(settings.keys), None)
             said = ask_server(server, image, fields, answer=not no_answer, key=key)
     else:
@@ -173,6 +174,11 @@ def ask(
         write_heat(why, *explained)
     if said.get("failure"):
         raise KbvqaError(f"no answer, the passages alone: {said['failure']}")
+
+
+def _as_json(turns: "Sequence[Turn]") -> str:
+    """Return a conversation as a form has it: what is not ASCII as it is, which is shorter."""
+    return json.dumps([asdict(turn) for turn in turns], ensure_ascii=False)
 
 
 def _require_for_server(local: Mapping[str, Any], why: Path | None, top_k: int | None) -> None:
@@ -216,11 +222,15 @@ def _answered(
         why: also return what says why each passage was found.
         page: where to write the answer as a page; None for nowhere.
     """
-    from corpus.pictures.images import load_image
+    from app.flow.talk import require_same_picture
+    from corpus.pictures.images import load_image, pixels_sha256
     from corpus.types import Query
 
     image, question, boxes = asked
-    query = Query(question, load_image(image), boxes=boxes)
+    picture = load_image(image)
+    if how["after"]:  # before models are loaded
+        require_same_picture(how["after"], pixels_sha256(picture))
+    query = Query(question, picture, boxes=boxes)
     from app.asking.report import result_as_json
     from app.asking.why import explain
     from app.components import open_pipeline

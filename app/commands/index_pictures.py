@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from app.commands.console import CheckpointOption, directory, out, progress, settings_with
 
@@ -56,13 +57,14 @@ def index_pictures(
     An entity is what passages have in their field "entity". ask, web, evaluate run and evaluate
     demo take the collection that KBVQA_PICTURES names: passages of entities whose pictures
     resemble the asked one come up, and a result shows the pictures. It belongs to the checkpoint
-    that made it.
+    that made it. A picture that cannot be read is left out and named, with its line.
     docs/guide/pictures.md says when it helps.
     """
     settings = settings_with(None, checkpoint)
     from app.components import open_checkpoint
     from corpus.demo.data import demo_entity_pictures
-    from corpus.pictures.entities import read_entity_pictures
+    from corpus.errors import InvalidImage, InvalidRecord
+    from corpus.pictures.entities import EntityPicture, read_entity_pictures
     from retriever.encoding.encoder import Encoder
     from retriever.pictures.collection import PictureCollection
     from retriever.pictures.fusing import Fusion
@@ -77,15 +79,28 @@ def index_pictures(
     fusion = Fusion(
         usual.weight if weight is None else weight, usual.floor if floor is None else floor
     )
+    broken: list[str] = []
+
+    def left_out(picture: EntityPicture, exc: InvalidImage) -> None:
+        named = InvalidRecord(table, picture.line, "image", str(exc)) if table else exc
+        broken.append(str(named))
+
     with progress() as (say, advance):
         say("Loading the checkpoint")
         encoder = Encoder(open_checkpoint(settings))
         say("Encoding pictures")
-        collection = PictureCollection.build(pictures, encoder, fusion, advance)
+        try:
+            collection = PictureCollection.build(pictures, encoder, fusion, advance, left_out)
+        except ValueError as exc:
+            if not broken:
+                raise
+            raise InvalidImage(f"{broken[0]}. None of the pictures can be read") from exc
         collection.save(output)
-    entities = len({picture.entity for picture in pictures})
+    for said in broken:
+        out.print(f"[yellow]Left out:[/] {escape(said)}", soft_wrap=True, highlight=False)
+    entities = len({entity for _, entity in collection.names})
     out.print(
-        f"Pictures: {len(pictures):,}, of {entities:,} different entities, in {output}. "
+        f"Pictures: {len(collection.names):,}, of {entities:,} different entities, in {output}. "
         f"Search with them: export KBVQA_PICTURES={output}",
         soft_wrap=True,
         highlight=False,

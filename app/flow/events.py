@@ -9,6 +9,7 @@ Result     all that came of it, last
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.flow.naming import within_a_sentence
 from corpus.types import Box, Hit
 from generator.answers.answer import Answer
 from generator.answers.selection import WEIGHED
@@ -89,6 +90,8 @@ class Result:
         notes: what to know beside the answer, a sentence each: see app.flow.notes.
         request_id: of the request that asked; "" where it was asked in this process.
         repeated: whether it is what came of the same question before.
+        picture: a hash of the picture's pixels, by which a follow-up on another one is told apart;
+            "" for a question without one.
     """
 
     answer: Answer | None
@@ -100,16 +103,23 @@ class Result:
     notes: tuple[str, ...] = ()
     request_id: str = ""
     repeated: bool = False
+    picture: str = ""
 
     @property
     def about(self) -> str:
-        """Return the name of what the answer is about; "" where that is in doubt."""
+        """Return the name of what the answer is about, as it stands inside a sentence.
+
+        "" where that is in doubt.
+        """
         answer = self.answer
         if answer is None or answer.confidence.verdict != "given" or not answer.citations:
             return ""
         number = answer.citations[0].number
         hits = self.retrieval.hits
-        return hits[number - 1].passage.title if 1 <= number <= len(hits) else ""
+        if not 1 <= number <= len(hits):
+            return ""
+        passage = hits[number - 1].passage
+        return within_a_sentence(passage.title, passage.text)
 
 
 Event = Found | Waiting | Piece | Result

@@ -1,11 +1,11 @@
 """A question that follows on others about the same picture, made to stand alone before a search.
 
     turns = (Turn("What is the capital of this country?", "Nairobi", about="Kenya"),)
-    question = yield from stand_alone("and its population?", turns, answering, longest=500)
+    alone = yield from stand_alone("and its population?", turns, answering, longest=500)
 
-Where a server answers, its model writes the question anew. Where nothing here can, a rule does what
-can be done surely: see `by_rule`. The page, the API and the command line come through
-`Pipeline.run`, and so through here.
+Where a server answers, its model writes the question anew. Where nothing here can, or the server
+does not, a rule does what can be done surely: see `by_rule`. The page, the API and the command line
+come through `Pipeline.run`, and so through here.
 """
 
 import logging
@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidQuestion
@@ -54,13 +55,26 @@ _INNER = re.compile(r"(?<=[\w,;:] )[\"'“”‘„«(]*(\w+)|[\"“„«](\w+)"
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A question that can be understood without what was asked before it.
+
+    Attributes:
+        question: as it is asked now.
+        note: what its user should know of how it came about, a sentence; "" for nothing.
+    """
+
+    question: str
+    note: str = ""
+
+
 def stand_alone(
     question: str, turns: Sequence[Turn], answering: Answering | None, *, longest: int
-) -> Work[str]:
+) -> Work[Alone]:
     """Return a question as it can be understood without the turns before it.
 
-    A server that fails, is slow, or writes no question costs nobody the answer: the question is
-    then used as it was asked.
+    A server that fails, is slow, or writes no question costs nobody the answer: the rule then does
+    what it can, and a note says so.
 
     Args:
         question: as typed.
@@ -68,20 +82,32 @@ def stand_alone(
         answering: what answers; None where only passages are looked for.
         longest: characters that a question may have.
     """
+    ruled = by_rule(question, next((turn.about for turn in reversed(turns) if turn.about), ""))
+    ruled = ruled if len(ruled) <= longest else question
     if answering is None or not isinstance(answering.generator, OpenAIGenerator):
-        ruled = by_rule(question, next((turn.about for turn in reversed(turns) if turn.about), ""))
-        return ruled if len(ruled) <= longest else question
+        return Alone(ruled)
     prompt = rewriting(question, turns, answering.plan.style)
     try:
         text = yield from _written(answering.generator, prompt)
     except GeneratorError as exc:
-        log.warning("a follow-up is asked as it is: %s", exc)
-        return question
-    alone = rewritten(text, longest)
-    if alone is None:
-        log.warning("a follow-up is asked as it is: the server wrote no question")
+        log.warning("a follow-up is not written anew: %s", exc)
+        slow = isinstance(exc, GeneratorTimeout)
+        return Alone(ruled, _not_written("took too long" if slow else "failed", question, ruled))
+    written = rewritten(text, longest)
+    if written is None:
+        log.warning("a follow-up is not written anew: the server wrote no question")
         log.debug("what it wrote: %.80r", text)  # what people ask, perhaps
-    return alone or question
+        return Alone(ruled, _not_written("wrote something else", question, ruled))
+    return Alone(written)
+
+
+def _not_written(why: str, question: str, ruled: str) -> str:
+    """Return what to tell of a question that a server should have written anew."""
+    how = "as you wrote it" if ruled == question else "as a rule makes it stand alone"
+    return (
+        "The server that should put this follow-up into a question of its own "
+        f"{why}: it was asked {how}."
+    )
 
 
 def by_rule(question: str, about: str) -> str:
@@ -119,6 +145,21 @@ def by_rule(question: str, about: str) -> str:
     return asked[:1].upper() + asked[1:] if asked != question else question
 
 
+def require_same_picture(turns: Sequence[Turn], picture: str) -> None:
+    """Raise InvalidQuestion where what was asked before is about another picture.
+
+    Args:
+        turns: what was asked before; one that does not say its picture may be about any.
+        picture: by `corpus.pictures.images.pixels_sha256`; "" for a question without one, which
+            may be about any too.
+    """
+    if picture and any(turn.picture not in ("", picture) for turn in turns):
+        raise InvalidQuestion(
+            "What was asked before is about another picture. Give that picture, or ask this as a "
+            'new question: without --after on the command line, without "after" in the API.'
+        )
+
+
 def turns_of(record: Mapping[str, Any]) -> tuple[Turn, ...]:
     """Return the conversation up to an answer, that answer included.
 
@@ -129,7 +170,7 @@ def turns_of(record: Mapping[str, Any]) -> tuple[Turn, ...]:
         InvalidQuestion: it is nothing of the kind.
     """
     before = turns_before(record)
-    last = {name: record.get(name) or "" for name in ("answer", "about")}
+    last = {name: record.get(name) or "" for name in ("answer", "about", "picture")}
     question = record.get("asked_as") or record.get("question")
     unsure = record.get("unsure", False)
     return (*before, _turn({"question": question, **last, "unsure": unsure}))[-MOST_TURNS:]
@@ -147,7 +188,7 @@ _UNKNOWN = "The conversation before this question is not one. Begin a new questi
 
 
 def _turn(said: Any) -> Turn:
-    names = ("question", "answer", "about")
+    names = ("question", "answer", "about", "picture")
     texts = {name: said.get(name, "") for name in names} if isinstance(said, dict) else {}
     if not texts.get("question") or not all(isinstance(text, str) for text in texts.values()):
         raise InvalidQuestion(_UNKNOWN)

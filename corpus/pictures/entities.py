@@ -8,6 +8,7 @@ An entity is what passages have in their field "entity". Other keys are left alo
 from dataclasses import dataclass
 from pathlib import Path
 
+from corpus.errors import InvalidRecord
 from corpus.files.jsonl import id_field, read_records, text_field
 
 
@@ -19,15 +20,17 @@ class EntityPicture:
         image: its name in the table.
         path: where it lies.
         entity: what it shows, for example "flag:FR".
+        line: of the table, from 1; 0 where it is of none.
     """
 
     image: str
     path: Path
     entity: str
+    line: int = 0
 
 
 def read_entity_pictures(table: Path, images: Path) -> list[EntityPicture]:
-    """Return the pictures of a .jsonl or .jsonl.gz table, in its order.
+    """Return the pictures of a .jsonl or .jsonl.gz table, in its order. None is opened yet.
 
     Args:
         table: the file.
@@ -35,12 +38,23 @@ def read_entity_pictures(table: Path, images: Path) -> list[EntityPicture]:
 
     Raises:
         DatasetNotFound: there is no such file.
-        InvalidRecord: a line lacks its image or entity, or the file holds none.
+        InvalidRecord: a line lacks its image or entity, the file of its picture is not there, or
+            the table holds none. The first such picture is named, and how many more there are.
     """
-    pictures = []
+    pictures: list[EntityPicture] = []
     for line, record in read_records(table):
         image = text_field(table, line, record, "image")
-        pictures.append(
-            EntityPicture(image, images / image, id_field(table, line, record, "entity"))
+        entity = id_field(table, line, record, "entity")
+        pictures.append(EntityPicture(image, images / image, entity, line))
+    missing = [picture for picture in pictures if not picture.path.is_file()]
+    if missing:
+        first, others = missing[0], len(missing) - 1
+        more = f", nor are {others:,} others" if others else ""
+        raise InvalidRecord(
+            table,
+            first.line,
+            "image",
+            f"{first.path} is not there{more}; put the pictures there, or name the folder that "
+            "they are in",
         )
     return pictures

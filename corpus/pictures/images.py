@@ -1,5 +1,6 @@
 """Pictures: whatever a user has at hand becomes an upright, opaque RGB image."""
 
+import hashlib
 import struct
 import zlib
 from io import BytesIO
@@ -108,6 +109,17 @@ def as_rgb(image: Image.Image) -> Image.Image:
     # A later reader must not apply the orientation a second time.
     rgb.info = {}
     return rgb
+
+
+def pixels_sha256(image: Image.Image) -> str:
+    """Return a hash of what a picture shows: its size and pixels as `as_rgb` has them, no more.
+
+    The same pixels in another lossless file have the same hash.
+    """
+    rgb = as_rgb(image)
+    digest = hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode())
+    digest.update(rgb.tobytes())
+    return digest.hexdigest()
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

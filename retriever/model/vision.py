@@ -42,7 +42,7 @@ class CLIPVisionEncoder(nn.Module):
         # Released checkpoints say vision_model.vision_model: the wrapper's name, then a level
         # that transformers' class had before 5 and no longer has.
         self.vision_model = nn.ModuleDict({"vision_model": getattr(tower, "vision_model", tower)})
-        self.pooled_size = self.patch_size = config.hidden_size
+        self.pooled_size = self.patch_size = self.likeness_size = config.hidden_size
 
     def forward(self, pixels_B3HW: Tensor) -> VisionFeatures:
         """Return pooled [B, hidden] and patches [B, (size / patch)^2, hidden]."""
@@ -71,7 +71,8 @@ class EfficientNetVisionEncoder(nn.Module):
         self.feature_std = nn.Parameter(torch.ones(FEATURE_CHANNELS), requires_grad=False)
         self.layout_linear = nn.Linear(FEATURE_CHANNELS, layout_channels, bias=False)
         self.patch_size = FEATURE_CHANNELS
-        self.pooled_size = FEATURE_CHANNELS + grid * grid * layout_channels
+        self.likeness_size = grid * grid * layout_channels
+        self.pooled_size = FEATURE_CHANNELS + self.likeness_size
 
     def forward(self, pixels_B3HW: Tensor) -> VisionFeatures:
         """Return pooled [B, pooled_size] and patches [B, grid^2, patch_size]."""

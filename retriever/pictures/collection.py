@@ -13,7 +13,7 @@ Shapes: I pictures · V width of the pooled vector
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from corpus.errors import InvalidImage
 from corpus.pictures.entities import EntityPicture
 from corpus.pictures.images import load_image
 from corpus.progress import Advance
@@ -77,21 +78,39 @@ class PictureCollection:
         encoder: Encoder,
         fusion: Fusion | None = None,
         advance: Advance = lambda done, total: None,
+        left_out: Callable[[EntityPicture, InvalidImage], None] | None = None,
     ) -> Self:
         """Return the collection of these pictures.
 
+        Args:
+            pictures: that it holds.
+            encoder: of the checkpoint that it then belongs to.
+            fusion: how much they count; None for as fitted for kbvqa-mini.
+            advance: told of how many of how many are done.
+            left_out: told of each picture that cannot be read, which is then left out; None has
+                the first one be an error.
+
         Raises:
-            InvalidImage: one is missing or no picture.
+            InvalidImage: one is missing or no picture, where none may be left out.
             ValueError: there is none, or the checkpoint sees no pictures.
         """
-        if not pictures:
-            raise ValueError("no pictures: a collection holds one at least")
         vectors: list[NDArray[np.float32]] = []
+        names: list[tuple[str, str]] = []
         for start in range(0, len(pictures), BATCH):
-            some = [load_image(picture.path) for picture in pictures[start : start + BATCH]]
+            some = []
+            for picture in pictures[start : start + BATCH]:
+                try:
+                    some.append(load_image(picture.path))
+                except InvalidImage as exc:
+                    if left_out is None:
+                        raise
+                    left_out(picture, exc)
+                else:
+                    names.append((picture.image, picture.entity))
             vectors.extend(encoder.encode_pictures(some))
-            advance(len(vectors), len(pictures))
-        names = [(picture.image, picture.entity) for picture in pictures]
+            advance(min(start + BATCH, len(pictures)), len(pictures))
+        if not vectors:
+            raise ValueError("no pictures: a collection holds one at least")
         rows = np.stack(vectors).astype(np.float16)
         return cls(encoder.checkpoint.revision, names, rows, fusion or Fusion())
 

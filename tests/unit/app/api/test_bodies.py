@@ -17,8 +17,9 @@ from app.api import bodies
 from app.api.application import Served
 from app.api.line import Line, Place
 from app.api.problems import Refusal
-from app.api.schema import AskRequest
+from app.api.schema import MOST_QUESTION, MOST_SAID, AskRequest
 from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
+from app.flow.talk import MOST_TURNS
 
 JSON = {"Content-Type": "application/json"}
 QUESTION = "What is the capital of France?"
@@ -39,6 +40,7 @@ def refusal(client: TestClient, *, status: int = 422, **request: object) -> str:
     [
         ({"question": ""}, "The question is empty. Ask something about the picture."),
         ({"question": "  "}, "The question is empty"),
+        ({"question": "Thanks!"}, "'Thanks!' is no question. Ask something about the picture."),
         ({"question": "why " * 200}, "at most 500"),
         ({"question": 5}, "question: send a text"),
         ({"top_k": 21}, "top_k: send a whole number from 1 to 20, or leave it out"),
@@ -71,6 +73,24 @@ def test_what_is_missing_is_said(client: TestClient, png: bytes, encoded: str) -
     assert refusal(client, data={"question": ""}, files={"image": png}) == (
         "The question is empty. Ask something about the picture."
     )
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_a_conversation_may_be_as_long_as_its_turns(
+    client: TestClient, png: bytes, escaped: bool
+) -> None:
+    texts = {"question": MOST_QUESTION, "answer": MOST_SAID, "about": MOST_SAID}
+    turn = {name: "𝄞" * most for name, most in texts.items()}
+    form = {"question": QUESTION, "after": json.dumps([turn] * MOST_TURNS, ensure_ascii=escaped)}
+    answer = client.post("/v1/search", data=form, files={"image": png})
+    assert answer.status_code == 200, answer.text
+    # Of what only says what is talked of, the end is left out.
+    longer = [turn | {"answer": "a" * (MOST_SAID + 1), "about": "b" * (MOST_SAID + 1)}]
+    assert client.post("/v1/search", json={**form, "after": longer}).status_code == 200
+    said = refusal(
+        client, data={**form, "after": "[" * 3_000_000}, files={"image": png}, status=413
+    )
+    assert said.startswith("after is larger than 2 MB: send at most 8 turns")
 
 
 def test_every_field_has_words_for_what_to_send() -> None:

@@ -66,6 +66,32 @@ def test_a_search_needs_no_picture(pipeline: Pipeline) -> None:
     assert "answer" not in said.structured_content
 
 
+def test_a_follow_up_and_a_search_of_some_sources(
+    pipeline: Pipeline, png: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(png)
+    asked = {"picture": str(tmp_path / "a.png"), "top_k": 2}
+    [first] = called(pipeline, ("ask", {**asked, "question": QUESTION}))
+    given = first.structured_content
+    turn = {"question": QUESTION, "answer": "Paris", "about": "France", "picture": given["picture"]}
+    follows = {**asked, "question": "and its river?", "after": [turn]}
+    for answer in called(pipeline, ("ask", follows), ("search", follows)):
+        assert not answer.is_error
+        assert answer.structured_content["asked_as"] == "What is France's river?"
+    held = {**asked, "question": QUESTION, "sources": ["Zoo"]}
+    for answer in called(pipeline, ("ask", held), ("search", held)):
+        assert [hit["passage_id"] for hit in answer.structured_content["hits"]] == ["p:bird"]
+    another, unknown, wrong = called(
+        pipeline,
+        ("ask", {**follows, "after": [turn | {"picture": "another"}]}),
+        ("search", {**held, "sources": ["Attic"]}),
+        ("search", {**follows, "after": [{"answer": "Paris"}]}),
+    )
+    assert another.is_error and "about another picture" in another.content[0].text
+    assert unknown.is_error and "It has: Atlas; Zoo" in unknown.content[0].text
+    assert wrong.is_error and "question" in wrong.content[0].text
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -75,6 +101,7 @@ def test_a_search_needs_no_picture(pipeline: Pipeline) -> None:
         ({"picture": "data:image/png;base64,A"}, "not base64"),
         ({"picture": "data:image/png;base64,AAAA"}, "not a picture"),
         ({"question": " ", "picture": "PNG"}, "The question is empty"),
+        ({"question": "hello", "picture": "PNG"}, "is no question"),
         ({"top_k": 21, "picture": "PNG"}, "top_k"),
     ],
 )

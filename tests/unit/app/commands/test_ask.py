@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from app.asking.questions import checked_question
 from app.asking.report import result_as_json
 from app.asking.why import PassageWhy, WordShare
 from app.cli import app
@@ -92,12 +93,58 @@ def test_a_follow_up_goes_on_from_a_saved_answer(
     assert "Asked as: What is <Paris>'s river?" in result.output
     assert "Searched: Atlas" in result.output
     turn = {"question": QUESTION, "answer": "Paris", "about": "France", "unsure": True}
+    turn |= {"picture": said["picture"]}
     assert json.loads(sent[0]["after"]) == [turn]
     assert sent[0]["sources"] == ["Atlas"]
     # The second file has the whole conversation.
     assert [turn.question for turn in conversation(second)] == [
         QUESTION, "What is <Paris>'s river?",
     ]  # fmt: skip
+
+
+def test_a_follow_up_on_another_picture_is_refused_before_models_are_loaded(
+    said: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.components.open_pipeline", lambda *args, **options: pytest.fail())
+    Image.new("RGB", (32, 24), "blue").save(tmp_path / "other.png")
+    write_data(tmp_path / "1.json", QUESTION, said, ())
+    words = ["ask", str(tmp_path / "other.png"), "and its river?"]
+    result = CliRunner().invoke(app, [*words, "--after", str(tmp_path / "1.json")])
+    assert isinstance(result.exception, InvalidQuestion)
+    assert "about another picture" in str(result.exception)
+    assert "without --after" in str(result.exception)
+
+
+def test_a_conversation_is_sent_in_letters_not_in_escapes(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def ask_server(url: str, image: Path, fields: dict[str, Any], **options: Any) -> dict[str, Any]:
+        sent.append(fields)
+        return said
+
+    monkeypatch.setattr("app.asking.remote.ask_server", ask_server)
+    write_data(tmp_path / "1.json", "Où est la «tour»?", said, ())
+    words = ["ask", str(picture), "Why?", "--server", "http://127.0.0.1:9"]
+    result = CliRunner().invoke(app, [*words, "--after", str(tmp_path / "1.json")])
+    assert result.exit_code == 0, result.output
+    assert "Où est la «tour»?" in sent[0]["after"]
+
+
+@pytest.mark.parametrize("text", ["thanks!", "OK", "Ok, thank you very much :-)", "Hi there."])
+def test_what_is_no_question_is_said(text: str, picture: Path) -> None:
+    result = CliRunner().invoke(app, ["ask", str(picture), text])
+    assert isinstance(result.exception, InvalidQuestion)
+    assert "is no question. Ask something about the picture." in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Hello Kitty", "hello?", "OK?", "I see what", "Thanksgiving", "Goodbye Lenin", "你好", "?!"],
+)
+def test_what_may_be_a_question_is_asked(text: str) -> None:
+    assert checked_question(text, 500) == text
 
 
 @pytest.mark.parametrize(

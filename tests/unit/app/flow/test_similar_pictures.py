@@ -15,6 +15,7 @@ from app.asking.why import explain
 from app.cli import app
 from app.evaluation.provenance import retrieval_key
 from app.pipeline import Pipeline
+from corpus.errors import InvalidImage
 from corpus.types import Query
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
@@ -105,6 +106,16 @@ def test_pictures_of_another_checkpoint_are_refused(plain: Pipeline) -> None:
         Pipeline(plain.encoder, plain.index, pictures=pictures)
 
 
+def test_vectors_of_another_width_are_refused_when_they_are_opened(plain: Pipeline) -> None:
+    checkpoint = plain.encoder.checkpoint
+    names, rows = [("a.png", "a")], np.ones((1, 3), np.float16)
+    pictures = PictureCollection(checkpoint.revision, names, rows, Fusion())
+    with pytest.raises(IndexNotReady, match=r"of 3 numbers.*kbvqa index pictures") as refused:
+        Pipeline(plain.encoder, plain.index, pictures=pictures)
+    width = len(plain.encoder.encode_pictures([IMAGE])[0])
+    assert f"{checkpoint.id} makes vectors of {width}" in str(refused.value)
+
+
 def test_a_collection_is_made_on_the_command_line(tmp_path: Path) -> None:
     IMAGE.save(tmp_path / "img.png")
     table = tmp_path / "table.jsonl"
@@ -119,9 +130,28 @@ def test_a_collection_is_made_on_the_command_line(tmp_path: Path) -> None:
     assert made.fusion == Fusion(weight=2.5)
 
 
+def test_a_picture_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+    IMAGE.save(tmp_path / "img.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    table, target = tmp_path / "table.jsonl", tmp_path / "pictures.safetensors"
+    arguments = ["index", "pictures", str(table), "--out", str(target)]
+    bad = '{"image": "bad.png", "entity": "p:church"}\n'
+    table.write_text(bad + '{"image": "img.png", "entity": "p:bird"}\n')
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "Left out:" in said and "line 1, field 'image'" in said and "Pictures: 1, of 1" in said
+    assert PictureCollection.open(target).names == (("img.png", "p:bird"),)
+    table.write_text(bad)
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, InvalidImage)
+    assert "line 1" in str(done.exception) and "None of the pictures" in str(done.exception)
+
+
 def test_what_could_not_be_written_or_searched_is_said_before_the_encoding(tmp_path: Path) -> None:
     table = tmp_path / "table.jsonl"
-    table.write_text('{"image": "gone.png", "entity": "p:bird"}\n')  # which would be the error
+    table.write_text('{"image": "bad.png", "entity": "p:bird"}\n')  # which would be the error
+    (tmp_path / "bad.png").touch()
     for options, said in (
         (("--out", str(tmp_path)), "is a directory: name a file"),
         (("--out", str(table / "pictures.safetensors")), "is a file, and a directory is needed"),

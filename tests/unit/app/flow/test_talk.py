@@ -14,6 +14,7 @@ from app.flow import talk
 from app.flow.events import Found, Piece, Result
 from app.flow.talk import MOST_TURNS, by_rule, turns_before, turns_of
 from app.pipeline import Pipeline, result_of
+from app.web.views import views
 from corpus.types import Query
 from generator.answers.answering import Answering
 from generator.answers.confidence import Calibration
@@ -97,7 +98,7 @@ def test_a_conversation_goes_on_from_what_is_recorded(pipeline: Pipeline) -> Non
     assert turns_before(record) == (CAPITAL,)
     assert turns_of(record) == (
         CAPITAL,
-        Turn("What is France's river?", "Paris", said["about"]),
+        Turn("What is France's river?", "Paris", said["about"], picture=said["picture"]),
     )
     # A doubt stays with its answer.
     doubted = json.loads(json.dumps(recorded("Why?", said | {"unsure": True})))
@@ -129,6 +130,22 @@ def test_nothing_is_about_a_thing_where_the_answer_is_in_doubt(pipeline: Pipelin
     result = pipeline.ask(blank, 2)
     assert result.answer is not None and result.answer.confidence.verdict != "given"
     assert result.about == ""
+
+
+def test_another_picture_is_no_part_of_the_conversation(pipeline: Pipeline) -> None:
+    said = result_as_json(pipeline.ask(QUERY, 2))
+    after = turns_of(json.loads(json.dumps(recorded("Which city?", said))))
+    assert after[0].picture == said["picture"] != ""
+    # The same pixels of another file are the same picture.
+    again = replace(QUERY, image=QUERY.image.convert("RGBA"))
+    assert pipeline.ask(again, 2, answer=False, after=after).picture == said["picture"]
+    for other in (QUERY.image.rotate(180), QUERY.image.resize((9, 9))):
+        with pytest.raises(InvalidQuestion, match="about another picture"):
+            pipeline.ask(replace(QUERY, image=other), 2, answer=False, after=after)
+    # What names no picture, and a question without one, may be about any.
+    assert pipeline.ask(replace(QUERY, image=other), 2, answer=False, after=(CAPITAL,)).picture
+    without = pipeline.ask(replace(QUERY, image=None), 2, answer=False, after=after)
+    assert without.picture == "" and without.retrieval.asked_as
 
 
 @pytest.fixture
@@ -180,9 +197,32 @@ def test_a_server_writes_the_question_anew(asking: Pipeline, server: Server) -> 
 def test_what_is_no_question_is_not_asked(asking: Pipeline, server: Server, said: str) -> None:
     server.answer = answers(said)
     result = result_of(run(asking, QUERY, 2, after=[CAPITAL]))
-    assert result.retrieval.asked_as == ""
-    assert "and its river?" in str(server.requests[-1]["messages"])
+    assert result.retrieval.asked_as == "What is France's river?"
+    assert "Question: What is France" in str(server.requests[-1]["messages"])
     assert result.answer is not None and result.answer.text == "Paris"
+    assert result.notes[0] == (
+        "The server that should put this follow-up into a question of its own wrote something "
+        "else: it was asked as a rule makes it stand alone."
+    )
+
+
+def test_a_server_that_fails_to_rewrite_is_told_of(asking: Pipeline, server: Server) -> None:
+    def answer(handler: Handler) -> None:
+        if "Last question:" in str(handler.asked["messages"][-1]["content"]):
+            handler.send_error(500)
+        else:
+            handler.events(" Paris", " [1]", "\nQ")
+
+    server.answer = answer
+    what = replace(QUERY, question="Which river is in France?")
+    result = result_of(run(asking, what, 2, after=[CAPITAL]))
+    assert result.retrieval.asked_as == ""
+    assert result.answer is not None and result.answer.text == "Paris"
+    [note, *_] = result_as_json(result)["notes"]
+    assert note.endswith("failed: it was asked as you wrote it.")
+    # The page says it where the answer is.
+    [*_, shown] = views(asking, lambda: QUERY.image, what.question, 2, after=[CAPITAL])
+    assert note in shown.answer
 
 
 def test_a_server_that_is_slow_to_rewrite_costs_nobody_the_answer(
@@ -198,8 +238,9 @@ def test_a_server_that_is_slow_to_rewrite_costs_nobody_the_answer(
     server.answer = answer
     monkeypatch.setattr(talk, "REWRITE_SECONDS", 0.0)
     result = result_of(run(asking, QUERY, 2, after=[CAPITAL]))
-    assert result.retrieval.asked_as == ""
+    assert result.retrieval.asked_as == "What is France's river?"
     assert result.answer is not None and result.answer.text == "Paris"
+    assert "took too long" in result.notes[0]
 
 
 def test_who_leaves_while_a_question_is_rewritten_stops_that(

@@ -13,12 +13,24 @@ def test_a_table_names_pictures_and_entities(tmp_path: Path) -> None:
     table = tmp_path / "table.jsonl"
     table.write_text(
         '{"image": "fr.png", "entity": "flag:FR", "licence": "MIT"}\n'
-        '{"image": "a/7.jpg", "entity": 7}\n'
+        '\n{"image": "a/7.jpg", "entity": 7}\n'
     )
-    assert read_entity_pictures(table, Path("pictures")) == [
-        EntityPicture("fr.png", Path("pictures/fr.png"), "flag:FR"),
-        EntityPicture("a/7.jpg", Path("pictures/a/7.jpg"), "7"),
+    (tmp_path / "a").mkdir()
+    for name in ("fr.png", "a/7.jpg"):
+        (tmp_path / name).touch()
+    assert read_entity_pictures(table, tmp_path) == [
+        EntityPicture("fr.png", tmp_path / "fr.png", "flag:FR", 1),
+        EntityPicture("a/7.jpg", tmp_path / "a/7.jpg", "7", 3),
     ]
+
+
+def test_the_line_of_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    names = ("fr.png", "gone.png", "gone-too.png")
+    table.write_text("".join(f'{{"image": "{name}", "entity": "x"}}\n' for name in names))
+    (tmp_path / "fr.png").touch()
+    with pytest.raises(InvalidRecord, match=r"line 2, .*gone\.png is not there, nor are 1 others"):
+        read_entity_pictures(table, tmp_path)
 
 
 @pytest.mark.parametrize("line", ['{"image": "fr.png"}', '{"entity": "flag:FR"}', "[]"])

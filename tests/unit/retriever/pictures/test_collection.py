@@ -96,6 +96,13 @@ def test_no_pictures_and_no_picture_are_said(
     pictures[0].path.write_bytes(b"no picture")
     with pytest.raises(InvalidImage, match=r"a\.png"):
         PictureCollection.build(pictures, encoder)
+    told: list[str] = []
+    made = PictureCollection.build(
+        pictures, encoder, left_out=lambda picture, exc: told.append(picture.image)
+    )
+    assert told == ["a.png"]
+    assert made.names == (("b.png", "flag:Y"), ("c.png", "flag:X"))
+    assert len(made.vectors_IV) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors", b"\x02\0\0\0\0\0\0\0{}"])
