@@ -76,11 +76,8 @@ class Finder:
     ) -> None:
         if index is not None:
             require_checkpoint(index, encoder.checkpoint)
-        if pictures is not None and pictures.checkpoint != encoder.checkpoint.revision:
-            raise IndexNotReady(
-                f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
-                f"not {encoder.checkpoint.id}: make it anew with `kbvqa index pictures`"
-            )
+        if pictures is not None:
+            require_pictures(pictures, encoder.checkpoint)
         self.encoder, self.index = encoder, index
         if candidates is None:
             candidates = CANDIDATES if index is None else index.candidates
@@ -243,6 +240,15 @@ def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
             f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Search it "
             f"with the first (--checkpoint), or build it anew from its corpus, "
             f"{made_with.corpus!r}: `kbvqa index build CORPUS --index {index.location} --swap`"
+        )
+
+
+def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> None:
+    """Raise IndexNotReady unless a checkpoint made a collection of pictures."""
+    if pictures.checkpoint != checkpoint.revision:
+        raise IndexNotReady(
+            f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
+            f"not {checkpoint.id}: make it anew with `kbvqa index pictures`"
         )
 
 
