@@ -4,11 +4,11 @@ import logging
 import shutil
 from pathlib import Path
 
-from app.flow.retrieval import require_checkpoint
+from app.flow.retrieval import require_checkpoint, require_pictures
 from app.machine import network, threads
 from app.pipeline import Pipeline
 from app.reader import Reader
-from app.settings import MINI, Settings
+from app.settings import MINI, NO_PICTURES, PREFIX, Settings
 from corpus.demo.data import demo_passages_path
 from generator.answers.answering import Answering
 from generator.answers.confidence import PACKAGED, read_calibration
@@ -18,11 +18,12 @@ from generator.extractive.model import SHIPPED
 from generator.server.client import OpenAIGenerator
 from retriever.building.build import Advance, Say, build_index
 from retriever.checkpoint.loading import Checkpoint, load_checkpoint
+from retriever.checkpoint.mini import PICTURES
 from retriever.encoding.device import best_device
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.onednn import use_onednn
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
-from retriever.errors import CorpusTooLarge, IndexNotReady
+from retriever.errors import CorpusTooLarge, IndexNotReady, IndexUnavailable
 from retriever.index.exact import ExactSearcher
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.pictures.collection import PictureCollection
@@ -129,6 +130,35 @@ def open_set_index(settings: Settings, checkpoint: Checkpoint | None = None) -> 
         ) from exc
 
 
+def open_pictures(
+    settings: Settings, checkpoint: Checkpoint, index: PassageIndex
+) -> PictureCollection | None:
+    """Return the pictures of entities that are searched beside an index; None for none.
+
+    Where none are named, the demo's passages have its drawings beside them, which come along with
+    kbvqa-mini.
+
+    Raises:
+        IndexNotReady: there are none where they should be, or another checkpoint made them.
+        IndexUnavailable: what is there is no collection.
+    """
+    if settings.pictures == NO_PICTURES:
+        return None
+    if settings.pictures is not None:
+        return PictureCollection.open(settings.pictures)
+    if settings.checkpoint != MINI:
+        return None
+    try:
+        drawings = PictureCollection.open(PICTURES)
+    except (IndexNotReady, IndexUnavailable) as exc:
+        raise IndexNotReady(
+            f"the drawings that come with {MINI} are not to be had: {exc}. Install kbvqa again, or "
+            f"set {PREFIX}PICTURES={NO_PICTURES}, which searches passages alone"
+        ) from exc
+    require_pictures(drawings, checkpoint)
+    return drawings if drawings.corpus == index.fingerprint.corpus_sha256 else None
+
+
 def open_exact(index: PassageIndex, say: Say) -> ExactSearcher | None:
     """Return the corpus in memory, where it is small enough to fit; else None.
 
@@ -183,7 +213,7 @@ def open_pipeline(
         exact=searcher,
         mode=mode,
         candidates=settings.candidates,
-        pictures=None if settings.pictures is None else PictureCollection.open(settings.pictures),
+        pictures=None if index is None else open_pictures(settings, checkpoint, index),
     )
 
 

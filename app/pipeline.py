@@ -84,6 +84,8 @@ class Pipeline(Finder):
             answering = Answering.usual(answering, encoder.checkpoint.revision)
         if answering is not None and index is not None:
             answering = replace(answering, corpus=index.fingerprint.corpus_sha256)
+        if answering is not None and pictures is not None:
+            answering = replace(answering, pictures=pictures.sha256)
         self.answering, self.max_question_characters = answering, max_question_characters
 
     @property
@@ -181,20 +183,32 @@ class Pipeline(Finder):
             GeneratorError: the generator fails; see generator.errors.
             ValueError: the pipeline has no generator.
         """
-        if self.answering is None:
-            raise ValueError("this pipeline has no generator: it was built for retrieval")
         asked = self.looked_at(query)
-        # A part of the corpus is another corpus than the confidence was fitted on.
-        part = f"{self.answering.corpus}, in part" if found.sources else self.answering.corpus
-        return replace(self.answering, corpus=part).answer(
+        return self.answering_to(found).answer(
             asked,
             found.hits,
             strategy=strategy,
             caption=found.seen,
             recognised=found.recognised if found.surely else (),
+            alike=found.similar[0].similarity if found.similar else None,
             doubts=doubts_of(asked),
             low=low_of(found),
         )
+
+    def answering_to(self, found: Retrieval) -> Answering:
+        """Return how a question is answered from what was found: the confidence is that of what
+        was searched.
+
+        Raises:
+            ValueError: the pipeline has no generator.
+        """
+        if self.answering is None:
+            raise ValueError("this pipeline has no generator: it was built for retrieval")
+        # A part of the corpus is another corpus than the confidence was fitted on.
+        part = f"{self.answering.corpus}, in part" if found.sources else self.answering.corpus
+        # Where no picture was alike, what was found is what passages alone give.
+        pictures = self.answering.pictures if found.similar else ""
+        return replace(self.answering, corpus=part, pictures=pictures)
 
     def ask(
         self,

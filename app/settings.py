@@ -22,6 +22,7 @@ from retriever.engines.connection import QdrantConnection, is_url
 
 PREFIX = "KBVQA_"
 MINI = "kbvqa-mini"
+NO_PICTURES = Path("none")
 
 # More never compute faster; tens of thousands crash the library that starts them.
 _THREADS_PER_CORE = 4
@@ -66,7 +67,8 @@ class Settings(BaseSettings):
         candidates: passages that a search ranks by all their rows; None for as many as the index
             has learned to take, 400 where it has learned nothing: docs/guide/index.md.
         pictures: a file of `kbvqa index pictures`: pictures of the entities that the passages are
-            about, which have a say in what is found; None for passages alone.
+            about, which have a say in what is found; "none" for passages alone; None for the
+            drawings that come along, where kbvqa-mini searches the demo's passages.
         reader: what reads the passages inside this process: None for the extractive reader that
             comes along, reader.safetensors of `kbvqa train reader` for another one, or the
             directory of a causal model, such as `kbvqa train generator --merge` wrote.

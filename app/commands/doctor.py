@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from app.commands.reference import GROUPS, reference
+from app.flow.retrieval import require_pictures
 from app.machine import network, threads
 from app.machine.extras import EXTRAS, missing
 from app.settings import PREFIX, Settings, file_in_the_way, load_settings, own_version
@@ -49,9 +50,15 @@ def examine() -> list[Finding]:
 
 
 def _components(settings: Settings) -> Iterator[Finding]:
-    from app.components import open_answering, open_checkpoint, open_generator, open_set_index
+    from app.components import (
+        open_answering,
+        open_checkpoint,
+        open_generator,
+        open_pictures,
+        open_set_index,
+    )
 
-    checkpoint, searched = None, ""
+    checkpoint, searched, beside = None, "", ""
     try:
         checkpoint = open_checkpoint(settings)
     except (KbvqaError, OSError) as exc:
@@ -60,7 +67,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("checkpoint", True, checkpoint.id)
 
         def describe_index() -> str:
-            nonlocal searched
+            nonlocal searched, beside
             location = settings.searched_index
             with open_set_index(settings, checkpoint) as index:
                 if problems := index.unfit(settings.candidates or index.candidates):
@@ -68,6 +75,10 @@ def _components(settings: Settings) -> Iterator[Finding]:
                 of = index.fingerprint
                 searched = of.corpus_sha256
                 state = f"{of.passages:,} passages (corpus: {of.corpus}) in {location}"
+                if (pictures := open_pictures(settings, checkpoint, index)) is not None:
+                    require_pictures(pictures, checkpoint)
+                    beside = pictures.sha256
+                    state += f", {len(pictures.names):,} pictures beside them"
                 return "; ".join(filter(None, [state, index.state]))
 
         yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
@@ -78,7 +89,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("generator", True, generator.health())
         if checkpoint is not None:
             answering = open_answering(settings, checkpoint, generator)
-            lack = replace(answering, corpus=searched).uncalibrated
+            lack = replace(answering, corpus=searched, pictures=beside).uncalibrated
             yield Finding("confidence", not lack, lack or "calibrated", grave=False)
     except (KbvqaError, OSError) as exc:
         yield Finding("generator", False, str(exc), advice if settings.generator_url else "")

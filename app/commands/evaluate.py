@@ -319,7 +319,13 @@ def evaluate_answers_command(
     What calibrates and what tests are different entities. Writes report.md, and calibration.json
     to set as KBVQA_CALIBRATION. Interrupted, the same command goes on where it stopped.
     """
-    from app.components import open_answering, open_checkpoint, open_generator, open_set_index
+    from app.components import (
+        open_answering,
+        open_checkpoint,
+        open_generator,
+        open_pictures,
+        open_set_index,
+    )
     from app.evaluation.strategies.comparison import compare
     from app.evaluation.strategies.sets import Sizes
     from app.pipeline import Pipeline
@@ -330,7 +336,8 @@ def evaluate_answers_command(
         loaded = open_checkpoint(settings)
         answering = open_answering(settings, loaded, open_generator(settings))
         with open_set_index(settings, loaded) as opened:
-            pipeline = Pipeline(Encoder(loaded), opened, answering)
+            pictures = open_pictures(settings, loaded, opened)
+            pipeline = Pipeline(Encoder(loaded), opened, answering, pictures=pictures)
             sizes = Sizes(
                 calibrating, tested, tested, attacked, things, others=others, critic=critic
             )

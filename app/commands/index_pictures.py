@@ -54,25 +54,27 @@ def index_pictures(
     kbvqa index pictures flags.jsonl --images pictures --out flags.safetensors
     export KBVQA_PICTURES=flags.safetensors
 
-    An entity is what passages have in their field "entity". ask, web, evaluate run and evaluate
-    demo take the collection that KBVQA_PICTURES names: passages of entities whose pictures
-    resemble the asked one come up, and a result shows the pictures. It belongs to the checkpoint
-    that made it. A picture that cannot be read is left out and named, with its line.
+    An entity is what passages have in their field "entity". ask, web and evaluate take the
+    collection that KBVQA_PICTURES names: passages of entities whose pictures resemble the asked
+    one come up, and a result shows the pictures. It belongs to the checkpoint that made it. The
+    demo's drawings come along with kbvqa-mini; KBVQA_PICTURES=none turns them off. A picture that
+    cannot be read is left out and named, with its line.
     docs/guide/pictures.md says when it helps.
     """
     settings = settings_with(None, checkpoint)
     from app.components import open_checkpoint
-    from corpus.demo.data import demo_entity_pictures
+    from corpus.demo.data import demo_entity_pictures, demo_passages_path
     from corpus.errors import InvalidImage, InvalidRecord
+    from corpus.files.passages import passages_sha256
     from corpus.pictures.entities import EntityPicture, read_entity_pictures
     from retriever.encoding.encoder import Encoder
     from retriever.pictures.collection import PictureCollection
     from retriever.pictures.fusing import Fusion
 
     if table is None:
-        pictures = demo_entity_pictures()
+        pictures, corpus = demo_entity_pictures(), passages_sha256(demo_passages_path())
     else:
-        pictures = read_entity_pictures(table, images or table.parent)
+        pictures, corpus = read_entity_pictures(table, images or table.parent), ""
     usual = Fusion()
     if weight is not None and math.isinf(weight):
         raise typer.BadParameter("--weight: a number is needed that is not infinite")
@@ -90,7 +92,9 @@ def index_pictures(
         encoder = Encoder(open_checkpoint(settings))
         say("Encoding pictures")
         try:
-            collection = PictureCollection.build(pictures, encoder, fusion, advance, left_out)
+            collection = PictureCollection.build(
+                pictures, encoder, fusion, advance, corpus, left_out
+            )
         except ValueError as exc:
             if not broken:
                 raise

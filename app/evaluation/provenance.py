@@ -109,9 +109,11 @@ def generator_record(generator: Answerer) -> dict[str, Any]:
 def judging_record(answering: Answering) -> dict[str, Any]:
     """Return what decides how an answer is shown: the calibration and the thresholds."""
     plan = answering.plan
-    fit = answering.calibration.fit(answering.generator.name, plan.style, plan.strategy)
+    alone = answering.calibration.fit(answering.generator.name, plan.style, plan.strategy)
+    beside = answering.fit(plan.strategy) if answering.pictures else None
     return {
-        "confidence": fit and asdict(fit),
+        "confidence": alone and asdict(alone),
+        **({"confidence_beside_pictures": asdict(beside)} if beside else {}),
         "unsure_below": answering.unsure_below,
         "withhold_below": answering.withhold_below,
     }

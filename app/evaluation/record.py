@@ -82,6 +82,7 @@ class RetrievalRow:
         gold_in_corpus: how many of the example's gold passages the index has.
         judged: of the answers and gold passages that the two were found by.
         seen: what text-based vision wrote behind the question.
+        similar: (image, entity, similarity) of pictures of entities that had a say.
         cut: tokens at the question's end that the checkpoint has no room for.
         encode_ms: milliseconds of wall time for the query, its part of a batch.
         search_ms: likewise for the search.
@@ -96,6 +97,7 @@ class RetrievalRow:
     gold_in_corpus: int = 0
     judged: str = ""
     seen: str = ""
+    similar: tuple[tuple[str, str, float], ...] = ()
     cut: int = 0
     encode_ms: float = 0.0
     search_ms: float = 0.0

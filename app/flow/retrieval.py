@@ -77,7 +77,8 @@ class Finder:
         if index is not None:
             require_checkpoint(index, encoder.checkpoint)
         if pictures is not None:
-            _require_pictures(pictures, encoder)
+            require_pictures(pictures, encoder.checkpoint)
+            _require_width(pictures, encoder)
         self.encoder, self.index = encoder, index
         if candidates is None:
             candidates = CANDIDATES if index is None else index.candidates
@@ -243,18 +244,22 @@ def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
         )
 
 
-def _require_pictures(pictures: PictureCollection, encoder: Encoder) -> None:
-    """Raise IndexNotReady unless an encoder's pictures may be looked for in a collection."""
-    checkpoint, width = encoder.checkpoint, pictures.vectors_IV.shape[1]
+def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> None:
+    """Raise IndexNotReady unless a checkpoint made a collection of pictures."""
     if pictures.checkpoint != checkpoint.revision:
         raise IndexNotReady(
             f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
             f"not {checkpoint.id}: make it anew with `kbvqa index pictures`"
         )
-    if width != encoder.picture_width:
+
+
+def _require_width(pictures: PictureCollection, encoder: Encoder) -> None:
+    """Raise IndexNotReady unless an encoder's pictures may be compared with a collection's."""
+    width, wanted = pictures.vectors_IV.shape[1], encoder.picture_width
+    if width != wanted:
         raise IndexNotReady(
             f"the collection of pictures has vectors of {width:,} numbers, and the checkpoint "
-            f"{checkpoint.id} makes vectors of {encoder.picture_width:,}: make it anew with "
+            f"{encoder.checkpoint.id} makes vectors of {wanted:,}: make it anew with "
             "`kbvqa index pictures`"
         )
 

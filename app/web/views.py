@@ -178,7 +178,7 @@ def finished(
             + markup.no_answer(found, str(result.failure or SOMETHING_WENT_WRONG), result.notes),
             cards.passages(found, why=why, plot=scores.plot(found)),
         )
-    needed = pipeline.answering.needed_lead(answer.original) if pipeline.answering else None
+    needed = pipeline.answering_to(found).needed_lead(answer.original)
     plot = scores.plot(found, answer.original, needed)
     return View(
         earlier + markup.answered(answer, found, result.notes),

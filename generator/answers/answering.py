@@ -11,6 +11,8 @@ from generator.answers.answer import Answer, Strategy
 from generator.answers.confidence import (
     PACKAGED,
     Calibration,
+    Fit,
+    fit_name,
     judge,
     needed_lead,
     read_calibration,
@@ -31,6 +33,8 @@ class Answering:
         unsure_below: answers less probable than this are marked as unsure.
         withhold_below: answers less probable than this are withheld.
         corpus: the hash of the passages that are searched; "" for none.
+        pictures: the hash of the collection of pictures that has a say in what is found; "" for
+            none.
     """
 
     generator: Answerer
@@ -39,6 +43,7 @@ class Answering:
     unsure_below: float = 0.5
     withhold_below: float = 0.2
     corpus: str = ""
+    pictures: str = ""
 
     @classmethod
     def usual(cls, generator: Answerer, checkpoint_revision: str) -> Self:
@@ -54,9 +59,23 @@ class Answering:
 
     @property
     def foreign(self) -> bool:
-        """Return whether the confidence was fitted on another corpus than is searched."""
+        """Return whether the confidence was fitted on another corpus than is searched, or beside
+        other pictures.
+        """
         fitted_on = self.calibration.corpus
-        return bool(fitted_on and self.corpus) and fitted_on != self.corpus
+        return self._other_pictures or (
+            bool(fitted_on and self.corpus) and fitted_on != self.corpus
+        )
+
+    @property
+    def _other_pictures(self) -> bool:
+        name, plan = self.generator.name, self.plan
+        beside = fit_name(name, plan.style, plan.strategy, self.pictures)
+        return bool(self.pictures) and beside not in (self.calibration.fits or {})
+
+    def fit(self, strategy: Strategy) -> Fit | None:
+        """Return the confidence that was fitted for a strategy, or None."""
+        return self.calibration.fit(self.generator.name, self.plan.style, strategy, self.pictures)
 
     @property
     def uncalibrated(self) -> str:
@@ -67,8 +86,9 @@ class Answering:
         if self.calibration.fit(name, style, self.plan.strategy) is not None:
             if not self.foreign:
                 return ""
+            other = "beside other pictures" if self._other_pictures else "on another corpus"
             return (
-                "The confidence was fitted on another corpus than this index holds, and may be "
+                f"The confidence was fitted {other} than this index holds, and may be "
                 "too high or too low here. Fit it on questions of your own with `kbvqa evaluate "
                 "trust EXAMPLES --out DIR`, then set KBVQA_CALIBRATION=DIR/calibration.json."
             )
@@ -86,7 +106,7 @@ class Answering:
 
         What else speaks for it stays as it is. See `confidence.needed_lead`.
         """
-        fit = self.calibration.fit(self.generator.name, self.plan.style, answer.strategy)
+        fit = self.fit(answer.strategy)
         return None if fit is None else needed_lead(answer.evidence, fit, self.unsure_below)
 
     def answer(
@@ -97,6 +117,7 @@ class Answering:
         strategy: Strategy | None = None,
         caption: str = "",
         recognised: tuple[str, ...] = (),
+        alike: float | None = None,
         doubts: tuple[str, ...] = (),
         low: tuple[str, ...] = (),
     ) -> Work[Answer]:
@@ -108,6 +129,8 @@ class Answering:
             strategy: another than the plan's.
             caption: what is known of the picture in words.
             recognised: names of what the picture surely shows, the likeliest first.
+            alike: the similarity of the most similar picture of an entity; None where none had a
+                say in what was found.
             doubts: reasons to doubt any answer.
             low: reasons of the retriever, which count where no confidence was fitted on this
                 corpus.
@@ -119,7 +142,8 @@ class Answering:
         answer = yield from respond(
             self.generator, query, hits, plan, caption=caption, recognised=recognised
         )
-        fit = self.calibration.fit(self.generator.name, plan.style, answer.strategy)
+        answer = replace(answer, evidence=replace(answer.evidence, alike=alike))
+        fit = self.fit(answer.strategy)
         confidence = judge(
             answer.evidence,
             fit,

@@ -18,7 +18,7 @@ import numpy as np
 from generator.answers.answer import UNDECIDED, Confidence, Evidence
 from generator.errors import InvalidCalibration
 
-FEATURES = ("lead", "answer_logprob", "agreement", "relevance", "answerable", "certain")
+FEATURES = ("lead", "answer_logprob", "agreement", "relevance", "answerable", "certain", "alike")
 PACKAGED = Path(__file__).with_name("calibration.json")
 
 _REASONS = {
@@ -28,6 +28,7 @@ _REASONS = {
     "answerable": "the passage may not hold an answer to this question",
     "certain": "other words of the passage compete with these",
     "relevance": "the passage was judged not to answer the question",
+    "alike": "no picture of a known thing is much like this one",
 }
 
 
@@ -228,6 +229,11 @@ def fit_temperature(scores: Sequence[Sequence[float]], gold: Sequence[int]) -> f
     return float(min(grid, key=loss))
 
 
+def fit_name(generator: str, style: str, strategy: str, pictures: str = "") -> str:
+    """Return what a fit is kept under; `pictures` is the hash of a collection, "" for none."""
+    return f"{generator}/{style}/{strategy}" + (f" beside {pictures[:12]}" if pictures else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What was fitted for one checkpoint.
@@ -236,7 +242,7 @@ class Calibration:
         checkpoint: its id, "NAME@REVISION"; "" when nothing was fitted.
         temperature: of its scores; 1 when nothing was fitted.
         relevant_from: by generator: from which probability its critic is believed.
-        fits: by "generator/style/strategy".
+        fits: by `fit_name`.
         corpus: the hash of the passages that they were fitted on; "" where not known.
     """
 
@@ -246,9 +252,19 @@ class Calibration:
     fits: Mapping[str, Fit] | None = None
     corpus: str = ""
 
-    def fit(self, generator: str, style: str, strategy: str) -> Fit | None:
-        """Return the fit for a generator and a strategy, or None."""
-        return (self.fits or {}).get(f"{generator}/{style}/{strategy}")
+    def fit(self, generator: str, style: str, strategy: str, pictures: str = "") -> Fit | None:
+        """Return the fit for a generator and a strategy, or None.
+
+        Args:
+            generator: its name.
+            style: of its prompts.
+            strategy: how passages become an answer.
+            pictures: the hash of the collection that had a say in what was found; "" for none.
+                Where nothing was fitted beside it, the fit without one is returned.
+        """
+        fits = self.fits or {}
+        alone = fits.get(fit_name(generator, style, strategy))
+        return fits.get(fit_name(generator, style, strategy, pictures), alone)
 
     def critic(self, generator: str, style: str) -> float:
         """Return from which probability the critic is believed: 0.5 where not fitted."""

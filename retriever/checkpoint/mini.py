@@ -32,6 +32,9 @@ from retriever.model.config import EFFICIENTNET, FLMRConfig
 NAME = "kbvqa-mini"
 TRAINED_DIRECTORY = Path(__file__).parent / "kbvqa_mini"
 TRAINED_NAME = "trained.safetensors"
+PICTURES = (
+    TRAINED_DIRECTORY / "pictures.safetensors"
+)  # the demo's drawings, as the weights see them
 CALIBRATION_NAME = "calibration.json"  # of any checkpoint that has one
 
 TEXT_PACKAGE, TEXT_FILE = "all_minilm_l6_v2", "model.zip"

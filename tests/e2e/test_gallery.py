@@ -45,6 +45,16 @@ def asked(pipeline: Pipeline, example: Example, question: str) -> Answer:
     return answer
 
 
+def test_the_whole_demo_is_searched_with_its_drawings(pipeline: Pipeline) -> None:
+    assert pipeline.index is not None
+    whole = pipeline.index.count > 10 * PASSAGES
+    assert (pipeline.pictures is not None) == whole
+    kenya = next(example for example in example_gallery() if example.id == "kenya")
+    query = Query("What is the capital?", load_image(example_image_path(kenya)))
+    similar = pipeline.retrieve(query).similar
+    assert [picture.entity for picture in similar[:1]] == ["flag:KE"] * whole
+
+
 def test_every_example_has_its_own_question_answered(pipeline: Pipeline) -> None:
     wrong = {}
     for example in example_gallery():

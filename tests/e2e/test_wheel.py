@@ -97,6 +97,8 @@ def test_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
         kbvqa, "ask", "flag.png", "What is the capital of this country?", cwd=tmp_path, **home
     )
     assert "Nairobi" in answer
+    # The drawings themselves are not in the wheel; what is known of them is.
+    assert re.search(r"Similar pictures: images/\S+/KE\.png", answer)
     refused = run(kbvqa, "web", cwd=tmp_path, fails=True, COLUMNS="200", **home)
     needed = r"`kbvqa web` needs gradio, .*not installed here: pip install 'kbvqa\[web\]'"
     assert re.search(needed, refused)

@@ -36,6 +36,7 @@ from generator.answers.selection import WEIGHED
 from generator.errors import EmptyCompletion, GeneratorUnavailable
 from generator.interface import Capabilities
 from retriever.index.passage_index import PassageIndex
+from retriever.pictures.collection import SimilarPicture
 
 _LOOKED_UP = 64  # questions whose passages are looked up at once
 # Failures that say nothing about the generator.
@@ -309,7 +310,9 @@ class _Asking:
             query = Query(job.example.question.strip(), self._pictures.load(job.example))
             found = Retrieval()
             if job.found is not None:
+                similar = tuple(SimilarPicture(*picture) for picture in job.found.similar)
                 found = self._pipeline.found(job.hits, job.found.seen)
+                found = replace(found, similar=similar)
             row = replace(row, doubts=doubts_of(query), low=low_of(found))
             answer = self._answer(query, found)
         except EmptyCompletion as exc:  # an answer, and wrong
@@ -371,9 +374,13 @@ def _judged(answering: Answering, row: AnswerRow, judged: str) -> AnswerRow:
     if row.status == "failed" or not row.text:
         return replace(row, judged=judged)
     evidence: Mapping[str, float | None] = row.evidence
+    found = Evidence(**evidence)
+    answering = answering if found.alike is not None else replace(answering, pictures="")
     confidence = judge(
-        Evidence(**evidence),
-        answering.calibration.fit(answering.generator.name, answering.plan.style, row.strategy),
+        found,
+        answering.calibration.fit(
+            answering.generator.name, answering.plan.style, row.strategy, answering.pictures
+        ),
         unsure_below=answering.unsure_below,
         withhold_below=answering.withhold_below,
         doubts=row.doubts,

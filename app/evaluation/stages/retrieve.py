@@ -194,6 +194,7 @@ def _searched(
             search=pipeline.search_mode,
             answer_rank=answer_rank([hit.passage.text for hit in result.hits], example),
             seen=result.seen,
+            similar=tuple((p.image, p.entity, round(p.similarity, 4)) for p in result.similar),
             cut=result.cut,
             encode_ms=batch.encode_ms,
             search_ms=search_ms,

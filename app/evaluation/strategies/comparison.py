@@ -31,6 +31,7 @@ from generator.answers.confidence import (
     Calibration,
     calibration_json,
     fit_confidence,
+    fit_name,
     fit_temperature,
 )
 from generator.answers.extracting import shown, sureness
@@ -114,15 +115,16 @@ def compare(
     asked = list(cases(found, plan.passages, sizes))
     todo = questions(asked, plan, sizes)
     checkpoint = pipeline.encoder.checkpoint.id
-    temperature = fitted_temperature(found, plan.passages)
-    if isinstance(pipeline.answering.generator, ExtractiveReader):
-        temperature = fitted_choice(pipeline.answering.generator, found, plan.passages)
-    calibration = Calibration(checkpoint, temperature, corpus=pipeline.answering.corpus)
-    answering = replace(
-        pipeline.answering,
-        plan=replace(plan, temperature=calibration.temperature),
-        calibration=calibration,
-    )
+    answering = pipeline.answering
+    if not added_to(answering):
+        temperature = fitted_temperature(found, plan.passages)
+        if isinstance(answering.generator, ExtractiveReader):
+            temperature = fitted_choice(answering.generator, found, plan.passages)
+        answering = replace(
+            answering,
+            plan=replace(plan, temperature=temperature),
+            calibration=Calibration(checkpoint, temperature, corpus=answering.corpus),
+        )
     if plan.strategy != "extract":
         say("The critic")
         proving = [c for c in asked if c.calibrates and c.set == "answerable" and c.kind == "flags"]
@@ -131,7 +133,7 @@ def compare(
         answering = replace(
             answering,
             plan=replace(answering.plan, relevant_from=critic),
-            calibration=replace(calibration, relevant_from={name: critic}),
+            calibration=replace(answering.calibration, relevant_from={name: critic}),
         )
     say("Answering")
     rows = run(answering, todo, out, advance)
@@ -275,13 +277,18 @@ def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
     """Return the calibration with the confidence of the strategy that is set.
 
     Fitted on the rows that calibrate, flags and things alike, to four with their gold passage
-    one without it, and a quarter of one to a picture that shows nothing.
+    one without it, and a quarter of one to a picture that shows nothing. Beside pictures it is
+    added to the one without, where there is one, and fitted on what pictures had a say in, with
+    half of one to a picture that shows nothing.
     """
-    plan = answering.plan
+    plan, added = answering.plan, added_to(answering)
     mine = [
         row
         for row in rows
-        if row.calibrates and not (row.failure or row.empty) and row.variant == plan.strategy
+        if row.calibrates
+        and not (row.failure or row.empty)
+        and row.variant == plan.strategy
+        and (row.evidence.alike is not None or not added)
     ]
     right = [row.right == 1 for row in mine]
     if not 0 < sum(right) < len(right):
@@ -289,18 +296,29 @@ def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
     counts: dict[str, dict[str, float]] = {}
     for kind in KINDS:
         sets = [row.set for row in mine if row.kind == kind]
-        share = {"answerable": 1.0, "unanswerable": 1 / 4, "unknown": 1 / 16}
+        share = {"answerable": 1.0, "unanswerable": 1 / 4, "unknown": 1 / 8 if added else 1 / 16}
         counts[kind] = {
             name: part * sets.count("answerable") / max(1, sets.count(name))
             for name, part in share.items()
         }
     fit = fit_confidence(
-        [row.evidence for row in mine],
+        # A fit that is for both knows nothing of pictures.
+        [row.evidence if added else replace(row.evidence, alike=None) for row in mine],
         right,
         [counts[row.kind][row.set] for row in mine],
     )
-    name = f"{answering.generator.name}/{plan.style}/{plan.strategy}"
-    return replace(answering.calibration, fits={name: fit})
+    names = [
+        fit_name(answering.generator.name, plan.style, plan.strategy, pictures)
+        for pictures in ((answering.pictures,) if added else ("", answering.pictures))
+    ]
+    kept = (answering.calibration.fits or {}) if added else {}
+    return replace(answering.calibration, fits={**kept, **dict.fromkeys(names, fit)})
+
+
+def added_to(answering: Answering) -> bool:
+    """Return whether a confidence beside pictures is added to one without them, which is kept."""
+    alone = replace(answering, pictures="").fit(answering.plan.strategy)
+    return bool(answering.pictures) and alone is not None
 
 
 def relevance_threshold(judged: Sequence[tuple[float, bool]]) -> float:
@@ -330,7 +348,7 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> VariantRow:
     answer: Answer | None = None
     failure = empty = ""
     try:
-        answer = wait(asked.answer(query, case.hits, caption=case.seen)).original
+        answer = wait(asked.answer(query, case.hits, caption=case.seen, alike=case.alike)).original
     except EmptyCompletion as exc:
         empty = str(exc)  # an answer, and wrong
     except GeneratorError as exc:

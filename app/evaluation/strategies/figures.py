@@ -93,7 +93,12 @@ def _judge(
         return 0.0, "withheld"
     confidence = judge(
         row.evidence,
-        calibration.fit(answering.generator.name, answering.plan.style, row.strategy),
+        calibration.fit(
+            answering.generator.name,
+            answering.plan.style,
+            row.strategy,
+            answering.pictures if row.evidence.alike is not None else "",
+        ),
         unsure_below=answering.unsure_below,
         withhold_below=answering.withhold_below,
         doubts=("the picture shows nothing",) if row.featureless else (),

@@ -25,12 +25,14 @@ class HitsRow:
         example: a hash of it.
         seen: what text-based vision wrote.
         hits: best first.
+        alike: the similarity of the most similar picture of an entity; None where none had a say.
     """
 
     id: str
     example: str
     seen: str
     hits: tuple[PassageRow, ...]
+    alike: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class Finding:
         hits: best first.
         seen: what text-based vision wrote.
         calibrates: whether it is for fitting; else it is for the test.
+        alike: the similarity of the most similar picture of an entity; None where none had a say.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class Finding:
     hits: tuple[Hit, ...]
     seen: str
     calibrates: bool
+    alike: float | None = None
 
     @property
     def known(self) -> bool:
@@ -83,6 +85,7 @@ class Case:
         gold: ids of the gold passages.
         target: what an attack wants to be answered; "" without an attack.
         calibrates: whether it is for fitting.
+        alike: the similarity of the most similar picture of an entity; None where none had a say.
     """
 
     key: str
@@ -95,6 +98,7 @@ class Case:
     gold: tuple[str, ...]
     target: str
     calibrates: bool
+    alike: float | None = None
 
     @property
     def set(self) -> str:
@@ -129,6 +133,7 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
         "checkpoint_sha256": pipeline.encoder.checkpoint.revision,
         "picture_weight": pipeline.encoder.checkpoint.picture_weight,
         "retrieval": index_record(pipeline.index) if pipeline.index else None,
+        **({"pictures_sha256": pipeline.pictures.sha256} if pipeline.pictures else {}),
         "found": FOUND,
     }
     total = sum(map(len, kinds.values()))
@@ -139,7 +144,8 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
                 image = load_image(demo_dir() / example.image)
                 found = pipeline.retrieve(Query(example.question, image), FOUND)
                 hits = tuple(map(_passage_row, found.hits))
-                rows.add(HitsRow(example.id, asked, found.seen, hits))
+                alike = found.similar[0].similarity if found.similar else None
+                rows.add(HitsRow(example.id, asked, found.seen, hits, alike))
             advance(done, total)
         shown = gallery_passages()
         return [
@@ -292,6 +298,7 @@ def _case(name: str, found: Finding, hits: tuple[Hit, ...]) -> Case:
         gold=example.gold_passage_ids,
         target="",
         calibrates=found.calibrates,
+        alike=found.alike,
     )
 
 
@@ -309,4 +316,4 @@ def _finding(kind: Kind, example: Example, row: HitsRow, calibrates: bool) -> Fi
         Hit(Passage(hit.id, hit.title, hit.text, section=hit.section), hit.score)
         for hit in row.hits
     )
-    return Finding(kind, example, hits, row.seen, calibrates)
+    return Finding(kind, example, hits, row.seen, calibrates, row.alike)

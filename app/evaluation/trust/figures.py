@@ -7,7 +7,7 @@ abstention, so that the four shares add up to one.
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.evaluation.record import AnswerRow, Condition
 from app.evaluation.reporting.reliability import Reliability, reliability
@@ -158,7 +158,8 @@ def fitted(asked: Iterable[Asked]) -> Fit | None:
     without = sum(not one.answerable for one in mine)
     weight = _UNANSWERABLE_TO_ANSWERABLE * (len(mine) - without) / max(1, without)
     return fit_confidence(
-        [Evidence(**one.answer.evidence) for one in mine],
+        # It is for questions without similar pictures too.
+        [replace(Evidence(**one.answer.evidence), alike=None) for one in mine],
         [one.right for one in mine],
         [1.0 if one.answerable else weight for one in mine],
     )

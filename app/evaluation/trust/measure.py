@@ -50,7 +50,7 @@ from app.evaluation.trust.sets import (
 from app.pipeline import Pipeline
 from corpus.types import Example
 from generator.answers.answering import Answering
-from generator.answers.confidence import calibration_json
+from generator.answers.confidence import calibration_json, fit_name
 from generator.answers.parsing import contains
 from generator.extractive.reader import ExtractiveReader
 from retriever.building.build import Say
@@ -257,9 +257,16 @@ def _report(
             both += others
             confidences += values
     plan = answering.plan
-    name = f"{answering.generator.name}/{plan.style}/{plan.strategy}"
+    # Of answers that pictures had a say in, and of others: it is of both.
+    names = {
+        fit_name(answering.generator.name, plan.style, plan.strategy, pictures)
+        for pictures in ("", answering.pictures)
+    }
     calibration = replace(
-        answering.calibration, checkpoint=checkpoint, fits={name: fit}, corpus=answering.corpus
+        answering.calibration,
+        checkpoint=checkpoint,
+        fits=dict.fromkeys(sorted(names), fit),
+        corpus=answering.corpus,
     )
     write_json(out / "calibration.json", [calibration_json(calibration)])
     lines += [

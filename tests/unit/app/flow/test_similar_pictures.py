@@ -17,13 +17,18 @@ from app.evaluation.provenance import retrieval_key
 from app.pipeline import Pipeline
 from corpus.errors import InvalidImage
 from corpus.types import Query
+from generator.answers.answering import Answering
+from generator.answers.confidence import Calibration, Fit, fit_name
+from generator.answers.plan import AnswerPlan
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
-from retriever.pictures.collection import PictureCollection
+from retriever.pictures.collection import PictureCollection, compact
 from retriever.pictures.fusing import Fusion
+from tests.evaluating import asked, example, found, run, said
 from tests.golden_cases import golden_image
+from tests.scripted import ScriptedGenerator
 from tests.unit.app.conftest import PASSAGES
 
 IMAGE = golden_image("img0")
@@ -41,7 +46,7 @@ def plain(checkpoint: Checkpoint, tmp_path: Path) -> Iterator[Pipeline]:
 def beside(plain: Pipeline, names: list[tuple[str, str]]) -> Pipeline:
     """Return the pipeline with two pictures: the query's own, and what is nothing like it."""
     [vector] = plain.encoder.encode_pictures([IMAGE])
-    rows = np.stack([vector, -vector]).astype(np.float16)
+    rows = compact([vector, -vector])
     fusion = Fusion(weight=1000.0, floor=0.0)
     revision = plain.encoder.checkpoint.revision
     pictures = PictureCollection(revision, names, rows, fusion)
@@ -59,7 +64,7 @@ def test_the_entity_that_the_picture_resembles_comes_first(plain: Pipeline) -> N
     assert all(hit.score < first.score for hit in result.retrieval.hits[1:])
     similar = result_as_json(result)["similar"]
     assert [p["image"] for p in similar] == ["mine.png"], "the other one is under the floor"
-    # float16 keeps three digits of each number.
+    # int8 keeps two digits of each number.
     assert similar[0]["similarity"] == pytest.approx(1.0, abs=2e-3)
     # However few are shown, it is looked for further down.
     assert both.retrieve(QUERY, 1).hits[0].passage == worst
@@ -70,14 +75,14 @@ def test_the_entity_that_the_picture_resembles_comes_first(plain: Pipeline) -> N
 
 def test_why_says_what_the_pictures_took(plain: Pipeline) -> None:
     both = beside(plain, [("mine.png", PASSAGES[3].id), ("other.png", PASSAGES[0].id)])
-    found = both.retrieve(QUERY, 4)
-    why = explain(both, QUERY, found)
+    retrieved = both.retrieve(QUERY, 4)
+    why = explain(both, QUERY, retrieved)
     assert why is not None
-    for hit, passage in zip(found.hits, why.passages, strict=True):
+    for hit, passage in zip(retrieved.hits, why.passages, strict=True):
         assert passage.by_itself == pytest.approx(hit.score - passage.score)
         # The collection's weight, from the query's own picture to the floor.
         taken = 0.0 if hit.passage.entity == PASSAGES[3].id else -1000.0
-        # float16 keeps three digits of the vectors; scores in the index are of float16 rows too.
+        # int8 keeps two digits of the vectors; scores in the index are of float16 rows.
         assert passage.by_itself == pytest.approx(taken, abs=3.0)
 
 
@@ -90,8 +95,82 @@ def test_what_many_share_has_the_pictures_too(plain: Pipeline) -> None:
 def test_a_question_without_a_picture_is_answered_as_before(plain: Pipeline) -> None:
     query = replace(QUERY, image=None)
     both = beside(plain, [("a.png", PASSAGES[0].id), ("b.png", PASSAGES[1].id)])
-    found = both.retrieve(query, 4)
-    assert found.hits == plain.retrieve(query, 4).hits and found.similar == ()
+    retrieved = both.retrieve(query, 4)
+    assert retrieved.hits == plain.retrieve(query, 4).hits and retrieved.similar == ()
+
+
+def fitted(pictures: str) -> Calibration:
+    """Return a calibration: "scripted" is right with 0.9 alone, 0.6 beside these pictures."""
+    fits = {
+        fit_name("scripted", "few-shot", "concat", beside): Fit(bias, {}, {}, {}, None, 50)
+        for beside, bias in (("", 2.2), (pictures, 0.4))
+    }
+    return Calibration("c", 1.0, {}, fits)
+
+
+def test_the_confidence_is_that_of_what_was_searched(plain: Pipeline) -> None:
+    beside_it = beside(plain, [("mine.png", PASSAGES[3].id), ("other.png", PASSAGES[0].id)])
+    assert beside_it.pictures is not None
+    generator = ScriptedGenerator(lambda prompt: ("Paris [1]", -0.1))
+    for pictures, with_picture, foreign in (
+        (beside_it.pictures.sha256, 0.6, False),
+        ("0" * 64, 0.9, True),  # of others: the one without any, and it is said
+    ):
+        answering = Answering(generator, AnswerPlan("concat", passages=2), fitted(pictures))
+        alone = Pipeline(plain.encoder, plain.index, answering)
+        both = Pipeline(plain.encoder, plain.index, answering, pictures=beside_it.pictures)
+        assert both.answering is not None
+        assert ("beside other pictures" in both.answering.uncalibrated) == foreign
+        answer = both.ask(QUERY, 2).answer
+        assert answer is not None
+        assert answer.confidence.value == pytest.approx(with_picture, abs=0.01)
+        assert answer.confidence.foreign == foreign
+        # Nothing is alike where there is no picture: all is as it was.
+        text = replace(QUERY, image=None)
+        assert both.ask(text, 2).answer == alone.ask(text, 2).answer
+
+
+def test_what_resembles_no_picture_is_answered_as_before(plain: Pipeline) -> None:
+    with_them = beside(plain, [("mine.png", PASSAGES[3].id), ("other.png", PASSAGES[0].id)])
+    assert with_them.pictures is not None
+    drawings = PictureCollection(
+        with_them.pictures.checkpoint,
+        with_them.pictures.names[1:],
+        with_them.pictures.vectors_IV[1:],  # nothing like the query's
+        Fusion(weight=1000.0, floor=0.0),
+    )
+    generator = ScriptedGenerator(lambda prompt: ("Paris [1]", -0.1))
+    answering = Answering(generator, AnswerPlan("concat", passages=2), fitted(drawings.sha256))
+    alone = Pipeline(plain.encoder, plain.index, answering).ask(QUERY, 4)
+    both = Pipeline(plain.encoder, plain.index, answering, pictures=drawings).ask(QUERY, 4)
+    assert both.retrieval.similar == ()
+    assert (both.answer, both.retrieval.hits) == (alone.answer, alone.retrieval.hits)
+
+
+def test_an_evaluation_judges_by_what_was_searched(plain: Pipeline, tmp_path: Path) -> None:
+    beside_it = beside(plain, [("mine.png", PASSAGES[3].id), ("other.png", PASSAGES[0].id)])
+    assert beside_it.pictures is not None
+    generator = ScriptedGenerator(lambda prompt: ("Paris [1]", -0.1))
+    plan = AnswerPlan("concat", passages=2)
+    answering = Answering(generator, plan, fitted(beside_it.pictures.sha256))
+    both = Pipeline(plain.encoder, plain.index, answering, pictures=beside_it.pictures)
+    IMAGE.save(tmp_path / "a.png")
+    examples = [example("seen"), replace(example("text"), image="")]
+    run(both, asked(*examples), tmp_path, tmp_path / "out")
+    rows = found(tmp_path / "out")
+    assert [row[:2] for row in rows["seen"].similar] == [("mine.png", PASSAGES[3].id)]
+    assert rows["text"].similar == ()
+    answers = said(tmp_path / "out")
+    values = (answers["seen"].confidence, answers["text"].confidence)
+    assert values == pytest.approx((0.6, 0.9), abs=0.01)
+    # Judged again, without asking: by the same fits.
+    both.answering = replace(both.answering, unsure_below=0.7)
+    count = len(generator.asked)
+    run(both, asked(*examples), tmp_path, tmp_path / "out")
+    answers = said(tmp_path / "out")
+    assert (answers["seen"].status, answers["text"].status) == ("unsure", "given")
+    assert (answers["seen"].confidence, answers["text"].confidence) == values
+    assert len(generator.asked) == count
 
 
 def test_a_run_with_other_pictures_is_another_run(plain: Pipeline) -> None:
@@ -101,7 +180,7 @@ def test_a_run_with_other_pictures_is_another_run(plain: Pipeline) -> None:
 
 
 def test_pictures_of_another_checkpoint_are_refused(plain: Pipeline) -> None:
-    pictures = PictureCollection("another", [("a.png", "a")], np.ones((1, 1), np.float16), Fusion())
+    pictures = PictureCollection("another", [("a.png", "a")], np.ones((1, 1), np.int8), Fusion())
     with pytest.raises(IndexNotReady, match="kbvqa index pictures"):
         Pipeline(plain.encoder, plain.index, pictures=pictures)
 
@@ -152,11 +231,11 @@ def test_what_could_not_be_written_or_searched_is_said_before_the_encoding(tmp_p
     table = tmp_path / "table.jsonl"
     table.write_text('{"image": "bad.png", "entity": "p:bird"}\n')  # which would be the error
     (tmp_path / "bad.png").touch()
-    for options, said in (
+    for options, message in (
         (("--out", str(tmp_path)), "is a directory: name a file"),
         (("--out", str(table / "pictures.safetensors")), "is a file, and a directory is needed"),
         (("--out", str(tmp_path / "p"), "--weight", "inf"), "that is not infinite"),
     ):
         done = CliRunner().invoke(app, ["index", "pictures", str(table), *options])
         assert done.exit_code == 2, done.output
-        assert said in " ".join(done.output.split())
+        assert message in " ".join(done.output.split())

@@ -13,6 +13,7 @@ from generator.answers.confidence import (
     Fit,
     calibration_json,
     fit_confidence,
+    fit_name,
     fit_temperature,
     judge,
     needed_lead,
@@ -140,6 +141,16 @@ def test_a_calibration_is_written_and_read_for_its_checkpoint(tmp_path: Path) ->
     assert made.fit("m", "few-shot", "concat") is None
     assert (made.critic("m", "few-shot"), made.critic("m", "instruct")) == (0.4, 0.5)
     assert read_calibration(path, "2") == Calibration()
+
+
+def test_beside_pictures_the_fit_beside_them_counts_and_else_the_one_alone() -> None:
+    beside = replace(FIT, bias=1.5)
+    fits = {fit_name("m", "few-shot", "ra-vqa"): FIT}
+    fits[fit_name("m", "few-shot", "ra-vqa", "ab" * 32)] = beside
+    made = Calibration("mini@1", 1.0, {}, fits)
+    assert made.fit("m", "few-shot", "ra-vqa", "ab" * 32) is beside
+    assert made.fit("m", "few-shot", "ra-vqa", "cd" * 32) is FIT
+    assert made.fit("m", "few-shot", "ra-vqa") is FIT
 
 
 def test_a_fit_of_an_earlier_version_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from corpus.demo.data import demo_dir
+from corpus.demo.data import demo_dir, demo_entity_pictures
 from corpus.files.passages import passages_sha256
 from generator.answers.confidence import PACKAGED, read_calibration
 from generator.extractive.reader import ExtractiveReader
@@ -22,6 +22,7 @@ from retriever.checkpoint.identity import checkpoint_revision
 from retriever.checkpoint.loading import load_checkpoint, save_checkpoint
 from retriever.checkpoint.weights import save_weights
 from retriever.inputs.text_vision import TextVision
+from retriever.pictures.collection import PictureCollection
 from tests.golden_cases import GOLDEN
 
 MINI_REVISION = "48176b5330b3"
@@ -78,6 +79,18 @@ def test_the_shipped_calibration_belongs_to_the_shipped_checkpoint() -> None:
     assert (
         calibration.fit(ExtractiveReader.from_pretrained().name, "few-shot", "extract") is not None
     )
+
+
+def test_the_shipped_drawings_belong_to_the_shipped_checkpoint_passages_and_confidence() -> None:
+    drawings = PictureCollection.open(mini.PICTURES)
+    assert drawings.checkpoint == MINI_REVISION
+    assert drawings.corpus == passages_sha256(demo_dir() / "passages.jsonl.gz")
+    assert drawings.names == tuple((p.image, p.entity) for p in demo_entity_pictures())
+    assert mini.PICTURES.stat().st_size < 3e6
+    name = ExtractiveReader.from_pretrained().name
+    calibration = read_calibration(PACKAGED, MINI_REVISION)
+    beside = calibration.fit(name, "few-shot", "extract", drawings.sha256)
+    assert beside is not calibration.fit(name, "few-shot", "extract"), "one of its own"
 
 
 def test_how_files_are_laid_out_is_no_part_of_it(directory: Path, tmp_path: Path) -> None:

@@ -198,6 +198,28 @@ def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
     json.dumps(results)
 
 
+def test_beside_pictures_a_confidence_is_added_to_the_one_without(
+    answering, tmp_path: Path
+) -> None:
+    alike = [replace(f, alike=0.5 if f.example.id[-9] in "13" else None) for f in FOUND]
+    todo = [(RA_VQA, case) for case in cases(alike, 2, SIZES)]
+    assert 0 < sum(case.alike is not None for _, case in todo) < len(todo)
+    rows = run(answering, todo, tmp_path, nothing)
+    alone = calibrated(rows, answering)
+    name, pictures = "scripted/few-shot/ra-vqa", "ab" * 32
+    beside = calibrated(rows, replace(answering, calibration=alone, pictures=pictures))
+    assert list(beside.fits) == [name, f"{name} beside {pictures[:12]}"]
+    assert beside.fits[name] is alone.fits[name]
+    added = beside.fit("scripted", "few-shot", "ra-vqa", pictures)
+    # Of what pictures had a say in: nothing else is as it is beside them.
+    seen = [row for row in rows if row.evidence.alike is not None and row.calibrates]
+    assert added.n == len(seen) < alone.fits[name].n
+    # Where there is none without them, all questions make one for both.
+    both = calibrated(rows, replace(answering, pictures=pictures))
+    assert both.fits[name] == both.fit("scripted", "few-shot", "ra-vqa", pictures)
+    assert both.fits[name].n == alone.fits[name].n
+
+
 def test_what_is_asked_of_whom() -> None:
     todo = questions(CASES, AnswerPlan(strategy="concat"), SIZES)
     asked: dict[str, list[Case]] = defaultdict(list)
@@ -233,6 +255,7 @@ class Finder:
     revision: str = "aaa"
     index: None = None
     asked: int = 0
+    pictures: None = None
 
     @property
     def encoder(self) -> SimpleNamespace:
