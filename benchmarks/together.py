@@ -89,7 +89,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--questions", type=int, default=4, help="at once, at most")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--out", type=Path, required=True, help="a page of docs/measured")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
