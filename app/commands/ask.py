@@ -262,7 +262,8 @@ def _print_result(said: Mapping[str, Any]) -> None:
     if recognised:
         out.print(f"[dim]{RECOGNISED[surely]}:[/] {escape(', '.join(recognised))}", highlight=False)
     if said.get("similar"):  # a server may be of an older version
-        alike = ", ".join(f"{p['image']} ({p['similarity']:.2f})" for p in said["similar"])
+        named = ((p.get("name") or p["image"], p["similarity"]) for p in said["similar"])
+        alike = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in named)
         out.print(f"[dim]Similar pictures:[/] {escape(alike)}", highlight=False)
     if said.get("answer") is not None:
         _print_answer(said)

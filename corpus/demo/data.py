@@ -15,6 +15,7 @@ import corpus
 from corpus.errors import DatasetNotFound
 from corpus.examples import read_examples
 from corpus.files.jsonl import list_field, read_records, text_field
+from corpus.files.passages import read_passages
 from corpus.pictures.entities import EntityPicture
 from corpus.types import Example
 
@@ -101,13 +102,21 @@ def demo_images() -> list[DemoImage]:
 
 
 def demo_entity_pictures() -> list[EntityPicture]:
-    """Return the training pictures as pictures of their entities.
+    """Return the training pictures as pictures of their entities, named as passages are titled.
 
     Raises:
-        DatasetNotFound, InvalidRecord: the list is missing or broken.
+        DatasetNotFound, InvalidRecord: the list, or the passages, are missing or broken.
     """
+    titles: dict[str, str] = {}
+    for passage in read_passages(demo_passages_path()):
+        titles.setdefault(passage.entity, passage.title)
     return [
-        EntityPicture(image.image, demo_dir() / image.image, image.entity)
+        EntityPicture(
+            image.image,
+            demo_dir() / image.image,
+            image.entity,
+            name=titles.get(image.entity, ""),
+        )
         for image in demo_images()
         if image.split == "train"
     ]

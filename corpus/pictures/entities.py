@@ -1,8 +1,9 @@
 """Tables of pictures and the entities that they show: one JSON object a line.
 
-    {"image": "flags/fr.png", "entity": "flag:FR"}
+    {"image": "flags/fr.png", "entity": "flag:FR", "name": "France"}
 
-An entity is what passages have in their field "entity". Other keys are left alone.
+An entity is what passages have in their field "entity". A "name" of the
+entity is what people are shown. Other keys are left alone.
 """
 
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ class EntityPicture:
         path: where it lies.
         entity: what it shows, for example "flag:FR".
         line: of the table, from 1; 0 where it is of none.
+        name: of the entity, for people; "" where the table has none.
     """
 
     image: str
     path: Path
     entity: str
     line: int = 0
+    name: str = ""
 
 
 def read_entity_pictures(table: Path, images: Path) -> list[EntityPicture]:
@@ -45,7 +48,8 @@ def read_entity_pictures(table: Path, images: Path) -> list[EntityPicture]:
     for line, record in read_records(table):
         image = text_field(table, line, record, "image")
         entity = id_field(table, line, record, "entity")
-        pictures.append(EntityPicture(image, images / image, entity, line))
+        name = text_field(table, line, record, "name", required=False)
+        pictures.append(EntityPicture(image, images / image, entity, line, name))
     missing = [picture for picture in pictures if not picture.path.is_file()]
     if missing:
         first, others = missing[0], len(missing) - 1

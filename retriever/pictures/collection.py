@@ -13,7 +13,7 @@ Shapes: I pictures · V width of the pooled vector
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,8 @@ from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures.fusing import Fusion
 
-_UNREADABLE = (KeyError, TypeError, ValueError, RecursionError)  # by what is in the file
+# By what is in the file.
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 BATCH = 32  # pictures that are encoded together
 _LARGEST = 127  # of the numbers of a row
 
@@ -45,11 +46,13 @@ class SimilarPicture:
         image: its name, as the table has it.
         entity: what it shows.
         similarity: the cosine of both pictures' vectors.
+        name: of the entity, for people; "" where the collection has none.
     """
 
     image: str
     entity: str
     similarity: float
+    name: str = ""
 
 
 class PictureCollection:
@@ -61,6 +64,7 @@ class PictureCollection:
         vectors_IV: the direction of each picture's vector, int8 as `compact` makes it.
         fusion: how much its pictures count beside passages.
         corpus: the hash of the passages that it was made for; "" for whatever has its entities.
+        titles: names of entities, for people.
     """
 
     def __init__(
@@ -70,9 +74,10 @@ class PictureCollection:
         vectors_IV: NDArray[np.int8],
         fusion: Fusion,
         corpus: str = "",
+        titles: Mapping[str, str] | None = None,
     ) -> None:
         self.checkpoint, self.names, self.fusion = checkpoint, tuple(names), fusion
-        self.vectors_IV, self.corpus = vectors_IV, corpus
+        self.vectors_IV, self.corpus, self.titles = vectors_IV, corpus, dict(titles or {})
 
     @classmethod
     def build(
@@ -117,7 +122,8 @@ class PictureCollection:
         if not vectors:
             raise ValueError("no pictures: a collection holds one at least")
         rows = compact(np.stack(vectors))
-        return cls(encoder.checkpoint.revision, names, rows, fusion or Fusion(), corpus)
+        titles = {picture.entity: picture.name for picture in pictures if picture.name}
+        return cls(encoder.checkpoint.revision, names, rows, fusion or Fusion(), corpus, titles)
 
     def save(self, path: Path) -> None:
         """Write the collection as one file.
@@ -132,6 +138,7 @@ class PictureCollection:
             "corpus": self.corpus,
             "names": names,
             "fusion": fusion,
+            "titles": json.dumps(self.titles, ensure_ascii=False),
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +169,8 @@ class PictureCollection:
                 raise ValueError(f"{len(names)} names for vectors of shape {vectors.shape}")
             if vectors.dtype != np.int8 or not vectors.any(axis=1).all():
                 raise ValueError(f"vectors of {vectors.dtype}, not int8, or one of zeros")
-            return cls(metadata["checkpoint"], names, vectors, fusion, metadata["corpus"])
+            titles = {k: v + "" for k, v in json.loads(metadata.get("titles", "{}")).items()}
+            return cls(metadata["checkpoint"], names, vectors, fusion, metadata["corpus"], titles)
         except (*_UNREADABLE, OSError, SafetensorError) as exc:
             raise IndexUnavailable(
                 f"{path} is no collection of pictures, or damaged ({exc!r}): make it anew with "
@@ -193,7 +201,8 @@ class PictureCollection:
         for i in np.argsort(-similarity_I, kind="stable").tolist():
             image, entity = self.names[i]
             if entity not in found:
-                found[entity] = SimilarPicture(image, entity, float(similarity_I[i]))
+                name = self.titles.get(entity, "")
+                found[entity] = SimilarPicture(image, entity, float(similarity_I[i]), name)
         return list(found.values())
 
     @cached_property

@@ -112,7 +112,8 @@ def _seen(found: Retrieval) -> str:
     if found.recognised:
         lines.append((RECOGNISED[found.surely], ", ".join(found.recognised)))
     if found.similar:
-        alike = ", ".join(f"{like.image} ({like.similarity:.2f})" for like in found.similar)
+        named = ((like.name or like.image, like.similarity) for like in found.similar)
+        alike = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in named)
         lines.append(("Similar pictures", alike))
     return "".join(
         f'<p class="kb-seen"><span>{name}</span>{as_html(what)}</p>' for name, what in lines

@@ -233,9 +233,12 @@ def test_the_answer_says_what_was_recognised_and_looked_at_and_what_to_know() ->
 
 
 def test_the_answer_says_which_pictures_are_like_the_asked_one() -> None:
-    alike = (SimilarPicture("<mx>.png", "flag:MX", 0.891), SimilarPicture("it.png", "flag:IT", 0.5))
+    alike = (
+        SimilarPicture("<mx>.png", "flag:MX", 0.891),
+        SimilarPicture("it.png", "flag:IT", 0.5, "Italy"),
+    )
     html = answered(paris(), replace(retrieval(EVIL), similar=alike))
-    assert "<span>Similar pictures</span>&lt;mx&gt;.png (0.89), it.png (0.50)" in html
+    assert "<span>Similar pictures</span>&lt;mx&gt;.png (0.89), Italy (0.50)" in html
     assert "Similar pictures" not in answered(paris(), retrieval(EVIL))
 
 
