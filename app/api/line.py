@@ -77,7 +77,7 @@ class SharedPipeline(Pipeline):
             return self._under_way
 
     def close(self) -> None:
-        """Take no more questions; those that were taken are answered."""
+        """Take no more questions; those that were taken are answered, as are those in the line."""
         self._closed = True
 
     @contextmanager
@@ -87,8 +87,9 @@ class SharedPipeline(Pipeline):
         Raises:
             Stopping: no more are taken.
         """
-        if self._closed:
-            raise Stopping("The server is being stopped. Ask again in a minute.")
+        request = current()
+        if self._closed and not (request and request.stood):
+            raise _stopping()
         with self._lock:
             self._under_way += 1
         try:
@@ -190,6 +191,10 @@ class SharedPipeline(Pipeline):
             self._turns.release()
 
 
+def _stopping() -> Stopping:
+    return Stopping("The server is being stopped. Ask again in a minute.")
+
+
 def _unanswered() -> Ended:
     """Return why a question was given up: its time was over, or who asked has gone."""
     request = current()
@@ -245,8 +250,6 @@ class Line:
             Refusal: it is too long already.
             Stopping: it is closed.
         """
-        if self._closed:
-            raise Stopping("The server is being stopped. Ask again in a minute.")
         self._check()
         place = Place(self)
         try:
@@ -263,6 +266,8 @@ class Line:
         self._check()
         self._places += 1
         place.stands = True
+        if request := current():
+            request.stood = True
         try:
             await self._turns.acquire_on_behalf_of(place)
         except anyio.get_cancelled_exc_class():
@@ -278,6 +283,8 @@ class Line:
         place.held += size
 
     def _check(self) -> None:
+        if self._closed:
+            raise _stopping()
         if self._places >= self._most:
             raise self._crowded(f"{self._places} requests are answered or wait")
 

@@ -4,9 +4,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request as HttpRequest
@@ -258,3 +260,31 @@ def test_a_server_that_stops_takes_nothing_new(
     assert "is being stopped" in view.answer
     assert list(under_way), "what was under way goes on"
     assert served.finish(60.0, threading.Event()) == 0
+
+
+def test_who_stands_in_the_line_is_answered_though_the_server_is_stopped(
+    served: Served, encoded: str
+) -> None:
+    async def stop() -> None:
+        body = {"question": QUESTION, "image": encoded}
+        app = httpx.ASGITransport(served.app)
+        async with httpx.AsyncClient(transport=app, base_url="http://test") as client:
+            with ExitStack() as places:
+                for _ in range(2):
+                    await places.enter_context(served.line.place()).turn()
+                statuses: list[int] = []
+
+                async def ask() -> None:
+                    statuses.append((await client.post("/v1/ask", json=body)).status_code)
+
+                async with anyio.create_task_group() as group:
+                    group.start_soon(ask)
+                    while not served.line.waiting():
+                        await anyio.sleep(0.001)
+                    served.finish(0, threading.Event())
+                    await ask()
+                    assert statuses == [503], "it came later"
+                    places.close()
+                assert statuses == [503, 200]
+
+    anyio.run(stop)
