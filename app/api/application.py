@@ -78,7 +78,8 @@ class Served:
 
 def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
-    metrics, line, keys = Metrics(), Line(), Keys(settings.keys)
+    metrics, keys = Metrics(), Keys(settings.keys)
+    line = Line(ended=metrics.ended)
     shared = SharedPipeline(
         pipeline, metrics, settings.answer_seconds, repeated=settings.repeated_answers
     )

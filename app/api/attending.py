@@ -85,9 +85,9 @@ async def steps(events: Generator[T, None, None]) -> AsyncGenerator[T, None]:
                 return
             yield event
     finally:
-        request.left = True
         if request.seconds_left() <= 0:  # whoever waits is told now
             threading.Thread(target=copy_context().run, args=(close,), daemon=True).start()
         else:
+            request.left = True
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(close)

@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from app.api.metrics import Metrics
+from app.api.metrics import Ended, Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
 from app.api.repeats import Repeats, key_of
 from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
@@ -29,6 +29,7 @@ from corpus.types import Query
 from generator.answers.answer import Strategy
 from generator.interface import Waiting
 from generator.rewriting import Turn
+from retriever.errors import RetrieverError
 
 _LOOK_SECONDS = 0.1
 MOST_HELD_BYTES = 1 << 29  # of all bodies at once
@@ -76,7 +77,7 @@ class SharedPipeline(Pipeline):
             return self._under_way
 
     def close(self) -> None:
-        """Take no more questions; those that were taken are answered."""
+        """Take no more questions; those that were taken are answered, as are those in the line."""
         self._closed = True
 
     @contextmanager
@@ -86,8 +87,9 @@ class SharedPipeline(Pipeline):
         Raises:
             Stopping: no more are taken.
         """
-        if self._closed:
-            raise Stopping("The server is being stopped. Ask again in a minute.")
+        request = current()
+        if self._closed and not (request and request.stood):
+            raise _stopping()
         with self._lock:
             self._under_way += 1
         try:
@@ -131,7 +133,11 @@ class SharedPipeline(Pipeline):
     ) -> Generator[Event, None, None]:
         """Yield what came of the same before, else what happens now."""
         began = time.perf_counter()
-        key = key_of(self, query, top_k, **how)
+        try:
+            key = key_of(self, query, top_k, **how)
+        except RetrieverError:
+            self._metrics.ended("away")
+            raise
         known = self._repeats.get(key)
         if known is not None:
             times = {"total": milliseconds_since(began)}
@@ -150,9 +156,13 @@ class SharedPipeline(Pipeline):
     def _in_turn(self, query: Query, top_k: int, **how: Any) -> Generator[Event, None, None]:
         if request := current():
             request.give(self._seconds)
-        while not self._turns.acquire(timeout=_LOOK_SECONDS):
-            self._require_wanted()
-            yield Waiting()
+        try:
+            while not self._turns.acquire(timeout=_LOOK_SECONDS):
+                require_wanted()
+                yield Waiting()
+        except (OutOfTime, CalledOff, GeneratorExit):
+            self._metrics.ended(_unanswered())
+            raise
         self._metrics.running.inc()
         answered = False
         try:
@@ -166,12 +176,12 @@ class SharedPipeline(Pipeline):
                     yield event
         except FAULTS_OF_CALLERS:
             raise  # the status of the request counts it
-        except OutOfTime:
-            self._metrics.ended("late")
-            raise
-        except (CalledOff, GeneratorExit):
+        except (OutOfTime, CalledOff, GeneratorExit):
             if not answered:
-                self._metrics.ended("left")
+                self._metrics.ended(_unanswered())
+            raise
+        except RetrieverError:
+            self._metrics.ended("away")
             raise
         except Exception:
             self._metrics.ended("error")
@@ -180,12 +190,16 @@ class SharedPipeline(Pipeline):
             self._metrics.running.dec()
             self._turns.release()
 
-    def _require_wanted(self) -> None:
-        try:
-            require_wanted()
-        except OutOfTime:
-            self._metrics.ended("late")
-            raise
+
+def _stopping() -> Stopping:
+    return Stopping("The server is being stopped. Ask again in a minute.")
+
+
+def _unanswered() -> Ended:
+    """Return why a question was given up: its time was over, or who asked has gone."""
+    request = current()
+    late = request is not None and not request.left and request.seconds_left() <= 0
+    return "late" if late else "left"
 
 
 class Line:
@@ -198,6 +212,7 @@ class Line:
         waiting: that wait for it.
         most_bytes: of the bodies of all requests, those that are still coming too.
         clock: in seconds; how long turns last tells who is refused when to come again.
+        ended: told what became of a request that was given up in the line.
     """
 
     def __init__(
@@ -206,12 +221,13 @@ class Line:
         waiting: int = MAX_WAITING,
         most_bytes: int = MOST_HELD_BYTES,
         clock: Callable[[], float] = time.monotonic,
+        ended: Callable[[Ended], object] = lambda outcome: None,
     ) -> None:
         self._turns = anyio.CapacityLimiter(at_once)
         self._clock, self._seconds = clock, 0.0
         self._places, self._most = 0, at_once + waiting
         self._held, self._most_held = 0, most_bytes
-        self._closed = False
+        self._closed, self._ended = False, ended
 
     @property
     def under_way(self) -> int:
@@ -234,8 +250,6 @@ class Line:
             Refusal: it is too long already.
             Stopping: it is closed.
         """
-        if self._closed:
-            raise Stopping("The server is being stopped. Ask again in a minute.")
         self._check()
         place = Place(self)
         try:
@@ -252,7 +266,13 @@ class Line:
         self._check()
         self._places += 1
         place.stands = True
-        await self._turns.acquire_on_behalf_of(place)
+        if request := current():
+            request.stood = True
+        try:
+            await self._turns.acquire_on_behalf_of(place)
+        except anyio.get_cancelled_exc_class():
+            self._ended(_unanswered())
+            raise
         place.called, place.began = True, self._clock()
 
     def hold(self, place: "Place", size: int) -> None:
@@ -263,6 +283,8 @@ class Line:
         place.held += size
 
     def _check(self) -> None:
+        if self._closed:
+            raise _stopping()
         if self._places >= self._most:
             raise self._crowded(f"{self._places} requests are answered or wait")
 

@@ -2,7 +2,7 @@
 
     kbvqa_http_requests_total{route,method,status}   requests; refusals and errors by status
     kbvqa_questions_total{outcome}                   given, unsure, withheld, found, failed, error,
-                                                     late, left
+                                                     away, late, left
     kbvqa_repeated_questions_total                   of these, results that were kept from before
     kbvqa_stage_seconds{stage}                       encode, search, generate, total
     kbvqa_questions_running                          of the page and the API
@@ -10,11 +10,12 @@
     kbvqa_encoder_batches_total{questions}           batches of the encoder, by how many shared them
 
 "found" had no answer to write, "failed" is the generator's failure; of both there are passages.
+For want of the index nothing was found where it is "away"; "error" is what nobody expected.
 "late" was stopped because its time was over, "left" because nobody waited any more.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -33,6 +34,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.flow.events import Result
 
+Ended = Literal["error", "away", "late", "left"]
+_WITH_RESULT = ("given", "unsure", "withheld", "found", "failed")
+
 PROBES = ("/healthz", "/readyz", "/metrics")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -46,6 +50,8 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._requests = self._counter("http_requests", "Requests", "route", "method", "status")
         self._questions = self._counter("questions", "Questions that were asked", "outcome")
+        for outcome in (*_WITH_RESULT, *get_args(Ended)):
+            self._questions.labels(outcome)  # from 0 on, so that the first one is an increase
         self._repeated = Counter(
             "kbvqa_repeated_questions",
             "Questions whose result was kept from before",
@@ -85,7 +91,7 @@ class Metrics:
         for stage, milliseconds in result.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
 
-    def ended(self, outcome: Literal["error", "late", "left"]) -> None:
+    def ended(self, outcome: Ended) -> None:
         """Count a question that ended without a result."""
         self._questions.labels(outcome).inc()
 

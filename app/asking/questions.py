@@ -26,7 +26,7 @@ def checked_question(question: str, most_characters: int) -> str:
     question = question.strip()
     if not question:
         raise InvalidQuestion("The question is empty. Ask something about the picture.")
-    if is_polite(question):
+    if is_no_question(question):
         raise InvalidQuestion(f"{question!r:.40} is no question. Ask something about the picture.")
     if len(question) > most_characters:
         raise InvalidQuestion(
@@ -36,16 +36,16 @@ def checked_question(question: str, most_characters: int) -> str:
     return question
 
 
-def is_polite(text: str) -> bool:
-    """Return whether a text is thanks, a greeting or the like, and nothing else.
+def is_no_question(text: str) -> bool:
+    """Return whether a text is thanks, a greeting or the like, or no words at all.
 
     With a question mark, or any other word, it may be a question.
 
-    >>> [is_polite(text) for text in ("Ok, thanks!", "Hello Kitty", "hello?", "Hi, there :-)")]
+    >>> [is_no_question(text) for text in ("Ok, thanks!", "Hello Kitty", "hello?", "Hi, :-)")]
     [True, False, False, True]
     """
     words = _BESIDE_WORDS.sub(" ", text.casefold()).strip()
-    return _NO_QUESTION.fullmatch(words) is not None
+    return not words or _NO_QUESTION.fullmatch(words) is not None
 
 
 def boxes_of(*texts: str) -> tuple[Box, ...]:

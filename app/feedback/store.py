@@ -104,6 +104,7 @@ class FeedbackStore:
         """
         if not self.path.exists():
             raise FeedbackUnusable(f"there is no {self.path}: nobody has said anything yet")
+        path = path.absolute()  # sqlite takes ":memory:" for no file
         if path.exists():
             raise FeedbackUnusable(f"{path} is there already: name a new file")
         with self._open(), closing(sqlite3.connect(self.path)) as here:

@@ -20,8 +20,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 # What a line may say beside its text: given as `extra`.
 FIELDS = ("stage", "ms", "method", "route", "status")
 STRUCK_OUT = "[of the user]"
-# A shorter text is part of everything.
-_LEAST_CHARACTERS = 5
+# A shorter text is part of everything. In UTF-8: four characters of Chinese are a whole question.
+_LEAST_BYTES = 5
 
 # ECMA-48: control sequences, strings up to their end, other escapes; single control characters.
 _CONTROL = re.compile(
@@ -102,7 +102,7 @@ def _without_private(text: str, record: logging.LogRecord) -> str:
     if request is None or record.levelno <= logging.DEBUG:
         return text
     for private in sorted(request.private, key=len, reverse=True):
-        if len(private) < _LEAST_CHARACTERS:
+        if len(private.encode("utf-8", "surrogatepass")) < _LEAST_BYTES:
             continue
         quoted = repr(private)[1:-1], json.dumps(private)[1:-1], printable(private)
         for form in (private, *quoted):

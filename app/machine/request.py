@@ -37,6 +37,8 @@ class Request:
         ends: when the answer has to be there, on the clock of `time.monotonic`.
         seconds: that it was given, to be told.
         left: whether who asked has gone.
+        stood: whether it stands in the API's line, and is answered though the server is told to
+            stop meanwhile.
     """
 
     number: str
@@ -44,6 +46,7 @@ class Request:
     ends: float = math.inf
     seconds: float = math.inf
     left: bool = False
+    stood: bool = False
 
     def give(self, seconds: float) -> None:
         """Have the answer be of use for so many seconds from now, where it was not for fewer."""

@@ -156,6 +156,8 @@ class PictureCollection:
             IndexNotReady: there is none.
             IndexUnavailable: the file is damaged, or of something else.
         """
+        if path.is_dir():
+            raise IndexNotReady(f"{path} is no file: name one that `kbvqa index pictures` made")
         if not path.is_file():
             raise IndexNotReady(
                 f"{path} does not exist: make it with `kbvqa index pictures TABLE --out {path}`"

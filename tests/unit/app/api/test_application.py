@@ -133,7 +133,8 @@ def test_requests_and_questions_are_counted(client: TestClient, encoded: str) ->
         "kbvqa_api_waiting 0.0",
     ):
         assert line in text.splitlines()
-    assert len([line for line in text.splitlines() if line.startswith("kbvqa_questions_t")]) == 1
+    counted = [line for line in text.splitlines() if line.startswith("kbvqa_questions_total{")]
+    assert sum(float(line.split()[-1]) for line in counted) == 1
     batches = re.findall(
         r'^kbvqa_encoder_batches_total{questions="\d+"} (\S+)$', text, re.MULTILINE
     )

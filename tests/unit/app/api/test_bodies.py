@@ -41,6 +41,7 @@ def refusal(client: TestClient, *, status: int = 422, **request: object) -> str:
         ({"question": ""}, "The question is empty. Ask something about the picture."),
         ({"question": "  "}, "The question is empty"),
         ({"question": "Thanks!"}, "'Thanks!' is no question. Ask something about the picture."),
+        ({"question": "... \U0001f44d"}, "is no question. Ask something about the picture."),
         ({"question": "why " * 200}, "at most 500"),
         ({"question": 5}, "question: send a text"),
         ({"top_k": 21}, "top_k: send a whole number from 1 to 20, or leave it out"),

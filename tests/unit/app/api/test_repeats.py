@@ -22,6 +22,7 @@ from corpus.pictures.images import load_image
 from corpus.types import Query
 from generator.errors import GeneratorUnavailable
 from generator.rewriting import Turn
+from retriever.errors import IndexUnavailable
 
 QUESTION = "What is the capital of France?"
 
@@ -153,3 +154,16 @@ def test_nothing_is_kept_unless_it_is_set(pipeline: Pipeline, png: bytes) -> Non
     found, result = kept.run(query, 1), kept.run(query, 2)
     assert not any(isinstance(event, Result) and event.repeated for event in found)
     assert isinstance(next(result), Found)
+
+
+def test_an_index_that_is_away_is_counted_where_results_are_kept_too(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise IndexUnavailable("the index does not answer")
+
+    monkeypatch.setattr(pipeline.index, "current_build", away)
+    with TestClient(build_api(pipeline, Settings(repeated_answers=2)).app) as client:
+        answer = client.post("/v1/ask", json={"question": QUESTION, "image": picture("red")})
+        assert answer.status_code == 503
+        assert 'kbvqa_questions_total{outcome="away"} 1.0' in client.get("/metrics").text

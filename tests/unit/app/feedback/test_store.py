@@ -169,7 +169,7 @@ def test_it_lies_under_home(tmp_path: Path) -> None:
 
 
 def test_a_copy_made_while_others_write_is_the_store_again(
-    store: FeedbackStore, tmp_path: Path
+    store: FeedbackStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(FeedbackUnusable, match="nobody has said anything yet"):
         store.copy(tmp_path / "kept")
@@ -187,6 +187,9 @@ def test_a_copy_made_while_others_write_is_the_store_again(
     with pytest.raises(FeedbackUnusable, match="cannot be written"):
         store.copy(tmp_path / "nowhere" / "kept")
     assert [path.name for path in tmp_path.glob("kept*")] == ["kept"], "one file has it all"
+    monkeypatch.chdir(tmp_path)
+    store.copy(Path(":memory:"))  # for sqlite a place that is gone at once
+    assert (tmp_path / ":memory:").is_file()
     # The disk is lost, and the backup put in its place as the guide says.
     store.path.write_bytes(b"not a database" * 99)
     with pytest.raises(FeedbackUnusable, match="put a backup in its place"):

@@ -64,6 +64,9 @@ def test_what_is_private_is_struck_out_however_it_is_quoted(formatter: logging.F
         line = formatter.format(said)
         assert "cureuil" not in line and "KeyError" in line
         assert "cureuil" in formatter.format(record(SECRET, logging.DEBUG))
+    with of_request("r1"):
+        keep_private("\u8fd9\u662f\u8c01?")  # a whole question, of four characters
+        assert "\u8c01" not in TextFormatter().format(record("it broke on \u8fd9\u662f\u8c01?"))
     keep_private(SECRET)  # outside of a request there is nobody whose it would be
 
 

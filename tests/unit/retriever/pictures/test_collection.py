@@ -133,3 +133,8 @@ def test_a_collection_that_no_build_writes_is_said(tmp_path: Path, rows: Any, na
     path.write_bytes(save({"vectors": rows}, metadata))
     with pytest.raises(IndexUnavailable, match="no collection of pictures, or damaged"):
         PictureCollection.open(path)
+
+
+def test_a_folder_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(IndexNotReady, match="is no file: name one"):
+        PictureCollection.open(tmp_path)
