@@ -82,11 +82,11 @@ class RetrievalRow:
         gold_in_corpus: how many of the example's gold passages the index has.
         judged: of the answers and gold passages that the two were found by.
         seen: what text-based vision wrote behind the question.
-        similar: (image, entity, similarity) of pictures of entities that had a say.
         cut: tokens at the question's end that the checkpoint has no room for.
         encode_ms: milliseconds of wall time for the query, its part of a batch.
         search_ms: likewise for the search.
         failure: why nothing was searched: "InvalidImage: ..."; "" where it was.
+        similar: (image, entity, similarity) of pictures of entities that had a say.
     """
 
     id: str
@@ -97,11 +97,11 @@ class RetrievalRow:
     gold_in_corpus: int = 0
     judged: str = ""
     seen: str = ""
-    similar: tuple[tuple[str, str, float], ...] = ()
     cut: int = 0
     encode_ms: float = 0.0
     search_ms: float = 0.0
     failure: str = ""
+    similar: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
