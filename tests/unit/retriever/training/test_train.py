@@ -85,10 +85,10 @@ def test_a_signal_is_learnt_and_nothing_is_learnt_where_there_is_none(
     """Ten equal questions with ten different answers: whatever it learns, the loss is log 10.
 
     A batch has each of them once, so that less would take telling them apart. Dropout does, by
-    chance: a tenth is left for it. A hundred steps were too few on some processors (1.73); after
-    these four settings of them came to 0.11 to 0.74.
+    chance: a tenth is left for it. At twice this rate all rows became one for some seeds, and on
+    some processors for this one; here three seeds came to 0.04 to 0.09.
     """
-    recipe = replace(RECIPE, negatives=0, steps=250)
+    recipe = replace(RECIPE, negatives=0, steps=250, mapping_learning_rate=5e-3)
     alike = [replace(e, image=given.examples[0].image) for e in given.examples]
     losses = {}
     for name, examples in (("signal", given.examples), ("none", alike)):
