@@ -16,7 +16,7 @@ which each may take --minutes with what the ones before it left:
     embeddings  ViT-B- and ViT-L-sized models against themselves on the CPU in float32
     search      ExactSearcher at 15,000, 114,000 and 1,000,000 passages of 180 tokens, queries of
                 32, 113 and 320 rows; the corpus's end, where offsets are largest, against the CPU
-    kernels     scoring and the passage encoder, compiled against plain; larger tiles
+    kernels     scoring and the passage encoder, compiled against plain; scoring by one kernel
     encoding    passages and queries a second, by the model alone and through Encoder; memory
 
 A million passages take 46 GB in float16: an 80 GB card holds them. "tf32" is float32 as torch runs
@@ -32,7 +32,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import torch
 from PIL import Image
@@ -270,25 +269,26 @@ def kernels(report: Report, sizes: Sizes) -> None:
 
 
 def _scoring_kernels(report: Report, sizes: Sizes) -> None:
-    """Vary how many similarities are held at once, too: on a GPU more may be faster."""
+    """Compare the ways to scan a corpus: plain torch, compiled, one kernel."""
     from retriever.index import exact
 
     torch.compiler.reset()
     q_QD = unit_rows(sizes.query_rows[1], CPU, seed=1)
     searcher = synthetic(sizes.corpora[1], q_QD, report.device)
+    fused = searcher._scan
     compiled, plain_N = _compiled(maxsim_equal, report.device), torch.empty(0)
-    for name, score, bits in (
-        ("plain", maxsim_equal, 24),
-        *(("compiled", compiled, bits) for bits in (24, 26, 28)),
+    for name, scan, score in (
+        ("plain", exact._scan_tiles, maxsim_equal),
+        ("compiled", exact._scan_tiles, compiled),
+        ("one kernel", fused, compiled),
     ):
-        what = f"scoring, {name}, 2^{bits} similarities"
+        what = f"scoring, {name}"
         report.begin(what)
-        searcher._score = score
-        with mock.patch.object(exact, "_TILE", 2**bits):
-            started = time.perf_counter()
-            scores_N = searcher.scores([q_QD])[0].cpu()
-            first_s = time.perf_counter() - started
-            ms = milliseconds(lambda: searcher.scores([q_QD]), report.device)
+        searcher._scan, searcher._score = scan, score
+        started = time.perf_counter()
+        scores_N = searcher.scores([q_QD])[0].cpu()
+        first_s = time.perf_counter() - started
+        ms = milliseconds(lambda: searcher.scores([q_QD]), report.device)
         if name == "plain":
             plain_N = scores_N
         else:  # each rounds a product once

@@ -166,7 +166,7 @@ def train_extractive_reader(
         typer.Option("--bfloat16", help="For processors that are fast in it (AMX, AVX-512 BF16)."),
     ] = False,
 ) -> None:
-    """Train the extractive reader: a span head on MiniLM, on a CPU.
+    """Train the extractive reader: a span head on MiniLM.
 
     \b
     kbvqa train reader --out runs/reader
@@ -174,8 +174,9 @@ def train_extractive_reader(
     kbvqa train reader --benchmark m2kr-okvqa --passages m2kr/OKVQA_passages --out runs/okvqa-reader
     export KBVQA_READER=runs/reader/reader.safetensors
 
-    The same command goes on where an interrupted one stopped. The one that comes along was made
-    with --squad xquad.en.json --facts 5000 --epochs 4 --bfloat16: docs/how/answers.md.
+    It computes on the GPU where there is one. The same command goes on where an interrupted one
+    stopped. The reader that comes along is the mean of three, made with --squad xquad.en.json
+    --facts 5000: docs/how/answers.md.
     """
     import torch
 
@@ -208,3 +209,27 @@ def train_extractive_reader(
         losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("train", "validation"))
         out.print(f"epoch {row['epoch']:.0f}: {losses}", highlight=False)
     out.print(f"The reader is {output / 'reader.safetensors'}", soft_wrap=True)
+
+
+@app.command("mean")
+def mean_of_readers(
+    readers: Annotated[list[Path], typer.Argument(help="Files that `train reader` wrote.")],
+    output: Annotated[
+        Path, typer.Option("--out", help="Where reader.safetensors is written.", callback=directory)
+    ] = Path("runs/mean"),
+) -> None:
+    """Write the mean of several readers' weights, which reads better than each.
+
+    \b
+    kbvqa train reader --seed 0 --out runs/a
+    kbvqa train reader --seed 1 --epochs 5 --out runs/b
+    kbvqa train mean runs/a/reader.safetensors runs/b/reader.safetensors --out runs/mean
+    export KBVQA_READER=runs/mean/reader.safetensors
+
+    They must have begun at the same weights, MiniLM's, as all that are trained here have.
+    """
+    from generator.extractive.model import WEIGHTS_NAME, save_mean
+
+    output.mkdir(parents=True, exist_ok=True)
+    save_mean(readers, output / WEIGHTS_NAME, {"mean_of": str(len(readers))})
+    out.print(f"The reader is {output / WEIGHTS_NAME}", soft_wrap=True)

@@ -97,7 +97,8 @@ def train_spans(
 ) -> list[dict[str, float]]:
     """Return the mean loss of each epoch; writes the reader, its record and a checkpoint to `out`.
 
-    The same call goes on where an interrupted one stopped.
+    It computes on the GPU where there is one. The same call goes on where an interrupted one
+    stopped.
 
     Args:
         epochs: gives the examples of an epoch by its number, always the same ones.
@@ -114,7 +115,8 @@ def train_spans(
     out.mkdir(parents=True, exist_ok=True)
     record = {"recipe": asdict(recipe), "data": data}
     tokenizer = base_tokenizer()
-    model, state = base_model(recipe.seed), _State()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, state = base_model(recipe.seed).to(device), _State()
     for parameter in model.bert.embeddings.parameters():
         parameter.requires_grad_(False)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -198,7 +200,8 @@ def _step(
     model.train()
     torch.manual_seed(recipe.seed * 1_000_003 + step)  # of dropout
     optimizer.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
         loss = _loss(model, pairs, recipe)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -207,23 +210,22 @@ def _step(
 
 
 def _loss(model: SpanModel, pairs: Sequence[Label], recipe: SpanRecipe) -> Tensor:
-    ids, mask, segments = batch([pair.window for pair in pairs])
+    device = next(model.parameters()).device
+    ids, mask, segments = (t.to(device) for t in batch([pair.window for pair in pairs]))
     logits = model(ids, mask, segments)
     # The answer is a passage token or token 0, nothing of the question and no padding.
     allowed = segments.bool()
     for row, pair in enumerate(pairs):
         allowed[row, len(pair.window.ids) - 1 :] = False
     allowed[:, 0] = True
-    losses = [
-        F.cross_entropy(logits.kind_BK.float(), torch.tensor([pair.kind for pair in pairs]))
-        * recipe.kind_weight
-    ]
+    kinds = torch.tensor([pair.kind for pair in pairs], device=device)
+    losses = [F.cross_entropy(logits.kind_BK.float(), kinds) * recipe.kind_weight]
     for scores, places in (
         (logits.start_BL, [pair.start for pair in pairs]),
         (logits.end_BL, [pair.end for pair in pairs]),
     ):
-        target = torch.tensor(places)
-        if (target != UNKNOWN).any():
+        if any(place != UNKNOWN for place in places):
+            target = torch.tensor(places, device=device)
             masked = scores.float().masked_fill(~allowed, -1e4)
             losses.append(F.cross_entropy(masked, target, ignore_index=UNKNOWN))
     return torch.stack(losses).sum()

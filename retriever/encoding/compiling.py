@@ -23,13 +23,16 @@ logger = logging.getLogger(__name__)
 class CompiledFunction(Generic[Given, Value]):
     """A function, compiled by torch at its first call and for new kinds of arguments.
 
+    Or `compiled`, which computes the same and is compiled when it is called, as a Triton kernel is.
     Where that fails and the function itself does not, it is called as it is from then on, and a
     warning says why. Threads may share one.
     """
 
-    def __init__(self, function: Callable[Given, Value]) -> None:
+    def __init__(
+        self, function: Callable[Given, Value], compiled: Callable[Given, Value] | None = None
+    ) -> None:
         self._function = function
-        self._call: Callable[Given, Value] = torch.compile(function, dynamic=True)
+        self._call: Callable[Given, Value] = compiled or torch.compile(function, dynamic=True)
 
     def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Value:
         """Return the function's value."""

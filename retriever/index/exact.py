@@ -2,7 +2,8 @@
 
 The rows of all passages lie end to end in one tensor, passages sorted by length. Equal lengths
 are neighbours, so that a run of them is a [N, P, D] view without padding or gathering: one matrix
-product and one max. No more than a tile of similarities exists at a time.
+product and one max. No more than a tile of similarities exists at a time. On a GPU one kernel
+scores them all (`fused.py`), where rows are in float16 or int8.
 
 Shapes: B queries · Q query tokens · N passages · P passage tokens · T rows of all passages ·
 D embedding dim
@@ -66,7 +67,17 @@ class ExactSearcher:
         self.passages, self.fingerprint = passages, fingerprint
         self._rows_TD, self._scales_T = rows_TD, scales_T
         self._runs = _runs(lengths)
-        self._score = _scoring(rows_TD.device)
+        self._starts_N, self._lengths_N = torch.empty(0), torch.empty(0)
+        self._score: Callable[[Tensor, Tensor, int], Tensor] = maxsim_equal
+        self._scan: Callable[[ExactSearcher, Tensor], Tensor] = _scan_tiles
+        device = rows_TD.device
+        if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0):
+            self._score = CompiledFunction(maxsim_equal)
+            if rows_TD.dtype in (torch.float16, torch.int8):
+                lengths_N = torch.tensor(lengths)
+                self._starts_N = (lengths_N.cumsum(0) - lengths_N).to(device)
+                self._lengths_N = lengths_N.to(device, torch.int32)
+                self._scan = CompiledFunction(_scan_tiles, _scan_fused)
 
     @classmethod
     def load(
@@ -156,25 +167,9 @@ class ExactSearcher:
     def scores(self, queries: Sequence[Tensor]) -> Tensor:
         """Return the scores [B, N] of a few queries [Q, D] for `passages`, in their order."""
         # Queries are padded with zero rows, which have the similarity 0 with every row and so add
-        # 0 to every sum: exact, and all queries are one matrix [C, D] of C = B Q rows.
+        # 0 to every sum: exact.
         q_BQD = torch.nn.utils.rnn.pad_sequence(list(queries), batch_first=True)
-        B, Q, D = q_BQD.shape
-        half = self._rows_TD.dtype == torch.float16
-        q_CD = q_BQD.reshape(B * Q, D).to(self._rows_TD.device, torch.float16 if half else None)
-        scores_NB = torch.empty(self.count, B, device=self._rows_TD.device)
-        for run in self._runs:
-            # So many passages of this length have _TILE similarities with all query rows.
-            step = max(1, _TILE // (B * Q * run.length))
-            for n in range(0, run.size, step):
-                m = min(step, run.size - n)
-                # Their rows lie end to end: the view [m, P, D] copies nothing.
-                rows = slice(run.row + n * run.length, run.row + (n + m) * run.length)
-                tile_TD = self._rows_TD[rows]
-                if self._scales_T is not None:
-                    tile_TD = tile_TD.float() * self._scales_T[rows, None]
-                place = slice(run.first + n, run.first + n + m)
-                scores_NB[place] = self._score(tile_TD.view(m, run.length, D), q_CD, Q)
-        return scores_NB.T
+        return self._scan(self, q_BQD.to(self._rows_TD.device)).T
 
     def _best(self, scores_N: Tensor, top_k: int, allowed: list[int] | None) -> list[Hit]:
         chosen = torch.arange(self.count) if allowed is None else torch.tensor(allowed)
@@ -190,11 +185,39 @@ class ExactSearcher:
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:top_k]
 
 
-def _scoring(device: torch.device) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """Return `maxsim_equal`, compiled on a GPU."""
-    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (7, 0):
-        return maxsim_equal
-    return CompiledFunction(maxsim_equal)
+def _scan_tiles(searcher: ExactSearcher, q_BQD: Tensor) -> Tensor:
+    """Return the scores [N, B] by matrix products, a tile of passages of one length at a time."""
+    rows_TD, scales_T = searcher._rows_TD, searcher._scales_T
+    B, Q, D = q_BQD.shape
+    # All queries are one matrix [C, D] of C = B Q rows.
+    q_CD = q_BQD.reshape(B * Q, D).to(torch.float16 if rows_TD.dtype == torch.float16 else None)
+    scores_NB = torch.empty(searcher.count, B, device=rows_TD.device)
+    for run in searcher._runs:
+        # So many passages of this length have _TILE similarities with all query rows.
+        step = max(1, _TILE // (B * Q * run.length))
+        for n in range(0, run.size, step):
+            m = min(step, run.size - n)
+            # Their rows lie end to end: the view [m, P, D] copies nothing.
+            rows = slice(run.row + n * run.length, run.row + (n + m) * run.length)
+            tile_TD = rows_TD[rows]
+            if scales_T is not None:
+                tile_TD = tile_TD.float() * scales_T[rows, None]
+            place = slice(run.first + n, run.first + n + m)
+            scores_NB[place] = searcher._score(tile_TD.view(m, run.length, D), q_CD, Q)
+    return scores_NB
+
+
+def _scan_fused(searcher: ExactSearcher, q_BQD: Tensor) -> Tensor:
+    """Return the scores [N, B] by one kernel."""
+    from retriever.index.fused import maxsim_fused  # Triton is there with CUDA alone
+
+    return maxsim_fused(
+        q_BQD.half().contiguous(),
+        searcher._rows_TD,
+        searcher._starts_N,
+        searcher._lengths_N,
+        searcher._scales_T,
+    )
 
 
 def _runs(lengths: Sequence[int]) -> list[_Run]:

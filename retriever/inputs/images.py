@@ -104,12 +104,8 @@ class ImageProcessor:
         """
         if not images:
             raise ValueError("no pictures were given")
-        mean = np.asarray(self.mean, dtype=np.float32)
-        std = np.asarray(self.std, dtype=np.float32)
         each = threads.map if threads is not None and len(images) > 1 else map
-        pixels = np.stack(list(each(lambda image: self._crop(image.convert("RGB")), images)))
-        normalised = (pixels.astype(np.float32) / 255 - mean) / std
-        return torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(np.stack(list(each(self._normalised, images))))
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """Return the picture resized and cropped. Doing it again changes nothing."""
@@ -124,6 +120,12 @@ class ImageProcessor:
         scale_x, scale_y = size[0] / resized[0], size[1] / resized[1]
         left, upper, right, lower = cut
         return left * scale_x, upper * scale_y, right * scale_x, lower * scale_y
+
+    def _normalised(self, image: Image.Image) -> np.ndarray:
+        """Return a picture's pixel values [3, H, W]."""
+        pixels = self._crop(image.convert("RGB")).transpose(2, 0, 1).astype(np.float32)
+        mean, std = (np.asarray(x, dtype=np.float32)[:, None, None] for x in (self.mean, self.std))
+        return (pixels / 255 - mean) / std
 
     def _crop(self, image: Image.Image) -> np.ndarray:
         resized, cut = self._places(image.size)

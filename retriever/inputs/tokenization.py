@@ -289,12 +289,11 @@ def _word_piece(vocab: dict[str, int], added_tokens: dict[str, int], lowercase: 
 
 
 def _pad(rows: Sequence[list[int]], width: int, pad_id: int) -> dict[str, Tensor]:
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+    lengths_B = torch.tensor([len(row) for row in rows])
+    mask_BL = torch.arange(width) < lengths_B[:, None]
+    ids_BL = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    ids_BL[mask_BL] = torch.tensor([id_ for row in rows for id_ in row])
+    return {"input_ids": ids_BL, "attention_mask": mask_BL.long()}
 
 
 def _read(directory: Path) -> tuple[dict[str, int], dict[str, int], dict[str, Any]]:

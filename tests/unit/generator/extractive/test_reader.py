@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from corpus.demo.data import demo_passages_path
 from corpus.files.passages import read_passages
@@ -17,6 +18,7 @@ from generator.extractive.model import (
     base_model,
     base_tokenizer,
     load_trained,
+    save_mean,
     save_trained,
 )
 from generator.extractive.reader import NOTHING, ExtractiveReader
@@ -218,3 +220,20 @@ def test_strategies_of_the_others_are_refused_and_the_other_way_round(reader, pa
 def test_without_passages_it_says_what_to_do(reader) -> None:
     with pytest.raises(StrategyUnavailable, match="answers from passages alone"):
         list(respond(reader, Query("What is it?"), [], PLAN))
+
+
+def test_the_mean_lies_between_what_was_trained(tmp_path: Path) -> None:
+    paths = [tmp_path / "low.safetensors", tmp_path / "high.safetensors"]
+    for path, change in zip(paths, (-0.01, 0.03), strict=True):
+        model = base_model()
+        with torch.no_grad():
+            for parameter in (*model.bert.encoder.parameters(), *model.span_linear.parameters()):
+                parameter += change
+        save_trained(model, path, {})
+    save_mean(paths, tmp_path / "mean.safetensors", {})
+    state, base = load_trained(tmp_path / "mean.safetensors")[0].state_dict(), base_model()
+    for name, parameter in (*base.bert.encoder.named_parameters(prefix="bert.encoder"),):
+        torch.testing.assert_close(state[name], parameter + 0.01, atol=2e-4, rtol=0)
+    torch.testing.assert_close(
+        state["span_linear.weight"], base.span_linear.weight + 0.01, atol=1e-3, rtol=0
+    )
