@@ -33,8 +33,10 @@ def test_the_same_numbers(act: str) -> None:
     for tensor in theirs.state_dict().values():
         tensor += 0.2 * torch.randn_like(tensor)  # biases and norms that are not the first ones
     ours = CLIPTower(CLIPVisionConfig.from_fields(FIELDS | {"hidden_act": act, "other": 1})).eval()
-    ours.load_state_dict(theirs.state_dict())  # key for key
-    assert list(ours.state_dict()) == list(theirs.state_dict())
+    # The lowest transformers that is allowed may have one level more.
+    weights = getattr(theirs, "vision_model", theirs).state_dict()
+    ours.load_state_dict(weights)  # key for key
+    assert list(ours.state_dict()) == [n for n in weights if not n.endswith("position_ids")]
     pixels = torch.randn(3, 3, 20, 20)
     with torch.inference_mode():
         output = theirs(pixel_values=pixels, output_hidden_states=True)
