@@ -1,5 +1,5 @@
 """The network: text and vision towers and the mapping between them.
 
-It knows no tokenizer and no file but config.json. Imports torch, for CLIP's tower transformers, and
-the errors of the retriever. Begin with `flmr.py`, whose `forward` is the equation.
+It knows no tokenizer and no file but config.json. Imports torch and the errors of the retriever.
+Begin with `flmr.py`, whose `forward` is the equation.
 """

@@ -7,13 +7,11 @@ below are part of the format (BERT-base for text, CLIP ViT-B/32 for vision).
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retriever.errors import InvalidCheckpoint
 from retriever.model.bert import BertConfig
-
-if TYPE_CHECKING:
-    from transformers import CLIPVisionConfig
+from retriever.model.clip import CLIPVisionConfig
 
 CONFIG_NAME = "config.json"
 EFFICIENTNET = "efficientnet_lite0"
@@ -112,12 +110,12 @@ class FLMRConfig:
         """Return the text encoder's configuration. Raises InvalidCheckpoint."""
         return _bert(self.text_config)
 
-    def clip_vision_config(self) -> "CLIPVisionConfig":
-        """Return the configuration of a CLIP vision encoder."""
-        # Imported here: only CLIP's tower is transformers', which takes a second to import.
-        from transformers import CLIPVisionConfig
-
-        return CLIPVisionConfig(**_without(self.vision_config, "model_type", "architectures"))
+    def clip_vision_config(self) -> CLIPVisionConfig:
+        """Return the configuration of a CLIP vision encoder. Raises InvalidCheckpoint."""
+        try:
+            return CLIPVisionConfig.from_fields(_without(self.vision_config))
+        except (TypeError, ValueError) as exc:
+            raise InvalidCheckpoint(f"{CONFIG_NAME}: {exc}") from exc
 
     def mapping_config(self) -> BertConfig:
         """Return the mapping network's configuration: its base with its own depth."""

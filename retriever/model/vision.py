@@ -5,19 +5,17 @@ the mapping MLP turns into prefix tokens, and a grid of patch vectors, which the
 mapping transformer turns into patch tokens. CLIP serves the released checkpoints,
 EfficientNet-Lite0 the small model that trains on a CPU.
 
-Shapes: B images, N patches, V pooled width, W patch width.
+Shapes: B images, N patches, L = 1 + N, V pooled width, W patch width.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retriever.model.clip import CLIPTower, CLIPVisionConfig
 from retriever.model.efficientnet import FEATURE_CHANNELS, EfficientNetLite0
-
-if TYPE_CHECKING:
-    from transformers import CLIPVisionConfig
 
 
 class VisionFeatures(NamedTuple):
@@ -34,21 +32,17 @@ class CLIPVisionEncoder(nn.Module):
     input of the last layer without the CLS row (ARCHITECTURE: query, steps 2 and 3).
     """
 
-    def __init__(self, config: "CLIPVisionConfig") -> None:
+    def __init__(self, config: CLIPVisionConfig) -> None:
         super().__init__()
-        from transformers import CLIPVisionModel  # a second and a half, for CLIP alone
-
-        tower = CLIPVisionModel(config)
         # Released checkpoints say vision_model.vision_model: the wrapper's name, then a level
         # that transformers' class had before 5 and no longer has.
-        self.vision_model = nn.ModuleDict({"vision_model": getattr(tower, "vision_model", tower)})
+        self.vision_model = nn.ModuleDict({"vision_model": CLIPTower(config)})
         self.pooled_size = self.patch_size = self.likeness_size = config.hidden_size
 
     def forward(self, pixels_B3HW: Tensor) -> VisionFeatures:
         """Return pooled [B, hidden] and patches [B, (size / patch)^2, hidden]."""
-        tower = self.vision_model["vision_model"]
-        output = tower(pixel_values=pixels_B3HW, output_hidden_states=True)
-        return VisionFeatures(output.last_hidden_state[:, 0], output.hidden_states[-2][:, 1:])
+        before_BLW, after_BLW = self.vision_model["vision_model"](pixels_B3HW)
+        return VisionFeatures(after_BLW[:, 0], before_BLW[:, 1:])
 
     def likeness(self, pooled_BV: Tensor) -> Tensor:
         """Return the unit vectors [B, V] by which pictures are compared."""

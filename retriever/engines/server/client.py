@@ -64,15 +64,17 @@ def connect(base: str, connection: QdrantConnection) -> tuple[QdrantClient, Qdra
         # A key without TLS is right within one machine or one Compose network.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         return (
-            QdrantClient(**common, **_trusting(connection.ca_file)),
-            QdrantClient(**common, **_trusting(connection.ca_file), prefer_grpc=True),
+            QdrantClient(**common, **_trusting(base, connection.ca_file)),
+            QdrantClient(**common, **_trusting(base, connection.ca_file), prefer_grpc=True),
         )
 
 
-def _trusting(ca_file: Path | None) -> dict[str, Any]:
+def _trusting(base: str, ca_file: Path | None) -> dict[str, Any]:
     """Return the arguments that let a client trust the certificates in a file."""
     if ca_file is None:
-        return {}
+        # Where no TLS is spoken nobody is trusted: to read whom the system trusts takes a while.
+        spoken = base.startswith("https")
+        return {} if spoken else {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
     try:
         trusted = ca_file.read_bytes()
         context = ssl.create_default_context(cafile=ca_file)

@@ -32,7 +32,6 @@ from retriever.model.bert import BertConfig
 from retriever.model.config import CONFIG_NAME, FLMRConfig
 from retriever.model.flmr import TextEncoder
 from retriever.model.mapping import init_weights
-from retriever.model.vision import CLIPVisionEncoder
 
 Kind = Literal["vision", "text"]
 
@@ -147,17 +146,15 @@ def _vision_tower(name: str, seed: int) -> VisionTower:
 
     tower = _published(CLIPVisionModel, name, directory)
     settings = {field: getattr(tower.config, field) for field in _CLIP_FIELDS}
-    encoder = CLIPVisionEncoder(tower.config)
-    encoder.vision_model["vision_model"] = getattr(tower, "vision_model", tower)
     side = tower.config.image_size
     processor = ImageProcessor(size=(side, side), shortest_edge=side)
     if (directory / PROCESSOR_NAME).exists():
         processor = ImageProcessor.from_pretrained(directory)
-    return VisionTower(settings, encoder.state_dict(), processor)
+    return VisionTower(settings, _encoder_weights(tower), processor)
 
 
 def _random_vision(width: int, layers: int, seed: int) -> VisionTower:
-    from transformers import CLIPVisionConfig
+    from transformers import CLIPVisionConfig, CLIPVisionModel
 
     settings = {
         "hidden_size": width,
@@ -168,9 +165,15 @@ def _random_vision(width: int, layers: int, seed: int) -> VisionTower:
         "patch_size": _RANDOM_PATCH,
     }
     _seed(seed, f"vision {width}x{layers}")
-    encoder = CLIPVisionEncoder(CLIPVisionConfig(**settings))
+    tower = CLIPVisionModel(CLIPVisionConfig(**settings))  # begins as published towers began
     processor = ImageProcessor((_RANDOM_SIDE, _RANDOM_SIDE), shortest_edge=None)
-    return VisionTower(settings, encoder.state_dict(), processor)
+    return VisionTower(settings, _encoder_weights(tower), processor)
+
+
+def _encoder_weights(tower: Any) -> dict[str, torch.Tensor]:
+    """Return the weights of transformers' CLIPVisionModel under `CLIPVisionEncoder`'s names."""
+    weights = getattr(tower, "vision_model", tower).state_dict()  # one level deeper before 5
+    return {f"vision_model.vision_model.{name}": tensor for name, tensor in weights.items()}
 
 
 def _text_towers(name: str, seed: int) -> TextTowers:

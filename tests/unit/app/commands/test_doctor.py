@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections import namedtuple
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.commands import doctor
 from app.commands.doctor import Finding, examine
+from app.reader import Reader
 from generator.answers.confidence import Calibration, Fit, calibration_json
 from generator.extractive.reader import ExtractiveReader
 from retriever.checkpoint.loading import load_checkpoint
@@ -31,6 +33,14 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, index_location: Pa
     monkeypatch.setenv("KBVQA_INDEX", str(index_location))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(doctor, "NEEDED_BYTES", 2**20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded_once() -> Iterator[None]:
+    """The reader that comes along is a second to load, and the same in every test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "from_pretrained", cache(Reader.from_pretrained))
+        yield
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_the_second_implementation_is_right_about_the_released_one() -> None:
     settings = {
         "dim": config.dim,
         "text_config": config.text_config,
-        "vision_config": config.clip_vision_config().to_dict(),
+        "vision_config": asdict(config.clip_vision_config()),
         "transformer_mapping_cross_attention_length": 16,
         "transformer_mapping_num_hidden_layers": 1,
         "mapping_base_config": asdict(config.mapping_config()),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from app.errors import InvalidSettings, TooManyFailures
 from app.evaluation.benchmarks.catalog import spread
+from app.evaluation.strategies import sets
 from app.evaluation.strategies.comparison import (
     Variant,
     calibrated,
@@ -45,6 +47,16 @@ from generator.answers.plan import AnswerPlan
 from generator.errors import GeneratorUnavailable
 from generator.prompts import Prompt
 from tests.scripted import ScriptedGenerator
+
+
+@pytest.fixture(autouse=True, scope="module")
+def read_once() -> Iterator[None]:
+    """The demo's questions and gallery are the same in every test: they are read once."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (held_out_examples, gallery_passages):
+            patch.setattr(sets, function.__name__, cache(function))
+        yield
+
 
 TOWN = "Town2"
 IMAGE = next(image.image for image in demo_images() if image.kind == "flag")
