@@ -29,6 +29,7 @@ from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
 from app.pipeline import Pipeline
 from app.settings import Settings, own_version
+from retriever.index.watching import RecallWatch
 
 _ABOUT = """\
 Ask about a picture what no pixel can tell, and get a short answer with the passages that prove it.
@@ -80,18 +81,27 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
     metrics, keys = Metrics(), Keys(settings.keys)
     line = Line(ended=metrics.ended)
+    watch = _recall_watch(pipeline, settings)
     shared = SharedPipeline(
-        pipeline, metrics, settings.answer_seconds, repeated=settings.repeated_answers
+        pipeline,
+        metrics,
+        settings.answer_seconds,
+        repeated=settings.repeated_answers,
+        watch=watch,
     )
     health = Health.of(shared)
     metrics.watch_line(line.waiting)
     metrics.watch_batches(lambda: pipeline.encoder.batch_sizes)
+    if watch is not None:
+        metrics.watch_recall(watch)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         health.start()
         yield
         health.close()
+        if watch is not None:
+            watch.close()
 
     app = FastAPI(
         title="kbvqa",
@@ -125,6 +135,15 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     app.mount("/v1", _unknown(api))
     app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
     return Served(app, shared, keys, health, line)
+
+
+def _recall_watch(pipeline: Pipeline, settings: Settings) -> RecallWatch | None:
+    """Return what compares some of the searches with the exact one; None where they are exact."""
+    if pipeline.index is None or pipeline.search_mode == "exact":
+        return None
+    return RecallWatch.of(
+        pipeline.index, pipeline.candidates, settings.connection, settings.recall_checks
+    )
 
 
 def _asks_for(keys: Keys) -> Any:

@@ -22,7 +22,7 @@ from app.api.repeats import Repeats, key_of
 from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
 from app.errors import CalledOff, OutOfTime, Stopping
 from app.flow.clock import milliseconds_since
-from app.flow.events import Event, Found, Result
+from app.flow.events import Event, Found, Result, Retrieval
 from app.machine.request import current, current_number, require_wanted
 from app.pipeline import Pipeline
 from corpus.types import Query
@@ -30,6 +30,8 @@ from generator.answers.answer import Strategy
 from generator.interface import Waiting
 from generator.rewriting import Turn
 from retriever.errors import RetrieverError
+from retriever.index.passage_index import SearchMode
+from retriever.index.watching import RecallWatch
 
 _LOOK_SECONDS = 0.1
 MOST_HELD_BYTES = 1 << 29  # of all bodies at once
@@ -46,6 +48,7 @@ class SharedPipeline(Pipeline):
         seconds: that a question may take, the wait for its turn included.
         repeated: results that are kept to be given again; see app.api.repeats.
         at_once: questions that are answered at the same time; the others yield `Waiting`.
+        watch: offered the queries that are searched for; None for no watch.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class SharedPipeline(Pipeline):
         seconds: float = math.inf,
         at_once: int = CONCURRENT_QUESTIONS,
         repeated: int = 0,
+        watch: RecallWatch | None = None,
     ) -> None:
         super().__init__(
             pipeline.encoder,
@@ -66,9 +70,23 @@ class SharedPipeline(Pipeline):
             candidates=pipeline.candidates,
             pictures=pipeline.pictures,
         )
-        self._metrics, self._seconds = metrics, seconds
+        self._metrics, self._seconds, self._watch = metrics, seconds, watch
         self._turns, self._repeats = threading.Semaphore(at_once), Repeats(repeated)
         self._lock, self._under_way, self._closed = threading.Lock(), 0, False
+
+    def retrieve(
+        self,
+        query: Query,
+        top_k: int = 5,
+        mode: SearchMode = "two-stage",
+        *,
+        sources: Sequence[str] = (),
+    ) -> Retrieval:
+        """Return what `Pipeline.retrieve` does, and offer the query to the watch."""
+        found = super().retrieve(query, top_k, mode, sources=sources)
+        if self._watch is not None and found.asked is not None:
+            self._watch.offer(found.asked.rows_QD)
+        return found
 
     @property
     def under_way(self) -> int:

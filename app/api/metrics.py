@@ -8,10 +8,15 @@
     kbvqa_questions_running                          of the page and the API
     kbvqa_api_waiting                                requests of the API in line
     kbvqa_encoder_batches_total{questions}           batches of the encoder, by how many shared them
+    kbvqa_recall_queries                             compared lately with the exact search
+    kbvqa_recall_found                               the share of their ten best that was found
+    kbvqa_recall_promised                            the share that the index promises
+    kbvqa_recall_low                                 1 where that is more, beyond chance
 
 "found" had no answer to write, "failed" is the generator's failure; of both there are passages.
 For want of the index nothing was found where it is "away"; "error" is what nobody expected.
 "late" was stopped because its time was over, "left" because nobody waited any more.
+Of recall there are figures where an index promises one: see KBVQA_RECALL_CHECKS.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +38,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.flow.events import Result
+from retriever.index.watching import RecallWatch
 
 Ended = Literal["error", "away", "late", "left"]
 _WITH_RESULT = ("given", "unsure", "withheld", "found", "failed")
@@ -80,6 +86,16 @@ class Metrics:
     def watch_batches(self, sizes: Callable[[], Mapping[int, int]]) -> None:
         """Have {questions: batches} of the encoder read from it."""
         self._registry.register(_Batches(sizes))
+
+    def watch_recall(self, watch: RecallWatch) -> None:
+        """Have what was found of the exact search's best read from a watch."""
+        queries = self._gauge("recall_queries", "Queries that were compared with the exact search")
+        queries.set_function(lambda: watch.seen.queries)
+        found = self._gauge("recall_found", "The share of their ten best that was found")
+        found.set_function(lambda: watch.seen.recall)
+        self._gauge("recall_promised", "The share that the index promises").set(watch.promised)
+        low = self._gauge("recall_low", "Whether that is less than is promised, beyond chance")
+        low.set_function(lambda: watch.low)
 
     def asked(self, result: Result) -> None:
         """Count a question that came to an end, and its steps."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from app.commands import corpus_options
 from app.commands import index_options as options
@@ -22,6 +21,7 @@ from app.commands.console import (
     takes,
 )
 from app.commands.index_pictures import index_pictures
+from app.commands.index_plan import index_plan, learned_facts
 from retriever.numbers import PassagePrecision
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from corpus.passages.corpora import Corpus
     from corpus.types import Query
     from retriever.engines.connection import Cluster
-    from retriever.engines.record import Learned, Storage
+    from retriever.engines.record import Storage
 
 app = typer.Typer(help="Build an index of passages, and look after it.", no_args_is_help=True)
 app.command("pictures")(index_pictures)
+app.command("plan")(index_plan)
 
 _SHOWN = 10
 
@@ -173,7 +174,7 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
             "skipped": build.skipped,
             "kept": build.kept,
             "candidates": opened.candidates,
-            "learned": _learned(build.learned),
+            "learned": learned_facts(build.learned),
             "place": build.place,
             "namespace": build.ids_of,
             **opened.facts,
@@ -280,55 +281,6 @@ def index_snapshot(index: IndexOption = None) -> None:
         store.close()
 
 
-@app.command("plan")
-@takes(storage=options.storage)
-def index_plan(
-    storage: "Storage | None",
-    passages: Annotated[int, typer.Option("--passages", min=1, help="How many.")],
-    tokens_per_passage: Annotated[
-        float, typer.Option("--tokens-per-passage", min=1, help="On average.")
-    ],
-    replicas: Annotated[int, typer.Option(min=1, help="Copies of each passage.")] = 1,
-    node_memory: Annotated[float, typer.Option(min=1, help="Of a node, in GiB.")] = 64,
-    node_disk: Annotated[float, typer.Option(min=1, help="Of a node, in GiB.")] = 2048,
-    as_json: JsonOption = False,
-) -> None:
-    """Compute what an index of a size takes, on disk, in memory, and in nodes.
-
-    \b
-    kbvqa index plan --passages 10000000 --tokens-per-passage 120 --replicas 2
-    """
-    from retriever.building.sizing import plan_index
-    from retriever.engines.record import DEFAULT_STORAGE
-
-    storage = storage or DEFAULT_STORAGE
-    plan = plan_index(
-        passages,
-        tokens_per_passage,
-        storage=storage,
-        replicas=replicas,
-        node_memory=int(node_memory * 2**30),
-        node_disk=int(node_disk * 2**30),
-    )
-    if as_json:
-        print_json(asdict(plan))
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in asdict(plan).items():
-        counted = name in ("nodes", "shards", "candidates") or isinstance(value, str)
-        table.add_row(name.replace("_", " "), f"{value}" if counted else _bytes(value))
-    out.print(table)
-    chosen = f"--tokens {storage.tokens} --shards {plan.shards} --replicas {replicas} "
-    if storage.quantization is not None:
-        chosen += f"--quantization {storage.quantization} "
-    chosen += f"--tokens-memory {plan.tokens_memory} --means-memory {plan.means_memory}"
-    command = f"kbvqa index build CORPUS --index http://HOST:6333/NAME {chosen}"
-    out.print(f"On a server: {command}", soft_wrap=True, highlight=False)
-    out.print(
-        "Sizes beyond 100 thousand passages are extrapolated: docs/guide/index.md.", style="dim"
-    )
-
-
 def _text(value: object) -> str:
     """Return a fact for people.
 
@@ -339,15 +291,6 @@ def _text(value: object) -> str:
         return str(value)
     parts = ((k, f"({_text(v)})" if isinstance(v, dict) else v) for k, v in value.items())
     return ", ".join(f"{name} {part}" for name, part in parts)
-
-
-def _learned(learned: "Learned | None") -> dict[str, Any] | None:
-    """Return what an index has learned, without the numbers that say how; None if nothing."""
-    if learned is None:
-        return None
-    facts = asdict(learned)
-    del facts["numbers"]
-    return facts | {"recall": {str(c): round(share, 4) for c, share in learned.recall}}
 
 
 def _opened(index: str | None) -> Any:
@@ -377,16 +320,3 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> Non
         out.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
     if len(left_out) > _SHOWN:
         out.print(f"    and {len(left_out) - _SHOWN:,} more: --report FILE has them all")
-
-
-def _bytes(size: float) -> str:
-    """Return a number of bytes for people.
-
-    >>> _bytes(1536)
-    '1.5 KiB'
-    """
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{size:,.1f} {unit}"
-        size /= 1024
-    raise AssertionError

@@ -20,7 +20,9 @@ from app.settings import PREFIX, Settings
 # In the order of the page. A name ending in "_" stands for all that begin so.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Where things are": ("home", "data"),
-    "Checkpoint and index": ("checkpoint", "revision", "index", "candidates", "pictures"),
+    "Checkpoint and index": (
+        *("checkpoint", "revision", "index", "candidates", "recall_checks", "pictures"),
+    ),
     "A Qdrant server": ("qdrant_",),
     "What answers": ("reader", "strategy", "passages_in_prompt", "passage_tokens", "prompt_style"),
     "A generator server": ("generator_",),

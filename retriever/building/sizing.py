@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from retriever.engines.candidates import CANDIDATES, is_large
 from retriever.engines.connection import MeansMemory, TokensMemory
 from retriever.engines.learned import vector_size
-from retriever.engines.record import DEFAULT_STORAGE, Storage
+from retriever.engines.record import DEFAULT_STORAGE, Learned, Storage
 
 _BYTES_PER_NUMBER = {"float32": 4.0, "float16": 2.0, "turbo4": 0.56}  # turbo4 with its scales
 _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
@@ -45,7 +45,8 @@ class IndexPlan:
             the memory of these nodes beside the rest.
         means_memory: where it should keep the graph: "pinned" on a cluster, which is made for it.
         candidates: what a search takes that does not say. A large index learns its own number,
-            and `kbvqa index info` says it; until then it is what an index of made passages took.
+            and `kbvqa index info` says it; without an index that has measured it, it is what one of
+            made passages took.
     """
 
     tokens: int
@@ -75,6 +76,7 @@ def plan_index(
     payload_bytes: int = 700,
     node_memory: int = 64 * 2**30,
     node_disk: int = 2 * 2**40,
+    measured: Learned | None = None,
 ) -> IndexPlan:
     """Return what an index takes.
 
@@ -87,6 +89,7 @@ def plan_index(
         payload_bytes: of a passage's text, title and so on, on average.
         node_memory: of a node of the cluster, in bytes.
         node_disk: of a node of the cluster, in bytes.
+        measured: what an index of such passages has learned; None for a general number.
 
     Raises:
         ValueError: a number is not positive.
@@ -122,8 +125,14 @@ def plan_index(
         shards=1 if nodes == 1 else 2 * nodes,
         tokens_memory="cached" if memory + tokens <= nodes * node_memory * _USABLE else "cold",
         means_memory="cached" if nodes == 1 else "pinned",
-        candidates=LEARNED_CANDIDATES if large else CANDIDATES,
+        candidates=_candidates(large, measured),
     )
+
+
+def _candidates(large: bool, measured: Learned | None) -> int:
+    if not large:
+        return CANDIDATES
+    return LEARNED_CANDIDATES if measured is None else measured.candidates
 
 
 def _peak(disk: float, nodes: int) -> float:

@@ -59,6 +59,10 @@ class Report:
 class WritableIndex(Protocol):
     """What is written into: a `PassageIndex` that is not finished."""
 
+    @property
+    def count(self) -> int:
+        """The number of passages in it now."""
+
     def content_hashes(self, ids: Sequence[str]) -> Mapping[str, str]:
         """Return the hash of the content of each passage that is there, by id."""
 
@@ -102,10 +106,10 @@ def write_corpus(
         encode: yields passages with their rows [P, D] in batches, in any order.
         advance: told how many passages have been dealt with.
     """
-    report = Report()
+    report, empty = Report(), not index.count
     with _Writer(index, report, advance) as writer:
         for window in windows(passages, WINDOW):
-            missing = _missing(index, window, report)
+            missing = _missing(index, window, report, empty=empty)
             advance(report.read)
             for batch in encode(missing):
                 writer.put(batch)
@@ -159,8 +163,12 @@ def remove_missing(index: WritableIndex, ids: TextSet, report: Report, *, delete
         report.deleted += index.delete(gone[start : start + _DELETED_AT_ONCE])
 
 
-def _missing(index: WritableIndex, window: list[Passage], report: Report) -> list[Passage]:
-    """Return the passages that the index does not have as they are."""
+def _missing(
+    index: WritableIndex, window: list[Passage], report: Report, *, empty: bool
+) -> list[Passage]:
+    """Return the passages that the index, which may have begun empty, does not have as they are."""
+    if empty:
+        return window
     present = index.content_hashes([passage.id for passage in window])
     missing = [p for p in window if present.get(p.id) != content_hash(p)]
     report.unchanged += len(window) - len(missing)
@@ -171,7 +179,12 @@ def _missing_windows(
     index: WritableIndex, passages: Iterable[Passage], report: Report
 ) -> Iterator[list[Passage]]:
     """Yield full windows of passages that are to be encoded."""
-    found = (p for window in windows(passages, WINDOW) for p in _missing(index, window, report))
+    empty = not index.count
+    found = (
+        p
+        for window in windows(passages, WINDOW)
+        for p in _missing(index, window, report, empty=empty)
+    )
     return windows(found, WINDOW)
 
 

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from qdrant_client import QdrantClient
+from qdrant_client.conversions.conversion import GrpcToRest
 
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.server import client as qdrant
@@ -36,6 +37,22 @@ class Home(NamedTuple):
     connection: QdrantConnection
 
 
+class _Local(QdrantClient):
+    """Local mode, which takes the messages that a server is sent."""
+
+    @property
+    def grpc_points(self) -> Any:
+        return self
+
+    def Upsert(self, message: Any, timeout: int) -> None:
+        points = [GrpcToRest.convert_point_struct(point) for point in message.points]
+        self.upsert(message.collection_name, points)
+
+    def UpdateVectors(self, message: Any, timeout: int) -> None:
+        points = [GrpcToRest.convert_point_vectors(point) for point in message.points]
+        self.update_vectors(message.collection_name, points)
+
+
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Iterator[StandIn]:
     (tmp_path / "server").mkdir()
@@ -51,7 +68,7 @@ def home(
     if request.param == "embedded":
         yield Home("embedded", str(tmp_path / "index"), QdrantConnection())
     elif request.param == "local":
-        client = QdrantClient(":memory:")
+        client = _Local(":memory:")
         monkeypatch.setattr(qdrant, "connect", lambda base, connection: (client, client))
         with monkeypatch.context() as patch:
             patch.setattr(client, "close", lambda: None)  # each index closes its own

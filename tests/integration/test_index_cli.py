@@ -260,6 +260,8 @@ def test_plan(tmp_path: Path) -> None:
     assert "2.9 GiB" in shown and "--tokens float16 --shards 1 --replicas 1" in shown
     shown = kbvqa("index", "plan", "--passages", 10**7, *options[4:], "--replicas", 2).stdout
     assert "--shards 6 --replicas 2 --tokens-memory cold --means-memory pinned" in shown
+    missing = kbvqa(*options[:4], ok=False)
+    assert missing.exit_code == 2 and "or --index for those of an index" in missing.output
     wrong = kbvqa(*options, "--tokens", "float8", ok=False)
     assert wrong.exit_code == 2 and "not one of 'float32', 'float16', 'turbo4'" in wrong.output
 

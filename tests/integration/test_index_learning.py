@@ -69,6 +69,18 @@ def test_a_build_learns_from_a_file_of_questions(
     verified = kbvqa("index", "verify", "--index", tmp_path / "index")
     assert "64 passages, nothing wrong" in verified.stdout
 
+    planned = ("index", "plan", "--index", tmp_path / "index")
+    plan = json.loads(kbvqa(*planned, "--json").stdout)
+    assert plan["candidates"] == 50 and plan["measured"] == learned
+    rows = [count for _, count in PassageIndex.open(tmp_path / "index").row_counts()]
+    dim = shown["dim"]
+    assert plan["tokens"] == sum(rows) * dim * 2 and plan["means"] == 64 * dim * 4
+    said = " ".join(kbvqa(*planned, "--passages", 1_000).stdout.split())
+    assert "measured on 3 real queries, at 64 passages; of the ten best it found" in said
+    assert "1,000 passages may need more" in said
+    small = " ".join(kbvqa(*planned, "--passages", 59).stdout.split())
+    assert "general number: below 60 passages nothing is learned" in small
+
 
 def test_a_small_index_says_that_it_has_no_use_for_questions(
     tmp_path: Path, questions: Path, monkeypatch: pytest.MonkeyPatch

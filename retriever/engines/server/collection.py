@@ -26,6 +26,7 @@ from retriever.engines.interface import (
 from retriever.engines.learned import vector_size
 from retriever.engines.record import Storage
 from retriever.engines.server.faults import kind_of
+from retriever.engines.server.messages import upsert_message, vectors_message
 from retriever.engines.server.retry import Caller
 from retriever.engines.server.strict import Limits, least
 from retriever.errors import IndexNotReady, IndexUnavailable
@@ -124,16 +125,9 @@ class ServerEngine:
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; what is written when this returns survives."""
         for batch in _cut(points, self._limits.written):
-            structs = [
-                models.PointStruct(
-                    id=point.id,
-                    vector={name: v.tolist() for name, v in point.vectors.items()},
-                    payload=dict(point.payload),
-                )
-                for point in batch
-            ]
-            upsert = partial(self._grpc.upsert, self._collection, structs, wait=True)
-            self._write(partial(upsert, timeout=self.time_limit))
+            message = upsert_message(self._collection, batch, self.time_limit)
+            send = partial(self._grpc.grpc_points.Upsert, message)
+            self._write(partial(send, timeout=self._connection.timeout_seconds))
 
     def make_room(self, dim: int) -> None:
         """Let points have a learned vector; again does nothing."""
@@ -153,14 +147,9 @@ class ServerEngine:
     def set_vectors(self, points: Sequence[Point]) -> None:
         """Write vectors of points that are there; what else they have stays."""
         for batch in _cut(points, self._limits.written):
-            vectors = [
-                models.PointVectors(
-                    id=point.id, vector={n: v.tolist() for n, v in point.vectors.items()}
-                )
-                for point in batch
-            ]
-            update = partial(self._grpc.update_vectors, self._collection, vectors, wait=True)
-            self._write(partial(update, timeout=self.time_limit))
+            message = vectors_message(self._collection, batch, self.time_limit)
+            send = partial(self._grpc.grpc_points.UpdateVectors, message)
+            self._write(partial(send, timeout=self._connection.timeout_seconds))
 
     def delete(self, conditions: Conditions) -> None:
         """Remove points."""

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from app.api import metrics
 from app.api.metrics import Metrics
 from app.settings import PREFIX, Settings, secret_fields
+from retriever.index.watching import RecallWatch
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -241,7 +242,9 @@ def test_every_alert_is_of_what_is_counted_and_in_the_runbook() -> None:
 
 def assert_counted(shown: list[str]) -> None:
     """Fail unless each expression is of one figure that the app has."""
-    counted = Metrics().response(Request({"type": "http", "headers": []})).body.decode()
+    figures = Metrics()
+    figures.watch_recall(RecallWatch("an index that promises", 0.99, 400))
+    counted = figures.response(Request({"type": "http", "headers": []})).body.decode()
     families = set(re.findall(r"^# TYPE (\S+)", counted, re.MULTILINE))
     for expression in shown:
         (name,) = re.findall(r"\b(?:kbvqa_|process_|up)\w*", re.sub(r"\{[^}]*\}", "", expression))

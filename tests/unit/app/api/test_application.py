@@ -12,6 +12,8 @@ from app.api.application import build_api
 from app.pipeline import Pipeline
 from app.settings import Settings
 from generator.answers.confidence import Calibration, Fit
+from retriever.index.passage_index import PassageIndex
+from retriever.index.watching import RecallWatch
 
 MODELS = {
     "AskBody": schema.AskBody,
@@ -113,6 +115,33 @@ def test_keys_and_the_proxy_s_path_are_in_the_document(pipeline: Pipeline) -> No
     asking = document["paths"]["/v1/ask"]["post"]
     assert asking["security"] and "401" in asking["responses"]
     assert "security" not in document["paths"]["/readyz"]["get"]
+
+
+def test_questions_are_offered_to_the_watch_of_an_index_that_promises(
+    pipeline: Pipeline, encoded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered: list[tuple[int, ...]] = []
+    watches: list[RecallWatch] = []
+
+    def of(index: PassageIndex, candidates: int, connection: object, share: float) -> RecallWatch:
+        assert (index, candidates, share) == (pipeline.index, pipeline.candidates, 0.01)
+        watches.append(RecallWatch(index.location, 0.97, candidates))
+        monkeypatch.setattr(watches[0], "offer", lambda q_QD: offered.append(q_QD.shape))
+        return watches[0]
+
+    monkeypatch.setattr(RecallWatch, "of", of)
+    with TestClient(build_api(pipeline, Settings()).app) as client:
+        question = {"question": "What is the capital of France?", "image": encoded}
+        assert client.post("/v1/search", json=question).status_code == 200
+        text = client.get("/metrics").text.splitlines()
+    assert len(offered) == 1 and len(offered[0]) == 2, "the rows of one query"
+    for line in ("found NaN", "promised 0.97", "queries 0.0", "low 0.0"):
+        assert f"kbvqa_recall_{line}" in text
+    assert watches[0]._closed, "with the application"
+
+
+def test_an_index_that_promises_nothing_is_not_watched(client: TestClient) -> None:
+    assert "kbvqa_recall" not in client.get("/metrics").text
 
 
 def test_requests_and_questions_are_counted(client: TestClient, encoded: str) -> None:

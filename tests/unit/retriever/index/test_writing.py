@@ -1,7 +1,7 @@
 """Writing a corpus into an index: only what is new, in a thread, with an account of it."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +58,21 @@ def run(
         remove_missing(index, ids, report, delete=prune)
         index.finish(skipped=len(report.skipped), kept=report.kept)
     return report, encoder.encoded
+
+
+def test_a_new_index_is_not_asked_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    hashes = PassageIndex.content_hashes
+
+    def counted(index: PassageIndex, ids: Sequence[str] | None = None) -> dict[str, str]:
+        asked.append(len(ids or ()))
+        return hashes(index, ids)
+
+    monkeypatch.setattr(PassageIndex, "content_hashes", counted)
+    assert run(tmp_path, PASSAGES)[0].written == COUNT and not asked
+    assert run(tmp_path, PASSAGES)[0].unchanged == COUNT and asked == [COUNT]
 
 
 def test_only_what_is_new_or_changed_is_encoded(tmp_path: Path) -> None:
