@@ -8,6 +8,7 @@ NEWEST_PYTHON ?= python3.13
 VLLM_VENV := .venv-vllm
 BEM_VENV := .venv-bem
 PEER_VENV := .venv-peers
+SBOM_VENV := .venv-sbom
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_VERSION := 0.13.9
@@ -16,7 +17,7 @@ TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index clean
+.PHONY: help install lock demo test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -164,5 +165,19 @@ $(PEER_VENV)/installed: benchmarks/peers.txt
 	$(PEER_VENV)/bin/python -m pip --disable-pip-version-check install --progress-bar on -r benchmarks/peers.txt
 	touch $@
 
+sbom: $(SBOM_VENV)/installed  ## list what the image installs, as CycloneDX, in dist/kbvqa.cdx.json
+	mkdir -p dist
+	$(SBOM_VENV)/bin/cyclonedx-py requirements requirements/runtime.lock --pyproject pyproject.toml \
+	  --output-reproducible --validate --output-file dist/kbvqa.cdx.json
+	@$(SBOM_VENV)/bin/python -c 'import json; \
+	  locked = {line.split("==")[0] for line in open("requirements/runtime.lock") if line[0].isalnum()}; \
+	  listed = {part["name"] for part in json.load(open("dist/kbvqa.cdx.json"))["components"]}; \
+	  assert listed == locked, listed ^ locked; print(f"{len(listed)} packages in dist/kbvqa.cdx.json")'
+
+$(SBOM_VENV)/installed: requirements/sbom.txt
+	test -x $(SBOM_VENV)/bin/python || $(PYTHON) -m venv $(SBOM_VENV)
+	$(SBOM_VENV)/bin/python -m pip --disable-pip-version-check install --progress-bar on -r requirements/sbom.txt
+	touch $@
+
 clean:  ## remove the environment and what tests left; nothing that was built is lost
-	rm -rf $(VENV) $(LOWEST_VENV) $(NEWEST_VENV) $(VLLM_VENV) $(BEM_VENV) $(PEER_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST_VENV) $(NEWEST_VENV) $(VLLM_VENV) $(BEM_VENV) $(PEER_VENV) $(SBOM_VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,5 +1,6 @@
 """The command line. `kbvqa --help` teaches it by example."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -148,16 +149,29 @@ def main() -> None:
                 soft_wrap=True,
             )
             sys.exit(1)
-        # Libraries wrap a full disk in errors of their own.
-        if isinstance(exc, OSError) or "No space left" in str(exc):
-            err.print(
-                f"[bold red]Error:[/] {escape(str(exc))}. Free some space, or set KBVQA_HOME to a "
-                "directory that can be written; the same command then goes on where it stopped.",
-                soft_wrap=True,
-            )
+        if (advice := _advice(exc)) is not None:
+            err.print(f"[bold red]Error:[/] {escape(str(exc))}. {advice}", soft_wrap=True)
             sys.exit(1)
         err.print(f"[bold red]Unexpected error:[/] {escape(_unexpected(exc))}", soft_wrap=True)
         sys.exit(2)
+
+
+def _advice(exc: Exception) -> str | None:
+    """Return what to do about a disk or a directory; None for another error.
+
+    Libraries wrap these in errors of their own, with the system's words in their message.
+    """
+    again = "the same command then goes on where it stopped."
+    for number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if getattr(exc, "errno", None) == number or os.strerror(number) in str(exc):
+            return (
+                "The user that runs this may not write or read there: give it the right to, or "
+                f"name another place (KBVQA_HOME, --index, --out); {again}"
+            )
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if getattr(exc, "errno", None) == number or os.strerror(number) in str(exc):
+            return f"Free some space, or set KBVQA_HOME to a directory on another disk; {again}"
+    return f"When that is mended, {again}" if isinstance(exc, OSError) else None
 
 
 def _file_that_stopped(exc: Exception) -> Path | None:

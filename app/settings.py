@@ -117,8 +117,9 @@ class Settings(BaseSettings):
         answer_seconds: that a question of the page or the API may take, the wait for its turn
             included. Then the work on it is stopped, and the API answers 504.
         repeated_answers: results that are kept in memory, to be given again at once where the same
-            is asked of the same picture, with the same options, of the same index. A result that
-            was kept says so, and so tells who asks that somebody asked it before. 0 keeps none.
+            is asked of the same picture, with the same options, of the same index, by the same
+            key. A result that was kept says so, and so tells who asks that somebody asked it
+            before. 0 keeps none.
         stop_seconds: that answers under way may take when the process is told to stop (SIGTERM,
             Ctrl-C); new questions are refused meanwhile. Told twice, it waits for none.
         api_keys: keys of at least 16 characters, with commas or line ends between them. The API

@@ -27,6 +27,7 @@ from app.api.metrics import CountRequests, Metrics
 from app.api.numbering import NumberRequests
 from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
+from app.machine.request import current
 from app.pipeline import Pipeline
 from app.settings import Settings, own_version
 from retriever.index.watching import RecallWatch
@@ -165,6 +166,8 @@ def _asks_for(keys: Keys) -> Any:
                 WWW_Authenticate="Bearer",
             )
         request.state.caller = f"key {number}"
+        if asking := current():
+            asking.key = request.state.caller
 
     return by_key if keys else open_to_all
 

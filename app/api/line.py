@@ -230,7 +230,7 @@ class Line:
         waiting: that wait for it.
         most_bytes: of the bodies of all requests, those that are still coming too.
         clock: in seconds; how long turns last tells who is refused when to come again.
-        ended: told what became of a request that was given up in the line.
+        ended: told what became of a request that was given up in the line, or before it was asked.
     """
 
     def __init__(
@@ -286,12 +286,18 @@ class Line:
         place.stands = True
         if request := current():
             request.stood = True
-        try:
+        with self.counted():
             await self._turns.acquire_on_behalf_of(place)
+        place.called, place.began = True, self._clock()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request as late or left if it is given up inside: no pipeline has it yet."""
+        try:
+            yield
         except anyio.get_cancelled_exc_class():
             self._ended(_unanswered())
             raise
-        place.called, place.began = True, self._clock()
 
     def hold(self, place: "Place", size: int) -> None:
         """See `Place.hold`."""

@@ -7,8 +7,9 @@
         repeats.keep(key, result)
 
 A key is a hash of all that decides a result: the pixels, the question and every option, the
-checkpoint, what answers, and the build of the index that is there now. Neither pictures nor
-questions are kept.
+checkpoint, what answers, and the build of the index that is there now; and of the API key that it
+came with, so that no one is told what another asked. Not of how long an answer is of use: one that
+was kept is there at once. Neither pictures nor questions are kept.
 """
 
 import threading
@@ -16,6 +17,7 @@ from collections import OrderedDict
 from hashlib import sha256
 
 from app.flow.events import Result
+from app.machine.request import current
 from app.pipeline import Pipeline
 from corpus.pictures.images import as_rgb
 from corpus.types import Query
@@ -67,11 +69,13 @@ def key_of(pipeline: Pipeline, query: Query, top_k: int, **how: object) -> str:
     Raises:
         RetrieverError: the index is away, or has been replaced by one of another checkpoint.
     """
+    request = current()
     image, index = query.image and as_rgb(query.image), pipeline.index
     parts = (
         (image.size, sha256(image.tobytes()).hexdigest()) if image is not None else (),
         (query.question.strip(), query.instruction, query.boxes, top_k),
         sorted(how.items()),
+        request.key if request else "",
         pipeline.encoder.checkpoint.revision,
         pipeline.generator.name if pipeline.generator else "",
         index.current_build().id if index is not None else "",

@@ -60,7 +60,8 @@ def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
 
         async def work() -> Response:
             await place.turn()
-            query = await _query(asked)
+            with line.counted():
+                query = await _query(asked)
             report = partial(_report, pipeline, query, asked)
             events = run(pipeline, query, asked.top_k or usual, asked.strategy, **_held(asked))
             if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
@@ -84,7 +85,8 @@ def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
 
         async def work() -> Response:
             await place.turn()
-            query = await _query(asked)
+            with line.counted():
+                query = await _query(asked)
             events = run(pipeline, query, asked.top_k or usual, answer=False, **_held(asked))
             return await _whole(events, partial(_report, pipeline, query, asked))
 

@@ -10,6 +10,7 @@ import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.asking.questions import CITED_TOO, MAX_TOP_K, boxes_of
 from app.flow.talk import MOST_TURNS
@@ -56,6 +57,13 @@ def _boxes(value: object) -> object:
         return [boxes_of(box)[0] if isinstance(box, str) and box else box for box in value]
     except KbvqaError as exc:
         raise ValueError(str(exc)) from exc
+
+
+def _number(value: object) -> object:
+    """Return what may be a number: pydantic would take true for 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "true and false are no numbers")
+    return value
 
 
 def _cut(most: int) -> BeforeValidator:
@@ -124,7 +132,7 @@ class SearchRequest(BaseModel):
         "megapixels; in JSON as base64, with or without data:image/png;base64, in front.",
         examples=[EXAMPLE_PICTURE],
     )
-    top_k: int | None = Field(
+    top_k: Annotated[int | None, BeforeValidator(_number)] = Field(
         default=None,
         ge=1,
         le=MAX_TOP_K,
@@ -132,7 +140,11 @@ class SearchRequest(BaseModel):
         examples=[3],
     )
     boxes: Annotated[
-        list[Annotated[list[int], Field(min_length=4, max_length=4)]],
+        list[
+            Annotated[
+                list[Annotated[int, BeforeValidator(_number)]], Field(min_length=4, max_length=4)
+            ]
+        ],
         BeforeValidator(_boxes),
         Field(
             max_length=MOST_BOXES,
@@ -158,7 +170,7 @@ class SearchRequest(BaseModel):
             examples=[[{"question": EXAMPLE_QUESTION, "answer": "Nairobi", "about": "Kenya"}]],
         ),
     ] = []
-    within_seconds: float | None = Field(
+    within_seconds: Annotated[float | None, BeforeValidator(_number)] = Field(
         default=None,
         gt=0,
         le=3600,

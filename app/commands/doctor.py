@@ -1,5 +1,6 @@
 """`kbvqa doctor`: what is there, what is not, and what to do about it."""
 
+import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -143,6 +144,11 @@ def _disk(settings: Settings) -> str:
     folder = settings.home
     while not folder.exists():
         folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise KbvqaError(
+            f"nothing can be written to {folder} by the user that runs this: give it the right to, "
+            f"or set {PREFIX}HOME to another directory"
+        )
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise KbvqaError(

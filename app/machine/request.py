@@ -39,6 +39,8 @@ class Request:
         left: whether who asked has gone.
         stood: whether it stands in the API's line, and is answered though the server is told to
             stop meanwhile.
+        key: which of the server's keys it came with, such as "key 1"; "" for the page's, and where
+            there are none.
     """
 
     number: str
@@ -47,6 +49,7 @@ class Request:
     seconds: float = math.inf
     left: bool = False
     stood: bool = False
+    key: str = ""
 
     def give(self, seconds: float) -> None:
         """Have the answer be of use for so many seconds from now, where it was not for fewer."""

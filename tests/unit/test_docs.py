@@ -13,7 +13,22 @@ from tests.doc_blocks import LANGUAGES, PAGES, ROOT, blocks, commands, kbvqa_arg
 GUIDES = sorted((ROOT / "docs" / "guide").glob("*.md"))
 LIMIT_WORDS = 900
 # What is not this project's: its own documentation says how it is called.
-ELSEWHERE = {"git", "curl", "vllm", "cp", "cd", "echo", ".", "mkdir", "chmod", "openssl"}
+ELSEWHERE = {
+    "git",
+    "curl",
+    "vllm",
+    "cp",
+    "cd",
+    "echo",
+    ".",
+    "mkdir",
+    "chmod",
+    "openssl",
+    "kubectl",
+    "helm",
+    "useradd",
+    "systemctl",
+}
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 COMPOSE = "".join((ROOT / n).read_text(encoding="utf-8") for n in ("compose.yaml", ".ci/run"))
 TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
@@ -63,6 +78,15 @@ def assert_known(words: list[str], line: str) -> None:
                     assert f'profiles: ["{rest[place + 1]}"]' in COMPOSE, line
                 if word == "-f":
                     assert (ROOT / rest[place + 1]).is_file(), line
+        case ["docker", "build", "--build-arg", argument, *_]:
+            dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+            assert f"ARG {argument.partition('=')[0]}" in dockerfile, line
+        case ["docker", "push", _]:
+            pass
+        case ["python3.11" | "/opt/kbvqa/bin/pip", *_]:
+            pass
+        case ["requirements/install.sh", _, lock]:
+            assert (ROOT / lock).is_file(), line
         case ["pip", "install", *rest]:
             for extra in re.findall(r"\[([a-z,]+)\]", " ".join(rest)):
                 assert set(extra.split(",")) <= set(EXTRAS), line

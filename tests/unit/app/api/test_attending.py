@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from app.api import routes
 from app.api.application import Served, build_api
 from app.api.attending import attended, steps
 from app.api.line import Line, SharedPipeline
@@ -123,6 +124,22 @@ def test_the_wait_for_a_turn_is_part_of_the_time(
     body = {"question": QUESTION, "image": encoded, "within_seconds": SHORT}
     assert client.post("/v1/ask", json=body).status_code == 504
     assert not generator.asked
+
+
+@pytest.mark.parametrize("address", ["/v1/ask", "/v1/search"])
+def test_a_picture_that_is_decoded_for_too_long_is_counted_as_late(
+    client: TestClient, encoded: str, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    decoding = threading.Event()
+
+    def slow(picture: bytes) -> None:
+        assert decoding.wait(60)
+
+    monkeypatch.setattr(routes, "load_image", slow)
+    body = {"question": QUESTION, "image": encoded, "within_seconds": SHORT}
+    assert client.post(address, json=body).status_code == 504
+    decoding.set()
+    assert outcomes(client) == {"late": 1.0}
 
 
 def disconnected(after: anyio.Event) -> HttpRequest:

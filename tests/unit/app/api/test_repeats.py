@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydantic import SecretStr
 
 from app.api.application import build_api
 from app.api.line import SharedPipeline
@@ -60,6 +61,34 @@ def test_the_same_is_answered_again_and_says_so(client: TestClient, generator: A
     counted = client.get("/metrics").text.splitlines()
     assert "kbvqa_repeated_questions_total 2.0" in counted
     assert 'kbvqa_stage_seconds_count{stage="encode"} 1.0' in counted
+
+
+def test_how_long_it_is_of_use_makes_no_difference_to_what_was_kept(
+    client: TestClient, generator: Any
+) -> None:
+    body = {"question": QUESTION, "image": picture("red")}
+    client.post("/v1/ask", json=body)
+    asked = len(generator.asked)
+    for seconds in (3600, 60.0):
+        again = client.post("/v1/ask", json=body | {"within_seconds": seconds})
+        assert again.json()["repeated"] is True
+    assert len(generator.asked) == asked
+
+
+def test_no_key_is_told_what_another_asked(pipeline: Pipeline) -> None:
+    keys = "a" * 16, "b" * 16
+    settings = Settings(repeated_answers=5, api_keys=SecretStr(",".join(keys)))
+    body = {"question": QUESTION, "image": picture("red")}
+
+    def repeated(client: TestClient, key: str) -> bool:
+        headers = {"Authorization": f"Bearer {key}"}
+        return client.post("/v1/ask", json=body, headers=headers).json().get("repeated", False)
+
+    served = build_api(pipeline, settings)
+    with TestClient(served.app) as client:
+        assert [repeated(client, key) for key in keys * 2] == [False, False, True, True]
+        page = served.pipeline.ask(Query(QUESTION, load_image(base64.b64decode(body["image"]))))
+        assert not page.repeated
 
 
 def test_the_one_that_was_not_asked_for_longest_is_forgotten(

@@ -1,5 +1,6 @@
 """What commands show: while they work, and whatever text comes from outside."""
 
+import errno
 import json
 import os
 import subprocess
@@ -206,3 +207,58 @@ def test_a_directory_where_a_file_is_needed(
     told = capsys.readouterr().err
     assert f"{tmp_path} is a directory, and a file is needed" in told
     assert "Free some space" not in told
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_directory_that_may_not_be_written_is_not_called_full(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    wrapped: bool,
+) -> None:
+    told = _told(monkeypatch, capsys, number, tmp_path, wrapped=wrapped)
+    assert str(tmp_path) in told and os.strerror(number) in told
+    assert "may not write or read there" in told and "KBVQA_HOME" in told
+    assert "Free some space" not in told
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_full_disk_is_to_be_freed(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    wrapped: bool,
+) -> None:
+    told = _told(monkeypatch, capsys, errno.ENOSPC, tmp_path, wrapped=wrapped)
+    assert "Free some space" in told and "may not write" not in told
+
+
+def test_another_error_of_the_system_is_not_the_disk_s(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = _told(monkeypatch, capsys, errno.EMFILE, tmp_path, wrapped=False)
+    assert "Too many open files" in told and "goes on where it stopped" in told
+    assert "Free some space" not in told and "may not write" not in told
+
+
+def _told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    place: Path,
+    *,
+    wrapped: bool,
+) -> str:
+    """Return what is said of an error of the system, or of one that a library wraps."""
+
+    def fail(**options: object) -> None:
+        error = OSError(number, os.strerror(number), str(place))
+        raise RuntimeError(f"cannot write: {error}") if wrapped else error
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    return capsys.readouterr().err

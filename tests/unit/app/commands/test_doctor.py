@@ -1,6 +1,7 @@
 """What `kbvqa doctor` finds, on a tiny real checkpoint, index and the reader that comes along."""
 
 import json
+import os
 import shutil
 import socket
 from collections import namedtuple
@@ -147,6 +148,16 @@ def test_a_disk_without_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert not finding.ok and finding.grave
     assert "KBVQA_HOME" in finding.state and str(tmp_path) in finding.state
     assert looked_at[0] == tmp_path  # home is not there yet: the disk that it will be on
+
+
+def test_a_directory_that_may_not_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    finding = found()["disk"]
+    assert not finding.ok and finding.grave
+    assert f"nothing can be written to {tmp_path}" in finding.state
+    assert "KBVQA_HOME" in finding.state and "free" not in finding.state
 
 
 @pytest.mark.parametrize("below", ["", "a"])
