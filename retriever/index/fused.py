@@ -17,6 +17,8 @@ Triton comes with torch's builds for CUDA. Passages may have any lengths.
 Shapes: B queries · Q query rows · N passages · T rows of all passages · D embedding dim
 """
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -30,20 +32,20 @@ WARPS, STAGES = 4, 2
 
 @triton.jit
 def _maxsim_kernel(
-    q_ptr,
-    rows_ptr,
-    scales_ptr,
-    starts_ptr,
-    lengths_ptr,
-    scores_ptr,
-    B,
-    Q,
+    q_ptr: Any,
+    rows_ptr: Any,
+    scales_ptr: Any,
+    starts_ptr: Any,
+    lengths_ptr: Any,
+    scores_ptr: Any,
+    B: Any,
+    Q: Any,
     D: tl.constexpr,
     BLOCK_Q: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_D: tl.constexpr,
     SCALED: tl.constexpr,
-):
+) -> None:
     # Neighbouring programs read the same passage, which is in the cache then.
     n = tl.program_id(0) // B
     b = tl.program_id(0) % B
