@@ -17,8 +17,6 @@ Triton comes with torch's builds for CUDA. Passages may have any lengths.
 Shapes: B queries · Q query rows · N passages · T rows of all passages · D embedding dim
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -32,20 +30,20 @@ WARPS, STAGES = 4, 2
 
 @triton.jit
 def _maxsim_kernel(
-    q_ptr: Any,
-    rows_ptr: Any,
-    scales_ptr: Any,
-    starts_ptr: Any,
-    lengths_ptr: Any,
-    scores_ptr: Any,
-    B: Any,
-    Q: Any,
+    q_ptr,
+    rows_ptr,
+    scales_ptr,
+    starts_ptr,
+    lengths_ptr,
+    scores_ptr,
+    B,
+    Q,
     D: tl.constexpr,
     BLOCK_Q: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_D: tl.constexpr,
     SCALED: tl.constexpr,
-) -> None:
+):
     # Neighbouring programs read the same passage, which is in the cache then.
     n = tl.program_id(0) // B
     b = tl.program_id(0) % B
@@ -95,12 +93,17 @@ def maxsim_fused(
         starts_N: the first row of each passage, int64.
         lengths_N: how many rows it has, at least 1, int32.
         scales_T: what each int8 row is multiplied by.
+
+    Raises:
+        RuntimeError: it cannot be compiled here.
     """
     B, Q, D = q_BQD.shape
     N = len(starts_N)
     scores_NB = torch.empty(N, B, device=rows_TD.device)
     block_q = min(MOST_QUERY_ROWS, max(16, triton.next_power_of_2(Q)))
-    if N:
+    if not N:
+        return scores_NB
+    try:
         _maxsim_kernel[(N * B,)](
             q_BQD,
             rows_TD,
@@ -118,4 +121,6 @@ def maxsim_fused(
             num_warps=WARPS,
             num_stages=STAGES,
         )
+    except triton.TritonError as exc:  # too little memory on the chip, or another release
+        raise RuntimeError(f"Triton: {exc}") from exc
     return scores_NB
