@@ -104,23 +104,24 @@ def maxsim_fused(
     if not N:
         return scores_NB
     try:
-        _maxsim_kernel[(N * B,)](
-            q_BQD,
-            rows_TD,
-            scales_T if scales_T is not None else rows_TD,
-            starts_N,
-            lengths_N,
-            scores_NB,
-            B,
-            Q,
-            D=D,
-            BLOCK_Q=block_q,
-            BLOCK_P=BLOCK_P,
-            BLOCK_D=max(16, triton.next_power_of_2(D)),
-            SCALED=scales_T is not None,
-            num_warps=WARPS,
-            num_stages=STAGES,
-        )
+        with torch.cuda.device_of(rows_TD):  # type: ignore[no-untyped-call]
+            _maxsim_kernel[(N * B,)](
+                q_BQD,
+                rows_TD,
+                scales_T if scales_T is not None else rows_TD,
+                starts_N,
+                lengths_N,
+                scores_NB,
+                B,
+                Q,
+                D=D,
+                BLOCK_Q=block_q,
+                BLOCK_P=BLOCK_P,
+                BLOCK_D=max(16, triton.next_power_of_2(D)),
+                SCALED=scales_T is not None,
+                num_warps=WARPS,
+                num_stages=STAGES,
+            )
     except triton.TritonError as exc:  # too little memory on the chip, or another release
         raise RuntimeError(f"Triton: {exc}") from exc
     return scores_NB
