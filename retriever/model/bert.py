@@ -8,28 +8,17 @@ Shapes: B samples, N positions that read, L positions that are read, H hidden wi
 d width of a head, W width of a block.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import partial
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# The tanh forms differ by a rounding.
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_new": partial(F.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-    "silu": F.silu,
-    "tanh": torch.tanh,
-}
+from retriever.model.tower import ACTIVATIONS, TowerConfig
 
 
 @dataclass(frozen=True, slots=True)
-class BertConfig:
+class BertConfig(TowerConfig):
     """The fields of BERT's config.json that decide what is computed; defaults are BERT-base's."""
 
     vocab_size: int = 30522
@@ -44,21 +33,6 @@ class BertConfig:
     type_vocab_size: int = 2
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is no multiple of num_attention_heads, "
-                f"{self.num_attention_heads}"
-            )
-        if self.hidden_act not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"hidden_act {self.hidden_act!r} is not known; known are {known}")
-
-    @classmethod
-    def from_fields(cls, values: Mapping[str, Any]) -> Self:
-        """Return the configuration in a config.json, whatever else stands in that."""
-        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
 
 class Embeddings(nn.Module):

@@ -8,27 +8,18 @@ Shapes: B images, H W pixels, L positions (the class, then patches row by row), 
 h heads, d width of a head.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from retriever.model.bert import ACTIVATIONS
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """Return x sigmoid(1.702 x), OpenAI's GELU."""
-    return x * torch.sigmoid(1.702 * x)
-
-
-_ACTIVATIONS = {**ACTIVATIONS, "quick_gelu": quick_gelu}
+from retriever.model.tower import ACTIVATIONS, TowerConfig
 
 
 @dataclass(frozen=True, slots=True)
-class CLIPVisionConfig:
+class CLIPVisionConfig(TowerConfig):
     """The fields of a config.json that decide what is computed; defaults are CLIP ViT-B/32's."""
 
     hidden_size: int = 768
@@ -41,21 +32,6 @@ class CLIPVisionConfig:
     hidden_act: str = "quick_gelu"
     layer_norm_eps: float = 1e-5
     attention_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is no multiple of num_attention_heads, "
-                f"{self.num_attention_heads}"
-            )
-        if self.hidden_act not in _ACTIVATIONS:
-            known = ", ".join(_ACTIVATIONS)
-            raise ValueError(f"hidden_act {self.hidden_act!r} is not known; known are {known}")
-
-    @classmethod
-    def from_fields(cls, values: Mapping[str, Any]) -> Self:
-        """Return the configuration in a config.json, whatever else stands in that."""
-        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
 
 class Embeddings(nn.Module):
@@ -113,7 +89,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: CLIPVisionConfig) -> None:
         super().__init__()
-        self.activation = _ACTIVATIONS[config.hidden_act]
+        self.activation = ACTIVATIONS[config.hidden_act]
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
 

@@ -16,7 +16,7 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu", "silu"])
+@pytest.mark.parametrize("act", ["quick_gelu", "gelu", "gelu_new", "relu", "silu"])
 @pytest.mark.parametrize("padded", [True, False])
 def test_the_same_numbers(act: str, padded: bool) -> None:
     torch.manual_seed(0)
