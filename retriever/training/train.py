@@ -2,7 +2,7 @@
 
     OUT/model/           the checkpoint that found most, with its model card
     OUT/training.json    recipe, data, log
-    OUT/log.csv, curve.png
+    OUT/log.csv, curve.png, tensorboard/
     OUT/checkpoint.pt    to go on from
     OUT/features/        what frozen towers say
     OUT/lock             held by who trains there

@@ -1,15 +1,19 @@
-"""What a training tells while it goes on: log.csv, and curve.png for whoever looks."""
+"""What a training tells while it goes on: log.csv, curve.png for whoever looks, and TensorBoard."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from itertools import cycle
+from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from retriever.errors import TrainingStopped
 from retriever.training.loop.state import Files, Row
 
-LOG_NAME, CURVE_NAME = "log.csv", "curve.png"
+LOG_NAME, CURVE_NAME, BOARD_NAME = "log.csv", "curve.png", "tensorboard"
 
 _WIDTH, _HEIGHT = 640, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 34, 34
@@ -28,6 +32,49 @@ def write_log(files: Files, rows: Sequence[Row]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     files.write(LOG_NAME, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
+
+
+class Board:
+    """The log for `tensorboard --logdir OUT`, where the package tensorboard is installed.
+
+    Args:
+        out: of the training; the events go into a folder of their own in there.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out, self._written = out / BOARD_NAME, 0
+        self._events: Any = None
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Write what is new of the log, every figure at its step.
+
+        The first call of a process writes all of it and takes back what earlier processes wrote:
+        of those, one that was killed may have got further than the checkpoint that is gone on from.
+
+        Raises:
+            TrainingStopped: the disk is full.
+        """
+        if self._written == len(rows) or find_spec("tensorboard") is None:
+            return
+        try:
+            self._append(rows[self._written :])
+        except OSError as exc:
+            raise TrainingStopped(
+                f"{self._out} cannot be written ({exc}). The checkpoint is whole: make room, and "
+                "give the same command again to go on from it."
+            ) from exc
+        self._written = len(rows)
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        if self._events is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._events = SummaryWriter(self._out, purge_step=0)
+        for row in rows:
+            for name, value in row.items():
+                if name != "step":
+                    self._events.add_scalar(name, value, int(row["step"]))
+        self._events.flush()
 
 
 def draw_curve(files: Files, rows: Sequence[Row]) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from corpus.progress import Advance
 from retriever.errors import TrainingStopped
-from retriever.training.loop.log import draw_curve, write_log
+from retriever.training.loop.log import Board, draw_curve, write_log
 from retriever.training.loop.state import Files, Row, State
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Loop:
             [{"params": list(g.parameters.values()), "lr": g.learning_rate} for g in self._groups],
             weight_decay=schedule.weight_decay,
         )
-        self._files = Files(out, record)
+        self._files, self._board = Files(out, record), Board(out)
         shared.wait_for_everyone()
         self.state = self._resumed()
         self._saved_step, self._saved_at = self.state.step, time.monotonic()
@@ -215,6 +215,7 @@ class Loop:
         self._files.save(self.state, self._weights, self._optimizer.state_dict())
         write_log(self._files, self.state.rows)
         draw_curve(self._files, self.state.rows)
+        self._board.add(self.state.rows)
 
     def _resumed(self) -> State:
         """Return where an earlier call stopped, its weights put in place; else the beginning."""

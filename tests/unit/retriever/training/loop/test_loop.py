@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from retriever.errors import TrainingMismatch, TrainingStopped
+from retriever.training.loop import log
 from retriever.training.loop import loop as module
 from retriever.training.loop.loop import Group, Look, Loop, Schedule
 from retriever.training.loop.state import Row
@@ -136,6 +138,38 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     assert loop.state.step == 7
     assert loop.run(gradients) == rows
     assert torch.equal(resumed.weight, layer.weight)
+
+
+def test_tensorboard_shows_the_log_once_however_often_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_S", 0.0)
+
+    def stopping(done: int, total: int) -> None:
+        if done == 12:
+            raise Interrupted
+
+    loop, _, gradients = a_training(tmp_path, SCHEDULE)
+    with pytest.raises(Interrupted):
+        loop.run(gradients, advance=stopping)
+    loop, _, gradients = a_training(tmp_path, SCHEDULE)
+    rows = loop.run(gradients, Look(lambda step: {"recall@5": step / 20}, lambda: None))
+
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in ("loss", "norm", "learning_rate", "recall@5"):
+        shown = {float(event.step): event.value for event in board.Scalars(name)}
+        logged = {row["step"]: row[name] for row in rows if name in row}
+        assert logged and shown == pytest.approx(logged)
+        assert len(board.Scalars(name)) == len(logged)
+
+
+def test_without_tensorboard_there_are_no_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "find_spec", lambda name: None)
+    loop, _, gradients = a_training(tmp_path, SCHEDULE)
+    assert loop.run(gradients)
+    assert not (tmp_path / "tensorboard").exists()
 
 
 def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
