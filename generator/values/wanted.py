@@ -4,7 +4,8 @@ How long is the coast, in km?       6,435 km, and not 756,102 sq km
 How long does one orbit take?       29.45 years, and not 9.59 AU
 Where does the government sit?      Ankara, and not President Recep Tayyip ERDOGAN
 
-Only what surely is something else is told apart: words without a unit may be anything.
+Only what surely is something else is told apart: words without a unit may be anything, and so may
+shares and speeds.
 """
 
 import re
@@ -16,8 +17,6 @@ _DIMENSIONS = {
     **dict.fromkeys(("kg", "g", "lb", "t"), "mass"),
     **dict.fromkeys(("year", "month", "week", "day", "hour", "minute"), "time"),
     **dict.fromkeys(("sq km", "sq mi"), "area"),
-    "km/h": "speed",
-    "%": "share",
 }
 # "In km", "how many kilometres": the unit that is wanted. "Square km" has other spellings.
 _UNIT_WANTED = re.compile(rf"\b(?:in|how many)\s+({UNIT})(?![\w/²^])(?!\s+squared)", re.IGNORECASE)
@@ -26,7 +25,6 @@ _ASKED = {
     "length": r"how\s+(?:tall|high|wide|deep|far)\b",
     "mass": r"how\s+heavy\b|how\s+much\b.*\bweighs?\b",
     "time": r"how\s+old\b|how\s+long\b.*\b(?:take|takes|last|lasts|live|lives|survive|survives)\b",
-    "speed": r"how\s+fast\b",
     "people": r"how\s+many\s+(?:people|inhabitants|residents|citizens)\b|headcount\b",
 }
 _MEASURED = {name: re.compile(rf"\b(?:{how})", re.IGNORECASE) for name, how in _ASKED.items()}
