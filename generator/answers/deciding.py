@@ -82,7 +82,8 @@ _YEAR = re.compile(r"\b(?:(?P<more>after)|before)\s+(\d{4})\b(?![,.]\d)", re.IGN
 # What is so at one time may have been so before and after; these happen once.
 _ONCE = re.compile(
     r"\b(?:found(?:ed|ing)|built|born|birth|died|death|discovered|established|complet(?:ed|ion)|"
-    r"finished|opened|published|invented|created|erected|constructed|signed|launched|independence)\b",
+    r"finished|opened|published|invented|created|erected|constructed|signed|launched|independence|"
+    r"bec[oa]mes? independent)\b",
     re.IGNORECASE,
 )
 _DATE = re.compile(rf"(?:(?:\d{{1,2}}\s+)?{MONTH}\s+)?\b(\d{{4}})\b")

@@ -27,11 +27,13 @@ from generator.extractive.model import (
 )
 from generator.extractive.spans import Span, best_spans, echoes, sentence_numbers, whole_words
 from generator.extractive.windows import Window, batch, windows
+from generator.values.wanted import can_answer
 
 NAME = "kbvqa-reader"
-# How many spans of a passage are taken at most where a list is wanted, and how probable a further
-# one is at least beside the best. Otherwise it is one: two that tie make a worse answer together.
-_LISTED, _LIST_FROM = 6, 0.25
+# How many spans of a passage are taken at most where a list is wanted, or looked at where the
+# likeliest cannot be what is asked for, and how probable a further one of a list is at least beside
+# the best. Otherwise it is one: two that tie make a worse answer together.
+_SEVERAL, _LIST_FROM = 6, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class ExtractiveReader:
         best: dict[int, Reading] = {}
         for row, window in enumerate(found):
             reading = self._decode(
+                question,
                 passages[window.passage],
                 window,
                 logits.start_BL[row].float().cpu(),
@@ -145,6 +148,7 @@ class ExtractiveReader:
 
     def _decode(
         self,
+        question: str,
         text: str,
         window: Window,
         start_L: torch.Tensor,
@@ -157,16 +161,17 @@ class ExtractiveReader:
         ]
         kind = _wanted(kinds)
         numbers = sentence_numbers(text, window.offsets)
-        spans, none = best_spans(
-            start_L,
-            end_L,
-            window.first,
-            allowed,
-            count=_LISTED if kind == "list" else 1,
-            sentences=numbers,
-        )
-        if not spans:
+        several = kind == "list"
+        for count in (_SEVERAL if several else 1, _SEVERAL):
+            spans, none = best_spans(
+                start_L, end_L, window.first, allowed, count=count, sentences=numbers
+            )
+            said = [text[slice(*_characters(window, span))] for span in spans]
+            if spans := [s for s, w in zip(spans, said, strict=True) if can_answer(question, w)]:
+                break
+        else:
             return NOTHING
+        spans = spans if several else spans[:1]
         chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(_LIST_FROM)]
         places = [whole_words(text, *_characters(window, span)) for span in chosen]
         # A further span may be a mark alone.

@@ -16,11 +16,18 @@ _UNITS = {
     **dict.fromkeys(("mi", "mile", "miles"), "mi"),
     **dict.fromkeys(("t", "tonne", "tonnes", "ton", "tons"), "t"),
     **dict.fromkeys(("%", "percent", "per cent"), "%"),
+    **dict.fromkeys(("AU", "astronomical unit", "astronomical units"), "AU"),
     **dict.fromkeys(("year", "years"), "year"),
+    **dict.fromkeys(("month", "months"), "month"),
+    **dict.fromkeys(("week", "weeks"), "week"),
+    **dict.fromkeys(("day", "days"), "day"),
+    **dict.fromkeys(("hour", "hours"), "hour"),
+    **dict.fromkeys(("minute", "minutes"), "minute"),
     **dict.fromkeys(("km/h", "kph"), "km/h"),
     **dict.fromkeys(("sq km", "km²", "km2", "square kilometres", "square kilometers"), "sq km"),
     **dict.fromkeys(("sq mi", "square miles"), "sq mi"),
 }
+_SHORT = {name.casefold(): short for name, short in _UNITS.items()}
 MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 # From its first digit on and all of it, so that a long row of digits is read once.
 NUMBER = r"(?<!\d)(?<!\d[.,])-?(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?+"
@@ -50,7 +57,16 @@ def quantity(number: str, scale: str | None, unit: str | None) -> Quantity:
     Quantity(size=1250500.0, unit='m')
     """
     size = float(number.replace(",", "")) * SCALES.get((scale or "").lower(), 1.0)
-    return Quantity(size, _UNITS.get((unit or "").lower(), ""))
+    return Quantity(size, unit_of(unit or ""))
+
+
+def unit_of(name: str) -> str:
+    """Return the short form of a unit, however cased; "" for what is none.
+
+    >>> unit_of("Kilometres"), unit_of("au"), unit_of("keys")
+    ('km', 'AU', '')
+    """
+    return _SHORT.get(name.casefold(), "")
 
 
 def quantities(text: str) -> list[Quantity]:

@@ -32,7 +32,7 @@ _CALLED = re.compile(r"\b(?:called|names?)\b", re.IGNORECASE)
 _TIME = re.compile(
     r"\b(?:when|(?:what|which) (?:date|day|year|month|time)|since|how long ago)\b", re.IGNORECASE
 )
-_WHO = re.compile(r"\b(?:who|whom|whose|name)\b", re.IGNORECASE)
+_WHO = re.compile(r"\b(?:who(?:['’]?s)?|whom|whose|name)\b", re.IGNORECASE)
 _PARTY = re.compile(r"\b(?:who|whom|whose|which (?:country|nation|power|state))\b", re.IGNORECASE)
 # What stands in brackets behind a name, where the question is not about the name.
 _BESIDE = re.compile(
@@ -132,7 +132,8 @@ def _of_one(question: str, text: str, item: Item) -> Range:
     name = text[begin:end]
     if item.notes and (part := _of_note(question, text, name, item.notes[0])):
         return part
-    if _WHO.search(question) and (office := _OFFICE.match(name)):
+    office = _OFFICE.match(name)
+    if office and (_WHO.search(question) or _words(office[0]) <= _words(question)):
         begin += office.end()
     elif re.search(r"\bhow m\w+\b", question, re.I) and (found := _COUNTED.fullmatch(name)):
         end = begin + len(found[1])
@@ -182,7 +183,7 @@ def _of_several(question: str, text: str, span: Range, listed: Sequence[Item]) -
     if one := _singled_out(question, text, listed, labelled=label is not None):
         return (one.name,)
     noted = [i for i in listed if any(_grants(text[slice(*n)], asked) for n in i.notes)]
-    if noted or _lists_names(text, listed):
+    if noted or _lists_names(text, listed, labelled=label is not None):
         return tuple(item.name for item in noted or listed)
     return ((span[0], listed[-1].name[1]),) if listed[-1].notes else (span,)
 
@@ -192,11 +193,19 @@ def _grants(note: str, asked: set[str]) -> bool:
     return bool(asked & _words(note)) and QUALIFIED.search(note) is None
 
 
-def _lists_names(text: str, listed: Sequence[Item]) -> bool:
-    """Return whether most items are short names with a quantity or a note: else it is prose."""
-    names = [text[slice(*item.name)].split() for item in listed]
-    added = sum(bool(item.quantity or item.notes) for item in listed)
-    return 2 * added > len(listed) and all(len(name) <= _NAME_WORDS for name in names)
+def _lists_names(text: str, listed: Sequence[Item], *, labelled: bool) -> bool:
+    """Return whether all are short names, and most have a quantity or a note: else it is prose.
+
+    Behind a label it is enough that whatever has one is a name, and that nothing is denied.
+    """
+    if any(len(text[slice(*item.name)].split()) > _NAME_WORDS for item in listed):
+        return False
+    added = [item for item in listed if item.quantity or item.notes]
+    named = (text[item.name[0]].isupper() for item in added)
+    denied = (QUALIFIED.search(text[slice(*item.whole)]) for item in added)
+    if labelled and added and all(named) and not any(denied):
+        return True
+    return 2 * len(added) > len(listed)
 
 
 def _singled_out(

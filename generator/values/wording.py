@@ -11,7 +11,7 @@ _SMALL = frozenset(
     "and or but if so then than what which who when where why how very really still also "
     "too even just already please tell me hey hi hello say well right true correct yes no any "
     "some sort kind type thing things something somebody person country countries nation "
-    "state place animal plant call called access known total become became "
+    "state place animal plant call called access known total become becomes became "
     "commodity commodities".split()
 )
 # "Is this volcano active?" asks what is called so whether it is active.
@@ -30,6 +30,9 @@ _FORMS = {
     "depth": "deeper shallower deep",
     "weight": "heavier lighter weigh weighs heavy",
     "age": "older younger old",
+    "export": "sell sells sold",
+    "import": "buy buys bought",
+    "independence": "independent",
 }
 _ONE = {form: word for word, forms in _FORMS.items() for form in forms.split()}
 _ENDINGS = frozenset(("", "s", "es", "e", "d", "ed", "ing", "y", "ies", "ied"))

@@ -44,6 +44,10 @@ def said(question: str, text: str, words: str) -> str | None:
         ("Does it weigh more than 100 kg?", "Weight: more than 150 kg", "yes"),
         ("Was its independence before 1970?", "Independence: 6 August 1962 (from Mo)", "yes"),
         ("Was it founded after 1900?", "Founded: 14 May 1899", "no"),
+        ("Did it become independent after 1960?", "Independence: 30 May 1966 (from Oz)", "yes"),
+        ("Was it independent after 1960?", "Independence: 30 May 1922 (from Oz)", None),
+        ("Do they sell gold?", "Export commodities: gold, cotton", "yes"),
+        ("Do they sell gold?", "Import commodities: gold, cotton", None),
         # Nothing is measured by that name, or something else is; or not in that unit.
         ("Is it larger than 80,000 acres?", "Area: 83,600 sq km", None),
         ("Is it larger than 500?", "Total area: 83,600 sq km", None),

@@ -2,6 +2,7 @@
 
 tests/data/reading/questions.jsonl: on countries and things of the half that tunes. The rules for
 what is said of a value were made on them, so that their share is no measure, but a floor.
+typed.jsonl: others, as strangers type them ("whos the president"), lists, and for yes or no.
 """
 
 from pathlib import Path
@@ -15,15 +16,15 @@ from generator.answers.extracting import shown
 from generator.answers.parsing import same_answer
 from generator.extractive.reader import ExtractiveReader
 
-QUESTIONS = Path(__file__).parents[3] / "data" / "reading" / "questions.jsonl"
+QUESTIONS = Path(__file__).parents[3] / "data" / "reading"
 
 
-@pytest.fixture(scope="module")
-def rows() -> list[tuple[dict, str]]:
+@pytest.fixture(scope="module", params=["questions.jsonl", "typed.jsonl"])
+def rows(request) -> list[tuple[dict, str]]:
     reader = ExtractiveReader.from_pretrained()
     passages = {passage.id: passage for passage in read_passages(demo_passages_path())}
     found = []
-    for _, row in list(read_records(QUESTIONS))[::3]:
+    for _, row in list(read_records(QUESTIONS / request.param))[::3]:
         passage = passages[row["passage"]]
         [reading] = reader.read(row["question"], [passage.text])
         found.append((row, shown(row["question"], passage, reading)[0]))

@@ -237,3 +237,24 @@ def test_the_mean_lies_between_what_was_trained(tmp_path: Path) -> None:
     torch.testing.assert_close(
         state["span_linear.weight"], base.span_linear.weight + 0.01, atol=1e-3, rtol=0
     )
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "words"),
+    [
+        ("factbook:CI:Location and borders", "total length of the littoral, in km", "515 km"),
+        ("factbook:SM:Location and borders", "total length of the littoral, in km", "0 km"),
+    ],
+)
+def test_what_measures_something_else_is_passed_over(
+    reader, passages, passage, question, words
+) -> None:
+    [reading] = reader.read(question, [passages[passage]])
+    assert reading.text.startswith(words)
+
+
+def test_nobody_is_a_place(reader, passages) -> None:
+    [reading] = reader.read(
+        "Where is the seat of government?", [passages["factbook:TR:Government"]]
+    )
+    assert "President" not in reading.text

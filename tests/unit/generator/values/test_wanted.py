@@ -1,0 +1,66 @@
+"""What can be what a question asks for: denied only where it plainly is something else."""
+
+import pytest
+
+from corpus.demo.data import demo_passages_path
+from corpus.demo.reading import handwritten, split_of
+from corpus.files.passages import read_passages
+from generator.values.wanted import can_answer
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("Total length of the littoral, in km?", "756,102 sq km"),
+        ("how many kilometers of coast", "603,550 sq km"),
+        ("How tall is it?", "300–800 kg"),
+        ("How heavy is it?", "1.2 to 1.9 m"),
+        ("How much does a male weigh?", "1.9 m long"),
+        ("How long does it take to go round the Sun?", "9.59 AU"),
+        ("how long do they live", "20 to 22 kg"),
+        ("What is the headcount of this nation?", "18 years of age"),
+        ("how many people live here", "580,367 sq km"),
+        ("What is the headcount of this nation?", "President Carlos Manuel VILA NOVA"),
+        ("Where is the seat of government?", "Prime Minister Sushila KARKI"),
+        ("Where is it governed from?", "President of the Council Louis MUSSINGTON"),
+    ],
+)
+def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
+    assert not can_answer(question, words)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("Total length of the littoral, in km?", "6,435 km"),
+        ("Total length of the littoral, in km?", "4,000 miles"),
+        ("how many sqare kilometers is it", "91 sq km"),
+        ("how many km squared", "91 sq km"),
+        ("Its area in km?", "91 sq km"),
+        ("How big is it in square kilometres?", "91 sq km"),
+        ("How tall is it?", "some fifty"),
+        ("How high is it, and how heavy is it?", "300–800 kg"),
+        ("How long is it?", "29 years"),
+        ("How high was the death rate?", "18%"),
+        ("How fast does it spread?", "2.5 centimetres per year"),
+        ("How long does it take?", "two to three days"),
+        ("how many people live here", "20.3 million (2025 est.)"),
+        ("Where is the seat of government, and who is president?", "President Patrice TALON"),
+        ("Who is the president, and since when?", "President Patrice TALON (since 6 April 2016)"),
+        ("Where does the president live?", "presidential palace"),
+    ],
+)
+def test_where_it_is_not_plain_any_words_may_answer(question, words) -> None:
+    assert can_answer(question, words)
+
+
+def test_no_answer_that_somebody_wrote_down_is_passed_over() -> None:
+    passages = {passage.id: passage for passage in read_passages(demo_passages_path())}
+    pairs = [
+        (example.question, example.answer)
+        for split in ("train", "val")
+        for passage, example, _ in handwritten(split, passages)
+        if example.answer and split_of(passage.entity) != "test"
+    ]
+    assert len(pairs) > 5000
+    assert [pair for pair in pairs if not can_answer(*pair)] == []
