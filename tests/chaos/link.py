@@ -30,10 +30,8 @@ def _http(
     body: bytes, kind: str = "application/json", status: str = "200 OK", more: int = 0
 ) -> bytes:
     """Return an answer; `more` is by how much it says that it is longer than it is."""
-    head = (
-        f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body) + more}\r\n\r\n"
-    )
-    return head.encode() + body
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body) + more}"
+    return head.encode() + b"\r\n\r\n" + body
 
 
 GARBAGE = (
