@@ -8,18 +8,20 @@ import io
 import os
 import resource
 import shutil
+import socket
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 
+from app.web.serving.connections import HEAD_SECONDS
 from corpus.files.passages import write_passages
 from retriever.index.passage_index import PassageIndex
 from tests.chaos.asked import Asked, Questions, users
@@ -31,6 +33,7 @@ pytestmark = pytest.mark.chaos
 
 MIB = 1 << 20
 DAY = 86_400
+MOST_LOG = 100_000
 LACKING_SECONDS = 8.0
 
 
@@ -89,6 +92,22 @@ def test_no_handle_is_left(served: tuple[Service, Questions]) -> None:
         for link in (*service.index.links, *service.generator.links):
             link.reset()  # so that it wants new ones
         time.sleep(LACKING_SECONDS)
+
+
+def test_more_callers_come_than_there_are_handles(served: tuple[Service, Questions]) -> None:
+    service, _ = served
+    process = service.web.pid
+    used = len(list(Path(f"/proc/{process}/fd").iterdir()))
+    with (
+        under_load(served),
+        limited(process, resource.RLIMIT_NOFILE, used + 50),
+        ExitStack() as silent,
+    ):
+        for _ in range(100):
+            silent.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=5))
+        time.sleep(HEAD_SECONDS + 2)  # after which those that said nothing are gone
+    log = service.log.read_text(encoding="utf-8")
+    assert "nobody else can connect" in log and len(log) < MOST_LOG, "nor does it fill the disk"
 
 
 def test_no_memory_is_left(served: tuple[Service, Questions]) -> None:
