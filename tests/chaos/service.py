@@ -280,7 +280,7 @@ def pause(process: subprocess.Popen[bytes], seconds: float) -> None:
     process.send_signal(signal.SIGCONT)
 
 
-def until(holds: Callable[[], bool], seconds: float, what: str) -> None:
+def until(holds: Callable[[], bool], seconds: float, what: object) -> None:
     """Wait until something holds.
 
     Raises:

@@ -68,7 +68,7 @@ def under_load(served: tuple[Service, Questions]) -> Iterator[Asked]:
         until(lambda: asked.outcomes["answered"] >= 2, 60, "no answers to begin with")
         yield asked
         enough = asked.outcomes["answered"] + 2
-        until(lambda: asked.outcomes["answered"] >= enough, BACK_SECONDS, "no answers afterwards")
+        until(lambda: asked.outcomes["answered"] >= enough, BACK_SECONDS, asked)
     print(dict(asked.outcomes), f"the slowest {asked.slowest:.1f} s")
     assert not asked.wrong, asked.wrong
     assert service.web.poll() is None, service.log.read_text(encoding="utf-8")
