@@ -17,7 +17,7 @@ TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom clean
+.PHONY: help install lock demo test test-slow test-chaos test-abuse test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -72,10 +72,17 @@ lint: $(VENV)/installed  ## ruff, mypy and the dependency rule
 	$(BIN)/lint-imports
 
 test: lint  ## everything but the slow tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not containers"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not containers and not chaos"
 
 test-slow: $(VENV)/installed  ## the slow tests alone
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "slow and not vllm"
+
+test-chaos: $(VENV)/installed  ## parts killed, stopped, cut and starved a hundred times under load; KBVQA_TEST_SEED
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s -m chaos tests/chaos
+
+test-abuse: $(VENV)/installed  ## 10,000 broken pictures and 10,000 malformed requests; KBVQA_TEST_SEED
+	HF_HUB_OFFLINE=1 KBVQA_TEST_MUTATIONS=10000 KBVQA_TEST_REQUESTS=1200 $(BIN)/python -m pytest \
+	  tests/integration/test_mutated_pictures.py tests/unit/app/api/test_schema.py tests/e2e/test_abuse.py
 
 test-lowest: $(LOWEST_VENV)/installed  ## the unit tests with the lowest versions that pyproject.toml allows
 	HF_HUB_OFFLINE=1 $(LOWEST_VENV)/bin/python -m pytest tests/unit -m "not slow and not vllm"

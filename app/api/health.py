@@ -10,6 +10,7 @@ What exactly is wrong is for the log: it may name addresses inside the network.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -19,8 +20,11 @@ from pydantic import BaseModel, Field
 
 from app.pipeline import Pipeline
 from corpus.errors import KbvqaError
+from retriever.engines.deadline import wanted_until
+from retriever.index.passage_index import PassageIndex
 
 CHECKED_EVERY_SECONDS = 20.0
+LOOK_SECONDS = 10.0  # after which an index that does not answer is away
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +69,7 @@ class Health:
         """Return the health of what a pipeline asks."""
         parts: dict[str, Callable[[], object]] = {}
         if (index := pipeline.index) is not None:
-            parts["index"] = lambda: index.count
+            parts["index"] = lambda: _answers(index)
         if (generator := pipeline.generator) is not None:
             parts["generator"] = generator.health
         return cls(parts)
@@ -123,3 +127,9 @@ class Health:
         while not self._ended.is_set():
             self.check()
             self._ended.wait(self._every)
+
+
+def _answers(index: PassageIndex) -> None:
+    """Raise a RetrieverError where the index does not answer in time."""
+    with wanted_until(time.monotonic() + LOOK_SECONDS):
+        _ = index.count

@@ -27,6 +27,10 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 FAULTS_OF_CALLERS = (InvalidQuestion, InvalidImage, InvalidQuery)
 
+_NO_MEMORY = (
+    "The server has not enough memory for this now. Send a smaller picture, or ask again later."
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -66,8 +70,17 @@ def problem_of(exc: Exception) -> Problem:
             return _problem(503, str(exc))
         case KbvqaError():
             return _problem(500, str(exc))
+        case _ if _lacks_memory(exc):
+            log.warning("not enough memory for a request: %s", exc)
+            return _problem(503, _NO_MEMORY)
     log.error("a request failed", exc_info=exc)
     return _problem(500, SOMETHING_WENT_WRONG)
+
+
+def _lacks_memory(exc: Exception) -> bool:
+    """Return whether an error says that there was no memory: Python's, or torch's."""
+    torchs = isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
+    return torchs or isinstance(exc, MemoryError)
 
 
 def handle_problems(app: FastAPI) -> None:

@@ -17,10 +17,11 @@ from collections import OrderedDict
 from hashlib import sha256
 
 from app.flow.events import Result
-from app.machine.request import current
+from app.machine.request import current, ends
 from app.pipeline import Pipeline
 from corpus.pictures.images import as_rgb
 from corpus.types import Query
+from retriever.engines.deadline import wanted_until
 
 
 class Repeats:
@@ -71,6 +72,8 @@ def key_of(pipeline: Pipeline, query: Query, top_k: int, **how: object) -> str:
     """
     request = current()
     image, index = query.image and as_rgb(query.image), pipeline.index
+    with wanted_until(ends()):
+        build = index.current_build().id if index is not None else ""
     parts = (
         (image.size, sha256(image.tobytes()).hexdigest()) if image is not None else (),
         (query.question.strip(), query.instruction, query.boxes, top_k),
@@ -78,6 +81,6 @@ def key_of(pipeline: Pipeline, query: Query, top_k: int, **how: object) -> str:
         request.key if request else "",
         pipeline.encoder.checkpoint.revision,
         pipeline.generator.name if pipeline.generator else "",
-        index.current_build().id if index is not None else "",
+        build,
     )
     return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()

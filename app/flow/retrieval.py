@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from app.errors import InvalidQuestion
 from app.flow.clock import timed
 from app.flow.events import Retrieval
+from app.machine.request import ends
 from corpus.pictures.images import featureless
 from corpus.types import Box, Hit, Query
 from generator.answers.selection import WEIGHED
@@ -19,6 +20,7 @@ from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import EncodedQuery
 from retriever.engines.candidates import CANDIDATES
+from retriever.engines.deadline import wanted_until
 from retriever.errors import IndexNotReady, InvalidQuery
 from retriever.index import picture
 from retriever.index.exact import ExactSearcher
@@ -109,7 +111,8 @@ class Finder:
         if self.index is None:
             raise ValueError("this pipeline has no index: it was built without retrieval")
         sources = tuple(dict.fromkeys(sources))
-        _require_sources(self.index, sources)
+        with wanted_until(ends()):
+            _require_sources(self.index, sources)
         timings: dict[str, float] = {}
         looked = self.looked_at(query)
         alone = self._alone(looked)
@@ -119,7 +122,7 @@ class Finder:
             else:  # together: the picture is the same
                 asked, shown = self.encoder.encode_together([looked, alone])
                 encoded = EncodedQuestion(asked, shown, query.boxes)
-        with timed(timings, "search"):
+        with timed(timings, "search"), wanted_until(ends()):
             [found] = self._search([encoded], top_k, mode, sources)
         return replace(found, timings_ms=timings, asked=encoded.asked, sources=sources)
 

@@ -93,6 +93,12 @@ def current_number() -> str:
     return request.number if request else ""
 
 
+def ends() -> float:
+    """Return when its answer has to be there, on the clock of `time.monotonic`; inf for no end."""
+    request = _CURRENT.get()
+    return request.ends if request else math.inf
+
+
 def require_wanted() -> None:
     """Raise where more work on this request is in vain.
 

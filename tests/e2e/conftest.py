@@ -20,6 +20,7 @@ from app.components import open_checkpoint
 from app.settings import MINI, Settings
 from corpus.demo.data import demo_passages_path, example_gallery
 from corpus.files.passages import read_passages, write_passages
+from corpus.types import Passage
 from retriever.building.build import build_index
 from tests.integration.generator_server import KEY, MODEL, Server, serve
 
@@ -43,18 +44,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(kept) if kept else tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="session")
-def index(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small index: what the gallery asks about, the capitals of its countries, and others."""
+def small_corpus(count: int = PASSAGES) -> list[Passage]:
+    """Return what the gallery asks about, the capitals of its countries, and other passages."""
     gold = {passage_id for example in example_gallery() for passage_id in example.gold_passage_ids}
     of_countries = [id_.split(":")[1] for id_ in gold if id_.startswith("factbook:")]
     gold |= {f"factbook:{country}:Country name and capital" for country in of_countries}
     every = list(read_passages(demo_passages_path()))
     others = [passage for passage in every if passage.id not in gold]
-    step = len(others) // (PASSAGES - len(gold))
-    chosen = [p for p in every if p.id in gold] + others[::step]
+    step = len(others) // (count - len(gold))
+    return [p for p in every if p.id in gold] + others[::step]
+
+
+@pytest.fixture(scope="session")
+def index(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of the small corpus."""
     folder = tmp_path_factory.mktemp("index")
-    write_passages(folder / "passages.jsonl", chosen)
+    write_passages(folder / "passages.jsonl", small_corpus())
     checkpoint = open_checkpoint(Settings(home=home, checkpoint=MINI))
     build_index(folder / "passages.jsonl", folder / "index", checkpoint, lambda done, total: None)
     return folder / "index"

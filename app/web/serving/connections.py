@@ -2,15 +2,24 @@
 
 uvicorn waits for the head of a request as long as it takes. A client that sends one slowly, or none
 at all, has here as long as anybody needs. How long a body may take is for who reads it.
+
+Where there is no handle for one more, asyncio tries again every second, once for every place of the
+backlog, and logs a traceback each time: the backlog is short, and the log has one line of it.
 """
 
 import asyncio
+import logging
+import math
 import resource
+import time
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 20.0
+BACKLOG = 128
+_FULL = "socket.accept() out of system resource"
+_SAID_EVERY_SECONDS = 30.0
 
 
 def most_connections() -> int:
@@ -19,6 +28,28 @@ def most_connections() -> int:
     A request on a further one is answered 503.
     """
     return max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
+class OutOfHandles(logging.Filter):
+    """Of asyncio's log: has it say in words, and now and then, that nobody else can connect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be logged."""
+        if not record.getMessage().startswith(_FULL):
+            return True
+        if time.monotonic() - self._said < _SAID_EVERY_SECONDS:
+            return False
+        self._said = time.monotonic()
+        record.msg = (
+            "nobody else can connect: this process has as many files open as it may (ulimit -n). "
+            "Connections that bring no request are closed after %d s"
+        )
+        record.args, record.exc_info = (HEAD_SECONDS,), None
+        return True
 
 
 class ImpatientProtocol(H11Protocol):

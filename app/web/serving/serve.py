@@ -6,6 +6,7 @@ serve(app, host, port, finish)                  # until Ctrl-C
 """
 
 import errno
+import logging
 import signal
 import socket
 import threading
@@ -20,7 +21,12 @@ from app.api.application import Served
 from app.errors import InvalidSettings, PortInUse
 from app.settings import Settings
 from app.web.look import STYLES
-from app.web.serving.connections import ImpatientProtocol, most_connections
+from app.web.serving.connections import (
+    BACKLOG,
+    ImpatientProtocol,
+    OutOfHandles,
+    most_connections,
+)
 from app.web.serving.own_pages import OwnPages
 from corpus.pictures.images import MAX_IMAGE_BYTES
 
@@ -112,10 +118,12 @@ def serve(
         host=host.strip("[]"),
         port=port,
         http=ImpatientProtocol,
+        backlog=BACKLOG,
         limit_concurrency=most_connections(),
         log_level="warning",
         log_config=None,
     )
+    logging.getLogger("asyncio").addFilter(OutOfHandles())
     server = uvicorn.Server(config)
     # In a thread: uvicorn's own handling of signals would end the process by the signal.
     thread = threading.Thread(target=server.run, name="server", daemon=True)

@@ -21,6 +21,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from retriever.engines.connection import Cluster, QdrantConnection
+from retriever.engines.deadline import seconds_left
 from retriever.engines.interface import MEAN, TOKENS
 from retriever.engines.record import Storage
 from retriever.engines.server.collection import ServerEngine
@@ -36,12 +37,16 @@ OLDEST, TESTED = (1, 19), (1, 19)
 _RECORD, _LEASE = "kbvqa", "kbvqa-lease"
 _DEFAULT_PORT = 6333
 _CONFLICT = 409
+_LEAST_SECONDS = 0.001  # 0 would be no limit
 
+# The client checks what a server answers by asserting, and reads JSON with nothing around it.
+_GARBLED = (AssertionError, ValueError)
 _FAILURES = (
     ResourceExhaustedResponse,
     ResponseHandlingException,
     UnexpectedResponse,
     grpc.RpcError,
+    *_GARBLED,
 )
 
 
@@ -63,10 +68,20 @@ def connect(base: str, connection: QdrantConnection) -> tuple[QdrantClient, Qdra
     with warnings.catch_warnings():
         # A key without TLS is right within one machine or one Compose network.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
-        return (
-            QdrantClient(**common, **_trusting(base, connection.ca_file)),
-            QdrantClient(**common, **_trusting(base, connection.ca_file), prefer_grpc=True),
-        )
+        rest = QdrantClient(**common, **_trusting(base, connection.ca_file))
+        other = QdrantClient(**common, **_trusting(base, connection.ca_file), prefer_grpc=True)
+    rest.http.client.add_middleware(_in_time)
+    return rest, other
+
+
+def _in_time(request: Any, send: Callable[[Any], Any]) -> Any:
+    """Send a request, and wait for no part of the answer longer than anybody needs it."""
+    left = max(seconds_left(), _LEAST_SECONDS)
+    limits = request.extensions["timeout"]
+    request.extensions["timeout"] = {
+        step: left if limit is None else min(limit, left) for step, limit in limits.items()
+    }
+    return send(request)
 
 
 def _trusting(base: str, ca_file: Path | None) -> dict[str, Any]:
@@ -294,12 +309,14 @@ def _schema(dim: int, storage: Storage, layout: Cluster) -> dict[str, models.Vec
 
 def _classify(exc: Exception) -> Failure:
     """Return what an exception of the client means."""
+    if isinstance(exc, _GARBLED):
+        return Failure("garbled", f"{type(exc).__name__}: {exc}".splitlines()[0])
     if isinstance(exc, ResourceExhaustedResponse):
         return Failure("away", str(exc), float(exc.retry_after_s))
     if isinstance(exc, ResponseHandlingException):
         text = f"{type(exc.source).__name__}: {exc.source}".splitlines()[0]
-        if isinstance(exc.source, ValueError):  # an answer that is not Qdrant's
-            return Failure("refused", text)
+        if isinstance(exc.source, _GARBLED):
+            return Failure("garbled", text)
         kind: Any = "slow" if "Timeout" in type(exc.source).__name__ else "away"
         return Failure(tls_kind(text) or kind, text)
     if isinstance(exc, UnexpectedResponse):

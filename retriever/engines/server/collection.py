@@ -174,13 +174,21 @@ class ServerEngine:
         ]
         answers: list[models.QueryResponse] = []
         for batch in _cut([request for part in parts for request in part], self._limits.searches):
-            ask = partial(self._rest.query_batch_points, self._collection, batch)
-            answers += self._call(partial(ask, timeout=self.time_limit))
+            answers += self._call(partial(self._found, batch))
         found = iter(answers)
         return [
             _merged([next(found) for _ in part], search.limit)
             for part, search in zip(parts, searches, strict=True)
         ]
+
+    def _found(self, batch: Sequence[models.QueryRequest]) -> list[models.QueryResponse]:
+        """Return the answers to a batch; ValueError if they are not whole."""
+        ask = self._rest.query_batch_points
+        answers: list[models.QueryResponse] = ask(self._collection, batch, timeout=self.time_limit)
+        payloads = all(point.payload for answer in answers for point in answer.points)
+        if len(answers) != len(batch) or not payloads:
+            raise ValueError(f"{len(answers)} answers to {len(batch)} searches, or no payloads")
+        return answers
 
     def state(self) -> str:
         """Return what is not in order with the collection as the server keeps it; "" if all is."""
@@ -361,7 +369,7 @@ def _widest(search: Search) -> int:
 
 def _merged(answers: Sequence[models.QueryResponse], limit: int) -> list[ScoredPoint]:
     """Return the best points of one search that was asked in parts."""
-    points = [ScoredPoint(p.payload or {}, p.score) for answer in answers for p in answer.points]
+    points = [ScoredPoint(p.payload, p.score) for answer in answers for p in answer.points]
     if len(answers) > 1:
         points.sort(key=lambda point: -point.score)
     return points[:limit]

@@ -10,9 +10,9 @@ from typing import Literal
 
 from retriever.engines.server.strict import setting_behind
 
-Kind = Literal["away", "slow", "full", "key", "missing", "untrusted", "plain", "refused"]
+Kind = Literal["away", "slow", "garbled", "full", "key", "missing", "untrusted", "plain", "refused"]
 
-PASSING: frozenset[Kind] = frozenset({"away", "slow"})
+PASSING: frozenset[Kind] = frozenset({"away", "slow", "garbled"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from retriever.engines.connection import QdrantConnection
+from retriever.engines.deadline import seconds_left
 from retriever.engines.server.faults import PASSING, Failure
 from retriever.engines.server.strict import setting_behind
 from retriever.errors import IndexNotReady, IndexUnavailable, RetrieverError
@@ -69,6 +70,12 @@ class Caller:
                 waited = time.monotonic() - first
                 left = self._connection.build_wait_seconds - waited if patient else 0.0
                 spent = attempt >= self._connection.attempts and left <= 0
+                wait = self._wait(attempt, failure)
+                if wait >= seconds_left():
+                    raise IndexUnavailable(
+                        f"the Qdrant server of {self._location} did not answer as long as the "
+                        f"answer was of use: {failure.text}"
+                    ) from exc
                 if not repeat or failure.kind not in PASSING or spent:
                     raise self._explained(failure, attempt, waited) from exc
                 if left > 0 and (attempt == 3 or waited - said >= _SAID_EVERY_SECONDS):
@@ -77,7 +84,7 @@ class Caller:
                         "waiting for the Qdrant server of %s, up to %d seconds more: %s",
                         *(self._location, left, failure.text),
                     )
-                time.sleep(self._wait(attempt, failure))
+                time.sleep(wait)
             attempt += 1
 
     def _wait(self, attempt: int, failure: Failure) -> float:
@@ -116,6 +123,8 @@ class Caller:
             "away": f"{server} cannot be reached{tried}: {text}. Is it running, with "
             f"its REST and its gRPC port open, and {tls}? A URL is one node of a cluster: one of a "
             "load balancer before all nodes outlives each of them. What is written so far is kept",
+            "garbled": f"{server} does not answer as Qdrant does{tried} ({text}): something else "
+            "listens there or stands between, such as a proxy",
             "untrusted": f"{server} shows a certificate that is not trusted: {text}. Set "
             "KBVQA_QDRANT_CA_FILE to a file with the certificate of its authority, and name the "
             "server as its certificate does",

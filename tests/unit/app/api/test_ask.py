@@ -207,6 +207,25 @@ def test_a_bug_says_nothing_of_the_inside(
     assert "/secret/path" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_too_little_memory_is_said(
+    client: TestClient, served: Served, encoded: str, monkeypatch: pytest.MonkeyPatch, error
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(served.pipeline.index, "search_many", broken)
+    answer = client.post("/v1/ask", json={"question": QUESTION, "image": encoded})
+    assert answer.status_code == 503 and answer.headers["retry-after"]
+    assert "not enough memory" in answer.json()["detail"]
+
+
 def test_questions_share_their_turns_and_wait(pipeline: Pipeline, png: bytes) -> None:
     shared = SharedPipeline(pipeline, Metrics(), at_once=1)
     query = Query(QUESTION, load_image(png))

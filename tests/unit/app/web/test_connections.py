@@ -1,5 +1,7 @@
 """What comes on a socket that is no request, or two at once: a real server, and bytes by hand."""
 
+import errno
+import logging
 import socket
 import threading
 import time
@@ -11,7 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.numbering import NumberRequests
 from app.web.serving import connections
-from app.web.serving.connections import ImpatientProtocol, most_connections
+from app.web.serving.connections import (
+    BACKLOG,
+    ImpatientProtocol,
+    OutOfHandles,
+    most_connections,
+)
 
 HELLO = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -106,3 +113,22 @@ def test_no_request_hides_behind_another(port: int, head: bytes) -> None:
 
 def test_so_many_connections_as_there_are_files_to_spare() -> None:
     assert most_connections() >= 16
+
+
+def test_a_process_without_handles_says_so_once_and_not_with_every_try(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger, once = logging.getLogger("asyncio"), OutOfHandles()
+    logger.addFilter(once)
+    try:
+        # As asyncio does, for each place of the backlog.
+        for _ in range(BACKLOG):
+            try:
+                raise OSError(errno.EMFILE, "Too many open files")
+            except OSError:
+                logger.exception("socket.accept() out of system resource\nsocket: <socket>")
+        logger.error("another thing")
+    finally:
+        logger.removeFilter(once)
+    assert len(caplog.records) == 2 and caplog.messages[1] == "another thing"
+    assert "ulimit -n" in caplog.messages[0] and caplog.records[0].exc_info is None
