@@ -71,6 +71,7 @@ class EmbeddedEngine:
     """An open shard: the one being built, or a view of a finished one."""
 
     time_limit = None
+    writers = 1  # the engine takes one write after another
 
     def __init__(
         self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None

@@ -100,6 +100,10 @@ class Engine(Protocol):
     def time_limit(self) -> int | None:
         """Seconds that a request may take; None for as many as it needs."""
 
+    @property
+    def writers(self) -> int:
+        """How many threads may call `upsert` at once."""
+
     def count(self, conditions: Conditions | None = None) -> int:
         """Return the exact number of points."""
 

@@ -105,6 +105,11 @@ class OpenIndex:
         return self._engine.count()
 
     @property
+    def writers(self) -> int:
+        """How many threads may write at once: one into a directory, several to a server."""
+        return self._engine.writers
+
+    @property
     def state(self) -> str:
         """What is not in order with how a server keeps it; "" if all is."""
         return self._engine.state()

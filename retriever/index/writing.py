@@ -1,8 +1,9 @@
 """A corpus into an index: only what is new or changed is encoded, and a stopped run goes on.
 
-    read a window -> ask the index what it has -> encode the rest -> write, beside the next encoding
+    read a window -> ask the index what it has -> encode the rest -> write
 
-At no time more than a window of passages and a few batches of embeddings are in memory.
+Each goes on beside the others: the encoder reads a window ahead, and threads write batches. At no
+time more than a few windows of passages and a few batches of embeddings are in memory.
 """
 
 import queue
@@ -63,6 +64,10 @@ class WritableIndex(Protocol):
     def count(self) -> int:
         """The number of passages in it now."""
 
+    @property
+    def writers(self) -> int:
+        """How many threads may write at once."""
+
     def content_hashes(self, ids: Sequence[str]) -> Mapping[str, str]:
         """Return the hash of the content of each passage that is there, by id."""
 
@@ -106,14 +111,10 @@ def write_corpus(
         encode: yields passages with their rows [P, D] in batches, in any order.
         advance: told how many passages have been dealt with.
     """
-    report, empty = Report(), not index.count
-    with _Writer(index, report, advance) as writer:
-        for window in windows(passages, WINDOW):
-            missing = _missing(index, window, report, empty=empty)
-            advance(report.read)
-            for batch in encode(missing):
-                writer.put(batch)
-    return report
+    with _Writer(index, advance) as writer:
+        for batch in encode(writer.missing(passages)):
+            writer.put(batch)
+    return writer.report
 
 
 def write_corpus_together(
@@ -128,18 +129,18 @@ def write_corpus_together(
     The first process reads, and alone writes, as an embedded index has one writer; each encodes
     a window a round. Arguments as for `write_corpus`; `index` is None in all but the first.
     """
-    report = Report()
     if index is None:
         while (part := processes.scatter(None)) is not None:
             processes.gather(_together(encode(part)))
-        return report
-    with _Writer(index, report, advance) as writer:
-        for group in _groups(_missing_windows(index, passages, report), processes.size):
+        return Report()
+    with _Writer(index, advance) as writer:
+        missing = windows(writer.missing(passages), WINDOW)
+        for group in _groups(missing, processes.size):
             own = processes.scatter(group)
             for batch in processes.gather(_together(encode(own or []))) or []:
                 writer.put(batch)
         processes.scatter([None] * processes.size)
-    return report
+    return writer.report
 
 
 def remove_missing(index: WritableIndex, ids: TextSet, report: Report, *, delete: bool) -> None:
@@ -161,31 +162,6 @@ def remove_missing(index: WritableIndex, ids: TextSet, report: Report, *, delete
             gone.append(passage.id)
     for start in range(0, len(gone), _DELETED_AT_ONCE):
         report.deleted += index.delete(gone[start : start + _DELETED_AT_ONCE])
-
-
-def _missing(
-    index: WritableIndex, window: list[Passage], report: Report, *, empty: bool
-) -> list[Passage]:
-    """Return the passages that the index, which may have begun empty, does not have as they are."""
-    if empty:
-        return window
-    present = index.content_hashes([passage.id for passage in window])
-    missing = [p for p in window if present.get(p.id) != content_hash(p)]
-    report.unchanged += len(window) - len(missing)
-    return missing
-
-
-def _missing_windows(
-    index: WritableIndex, passages: Iterable[Passage], report: Report
-) -> Iterator[list[Passage]]:
-    """Yield full windows of passages that are to be encoded."""
-    empty = not index.count
-    found = (
-        p
-        for window in windows(passages, WINDOW)
-        for p in _missing(index, window, report, empty=empty)
-    )
-    return windows(found, WINDOW)
 
 
 def _groups(parts: Iterator[list[Passage]], size: int) -> Iterator[list[list[Passage]]]:
@@ -222,29 +198,48 @@ def fingerprint(
 
 
 class _Writer:
-    """Writes batches in a thread of its own, so that encoding goes on meanwhile."""
+    """Writes batches in threads of its own, so that encoding goes on meanwhile.
 
-    def __init__(
-        self, index: WritableIndex, report: Report, advance: Callable[[int], None]
-    ) -> None:
-        self._index, self._report, self._advance = index, report, advance
+    On a server several writes are under way at once, as a part of each is waiting.
+    """
+
+    def __init__(self, index: WritableIndex, advance: Callable[[int], None]) -> None:
+        self.report = Report()
+        self._index, self._advance, self._empty = index, advance, not index.count
+        self._counting = threading.Lock()
         self._queue: queue.Queue[Batch | None] = queue.Queue(_WAITING_BATCHES)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="index-writer", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name="index-writer", daemon=True)
+            for _ in range(index.writers)
+        ]
 
     def __enter__(self) -> "_Writer":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Wait until everything that was put is written, also when encoding was interrupted."""
-        self._queue.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
         if self._error is not None:
             raise self._error
 
+    def missing(self, passages: Iterable[Passage]) -> Iterator[Passage]:
+        """Yield the passages that the index does not have as they are."""
+        for window in windows(passages, WINDOW):
+            missing = window
+            if not self._empty:  # one that began empty has none of them
+                present = self._index.content_hashes([passage.id for passage in window])
+                missing = [p for p in window if present.get(p.id) != content_hash(p)]
+            self._count(unchanged=len(window) - len(missing))
+            yield from missing
+
     def put(self, batch: Batch) -> None:
-        """Hand over a batch; waits while the writer is behind."""
+        """Hand over a batch; waits while the writers are behind."""
         if self._error is not None:
             raise self._error
         self._queue.put(batch)
@@ -271,9 +266,16 @@ class _Writer:
         self._index.upsert(passages, embeddings)
         if skipped:  # what they were before they changed is not to be found any more
             self._index.delete([id for id, _ in skipped])
-        self._report.skipped += skipped
-        self._report.written += len(passages)
-        self._advance(self._report.read)
+        self._count(written=len(passages), skipped=skipped)
+
+    def _count(
+        self, *, written: int = 0, unchanged: int = 0, skipped: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        with self._counting:
+            self.report.written += written
+            self.report.unchanged += unchanged
+            self.report.skipped += skipped
+            self._advance(self.report.read)
 
 
 def _unfit(rows: Vector) -> str:

@@ -198,6 +198,23 @@ def test_encoding_goes_on_while_a_batch_is_written(
     assert seen[-1] == COUNT and seen == sorted(seen)
 
 
+def test_encoding_does_not_stop_between_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "WINDOW", 8)
+    run(tmp_path, PASSAGES)
+    changed = [replace(p, text="other") if i % 5 == 0 else p for i, p in enumerate(PASSAGES)]
+    calls: list[list[Passage]] = []
+
+    def encode(passages: Iterable[Passage]) -> Iterator[Batch]:
+        calls.append(list(passages))
+        yield calls[-1], [rows_of(passage) for passage in calls[-1]]
+
+    with PassageIndex.update(tmp_path, make_fingerprint(COUNT)) as index:
+        report = write_corpus(index, changed, encode)
+    assert report == Report(written=10, unchanged=40) and calls == [changed[::5]]
+
+
 def test_processes_share_the_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads stand for two processes; test_indexing_processes runs real ones."""
     monkeypatch.setattr(indexing, "WINDOW", 8)
