@@ -42,6 +42,7 @@ from retriever.engines.interface import (
     TOKENS,
     Conditions,
     Engine,
+    Invitation,
     Point,
     ScoredPoint,
     Search,
@@ -329,6 +330,13 @@ class DirectoryStore:
         if is_large(engine.count() + build.fingerprint.passages):
             engine.make_room(build.fingerprint.dim)
         return engine
+
+    def invitation(self, build: Build) -> None:
+        """Return nothing: one process writes a directory."""
+
+    def join(self, invitation: Invitation) -> Engine:
+        """Not for a directory, which invites nobody."""
+        raise ValueError(f"one process writes the index at {self.path}")
 
     def open_for_search(self, build: Build) -> Engine:
         """Return a view of a finished build.

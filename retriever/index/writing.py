@@ -9,16 +9,17 @@ time more than a few windows of passages and a few batches of embeddings are in 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from corpus.files.text_set import TextSet
 from corpus.types import Passage
 from retriever.encoding.ahead import WINDOW, windows
-from retriever.engines.interface import Vector
+from retriever.engines.interface import Invitation, Vector
 from retriever.engines.record import Fingerprint, content_hash
 from retriever.index.filters import PassageFilter
 from retriever.index.rows import MAX_ELEMENTS
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _WAITING_BATCHES = 4
 _DELETED_AT_ONCE = 1_000
 
+_T = TypeVar("_T")
 Batch = tuple[list[Passage], Sequence[Vector]]
 Encode = Callable[[Iterable[Passage]], Iterator[Batch]]
 
@@ -68,6 +70,9 @@ class WritableIndex(Protocol):
     def writers(self) -> int:
         """How many threads may write at once."""
 
+    def invitation(self) -> Invitation | None:
+        """Return what other processes write beside this one with; None where one alone writes."""
+
     def content_hashes(self, ids: Sequence[str]) -> Mapping[str, str]:
         """Return the hash of the content of each passage that is there, by id."""
 
@@ -87,10 +92,13 @@ class Processes(Protocol):
     number: int
     size: int
 
+    def told(self, value: _T) -> _T:
+        """Return, in all processes, the value of the first."""
+
     def scatter(self, parts: Sequence[list[Passage] | None] | None) -> list[Passage] | None:
         """Return this process's part of what the first one gives; None at the end."""
 
-    def gather(self, batch: Batch) -> list[Batch] | None:
+    def gather(self, given: _T) -> list[_T] | None:
         """Return, in the first process, what each gives."""
 
 
@@ -112,13 +120,12 @@ def write_corpus(
         advance: told how many passages have been dealt with.
     """
     with _Writer(index, advance) as writer:
-        for batch in encode(writer.missing(passages)):
-            writer.put(batch)
+        writer.put_all(encode(writer.missing(passages)))
     return writer.report
 
 
 def write_corpus_together(
-    index: WritableIndex | None,
+    index: WritableIndex,
     passages: Iterable[Passage],
     encode: Encode,
     processes: Processes,
@@ -126,21 +133,55 @@ def write_corpus_together(
 ) -> Report:
     """Write what the index does not have yet, encoded by several processes.
 
-    The first process reads, and alone writes, as an embedded index has one writer; each encodes
-    a window a round. Arguments as for `write_corpus`; `index` is None in all but the first.
+    The first process calls this, the others `help_to_write`. It reads, and each encodes a window a
+    round. On a server each writes what it has encoded; in a directory, which has one writer, the
+    first one does. Arguments as for `write_corpus`.
     """
-    if index is None:
+    beside = processes.told(index.invitation()) is not None
+    with _Writer(index, advance) as writer:
+        for group in _groups(windows(writer.missing(passages), WINDOW), processes.size):
+            own = processes.scatter(group) or []
+            if beside:
+                writer.put_all(encode(own))
+                writer.hear(processes.gather(writer.report) or [])
+            else:
+                for batch in processes.gather(_together(encode(own))) or []:
+                    writer.put(batch)
+        processes.scatter([None] * processes.size)
+    if beside:
+        writer.hear(processes.gather(writer.report) or [])
+    return writer.total
+
+
+def help_to_write(
+    encode: Encode,
+    processes: Processes,
+    join: Callable[[Invitation], AbstractContextManager[WritableIndex]],
+) -> None:
+    """Encode what the first process gives out, and write it where several may.
+
+    Args:
+        encode: as for `write_corpus`.
+        processes: this one among all.
+        join: opens the index that the first process writes.
+    """
+    invitation = processes.told(None)
+    if invitation is None:
         while (part := processes.scatter(None)) is not None:
             processes.gather(_together(encode(part)))
-        return Report()
-    with _Writer(index, advance) as writer:
-        missing = windows(writer.missing(passages), WINDOW)
-        for group in _groups(missing, processes.size):
-            own = processes.scatter(group)
-            for batch in processes.gather(_together(encode(own or []))) or []:
-                writer.put(batch)
-        processes.scatter([None] * processes.size)
-    return writer.report
+        return
+    with join(invitation) as index:
+        with _Writer(index, lambda read: None) as writer:
+            while (part := processes.scatter(None)) is not None:
+                writer.put_all(encode(part))
+                processes.gather(writer.report)
+        processes.gather(writer.report)  # now all of it is written
+
+
+def dismiss(processes: Processes) -> None:
+    """Tell those who would help, from the first process, that there is nothing to do."""
+    processes.told(None)
+    processes.scatter([None] * processes.size)
 
 
 def remove_missing(index: WritableIndex, ids: TextSet, report: Report, *, delete: bool) -> None:
@@ -205,6 +246,7 @@ class _Writer:
 
     def __init__(self, index: WritableIndex, advance: Callable[[int], None]) -> None:
         self.report = Report()
+        self._others: list[Report] = []
         self._index, self._advance, self._empty = index, advance, not index.count
         self._counting = threading.Lock()
         self._queue: queue.Queue[Batch | None] = queue.Queue(_WAITING_BATCHES)
@@ -237,6 +279,27 @@ class _Writer:
                 missing = [p for p in window if present.get(p.id) != content_hash(p)]
             self._count(unchanged=len(window) - len(missing))
             yield from missing
+
+    @property
+    def total(self) -> Report:
+        """What was done here and by other processes."""
+        total = Report()
+        for report in (self.report, *self._others):
+            total.written += report.written
+            total.unchanged += report.unchanged
+            total.skipped += report.skipped
+        return total
+
+    def hear(self, reports: Sequence[Report]) -> None:
+        """Take in what all processes have done so far; the first is this one."""
+        with self._counting:
+            self._others = list(reports[1:])
+            self._advance(self.total.read)
+
+    def put_all(self, batches: Iterable[Batch]) -> None:
+        """Hand over batches, as `put` does one."""
+        for batch in batches:
+            self.put(batch)
 
     def put(self, batch: Batch) -> None:
         """Hand over a batch; waits while the writers are behind."""
@@ -275,7 +338,7 @@ class _Writer:
             self.report.written += written
             self.report.unchanged += unchanged
             self.report.skipped += skipped
-            self._advance(self.report.read)
+            self._advance(self.total.read)
 
 
 def _unfit(rows: Vector) -> str:
