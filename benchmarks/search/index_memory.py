@@ -8,8 +8,8 @@ and while the index is finished. Passages have 84 random rows on average, made w
 for, titles of their own and a text of --text characters; torch is not loaded. What grows with the
 corpus is then the index's, not the measurement's.
 
-With --location the index is made there and kept, a build that was killed goes on, and lines on the
-way tell memory, disk and CPU time so far.
+With --location the index is made there and kept, a build that was killed goes on, also to another
+number of passages, and lines on the way tell memory, disk and CPU time so far.
 """
 
 import json
@@ -69,7 +69,7 @@ def measure(
     def encode(wanted: Iterable[Passage]) -> Iterator[Batch]:
         return _encode(wanted, rows)
 
-    with PassageIndex.create_or_resume(location, made_from) as index:
+    with PassageIndex.update(location, made_from) as index:
         writing = peak_anonymous()
         report = write_corpus(index, passages, encode, tell.read if told else lambda read: None)
         result |= {"writing": writing(), "written": report.written, "held": index.count}

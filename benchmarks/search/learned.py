@@ -28,7 +28,7 @@ from retriever.index.writing import write_corpus
 
 FITTED = 160  # queries that a stage is fitted on
 TOP_K = 10
-CANDIDATES = (25, 50, 100, 200, 400)
+CANDIDATES = {"learned": (25, 50, 100, 200, 400), "means": (200, 400)}
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None)
 
@@ -63,7 +63,7 @@ def searches(
         asked = queries(folder, count, rows)
         best, scan_ms = timed(lambda q: [hit.passage.id for hit in exact.search(q, TOP_K)], asked)
         for name, stage in ways.items():
-            for candidates in sorted({*CANDIDATES, index.candidates}):
+            for candidates in sorted({*CANDIDATES[name], index.candidates}):
                 chosen, cpu_ms = timed(search(index, stage, candidates), asked)
                 shares = [len({*a} & {*b}) / TOP_K for a, b in zip(best, chosen, strict=True)]
                 found.append(
