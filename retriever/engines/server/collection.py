@@ -32,7 +32,7 @@ from retriever.engines.server.strict import Limits, least
 from retriever.errors import IndexNotReady, IndexUnavailable
 
 _HNSW_EF = 1024
-# Writes under way at once: docs/measured/index.md.
+# Writes under way at once: docs/measured/index-growth.md.
 _WRITERS = 4
 _POLL_SECONDS = 0.2
 # An optimiser that stands still is woken so often, in the first waits of a connection.
