@@ -1,7 +1,10 @@
 """Small passages and embeddings for the tests of the index."""
 
-from collections.abc import Sequence
+import copy
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,3 +67,40 @@ def exact_scores(q_QD: Rows, embeddings: list[Rows]) -> NDArray[np.float32]:
 
 def ids(hits: Sequence[Hit]) -> list[str]:
     return [hit.passage.id for hit in hits]
+
+
+class ThreadProcesses:
+    """The calls of `retriever.index.writing.Processes`, between threads."""
+
+    def __init__(
+        self, number: int, size: int, shared: dict[str, list[Any]], barrier: threading.Barrier
+    ) -> None:
+        self.number, self.size, self._shared, self._barrier = number, size, shared, barrier
+
+    @classmethod
+    def make(cls, size: int) -> "list[ThreadProcesses]":
+        shared: dict[str, list[Any]] = {"told": [None], "parts": [], "given": [None] * size}
+        barrier = threading.Barrier(size)
+        return [cls(number, size, shared, barrier) for number in range(size)]
+
+    def told(self, value: Any) -> Any:
+        if self.number == 0:
+            self._shared["told"] = [value]
+        return self._meet(lambda: self._shared["told"][0])
+
+    def scatter(self, parts: Any) -> list[Passage] | None:
+        if self.number == 0:
+            self._shared["parts"] = list(parts)
+        part: list[Passage] | None = self._meet(lambda: self._shared["parts"][self.number])
+        return part
+
+    def gather(self, given: Any) -> list[Any] | None:
+        self._shared["given"][self.number] = copy.deepcopy(given)  # as between processes
+        everything: list[Any] = self._meet(lambda: list(self._shared["given"]))
+        return everything if self.number == 0 else None
+
+    def _meet(self, read: Callable[[], Any]) -> Any:
+        self._barrier.wait(20)
+        found = read()
+        self._barrier.wait(20)
+        return found

@@ -1,23 +1,25 @@
 """The learned candidate stage beside the means, in one index: recall, CPU time, bytes, drift.
 
-python -m benchmarks.search.learned FOLDER SIZE WORK OUT.json
+python -m benchmarks.search.learned FOLDER SIZE WORK OUT.json [--rows 56] [--queries 30]
 
 FOLDER is one that `benchmarks.search prepare` wrote, with fit.npz: rows of questions on pictures of
-vendors that are not among the queries. What is found is held against `ExactSearcher`.
+vendors that are not among the queries. What is found is held against `ExactSearcher`. A table goes
+to OUT.md. An index that is too small to learn by itself learns here.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 
 from benchmarks.search.data import Rows, passages, queries
 from benchmarks.search.engines import DIM, encode, named
+from retriever.engines import candidates as stages
 from retriever.engines.learned import LearnedStage, stage_of
 from retriever.index.exact import ExactSearcher
 from retriever.index.passage_index import Fingerprint, Learning, PassageIndex
@@ -26,8 +28,9 @@ from retriever.index.writing import write_corpus
 
 FITTED = 160  # queries that a stage is fitted on
 TOP_K = 10
-ASKED = {56: 60, 113: 12, 320: 12}
-CANDIDATES = (25, 50, 100, 200, 400)
+CANDIDATES = {"learned": (25, 50, 100, 200, 400), "means": (200, 400)}
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None)
 
 
 def fit_queries(folder: Path) -> list[Rows]:
@@ -39,6 +42,7 @@ def fit_queries(folder: Path) -> list[Rows]:
 def build(folder: Path, size: int, location: Path) -> dict[str, float]:
     """Build an index that learns; return the CPU seconds of writing and of finishing."""
     made_from = Fingerprint("bench", "c", "bench", "d", passages=size, dim=DIM)
+    stages.LEARNED_FROM = min(stages.LEARNED_FROM, size)
     began = time.process_time()
     with PassageIndex.create(location, made_from) as index:
         write_corpus(index, named(passages(folder, size)), encode)
@@ -47,17 +51,19 @@ def build(folder: Path, size: int, location: Path) -> dict[str, float]:
     return {"write": written - began, "finish": time.process_time() - written}
 
 
-def searches(index: PassageIndex, folder: Path) -> list[dict[str, Any]]:
+def searches(
+    index: PassageIndex, folder: Path, rows_of: list[int], count: int
+) -> list[dict[str, Any]]:
     """Return recall and CPU milliseconds by rows of a query, stage and number of candidates."""
     exact = ExactSearcher.load(index)
     assert index.built.learned is not None
-    stages = {"learned": stage_of(index.built.learned, DIM), "means": None}
+    ways = {"learned": stage_of(index.built.learned, DIM), "means": None}
     found = []
-    for rows, count in ASKED.items():
+    for rows in rows_of:
         asked = queries(folder, count, rows)
         best, scan_ms = timed(lambda q: [hit.passage.id for hit in exact.search(q, TOP_K)], asked)
-        for name, stage in stages.items():
-            for candidates in CANDIDATES:
+        for name, stage in ways.items():
+            for candidates in sorted({*CANDIDATES[name], index.candidates}):
                 chosen, cpu_ms = timed(search(index, stage, candidates), asked)
                 shares = [len({*a} & {*b}) / TOP_K for a, b in zip(best, chosen, strict=True)]
                 found.append(
@@ -108,20 +114,44 @@ def timed(
     return answers, 1000 * (time.process_time() - began) / len(asked)
 
 
-def main() -> None:
-    """Build where nothing is built, measure, write JSON."""
-    folder, size, work, out = Path(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:])
+def table(result: dict[str, Any]) -> str:
+    """Return the searches as a Markdown table."""
+    head = ("query rows", "stage", "candidates", "recall@10", "CPU ms", "of the scan", "n")
+    lines = [f"| {' | '.join(head)} |", f"| ---: | --- |{' ---: |' * 5}"]
+    for s in result["searches"]:
+        default = " (default)" * (s["stage"] == "learned" and s["candidates"] == result["default"])
+        cells = (
+            *(s["rows"], s["stage"], f"{s['candidates']}{default}"),
+            f"{s['recall']:.3f} ± {s['stderr']:.3f}",
+            *(f"{s['cpu_ms']:.1f}", f"1/{s['scan_ms'] / s['cpu_ms']:.0f}", s["n"]),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+@app.command()
+def main(
+    folder: Path,
+    size: int,
+    work: Path,
+    out: Path,
+    rows: Annotated[list[int], typer.Option(help="Of a query.")] = [56, 113, 320],  # noqa: B006
+    asked: Annotated[int, typer.Option("--queries")] = 30,
+) -> None:
+    """Build where nothing is built, measure, write JSON and a table."""
     torch.set_num_threads(1)
     location = work / f"learned-{size}"
     seconds = {} if location.exists() else build(folder, size, location)
     with PassageIndex.open(location) as index:
         learned = index.built.learned
         assert learned is not None
-        print(json.dumps({"seconds": seconds, "curve": learned.recall, "n": learned.queries}))
-        result = {"size": size, "seconds": seconds, "curve": learned.recall}
-        result["searches"] = searches(index, folder)
+        told = {"seconds": seconds, "curve": learned.recall, "n": learned.queries}
+        print(json.dumps(told), flush=True)
+        result: dict[str, Any] = {"size": size, **told, "default": index.candidates}
+        result["searches"] = searches(index, folder, rows, asked)
     out.write_text(json.dumps(result, indent=1) + "\n")
+    out.with_suffix(".md").write_text(table(result))
 
 
 if __name__ == "__main__":
-    main()
+    app()

@@ -65,7 +65,7 @@ def rebuild(
     Raises:
         CorpusError: a package cannot be fetched, or is not the expected one.
     """
-    class_names = class_names or demo_dir().parents[1] / "retriever" / "imagenet_classes.txt"
+    class_names = class_names or demo_dir().parents[1] / "retriever/inputs/imagenet_classes.txt"
     used = {image.entity for image in demo_images()}
     used.update(question.entity for question in demo_questions())
     everything = [

@@ -28,7 +28,9 @@ from retriever.index.questions import enough, learning_for
 from retriever.index.writing import (
     Encode,
     Report,
+    dismiss,
     fingerprint,
+    help_to_write,
     remove_missing,
     write_corpus,
     write_corpus_together,
@@ -120,7 +122,11 @@ def build_index(
         encoder = _encoder(checkpoint, precision, processes)
         encode = _encoding(encoder, pool_factor, cut)
         if processes is not None and processes.number:
-            write_corpus_together(None, (), encode, processes)
+            help_to_write(
+                encode,
+                processes,
+                lambda invitation: PassageIndex.join(location, invitation, connection),
+            )
             processes.collect(cut)
             return None
         source = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
@@ -135,7 +141,7 @@ def build_index(
         kept_as_asked = build is not None and storage in (None, build.storage)
         if build is not None and kept_as_asked and not (prune and build.kept):
             if processes is not None:
-                processes.scatter([None] * processes.size)
+                dismiss(processes)
                 processes.collect(cut)
             advance(made_from.passages, made_from.passages)
             unchanged = made_from.passages - build.skipped

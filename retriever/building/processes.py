@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 
 from corpus.types import Passage
-from retriever.index.writing import Batch
 
 _T = TypeVar("_T")
 
@@ -42,10 +41,10 @@ class TorchProcesses:
         dist.scatter_object_list(received, list(parts) if parts is not None else None, src=0)
         return received[0]
 
-    def gather(self, batch: Batch) -> list[Batch] | None:
+    def gather(self, given: _T) -> list[_T] | None:
         """Return, in the first process, what each gives."""
-        received: list[Batch] | None = [([], [])] * self.size if self.number == 0 else None
-        dist.gather_object(batch, received, dst=0)
+        received = [given] * self.size if self.number == 0 else None
+        dist.gather_object(given, received, dst=0)
         return received
 
     def collect(self, items: list[Any]) -> list[Any]:

@@ -42,6 +42,7 @@ from retriever.engines.interface import (
     TOKENS,
     Conditions,
     Engine,
+    Invitation,
     Point,
     ScoredPoint,
     Search,
@@ -71,6 +72,7 @@ class EmbeddedEngine:
     """An open shard: the one being built, or a view of a finished one."""
 
     time_limit = None
+    writers = 1  # the engine takes one write after another
 
     def __init__(
         self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None
@@ -328,6 +330,13 @@ class DirectoryStore:
         if is_large(engine.count() + build.fingerprint.passages):
             engine.make_room(build.fingerprint.dim)
         return engine
+
+    def invitation(self, build: Build) -> None:
+        """Return nothing: one process writes a directory."""
+
+    def join(self, invitation: Invitation) -> Engine:
+        """Not for a directory, which invites nobody."""
+        raise ValueError(f"one process writes the index at {self.path}")
 
     def open_for_search(self, build: Build) -> Engine:
         """Return a view of a finished build.

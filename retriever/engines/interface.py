@@ -93,12 +93,29 @@ class Search:
     conditions: Conditions | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What another process needs to write beside the one that has begun a build.
+
+    Attributes:
+        build: what is built.
+        owner: the word by which the writer holds the place.
+    """
+
+    build: Build
+    owner: str
+
+
 class Engine(Protocol):
     """One open place. Every method raises IndexUnavailable when the engine fails."""
 
     @property
     def time_limit(self) -> int | None:
         """Seconds that a request may take; None for as many as it needs."""
+
+    @property
+    def writers(self) -> int:
+        """How many threads may call `upsert` at once."""
 
     def count(self, conditions: Conditions | None = None) -> int:
         """Return the exact number of points."""
@@ -196,6 +213,15 @@ class Store(Protocol):
         """Return the engine of the build under way, made new where it is missing.
 
         Where it is large, or is going to be, its points have room for a learned vector.
+        """
+
+    def invitation(self, build: Build) -> Invitation | None:
+        """Return what others write a build beside this writer with; None where one alone may."""
+
+    def join(self, invitation: Invitation) -> Engine:
+        """Return the engine of a build that another process has begun, to write beside it.
+
+        A write raises IndexUnavailable when that process no longer holds the place.
         """
 
     def open_for_search(self, build: Build) -> Engine:

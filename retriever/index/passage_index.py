@@ -22,6 +22,7 @@ from corpus.types import Passage, Query
 from retriever.encoding.arguments import list_of
 from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
+from retriever.engines.interface import Invitation
 from retriever.engines.record import DEFAULT_STORAGE, Build, Fingerprint, Learned, Storage
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index.builds import (
@@ -219,6 +220,25 @@ class PassageIndex(OpenIndex):
             return index
 
     @classmethod
+    def join(
+        cls,
+        location: Location,
+        invitation: Invitation,
+        connection: QdrantConnection = DEFAULT_CONNECTION,
+    ) -> Self:
+        """Return the index that another process has begun, to write passages beside it.
+
+        Only that process finishes it. When it is gone, writing raises IndexUnavailable. Arguments
+        as for `open`; the invitation is that process's.
+        """
+        store = store_at(location, connection)
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(store.close)
+            engine = store.join(invitation)
+            on_error.pop_all()
+        return cls(store, invitation.build, engine, complete=False)
+
+    @classmethod
     def open(
         cls,
         location: Location,
@@ -317,21 +337,6 @@ class PassageIndex(OpenIndex):
             return 0
         self._engine.delete(conditions)
         return count
-
-    def optimise(self, say: Say = lambda what: None) -> None:
-        """Bring what was written in order for fast search; blocks until it is done.
-
-        A finished index in a directory is in order; on a server it may not be, after a restart.
-
-        Args:
-            say: told how far a server is.
-
-        Raises:
-            IndexUnavailable: if the disk has no room for the optimised copy, or a server has not
-                moved on for long.
-        """
-        if not self.complete or self._store.moves:
-            self._engine.optimise(say)
 
     @property
     def learns(self) -> bool:

@@ -12,9 +12,10 @@ from typing import Self, TypeVar
 
 from numpy.typing import ArrayLike
 
+from corpus.progress import Say
 from corpus.types import Hit, Passage
 from retriever.engines.candidates import CANDIDATES, widest_step
-from retriever.engines.interface import TOKENS, Engine, Point, Store, Vector
+from retriever.engines.interface import TOKENS, Engine, Invitation, Point, Store, Vector
 from retriever.engines.learned import LearnedStage, stage_of
 from retriever.engines.record import Build, Fingerprint, Storage
 from retriever.errors import IndexNotReady
@@ -105,6 +106,11 @@ class OpenIndex:
         return self._engine.count()
 
     @property
+    def writers(self) -> int:
+        """How many threads may write at once: one into a directory, several to a server."""
+        return self._engine.writers
+
+    @property
     def state(self) -> str:
         """What is not in order with how a server keeps it; "" if all is."""
         return self._engine.state()
@@ -117,6 +123,25 @@ class OpenIndex:
     def unfit(self, candidates: int) -> list[str]:
         """Return what on a server refuses searches with so many candidates; nothing if none."""
         return self._engine.unfit(widest_step(candidates))
+
+    def optimise(self, say: Say = lambda what: None) -> None:
+        """Bring what was written in order for fast search; blocks until it is done.
+
+        A finished index in a directory is in order; on a server it may not be, after a restart.
+
+        Args:
+            say: told how far a server is.
+
+        Raises:
+            IndexUnavailable: if the disk has no room for the optimised copy, or a server has not
+                moved on for long.
+        """
+        if not self.complete or self._store.moves:
+            self._engine.optimise(say)
+
+    def invitation(self) -> Invitation | None:
+        """Return what other processes write beside this one with; None for a directory."""
+        return self._store.invitation(self.built)
 
     def passage_ids(self) -> set[str]:
         """Return the ids of all passages in it."""

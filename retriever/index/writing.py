@@ -1,23 +1,25 @@
 """A corpus into an index: only what is new or changed is encoded, and a stopped run goes on.
 
-    read a window -> ask the index what it has -> encode the rest -> write, beside the next encoding
+    read a window -> ask the index what it has -> encode the rest -> write
 
-At no time more than a window of passages and a few batches of embeddings are in memory.
+Each goes on beside the others: the encoder reads a window ahead, and threads write batches. At no
+time more than a few windows of passages and a few batches of embeddings are in memory.
 """
 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from corpus.files.text_set import TextSet
 from corpus.types import Passage
 from retriever.encoding.ahead import WINDOW, windows
-from retriever.engines.interface import Vector
+from retriever.engines.interface import Invitation, Vector
 from retriever.engines.record import Fingerprint, content_hash
 from retriever.index.filters import PassageFilter
 from retriever.index.rows import MAX_ELEMENTS
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _WAITING_BATCHES = 4
 _DELETED_AT_ONCE = 1_000
 
+_T = TypeVar("_T")
 Batch = tuple[list[Passage], Sequence[Vector]]
 Encode = Callable[[Iterable[Passage]], Iterator[Batch]]
 
@@ -63,6 +66,13 @@ class WritableIndex(Protocol):
     def count(self) -> int:
         """The number of passages in it now."""
 
+    @property
+    def writers(self) -> int:
+        """How many threads may write at once."""
+
+    def invitation(self) -> Invitation | None:
+        """Return what other processes write beside this one with; None where one alone writes."""
+
     def content_hashes(self, ids: Sequence[str]) -> Mapping[str, str]:
         """Return the hash of the content of each passage that is there, by id."""
 
@@ -82,10 +92,13 @@ class Processes(Protocol):
     number: int
     size: int
 
+    def told(self, value: _T) -> _T:
+        """Return, in all processes, the value of the first."""
+
     def scatter(self, parts: Sequence[list[Passage] | None] | None) -> list[Passage] | None:
         """Return this process's part of what the first one gives; None at the end."""
 
-    def gather(self, batch: Batch) -> list[Batch] | None:
+    def gather(self, given: _T) -> list[_T] | None:
         """Return, in the first process, what each gives."""
 
 
@@ -106,18 +119,13 @@ def write_corpus(
         encode: yields passages with their rows [P, D] in batches, in any order.
         advance: told how many passages have been dealt with.
     """
-    report, empty = Report(), not index.count
-    with _Writer(index, report, advance) as writer:
-        for window in windows(passages, WINDOW):
-            missing = _missing(index, window, report, empty=empty)
-            advance(report.read)
-            for batch in encode(missing):
-                writer.put(batch)
-    return report
+    with _Writer(index, advance) as writer:
+        writer.put_all(encode(writer.missing(passages)))
+    return writer.report
 
 
 def write_corpus_together(
-    index: WritableIndex | None,
+    index: WritableIndex,
     passages: Iterable[Passage],
     encode: Encode,
     processes: Processes,
@@ -125,21 +133,55 @@ def write_corpus_together(
 ) -> Report:
     """Write what the index does not have yet, encoded by several processes.
 
-    The first process reads, and alone writes, as an embedded index has one writer; each encodes
-    a window a round. Arguments as for `write_corpus`; `index` is None in all but the first.
+    The first process calls this, the others `help_to_write`. It reads, and each encodes a window a
+    round. On a server each writes what it has encoded; in a directory, which has one writer, the
+    first one does. Arguments as for `write_corpus`.
     """
-    report = Report()
-    if index is None:
+    beside = processes.told(index.invitation()) is not None
+    with _Writer(index, advance) as writer:
+        for group in _groups(windows(writer.missing(passages), WINDOW), processes.size):
+            own = processes.scatter(group) or []
+            if beside:
+                writer.put_all(encode(own))
+                writer.hear(processes.gather(writer.report) or [])
+            else:
+                for batch in processes.gather(_together(encode(own))) or []:
+                    writer.put(batch)
+        processes.scatter([None] * processes.size)
+    if beside:
+        writer.hear(processes.gather(writer.report) or [])
+    return writer.total
+
+
+def help_to_write(
+    encode: Encode,
+    processes: Processes,
+    join: Callable[[Invitation], AbstractContextManager[WritableIndex]],
+) -> None:
+    """Encode what the first process gives out, and write it where several may.
+
+    Args:
+        encode: as for `write_corpus`.
+        processes: this one among all.
+        join: opens the index that the first process writes.
+    """
+    invitation = processes.told(None)
+    if invitation is None:
         while (part := processes.scatter(None)) is not None:
             processes.gather(_together(encode(part)))
-        return report
-    with _Writer(index, report, advance) as writer:
-        for group in _groups(_missing_windows(index, passages, report), processes.size):
-            own = processes.scatter(group)
-            for batch in processes.gather(_together(encode(own or []))) or []:
-                writer.put(batch)
-        processes.scatter([None] * processes.size)
-    return report
+        return
+    with join(invitation) as index:
+        with _Writer(index, lambda read: None) as writer:
+            while (part := processes.scatter(None)) is not None:
+                writer.put_all(encode(part))
+                processes.gather(writer.report)
+        processes.gather(writer.report)  # now all of it is written
+
+
+def dismiss(processes: Processes) -> None:
+    """Tell those who would help, from the first process, that there is nothing to do."""
+    processes.told(None)
+    processes.scatter([None] * processes.size)
 
 
 def remove_missing(index: WritableIndex, ids: TextSet, report: Report, *, delete: bool) -> None:
@@ -161,31 +203,6 @@ def remove_missing(index: WritableIndex, ids: TextSet, report: Report, *, delete
             gone.append(passage.id)
     for start in range(0, len(gone), _DELETED_AT_ONCE):
         report.deleted += index.delete(gone[start : start + _DELETED_AT_ONCE])
-
-
-def _missing(
-    index: WritableIndex, window: list[Passage], report: Report, *, empty: bool
-) -> list[Passage]:
-    """Return the passages that the index, which may have begun empty, does not have as they are."""
-    if empty:
-        return window
-    present = index.content_hashes([passage.id for passage in window])
-    missing = [p for p in window if present.get(p.id) != content_hash(p)]
-    report.unchanged += len(window) - len(missing)
-    return missing
-
-
-def _missing_windows(
-    index: WritableIndex, passages: Iterable[Passage], report: Report
-) -> Iterator[list[Passage]]:
-    """Yield full windows of passages that are to be encoded."""
-    empty = not index.count
-    found = (
-        p
-        for window in windows(passages, WINDOW)
-        for p in _missing(index, window, report, empty=empty)
-    )
-    return windows(found, WINDOW)
 
 
 def _groups(parts: Iterator[list[Passage]], size: int) -> Iterator[list[list[Passage]]]:
@@ -222,29 +239,70 @@ def fingerprint(
 
 
 class _Writer:
-    """Writes batches in a thread of its own, so that encoding goes on meanwhile."""
+    """Writes batches in threads of its own, so that encoding goes on meanwhile.
 
-    def __init__(
-        self, index: WritableIndex, report: Report, advance: Callable[[int], None]
-    ) -> None:
-        self._index, self._report, self._advance = index, report, advance
+    On a server several writes are under way at once, as a part of each is waiting.
+    """
+
+    def __init__(self, index: WritableIndex, advance: Callable[[int], None]) -> None:
+        self.report = Report()
+        self._others: list[Report] = []
+        self._index, self._advance, self._empty = index, advance, not index.count
+        self._counting = threading.Lock()
         self._queue: queue.Queue[Batch | None] = queue.Queue(_WAITING_BATCHES)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="index-writer", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name="index-writer", daemon=True)
+            for _ in range(index.writers)
+        ]
 
     def __enter__(self) -> "_Writer":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Wait until everything that was put is written, also when encoding was interrupted."""
-        self._queue.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
         if self._error is not None:
             raise self._error
 
+    def missing(self, passages: Iterable[Passage]) -> Iterator[Passage]:
+        """Yield the passages that the index does not have as they are."""
+        for window in windows(passages, WINDOW):
+            missing = window
+            if not self._empty:  # one that began empty has none of them
+                present = self._index.content_hashes([passage.id for passage in window])
+                missing = [p for p in window if present.get(p.id) != content_hash(p)]
+            self._count(unchanged=len(window) - len(missing))
+            yield from missing
+
+    @property
+    def total(self) -> Report:
+        """What was done here and by other processes."""
+        total = Report()
+        for report in (self.report, *self._others):
+            total.written += report.written
+            total.unchanged += report.unchanged
+            total.skipped += report.skipped
+        return total
+
+    def hear(self, reports: Sequence[Report]) -> None:
+        """Take in what all processes have done so far; the first is this one."""
+        with self._counting:
+            self._others = list(reports[1:])
+            self._advance(self.total.read)
+
+    def put_all(self, batches: Iterable[Batch]) -> None:
+        """Hand over batches, as `put` does one."""
+        for batch in batches:
+            self.put(batch)
+
     def put(self, batch: Batch) -> None:
-        """Hand over a batch; waits while the writer is behind."""
+        """Hand over a batch; waits while the writers are behind."""
         if self._error is not None:
             raise self._error
         self._queue.put(batch)
@@ -271,9 +329,16 @@ class _Writer:
         self._index.upsert(passages, embeddings)
         if skipped:  # what they were before they changed is not to be found any more
             self._index.delete([id for id, _ in skipped])
-        self._report.skipped += skipped
-        self._report.written += len(passages)
-        self._advance(self._report.read)
+        self._count(written=len(passages), skipped=skipped)
+
+    def _count(
+        self, *, written: int = 0, unchanged: int = 0, skipped: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        with self._counting:
+            self.report.written += written
+            self.report.unchanged += unchanged
+            self.report.skipped += skipped
+            self._advance(self.total.read)
 
 
 def _unfit(rows: Vector) -> str:

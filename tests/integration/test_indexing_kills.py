@@ -27,6 +27,7 @@ from tests.integration.qdrant_server import StandIn
 ROOT = Path(__file__).parents[2]
 
 BUILDER = """
+import os
 import sys
 from corpus.files.text_set import TextSet
 import numpy as np
@@ -47,12 +48,15 @@ passages = [
     for i in range(int(count))
 ]
 
+def say(line):  # in one piece: several threads write
+    os.write(1, line.encode() + b"\\n")
+
 def announce(owner, name, phase):
     real = getattr(owner, name)
 
     def step(*arguments, **keywords):
-        print(phase, flush=True)
-        sys.stdin.readline()
+        say(phase)
+        assert os.read(0, 3) == b"go\\n"
         return real(*arguments, **keywords)
 
     setattr(owner, name, step)
@@ -90,7 +94,7 @@ if PassageIndex.finished(location, made_from, connection) is None:
 
         def acknowledged(batch, embeddings):
             upsert(batch, embeddings)
-            print("acknowledged", *(passage.id for passage in batch), flush=True)
+            say(" ".join(["acknowledged", *(passage.id for passage in batch)]))
 
         index.upsert = acknowledged
         report = write_corpus(index, passages, encode)

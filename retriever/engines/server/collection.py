@@ -32,6 +32,8 @@ from retriever.engines.server.strict import Limits, least
 from retriever.errors import IndexNotReady, IndexUnavailable
 
 _HNSW_EF = 1024
+# Writes under way at once: docs/measured/index-growth.md.
+_WRITERS = 4
 _POLL_SECONDS = 0.2
 # An optimiser that stands still is woken so often, in the first waits of a connection.
 _WAKE_RETRIES = 10
@@ -58,7 +60,10 @@ class ServerEngine:
 
     Attributes:
         time_limit: seconds that a request may take.
+        writers: how many threads may write at once.
     """
+
+    writers = _WRITERS
 
     def __init__(
         self,

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from retriever.engines.candidates import CANDIDATES, is_large, widest_step
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.directory import build_command
-from retriever.engines.interface import Engine
+from retriever.engines.interface import Engine, Invitation
 from retriever.engines.record import SCHEMA_VERSION, Build, Record, record_from_json, record_to_json
 from retriever.engines.server.client import QdrantServer
 from retriever.engines.server.collection import ServerEngine
-from retriever.engines.server.lease import Writer
+from retriever.engines.server.lease import Guest, Writer
 from retriever.errors import IndexNotReady, IndexUnavailable
 
 logger = logging.getLogger(__name__)
@@ -134,6 +134,17 @@ class ServerStore:
         if is_large(engine.count() + build.fingerprint.passages):
             engine.make_room(build.fingerprint.dim)
         return engine
+
+    def invitation(self, build: Build) -> Invitation:
+        """Return what others write a build beside this writer with."""
+        return Invitation(build, self._writer.owner)
+
+    def join(self, invitation: Invitation) -> Engine:
+        """Return the collection that another process builds, to write beside it."""
+        build = invitation.build
+        guest = Guest(self.location, self._server.lease, build.place, invitation.owner)
+        self._server.be_patient(True)
+        return self._server.engine(build.place, build.storage, guest.require)
 
     def open_for_search(self, build: Build) -> Engine:
         """Return the finished collection."""

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120.0
 _RENEW_SECONDS = 20.0
+_LOOK_SECONDS = 5.0  # how often one who writes beside the owner sees whether it still is
 _SETTLE_SECONDS = 0.1  # after which of two who take a lease at once the first has been overwritten
 
 
@@ -88,7 +89,7 @@ class Writer:
         write: Callable[[str, str], None],
     ) -> None:
         self._location, self._read, self._write = location, read, write
-        self._mine = uuid.uuid4().hex
+        self.owner = uuid.uuid4().hex
         self._since = time.time()
         self._collection = ""
         self._lost = ""
@@ -99,7 +100,7 @@ class Writer:
     def text(self, collection: str) -> str:
         """Return the lease of this process as it is now."""
         host, process = socket.gethostname(), os.getpid()
-        lease = Lease(self._mine, collection, host, _machine(), process, self._since, time.time())
+        lease = Lease(self.owner, collection, host, _machine(), process, self._since, time.time())
         return json.dumps(asdict(lease))
 
     def take(self, collection: str) -> None:
@@ -169,7 +170,7 @@ class Writer:
         return lease if lease is not None and lease.collection == collection else None
 
     def _is_mine(self, lease: Lease | None) -> bool:
-        return lease is not None and lease.owner == self._mine
+        return lease is not None and lease.owner == self.owner
 
     def _require_free(self, collection: str) -> None:
         lease = self._of(collection)
@@ -178,6 +179,37 @@ class Writer:
                 f"another process is building the index at {self._location}: {lease}. If it is "
                 f"gone, the same command takes over {LEASE_SECONDS:.0f} seconds after that"
             )
+
+
+class Guest:
+    """A process that writes beside the owner of a lease, for as long as that one has it.
+
+    Args:
+        location: for messages.
+        read: returns the text of a collection's lease.
+        collection: what is written.
+        owner: of the lease.
+    """
+
+    def __init__(
+        self, location: str, read: Callable[[str], str | None], collection: str, owner: str
+    ) -> None:
+        self._location, self._read = location, read
+        self._collection, self._owner = collection, owner
+        self._looked = -_LOOK_SECONDS
+
+    def require(self) -> None:
+        """Raise IndexUnavailable if the owner is gone; to be asked before writing."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        lease = Lease.read(self._read(self._collection))
+        if lease is None or lease.owner != self._owner:
+            raise IndexUnavailable(
+                f"the process that builds the index at {self._location} has given it up, or "
+                f"another has taken over{f' ({lease})' if lease else ''}. What is written so far "
+                "is kept: run the same command again"
+            )
+        self._looked = time.monotonic()
 
 
 def _machine() -> str:

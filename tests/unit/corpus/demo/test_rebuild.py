@@ -137,13 +137,12 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wp = make_wheel(tmp_path / "wp.whl", wikipedia)
     monkeypatch.setattr(rebuild, "_FACTBOOK_WHEEL", ("fb==1", "fb.whl", fb))
     monkeypatch.setattr(rebuild, "_WIKIPEDIA_WHEEL", ("wp==1", "wp.whl", wp))
-    (tmp_path / "classes.txt").write_text("tench\n")
     return tmp_path
 
 
 def run(cache: Path, *options: str) -> int:
     where = ["--out", str(cache / "out"), "--cache", str(cache), "--only", "passages"]
-    return rebuild.main([*where, "--class-names", str(cache / "classes.txt"), *options])
+    return rebuild.main([*where, *options])
 
 
 def test_the_command_writes_the_passages(wheels: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,17 +10,26 @@ import pytest
 
 from corpus.files.text_set import TextSet
 from corpus.types import Passage
+from retriever.engines.interface import Invitation
 from retriever.errors import IndexUnavailable
 from retriever.index import writing as indexing
 from retriever.index.passage_index import PassageIndex, Storage
 from retriever.index.writing import (
     Batch,
     Report,
+    help_to_write,
     remove_missing,
     write_corpus,
     write_corpus_together,
 )
-from tests.index_cases import DIM, Rows, make_fingerprint, make_passages, unit
+from tests.index_cases import (
+    DIM,
+    Rows,
+    ThreadProcesses,
+    make_fingerprint,
+    make_passages,
+    unit,
+)
 
 COUNT = 50
 PASSAGES = make_passages(COUNT)
@@ -198,13 +207,30 @@ def test_encoding_goes_on_while_a_batch_is_written(
     assert seen[-1] == COUNT and seen == sorted(seen)
 
 
+def test_encoding_does_not_stop_between_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "WINDOW", 8)
+    run(tmp_path, PASSAGES)
+    changed = [replace(p, text="other") if i % 5 == 0 else p for i, p in enumerate(PASSAGES)]
+    calls: list[list[Passage]] = []
+
+    def encode(passages: Iterable[Passage]) -> Iterator[Batch]:
+        calls.append(list(passages))
+        yield calls[-1], [rows_of(passage) for passage in calls[-1]]
+
+    with PassageIndex.update(tmp_path, make_fingerprint(COUNT)) as index:
+        report = write_corpus(index, changed, encode)
+    assert report == Report(written=10, unchanged=40) and calls == [changed[::5]]
+
+
 def test_processes_share_the_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads stand for two processes; test_indexing_processes runs real ones."""
     monkeypatch.setattr(indexing, "WINDOW", 8)
     processes = ThreadProcesses.make(2)
     encoders = [Encoder(), Encoder()]
     helper = threading.Thread(
-        target=write_corpus_together, args=(None, (), encoders[1], processes[1]), daemon=True
+        target=help_to_write, args=(encoders[1], processes[1], not_to_be_joined), daemon=True
     )
     helper.start()
     with PassageIndex.create(tmp_path, make_fingerprint(COUNT), Storage("float32")) as index:
@@ -221,29 +247,5 @@ def test_processes_share_the_encoding(tmp_path: Path, monkeypatch: pytest.Monkey
     assert abs(len(encoders[0].encoded) - len(encoders[1].encoded)) <= 8
 
 
-class ThreadProcesses:
-    """The two calls of `indexing.Processes`, between threads."""
-
-    def __init__(self, rank: int, size: int, shared: dict[str, list[object]]) -> None:
-        self.number, self.size, self._shared = rank, size, shared
-
-    @classmethod
-    def make(cls, size: int) -> list["ThreadProcesses"]:
-        shared: dict[str, list[object]] = {"parts": [None] * size, "given": [None] * size}
-        cls.barrier = threading.Barrier(size)
-        return [cls(rank, size, shared) for rank in range(size)]
-
-    def scatter(self, parts: object) -> list[Passage] | None:
-        if self.number == 0:
-            self._shared["parts"] = list(parts)  # type: ignore[call-overload]
-        self.barrier.wait(10)
-        part = self._shared["parts"][self.number]
-        self.barrier.wait(10)
-        return part  # type: ignore[return-value]
-
-    def gather(self, batch: Batch) -> list[Batch] | None:
-        self._shared["given"][self.number] = batch
-        self.barrier.wait(10)
-        given = list(self._shared["given"])
-        self.barrier.wait(10)
-        return given if self.number == 0 else None  # type: ignore[return-value]
+def not_to_be_joined(invitation: Invitation) -> PassageIndex:
+    raise AssertionError("one process writes a directory")
