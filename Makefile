@@ -17,7 +17,7 @@ TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom clean
+.PHONY: help install lock demo up test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -64,6 +64,13 @@ lock: $(VENV)/installed  ## renew requirements/*.lock
 
 demo: $(VENV)/installed  ## build what is missing and serve the page on http://127.0.0.1:7860
 	$(BIN)/kbvqa web --build
+
+# The program of a Qdrant server; the command that serves KBVQA_GENERATOR_MODEL; a corpus for the index.
+QDRANT ?=
+GENERATOR ?=
+PASSAGES ?=
+up: $(VENV)/installed  ## page, index and generator under a supervisor; QDRANT=, GENERATOR=, PASSAGES= for what is not in a file
+	PATH="$(abspath $(BIN)):$$PATH" exec examples/supervisor/up.sh
 
 lint: $(VENV)/installed  ## ruff, mypy and the dependency rule
 	$(BIN)/ruff check .
