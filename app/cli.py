@@ -39,7 +39,9 @@ from app.commands.console import (
     status,
 )
 from app.errors import CannotStart, InvalidSettings
-from app.settings import Settings, file_in_the_way, load_settings, own_version
+from app.machine.directories import file_in_the_way
+from app.machine.extras import own_version, require
+from app.settings import Settings, load_settings
 from corpus.errors import KbvqaError
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
@@ -218,7 +220,6 @@ def web(
     message says what to run, and the exit code is that of --in-vain: a restart policy can stop.
     """
     from app.machine import network
-    from app.machine.extras import require
 
     require("web")
     with _unless_in_vain(in_vain):
@@ -257,8 +258,6 @@ def mcp(index: IndexOption = None, checkpoint: CheckpointOption = None) -> None:
 
     It speaks on standard input and output: an assistant starts it, by a configuration such as this.
     """
-    from app.machine.extras import require
-
     require("mcp")
     settings = settings_with(index, checkpoint)
     from app.api.tools import build_tools

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
@@ -27,9 +28,10 @@ from app.api.metrics import CountRequests, Metrics
 from app.api.numbering import NumberRequests
 from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
+from app.machine.extras import own_version
 from app.machine.request import current
 from app.pipeline import Pipeline
-from app.settings import Settings, own_version
+from app.settings import Settings
 from retriever.index.watching import RecallWatch
 
 _ABOUT = """\
@@ -81,12 +83,13 @@ class Served:
 def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
     metrics, keys = Metrics(), Keys(settings.keys)
-    line = Line(ended=metrics.ended)
+    line = Line(settings.concurrent_questions, ended=metrics.ended)
     watch = _recall_watch(pipeline, settings)
     shared = SharedPipeline(
         pipeline,
         metrics,
         settings.answer_seconds,
+        settings.concurrent_questions,
         repeated=settings.repeated_answers,
         watch=watch,
     )
@@ -98,6 +101,8 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threads = to_thread.current_default_thread_limiter()
+        threads.total_tokens += settings.concurrent_questions  # each holds one while it is answered
         health.start()
         yield
         health.close()

@@ -19,7 +19,7 @@ import anyio
 from app.api.metrics import Ended, Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
 from app.api.repeats import Repeats, key_of
-from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
+from app.asking.ask import MAX_WAITING
 from app.errors import CalledOff, OutOfTime, Stopping
 from app.flow.clock import milliseconds_since
 from app.flow.events import Event, Found, Result, Retrieval
@@ -56,7 +56,7 @@ class SharedPipeline(Pipeline):
         pipeline: Pipeline,
         metrics: Metrics,
         seconds: float = math.inf,
-        at_once: int = CONCURRENT_QUESTIONS,
+        at_once: int = 2,
         repeated: int = 0,
         watch: RecallWatch | None = None,
     ) -> None:
@@ -235,7 +235,7 @@ class Line:
 
     def __init__(
         self,
-        at_once: int = CONCURRENT_QUESTIONS,
+        at_once: int = 2,
         waiting: int = MAX_WAITING,
         most_bytes: int = MOST_HELD_BYTES,
         clock: Callable[[], float] = time.monotonic,

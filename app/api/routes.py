@@ -23,9 +23,10 @@ from app.asking.questions import MAX_TOP_K
 from app.asking.report import found_as_json, result_as_json
 from app.asking.why import explain
 from app.flow.events import Event, Found, Piece, Result
+from app.machine.extras import own_version
 from app.machine.request import current
 from app.pipeline import Pipeline
-from app.settings import Settings, own_version
+from app.settings import Settings
 from corpus.pictures.images import load_image
 from corpus.types import Box, Query
 

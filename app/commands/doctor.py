@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from app.commands.reference import GROUPS, reference
 from app.flow.retrieval import require_pictures
 from app.machine import network, threads
-from app.machine.extras import EXTRAS, missing
-from app.settings import PREFIX, Settings, file_in_the_way, load_settings, own_version
+from app.machine.directories import file_in_the_way
+from app.machine.extras import EXTRAS, missing, own_version
+from app.settings import PREFIX, Settings, load_settings
 from corpus.errors import KbvqaError
 
 NEEDED_BYTES = 3 * 2**30

@@ -1,5 +1,6 @@
-"""What is installed on demand only: the extras of pyproject.toml, and what needs them."""
+"""What is installed: the version, which extras of pyproject.toml, and what needs them."""
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from app.errors import MissingExtra
@@ -13,6 +14,14 @@ EXTRAS = {
         "training (`kbvqa train retriever|generator`, `kbvqa study`)",
     ),
 }
+
+
+def own_version() -> str:
+    """Return kbvqa's version; "unknown" where it is used from its source, not installed."""
+    try:
+        return version("kbvqa")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def require(extra: str) -> None:
