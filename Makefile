@@ -54,7 +54,7 @@ $(NEWEST_VENV)/installed: $(REQUIREMENTS) requirements/all.lock
 # The newest releases that pyproject.toml allows, of them those that the image needs, the lowest,
 # and what torch's build for CUDA needs.
 lock: LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --only-binary :all: --generate-hashes --upgrade
-lock: LOCKED := --extra=dev --extra=web --extra=mcp --extra=train pyproject.toml requirements/models.txt
+lock: LOCKED := --extra=dev --extra=web --extra=mcp --extra=train --extra=trace pyproject.toml requirements/models.txt
 lock: $(VENV)/installed  ## renew requirements/*.lock
 	$(PIP) install uv==$(UV_VERSION)
 	$(LOCK) $(LOCKED) -o requirements/all.lock

@@ -220,9 +220,11 @@ def web(
     message says what to run, and the exit code is that of --in-vain: a restart policy can stop.
     """
     from app.machine import network
+    from app.machine.tracing import use_traces
 
     require("web")
     with _unless_in_vain(in_vain):
+        use_traces()
         settings = settings_with(index, checkpoint, candidates=candidates)
     host, port = host or settings.host, port or settings.port
     network.prepare(f"http://{host}")
@@ -258,7 +260,10 @@ def mcp(index: IndexOption = None, checkpoint: CheckpointOption = None) -> None:
 
     It speaks on standard input and output: an assistant starts it, by a configuration such as this.
     """
+    from app.machine.tracing import use_traces
+
     require("mcp")
+    use_traces()
     settings = settings_with(index, checkpoint)
     from app.api.tools import build_tools
     from app.components import open_pipeline

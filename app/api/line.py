@@ -24,6 +24,7 @@ from app.errors import CalledOff, OutOfTime, Stopping
 from app.flow.clock import milliseconds_since
 from app.flow.events import Event, Found, Result, Retrieval
 from app.machine.request import current, current_number, require_wanted
+from app.machine.tracing import span
 from app.pipeline import Pipeline
 from corpus.types import Query
 from generator.answers.answer import Strategy
@@ -286,7 +287,7 @@ class Line:
         place.stands = True
         if request := current():
             request.stood = True
-        with self.counted():
+        with self.counted(), span("wait"):
             await self._turns.acquire_on_behalf_of(place)
         place.called, place.began = True, self._clock()
 

@@ -9,6 +9,10 @@ from app.errors import MissingExtra
 EXTRAS = {
     "web": (("gradio", "fastapi", "uvicorn", "prometheus_client"), "`kbvqa web`"),
     "mcp": (("mcp",), "`kbvqa mcp`"),
+    "trace": (
+        ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ),
     "train": (
         ("accelerate", "peft"),
         "training (`kbvqa train retriever|generator`, `kbvqa study`)",
@@ -36,4 +40,11 @@ def require(extra: str) -> None:
 def missing(extra: str) -> list[str]:
     """Return the names of an extra's packages that are not installed."""
     packages, _ = EXTRAS[extra]
-    return [name for name in packages if find_spec(name) is None]
+    return [name for name in packages if not _is_there(name)]
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # nor what it would be in
+        return False
