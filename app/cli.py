@@ -266,11 +266,17 @@ def mcp(index: IndexOption = None, checkpoint: CheckpointOption = None) -> None:
     use_traces()
     settings = settings_with(index, checkpoint)
     from app.api.tools import build_tools
+    from app.asking.recall import WatchedPipeline, recall_watch
     from app.components import open_pipeline
 
     with status() as say:
         pipeline = open_pipeline(settings, say)
-    build_tools(pipeline, settings).run()
+    watch = recall_watch(pipeline, settings)
+    try:
+        build_tools(WatchedPipeline(pipeline, watch), settings).run()
+    finally:
+        if watch is not None:
+            watch.close()
 
 
 @contextmanager

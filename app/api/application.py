@@ -28,11 +28,11 @@ from app.api.metrics import CountRequests, Metrics
 from app.api.numbering import NumberRequests
 from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
+from app.asking.recall import recall_watch
 from app.machine.extras import own_version
 from app.machine.request import current
 from app.pipeline import Pipeline
 from app.settings import Settings
-from retriever.index.watching import RecallWatch
 
 _ABOUT = """\
 Ask about a picture what no pixel can tell, and get a short answer with the passages that prove it.
@@ -84,7 +84,7 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
     metrics, keys = Metrics(), Keys(settings.keys)
     line = Line(settings.concurrent_questions, ended=metrics.ended)
-    watch = _recall_watch(pipeline, settings)
+    watch = recall_watch(pipeline, settings)
     shared = SharedPipeline(
         pipeline,
         metrics,
@@ -141,15 +141,6 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     app.mount("/v1", _unknown(api))
     app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
     return Served(app, shared, keys, health, line)
-
-
-def _recall_watch(pipeline: Pipeline, settings: Settings) -> RecallWatch | None:
-    """Return what compares some of the searches with the exact one; None where they are exact."""
-    if pipeline.index is None or pipeline.search_mode == "exact":
-        return None
-    return RecallWatch.of(
-        pipeline.index, pipeline.candidates, settings.connection, settings.recall_checks
-    )
 
 
 def _asks_for(keys: Keys) -> Any:

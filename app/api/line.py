@@ -20,9 +20,10 @@ from app.api.metrics import Ended, Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
 from app.api.repeats import Repeats, key_of
 from app.asking.ask import MAX_WAITING
+from app.asking.recall import WatchedPipeline
 from app.errors import CalledOff, OutOfTime, Stopping
 from app.flow.clock import milliseconds_since
-from app.flow.events import Event, Found, Result, Retrieval
+from app.flow.events import Event, Found, Result
 from app.machine.request import current, current_number, require_wanted
 from app.machine.tracing import span
 from app.pipeline import Pipeline
@@ -31,7 +32,6 @@ from generator.answers.answer import Strategy
 from generator.interface import Waiting
 from generator.rewriting import Turn
 from retriever.errors import RetrieverError
-from retriever.index.passage_index import SearchMode
 from retriever.index.watching import RecallWatch
 
 _LOOK_SECONDS = 0.1
@@ -40,7 +40,7 @@ MOST_RETRY_SECONDS = 300
 _WEIGHT = 0.1  # of the newest turn, in the mean of how long turns last
 
 
-class SharedPipeline(Pipeline):
+class SharedPipeline(WatchedPipeline):
     """A pipeline that answers a few questions at a time, and counts what came of them.
 
     Args:
@@ -61,33 +61,10 @@ class SharedPipeline(Pipeline):
         repeated: int = 0,
         watch: RecallWatch | None = None,
     ) -> None:
-        super().__init__(
-            pipeline.encoder,
-            pipeline.index,
-            pipeline.answering,
-            max_question_characters=pipeline.max_question_characters,
-            exact=pipeline.exact,
-            mode=pipeline.search_mode,
-            candidates=pipeline.candidates,
-            pictures=pipeline.pictures,
-        )
-        self._metrics, self._seconds, self._watch = metrics, seconds, watch
+        super().__init__(pipeline, watch)
+        self._metrics, self._seconds = metrics, seconds
         self._turns, self._repeats = threading.Semaphore(at_once), Repeats(repeated)
         self._lock, self._under_way, self._closed = threading.Lock(), 0, False
-
-    def retrieve(
-        self,
-        query: Query,
-        top_k: int = 5,
-        mode: SearchMode = "two-stage",
-        *,
-        sources: Sequence[str] = (),
-    ) -> Retrieval:
-        """Return what `Pipeline.retrieve` does, and offer the query to the watch."""
-        found = super().retrieve(query, top_k, mode, sources=sources)
-        if self._watch is not None and found.asked is not None:
-            self._watch.offer(found.asked.rows_QD)
-        return found
 
     @property
     def under_way(self) -> int:

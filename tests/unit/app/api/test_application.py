@@ -153,7 +153,9 @@ def test_questions_are_offered_to_the_watch_of_an_index_that_promises(
     offered: list[tuple[int, ...]] = []
     watches: list[RecallWatch] = []
 
-    def of(index: PassageIndex, candidates: int, connection: object, share: float) -> RecallWatch:
+    def of(
+        index: PassageIndex, candidates: int, connection: object, share: float, compared: Any
+    ) -> RecallWatch:
         assert (index, candidates, share) == (pipeline.index, pipeline.candidates, 0.01)
         watches.append(RecallWatch(index.location, 0.97, candidates))
         monkeypatch.setattr(watches[0], "offer", lambda q_QD: offered.append(q_QD.shape))
