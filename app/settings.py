@@ -53,9 +53,9 @@ class Settings(BaseSettings):
         candidates: passages that a search ranks by all their rows; None for as many as the index
             has learned to take, 400 where it has learned nothing: docs/guide/index.md.
         recall_checks: the share of the time that `kbvqa web` and `kbvqa mcp` may spend, in a
-            process of its own at the lowest priority, on comparing queries with the exact search, where a
-            large index has learned its candidates: a warning says when fewer of the ten best are
-            found than it promises, and so does `kbvqa doctor`. 0 compares none.
+            process of its own at the lowest priority, on comparing queries with the exact search,
+            where a large index has learned its candidates: a warning says when fewer of the ten
+            best are found than it promises, and so does `kbvqa doctor`. 0 compares none.
         pictures: a file of `kbvqa index pictures`: pictures of the entities that the passages are
             about, which have a say in what is found; "none" for passages alone; None for the
             drawings that come along, where kbvqa-mini searches the demo's passages.

@@ -40,8 +40,8 @@ def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
     router = APIRouter(prefix="/v1")
     usual = min(settings.top_k, MAX_TOP_K)
 
-    async def placed() -> AsyncIterator[Place]:
-        with line.place() as place:
+    async def placed(request: Request) -> AsyncIterator[Place]:
+        with line.place(request.state.caller) as place:
             yield place
 
     InLine = Annotated[Place, Depends(placed)]

@@ -305,5 +305,5 @@ def test_a_full_line_is_a_problem(
     assert said == "full"
 
 
-def _full(_: object) -> None:
+def _full(*_: object) -> None:
     raise Refusal(503, "full")
