@@ -17,7 +17,7 @@ TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo up test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom clean
+.PHONY: help install lock demo up test test-slow test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom audit clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -180,6 +180,10 @@ sbom: $(SBOM_VENV)/installed  ## list what the image installs, as CycloneDX, in 
 	  locked = {line.split("==")[0] for line in open("requirements/runtime.lock") if line[0].isalnum()}; \
 	  listed = {part["name"] for part in json.load(open("dist/kbvqa.cdx.json"))["components"]}; \
 	  assert listed == locked, listed ^ locked; print(f"{len(listed)} packages in dist/kbvqa.cdx.json")'
+
+# Fails too where one of them is not known to the database: a mirror of the registry may have none.
+audit: $(SBOM_VENV)/installed  ## known vulnerabilities of what the image installs, by PyPI's database
+	$(SBOM_VENV)/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.lock
 
 $(SBOM_VENV)/installed: requirements/sbom.txt
 	test -x $(SBOM_VENV)/bin/python || $(PYTHON) -m venv $(SBOM_VENV)
