@@ -17,7 +17,7 @@ TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-chaos test-abuse test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom clean
+.PHONY: help install lock demo up test test-slow test-chaos test-abuse test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom audit clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -54,7 +54,7 @@ $(NEWEST_VENV)/installed: $(REQUIREMENTS) requirements/all.lock
 # The newest releases that pyproject.toml allows, of them those that the image needs, the lowest,
 # and what torch's build for CUDA needs.
 lock: LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --only-binary :all: --generate-hashes --upgrade
-lock: LOCKED := --extra=dev --extra=web --extra=mcp --extra=train pyproject.toml requirements/models.txt
+lock: LOCKED := --extra=dev --extra=web --extra=mcp --extra=train --extra=trace pyproject.toml requirements/models.txt
 lock: $(VENV)/installed  ## renew requirements/*.lock
 	$(PIP) install uv==$(UV_VERSION)
 	$(LOCK) $(LOCKED) -o requirements/all.lock
@@ -64,6 +64,13 @@ lock: $(VENV)/installed  ## renew requirements/*.lock
 
 demo: $(VENV)/installed  ## build what is missing and serve the page on http://127.0.0.1:7860
 	$(BIN)/kbvqa web --build
+
+# The program of a Qdrant server; the command that serves KBVQA_GENERATOR_MODEL; a corpus for the index.
+QDRANT ?=
+GENERATOR ?=
+PASSAGES ?=
+up: $(VENV)/installed  ## page, index and generator under a supervisor; QDRANT=, GENERATOR=, PASSAGES= for what is not in a file
+	PATH="$(abspath $(BIN)):$$PATH" exec examples/supervisor/up.sh
 
 lint: $(VENV)/installed  ## ruff, mypy and the dependency rule
 	$(BIN)/ruff check .
@@ -180,6 +187,10 @@ sbom: $(SBOM_VENV)/installed  ## list what the image installs, as CycloneDX, in 
 	  locked = {line.split("==")[0] for line in open("requirements/runtime.lock") if line[0].isalnum()}; \
 	  listed = {part["name"] for part in json.load(open("dist/kbvqa.cdx.json"))["components"]}; \
 	  assert listed == locked, listed ^ locked; print(f"{len(listed)} packages in dist/kbvqa.cdx.json")'
+
+# Fails too where one of them is not known to the database: a mirror of the registry may have none.
+audit: $(SBOM_VENV)/installed  ## known vulnerabilities of what the image installs, by PyPI's database
+	$(SBOM_VENV)/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/runtime.lock
 
 $(SBOM_VENV)/installed: requirements/sbom.txt
 	test -x $(SBOM_VENV)/bin/python || $(PYTHON) -m venv $(SBOM_VENV)

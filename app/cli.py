@@ -39,7 +39,9 @@ from app.commands.console import (
     status,
 )
 from app.errors import CannotStart, InvalidSettings
-from app.settings import Settings, file_in_the_way, load_settings, own_version
+from app.machine.directories import file_in_the_way
+from app.machine.extras import own_version, require
+from app.settings import Settings, load_settings
 from corpus.errors import KbvqaError
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
@@ -218,10 +220,11 @@ def web(
     message says what to run, and the exit code is that of --in-vain: a restart policy can stop.
     """
     from app.machine import network
-    from app.machine.extras import require
+    from app.machine.tracing import use_traces
 
     require("web")
     with _unless_in_vain(in_vain):
+        use_traces()
         settings = settings_with(index, checkpoint, candidates=candidates)
     host, port = host or settings.host, port or settings.port
     network.prepare(f"http://{host}")
@@ -257,16 +260,23 @@ def mcp(index: IndexOption = None, checkpoint: CheckpointOption = None) -> None:
 
     It speaks on standard input and output: an assistant starts it, by a configuration such as this.
     """
-    from app.machine.extras import require
+    from app.machine.tracing import use_traces
 
     require("mcp")
+    use_traces()
     settings = settings_with(index, checkpoint)
     from app.api.tools import build_tools
+    from app.asking.recall import WatchedPipeline, recall_watch
     from app.components import open_pipeline
 
     with status() as say:
         pipeline = open_pipeline(settings, say)
-    build_tools(pipeline, settings).run()
+    watch = recall_watch(pipeline, settings)
+    try:
+        build_tools(WatchedPipeline(pipeline, watch), settings).run()
+    finally:
+        if watch is not None:
+            watch.close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ re-implement no step.
 import time
 from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from app.flow.clock import milliseconds_since, timed
@@ -22,6 +23,7 @@ from app.flow.notes import notes
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.talk import Alone, require_same_picture, stand_alone
 from app.machine.request import current_number, keep_private
+from app.machine.tracing import inside, span
 from corpus.pictures.images import pixels_sha256
 from corpus.types import Query
 from generator.answers.answer import Answer, Strategy
@@ -132,6 +134,35 @@ class Pipeline(Finder):
             raise ValueError(f"top_k must be >= 1, got {top_k}")
         if answer and self.answering is None:
             raise ValueError("this pipeline has no generator: it was built for retrieval")
+        with span("question") as asked:
+            asked.set_attribute("kbvqa.request_id", current_number())
+            events = self._events(
+                query,
+                top_k,
+                retrieval=retrieval,
+                answer=answer,
+                strategy=strategy,
+                sources=sources,
+                after=after,
+            )
+            with closing(inside(asked, events)) as coming:
+                for event in coming:
+                    if isinstance(event, Result):
+                        asked.set_attribute("kbvqa.outcome", event.outcome)
+                    yield event
+
+    def _events(
+        self,
+        query: Query,
+        top_k: int,
+        *,
+        retrieval: bool,
+        answer: bool,
+        strategy: Strategy | None,
+        sources: Sequence[str],
+        after: Sequence[Turn],
+    ) -> GeneratorOf[Event, None, None]:
+        """Yield what happens to a query that can be asked."""
         started = time.perf_counter()
         picture = "" if query.image is None else pixels_sha256(query.image)
         require_same_picture(after, picture)
@@ -141,8 +172,10 @@ class Pipeline(Finder):
         alone = Alone(typed)
         if after:
             longest = self.max_question_characters
-            with timed(timings, "rewrite"):
-                alone = yield from stand_alone(typed, after, self.answering, longest=longest)
+            with timed(timings, "rewrite") as step:
+                step.set_attribute("kbvqa.turns", len(after))
+                rewriting = stand_alone(typed, after, self.answering, longest=longest)
+                alone = yield from inside(step, rewriting)
         keep_private(alone.question)
         query = replace(query, question=alone.question)
         found = Retrieval(boxes=query.boxes)
@@ -157,8 +190,11 @@ class Pipeline(Finder):
         failure: GeneratorError | None = None
         try:
             if answer:
-                with timed(timings, "generate"):
-                    given = yield from self.read(query, found, strategy=strategy)
+                with timed(timings, "generate") as step:
+                    given = yield from inside(step, self.read(query, found, strategy=strategy))
+                    step.set_attributes(
+                        {"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)}
+                    )
         except GeneratorError as exc:
             failure = exc
         timings["total"] = milliseconds_since(started)

@@ -5,7 +5,6 @@ A key may be in a file instead, which KBVQA_..._FILE names: KBVQA_API_KEYS_FILE=
 
 import os
 import re
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -31,19 +30,6 @@ _THREADS_PER_CORE = 4
 Strategy = Literal["extract", "concat", "ra-vqa", "critic", "no-retrieval"]
 
 
-def own_version() -> str:
-    """Return kbvqa's version; "unknown" where it is used from its source, not installed."""
-    try:
-        return version("kbvqa")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def file_in_the_way(directory: Path) -> Path | None:
-    """Return the file, if there is one, where a directory should be: it, or one above it."""
-    return next((path for path in (directory, *directory.parents) if path.is_file()), None)
-
-
 class Settings(BaseSettings):
     """What differs between deployments. Each field is an environment variable: KBVQA_ and its name.
 
@@ -66,10 +52,10 @@ class Settings(BaseSettings):
             optimises, before a build gives up.
         candidates: passages that a search ranks by all their rows; None for as many as the index
             has learned to take, 400 where it has learned nothing: docs/guide/index.md.
-        recall_checks: the share of the time that the page and the API may spend, in a process of
-            its own at the lowest priority, on comparing queries with the exact search, where a
-            large index has learned its candidates: a warning says when fewer of the ten best are
-            found than it promises. 0 compares none.
+        recall_checks: the share of the time that `kbvqa web` and `kbvqa mcp` may spend, in a
+            process of its own at the lowest priority, on comparing queries with the exact search,
+            where a large index has learned its candidates: a warning says when fewer of the ten
+            best are found than it promises, and so does `kbvqa doctor`. 0 compares none.
         pictures: a file of `kbvqa index pictures`: pictures of the entities that the passages are
             about, which have a say in what is found; "none" for passages alone; None for the
             drawings that come along, where kbvqa-mini searches the demo's passages.
@@ -114,6 +100,12 @@ class Settings(BaseSettings):
             reader, 3 by a generator.
         passage_tokens: for all passages of a prompt; longer ones are cut.
         max_question_characters: longer questions are refused.
+        concurrent_questions: questions of the page and the API that are answered at the same time;
+            the others wait in line. Two keep a CPU busy: there more of them take longer each. Raise
+            it to 8 or more on a GPU, which encodes in one batch what comes together, and where a
+            server answers, for which this process only waits. There `generator_concurrency` must
+            be as many times higher as the strategy asks the server for one question: for "ra-vqa"
+            that is once for each passage.
         answer_seconds: that a question of the page or the API may take, the wait for its turn
             included. Then the work on it is stopped, and the API answers 504.
         repeated_answers: results that are kept in memory, to be given again at once where the same
@@ -174,6 +166,7 @@ class Settings(BaseSettings):
     passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)
+    concurrent_questions: int = Field(default=2, ge=1, le=256)
     answer_seconds: float = Field(default=300.0, gt=0)
     repeated_answers: int = Field(default=0, ge=0)
     stop_seconds: float = Field(default=20.0, ge=0)

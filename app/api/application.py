@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
@@ -27,10 +28,11 @@ from app.api.metrics import CountRequests, Metrics
 from app.api.numbering import NumberRequests
 from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
+from app.asking.recall import recall_watch
+from app.machine.extras import own_version
 from app.machine.request import current
 from app.pipeline import Pipeline
-from app.settings import Settings, own_version
-from retriever.index.watching import RecallWatch
+from app.settings import Settings
 
 _ABOUT = """\
 Ask about a picture what no pixel can tell, and get a short answer with the passages that prove it.
@@ -81,12 +83,13 @@ class Served:
 def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     """Return the application on a pipeline with an index and a generator. Nothing is served yet."""
     metrics, keys = Metrics(), Keys(settings.keys)
-    line = Line(ended=metrics.ended)
-    watch = _recall_watch(pipeline, settings)
+    line = Line(settings.concurrent_questions, ended=metrics.ended)
+    watch = recall_watch(pipeline, settings)
     shared = SharedPipeline(
         pipeline,
         metrics,
         settings.answer_seconds,
+        settings.concurrent_questions,
         repeated=settings.repeated_answers,
         watch=watch,
     )
@@ -98,6 +101,8 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threads = to_thread.current_default_thread_limiter()
+        threads.total_tokens += settings.concurrent_questions  # each holds one while it is answered
         health.start()
         yield
         health.close()
@@ -136,15 +141,6 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     app.mount("/v1", _unknown(api))
     app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
     return Served(app, shared, keys, health, line)
-
-
-def _recall_watch(pipeline: Pipeline, settings: Settings) -> RecallWatch | None:
-    """Return what compares some of the searches with the exact one; None where they are exact."""
-    if pipeline.index is None or pipeline.search_mode == "exact":
-        return None
-    return RecallWatch.of(
-        pipeline.index, pipeline.candidates, settings.connection, settings.recall_checks
-    )
 
 
 def _asks_for(keys: Keys) -> Any:

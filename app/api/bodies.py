@@ -14,6 +14,7 @@ from app.api.problems import Refusal
 from app.api.schema import MOST_BOXES, MOST_SOURCES, SearchRequest, schema_of
 from app.asking.questions import MAX_TOP_K
 from app.flow.talk import MOST_TURNS
+from app.machine.tracing import span
 from corpus.pictures.images import MAX_IMAGE_BYTES
 from generator.answers.answer import Strategy
 
@@ -57,7 +58,7 @@ async def read_request(
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        with anyio.fail_after(READ_SECONDS):
+        with anyio.fail_after(READ_SECONDS), span("receive"):
             if kind == "application/json":
                 most = MAX_IMAGE_BYTES * 4 // 3 + _FIELDS_BYTES
                 body = b"".join([chunk async for chunk in _bounded(request, most, hold)])

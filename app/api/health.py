@@ -2,9 +2,11 @@
 
     GET /healthz   200 {"status": "ok"}
     GET /readyz    200 {"ready": true, "missing": [], "stopping": false}
-                   503 {"ready": false, "missing": ["generator"], "stopping": false}
+                   200 {"ready": true, "missing": ["generator"], "stopping": false}
+                   503 {"ready": false, "missing": ["index"], "stopping": false}
 
-Without the generator passages are found, but answers are not written; without the index neither.
+Without the generator passages are found, and answers say why they are not written: that is of use,
+and a generator that all apps share would take all of them away. Without the index nothing is found.
 What exactly is wrong is for the log: it may name addresses inside the network.
 """
 
@@ -25,6 +27,7 @@ from retriever.index.passage_index import PassageIndex
 
 CHECKED_EVERY_SECONDS = 20.0
 LOOK_SECONDS = 10.0  # after which an index that does not answer is away
+_NEEDED = "index"
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +39,13 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether questions can be answered, and what is missing where they cannot."""
+    """Whether questions are taken, and what is missing of what answers them."""
 
     ready: bool = Field(examples=[True])
-    missing: list[str] = Field(description='Of "index" and "generator".', examples=[[]])
+    missing: list[str] = Field(
+        description='Of "index" and "generator"; without the latter there are passages alone.',
+        examples=[[]],
+    )
     stopping: bool = Field(
         default=False, description="Whether the server was told to stop, and takes no questions."
     )
@@ -77,7 +83,7 @@ class Health:
     @property
     def readiness(self) -> Readiness:
         """Return how the parts were when they were last looked at."""
-        ready = not self._missing and not self.stopping
+        ready = _NEEDED not in self._missing and not self.stopping
         return Readiness(ready=ready, missing=list(self._missing), stopping=self.stopping)
 
     def check(self) -> None:
@@ -105,9 +111,9 @@ class Health:
 
         @router.get(
             "/readyz",
-            summary="Whether questions can be answered",
+            summary="Whether questions are taken",
             response_model=Readiness,
-            responses={503: {"model": Readiness, "description": "Something is missing"}},
+            responses={503: {"model": Readiness, "description": "The index is away, or it stops"}},
         )
         def readyz() -> JSONResponse:
             now = self.readiness

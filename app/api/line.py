@@ -9,6 +9,7 @@ with line.place() as place:                     # of the API
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,18 +20,19 @@ import anyio
 from app.api.metrics import Ended, Metrics
 from app.api.problems import FAULTS_OF_CALLERS, RETRY_SECONDS, Refusal
 from app.api.repeats import Repeats, key_of
-from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
+from app.asking.ask import MAX_WAITING
+from app.asking.recall import WatchedPipeline
 from app.errors import CalledOff, OutOfTime, Stopping
 from app.flow.clock import milliseconds_since
-from app.flow.events import Event, Found, Result, Retrieval
+from app.flow.events import Event, Found, Result
 from app.machine.request import current, current_number, require_wanted
+from app.machine.tracing import span
 from app.pipeline import Pipeline
 from corpus.types import Query
 from generator.answers.answer import Strategy
 from generator.interface import Waiting
 from generator.rewriting import Turn
 from retriever.errors import RetrieverError
-from retriever.index.passage_index import SearchMode
 from retriever.index.watching import RecallWatch
 
 _LOOK_SECONDS = 0.1
@@ -39,7 +41,7 @@ MOST_RETRY_SECONDS = 300
 _WEIGHT = 0.1  # of the newest turn, in the mean of how long turns last
 
 
-class SharedPipeline(Pipeline):
+class SharedPipeline(WatchedPipeline):
     """A pipeline that answers a few questions at a time, and counts what came of them.
 
     Args:
@@ -56,37 +58,14 @@ class SharedPipeline(Pipeline):
         pipeline: Pipeline,
         metrics: Metrics,
         seconds: float = math.inf,
-        at_once: int = CONCURRENT_QUESTIONS,
+        at_once: int = 2,
         repeated: int = 0,
         watch: RecallWatch | None = None,
     ) -> None:
-        super().__init__(
-            pipeline.encoder,
-            pipeline.index,
-            pipeline.answering,
-            max_question_characters=pipeline.max_question_characters,
-            exact=pipeline.exact,
-            mode=pipeline.search_mode,
-            candidates=pipeline.candidates,
-            pictures=pipeline.pictures,
-        )
-        self._metrics, self._seconds, self._watch = metrics, seconds, watch
+        super().__init__(pipeline, watch)
+        self._metrics, self._seconds = metrics, seconds
         self._turns, self._repeats = threading.Semaphore(at_once), Repeats(repeated)
         self._lock, self._under_way, self._closed = threading.Lock(), 0, False
-
-    def retrieve(
-        self,
-        query: Query,
-        top_k: int = 5,
-        mode: SearchMode = "two-stage",
-        *,
-        sources: Sequence[str] = (),
-    ) -> Retrieval:
-        """Return what `Pipeline.retrieve` does, and offer the query to the watch."""
-        found = super().retrieve(query, top_k, mode, sources=sources)
-        if self._watch is not None and found.asked is not None:
-            self._watch.offer(found.asked.rows_QD)
-        return found
 
     @property
     def under_way(self) -> int:
@@ -223,7 +202,10 @@ def _unanswered() -> Ended:
 class Line:
     """The requests of the API: so many have their turn, so many wait, further ones are refused.
 
-    A request stands in it once its body is whole: one that is slow to come keeps nobody out.
+    A request stands in it once its body is whole: one that is slow to come keeps nobody out. Who
+    asks much keeps nobody else waiting: callers have their turns one after the other, and where the
+    line is full, the latest request of whoever has most in it makes room for one who has less. Used
+    on one event loop.
 
     Args:
         at_once: requests that have their turn.
@@ -235,22 +217,23 @@ class Line:
 
     def __init__(
         self,
-        at_once: int = CONCURRENT_QUESTIONS,
+        at_once: int = 2,
         waiting: int = MAX_WAITING,
         most_bytes: int = MOST_HELD_BYTES,
         clock: Callable[[], float] = time.monotonic,
         ended: Callable[[Ended], object] = lambda outcome: None,
     ) -> None:
-        self._turns = anyio.CapacityLimiter(at_once)
+        self._at_once, self._most = at_once, at_once + waiting
+        self._called = 0
+        self._waiting: dict[str, deque[Place]] = {}  # by caller, whose turn is next first
         self._clock, self._seconds = clock, 0.0
-        self._places, self._most = 0, at_once + waiting
         self._held, self._most_held = 0, most_bytes
         self._closed, self._ended = False, ended
 
     @property
     def under_way(self) -> int:
         """Return how many requests have their turn or wait for it."""
-        return self._places
+        return self._called + self.waiting()
 
     def close(self) -> None:
         """Take no more requests; those in the line have their turn."""
@@ -258,37 +241,66 @@ class Line:
 
     def waiting(self) -> int:
         """Return how many wait for their turn."""
-        return self._places - self._turns.borrowed_tokens
+        return sum(map(len, list(self._waiting.values())))
 
     @contextmanager
-    def place(self) -> Iterator["Place"]:
-        """Give a request what it needs to stand in the line.
+    def place(self, caller: str = "") -> Iterator["Place"]:
+        """Give a request of a caller what it needs to stand in the line.
 
         Raises:
             Refusal: it is too long already.
             Stopping: it is closed.
         """
-        self._check()
-        place = Place(self)
+        self._check(caller)
+        place = Place(self, caller)
         try:
             yield place
         finally:
-            self._places -= place.stands
             self._held -= place.held
             if place.called:
-                self._turns.release_on_behalf_of(place)
+                self._called -= 1
                 self._learn(self._clock() - place.began)
+                self._call()
 
     async def turn(self, place: "Place") -> None:
         """See `Place.turn`."""
-        self._check()
-        self._places += 1
-        place.stands = True
+        if (crowding := self._check(place.caller)) is not None:
+            crowding.refused = True
+            crowding.moved.set()
+            self._leave(crowding)
+        self._waiting.setdefault(place.caller, deque()).append(place)
         if request := current():
             request.stood = True
-        with self.counted():
-            await self._turns.acquire_on_behalf_of(place)
-        place.called, place.began = True, self._clock()
+        self._call()
+        try:
+            with self.counted(), span("wait"):
+                await place.moved.wait()
+        except BaseException:
+            if not place.called:
+                self._leave(place)
+            raise
+        if place.refused:
+            raise self._crowded("Others wait who asked for less")
+
+    def _call(self) -> None:
+        """Give those who wait the turns that are free, one to each caller before the next."""
+        while self._called < self._at_once and self._waiting:
+            caller = next(iter(self._waiting))
+            places = self._waiting.pop(caller)
+            place = places.popleft()
+            if places:
+                self._waiting[caller] = places  # behind the others
+            self._called += 1
+            place.called, place.began = True, self._clock()
+            place.moved.set()
+
+    def _leave(self, place: "Place") -> None:
+        """Take a request out of those that wait, if it is there."""
+        places = self._waiting.get(place.caller, deque())
+        if place in places:
+            places.remove(place)
+            if not places:
+                del self._waiting[place.caller]
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -306,11 +318,21 @@ class Line:
         self._held += size
         place.held += size
 
-    def _check(self) -> None:
+    def _check(self, caller: str) -> "Place | None":
+        """Return the request whose place one of a caller may take; None where there is room.
+
+        Raises:
+            Refusal: there is no room.
+            Stopping: the line is closed.
+        """
         if self._closed:
             raise _stopping()
-        if self._places >= self._most:
-            raise self._crowded(f"{self._places} requests are answered or wait")
+        if self.under_way < self._most:
+            return None
+        most = max(self._waiting.values(), key=len, default=deque[Place]())
+        if len(most) <= len(self._waiting.get(caller, ())) + 1:
+            raise self._crowded(f"{self.under_way} requests are answered or wait")
+        return most[-1]
 
     def _learn(self, seconds: float) -> None:
         """Take into the mean how long a turn lasted."""
@@ -319,7 +341,7 @@ class Line:
 
     def _crowded(self, what: str) -> Refusal:
         """Return the refusal of a request for which there is no room, with the time until then."""
-        rounds = self._places / self._turns.total_tokens
+        rounds = self.under_way / self._at_once
         seconds = math.ceil(rounds * self._seconds) or RETRY_SECONDS
         seconds = min(seconds, MOST_RETRY_SECONDS)
         detail = f"{what}: come again in {seconds} s."
@@ -330,14 +352,17 @@ class Place:
     """One request's place in the line, and the bytes of its body.
 
     Attributes:
-        stands: whether it is in the line.
+        caller: whose request it is.
         called: whether it is its turn.
-        began: when that was, by the line's clock.
+        refused: whether another took its place in the line.
+        moved: set when it is one of both.
+        began: when its turn did, by the line's clock.
         held: bytes.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line, self.stands, self.called = line, False, False
+    def __init__(self, line: Line, caller: str) -> None:
+        self._line, self.caller = line, caller
+        self.called, self.refused, self.moved = False, False, anyio.Event()
         self.began, self.held = 0.0, 0
 
     def hold(self, size: int) -> None:
@@ -352,6 +377,6 @@ class Place:
         """Stand in the line until it is this request's turn, which lasts until it leaves.
 
         Raises:
-            Refusal: the line is too long.
+            Refusal: the line is too long, or another's request took its place.
         """
         await self._line.turn(self)

@@ -99,9 +99,7 @@ class Metrics:
 
     def asked(self, result: Result) -> None:
         """Count a question that came to an end, and its steps."""
-        without = "failed" if result.failure is not None else "found"
-        outcome = result.answer.confidence.verdict if result.answer is not None else without
-        self._questions.labels(outcome).inc()
+        self._questions.labels(result.outcome).inc()
         if result.repeated:
             self._repeated.inc()
         for stage, milliseconds in result.timings_ms.items():

@@ -2,7 +2,10 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +14,7 @@ from app.api.metrics import PROBES, route_of
 from app.api.problems import Refusal, problem_response
 from app.flow.clock import milliseconds_since
 from app.machine.request import number_from, of_request
+from app.machine.tracing import as_current, caller_of, span
 
 HEADER = "X-Request-ID"
 
@@ -33,7 +37,8 @@ class NumberRequests:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        with of_request(number_from(Headers(scope=scope).get(HEADER))) as request:
+        headers = Headers(scope=scope)
+        with of_request(number_from(headers.get(HEADER))) as request, _traced(scope) as traced:
 
             async def numbered(message: Message) -> None:
                 nonlocal status
@@ -43,7 +48,7 @@ class NumberRequests:
                 await send(message)
 
             try:
-                _require_one_length(Headers(scope=scope))
+                _require_one_length(headers)
                 await self._app(scope, receive, numbered)
             except Exception as exc:
                 if status:  # it has begun: the connection is all there is to close
@@ -52,6 +57,21 @@ class NumberRequests:
                 await problem_response(exc)(asked.scope, receive, numbered)
             finally:
                 _say(scope, status, milliseconds_since(began))
+                traced.update_name(f"{scope['method']} {route_of(scope)}")
+                traced.set_attributes(
+                    {"kbvqa.request_id": request.number, "http.response.status_code": status}
+                )
+
+
+@contextmanager
+def _traced(scope: Scope) -> Iterator[Span]:
+    """Yield the current span of a request of the API; one that keeps nothing for any other."""
+    if not scope["path"].startswith("/v1/"):
+        yield INVALID_SPAN
+        return
+    caller = caller_of(Headers(scope=scope))
+    with span("request", caller, SpanKind.SERVER) as begun, as_current(begun):
+        yield begun
 
 
 def _require_one_length(headers: Headers) -> None:

@@ -23,9 +23,10 @@ from app.asking.questions import MAX_TOP_K
 from app.asking.report import found_as_json, result_as_json
 from app.asking.why import explain
 from app.flow.events import Event, Found, Piece, Result
+from app.machine.extras import own_version
 from app.machine.request import current
 from app.pipeline import Pipeline
-from app.settings import Settings, own_version
+from app.settings import Settings
 from corpus.pictures.images import load_image
 from corpus.types import Box, Query
 
@@ -39,8 +40,8 @@ def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
     router = APIRouter(prefix="/v1")
     usual = min(settings.top_k, MAX_TOP_K)
 
-    async def placed() -> AsyncIterator[Place]:
-        with line.place() as place:
+    async def placed(request: Request) -> AsyncIterator[Place]:
+        with line.place(request.state.caller) as place:
             yield place
 
     InLine = Annotated[Place, Depends(placed)]

@@ -17,8 +17,9 @@ from app.asking.ask import run
 from app.asking.questions import CITED_TOO, MAX_TOP_K
 from app.asking.report import result_as_json
 from app.flow.talk import MOST_TURNS
+from app.machine.extras import own_version
 from app.pipeline import Pipeline, result_of
-from app.settings import Settings, own_version
+from app.settings import Settings
 from corpus.errors import KbvqaError
 from corpus.pictures.images import load_image
 from corpus.types import Query

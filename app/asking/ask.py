@@ -16,10 +16,7 @@ from generator.answers.answer import Strategy
 from generator.answers.plan import strategies_of
 from generator.rewriting import Turn
 
-# Two at once, of the page and the API together, keep a CPU busy; the others wait in line, and a
-# longer line is refused.
-CONCURRENT_QUESTIONS = 2
-MAX_WAITING = 32
+MAX_WAITING = 32  # for their turn; a longer line is refused
 SOMETHING_WENT_WRONG = "Something went wrong; the log has the details."
 
 

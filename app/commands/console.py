@@ -32,8 +32,9 @@ from rich.progress import (
 from rich.text import Text
 
 from app.asking.questions import CITED_TOO
+from app.machine.directories import file_in_the_way
 from app.machine.logs import open_log, printable, use_logs
-from app.settings import Settings, Strategy, file_in_the_way, load_settings
+from app.settings import Settings, Strategy, load_settings
 from corpus.progress import Say
 
 

@@ -10,11 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from app.commands.reference import GROUPS, reference
 from app.flow.retrieval import require_pictures
 from app.machine import network, threads
-from app.machine.extras import EXTRAS, missing
-from app.settings import PREFIX, Settings, file_in_the_way, load_settings, own_version
+from app.machine.directories import file_in_the_way
+from app.machine.extras import EXTRAS, missing, own_version
+from app.settings import PREFIX, Settings, load_settings
 from corpus.errors import KbvqaError
 
 NEEDED_BYTES = 3 * 2**30
+_MORE_RECALL = (
+    f"Set {PREFIX}CANDIDATES to more, or build it anew with --swap and --questions like those that "
+    "are asked."
+)
 PACKAGES = ("torch", "transformers", "qdrant-edge-py")
 
 
@@ -51,6 +56,7 @@ def examine() -> list[Finding]:
 
 
 def _components(settings: Settings) -> Iterator[Finding]:
+    from app.asking.recall import LastSeen, last_seen
     from app.components import (
         open_answering,
         open_checkpoint,
@@ -60,6 +66,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
     )
 
     checkpoint, searched, beside = None, "", ""
+    seen: LastSeen | None = None
     try:
         checkpoint = open_checkpoint(settings)
     except (KbvqaError, OSError) as exc:
@@ -68,13 +75,13 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("checkpoint", True, checkpoint.id)
 
         def describe_index() -> str:
-            nonlocal searched, beside
+            nonlocal searched, beside, seen
             location = settings.searched_index
             with open_set_index(settings, checkpoint) as index:
                 if problems := index.unfit(settings.candidates or index.candidates):
                     raise KbvqaError(f"strict mode of {location}: {'; '.join(problems)}")
                 of = index.fingerprint
-                searched = of.corpus_sha256
+                searched, seen = of.corpus_sha256, last_seen(index, settings)
                 state = f"{of.passages:,} passages (corpus: {of.corpus}) in {location}"
                 if (pictures := open_pictures(settings, checkpoint, index)) is not None:
                     require_pictures(pictures, checkpoint)
@@ -83,6 +90,8 @@ def _components(settings: Settings) -> Iterator[Finding]:
                 return "; ".join(filter(None, [state, index.state]))
 
         yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
+        if seen is not None:
+            yield Finding("recall", not seen.low, str(seen), _MORE_RECALL, grave=False)
     at = f"{PREFIX}GENERATOR"
     advice = f"Correct {at}_URL, {at}_MODEL, {at}_API_KEY or {at}_TIMEOUT_SECONDS."
     try:

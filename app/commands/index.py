@@ -22,6 +22,7 @@ from app.commands.console import (
 )
 from app.commands.index_pictures import index_pictures
 from app.commands.index_plan import index_plan, learned_facts
+from app.settings import load_settings
 from retriever.numbers import PassagePrecision
 
 if TYPE_CHECKING:
@@ -160,10 +161,15 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
     candidates       passages that a search ranks by all their rows, if it does not say
     learned          how candidates are chosen in a large index: passages when it was fitted,
                      queries held out, share of the ten best by number of passages looked at
+    seen             by `kbvqa web` or `kbvqa mcp` of the questions that were asked, compared with
+                     the exact search: how many, and the share of their ten best that was found
     place, namespace where the finished build lies; what ids of points hang on
     """
+    from app.asking.recall import last_seen
+
     with _opened(index) as opened:
         fingerprint, build = opened.fingerprint, opened.built
+        seen = last_seen(opened, load_settings())
         facts: dict[str, Any] = {
             "location": opened.location,
             "count": opened.count,
@@ -175,6 +181,7 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
             "kept": build.kept,
             "candidates": opened.candidates,
             "learned": learned_facts(build.learned),
+            "seen": None if seen is None else asdict(seen),
             "place": build.place,
             "namespace": build.ids_of,
             **opened.facts,

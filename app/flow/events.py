@@ -106,6 +106,16 @@ class Result:
     picture: str = ""
 
     @property
+    def outcome(self) -> str:
+        """Return "given", "unsure" or "withheld", or why there is no answer: "found", "failed".
+
+        "found" had no answer to write, "failed" is the generator's failure.
+        """
+        if self.answer is not None:
+            return self.answer.confidence.verdict
+        return "found" if self.failure is None else "failed"
+
+    @property
     def about(self) -> str:
         """Return the name of what the answer is about, as it stands inside a sentence.
 

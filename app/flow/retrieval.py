@@ -116,14 +116,16 @@ class Finder:
         timings: dict[str, float] = {}
         looked = self.looked_at(query)
         alone = self._alone(looked)
-        with timed(timings, "encode"):
+        with timed(timings, "encode") as step:
             if alone is None:
                 encoded = EncodedQuestion(self.encoder.encode_query(looked), None, query.boxes)
             else:  # together: the picture is the same
                 asked, shown = self.encoder.encode_together([looked, alone])
                 encoded = EncodedQuestion(asked, shown, query.boxes)
-        with timed(timings, "search"), wanted_until(ends()):
+            step.set_attribute("kbvqa.query_rows", len(encoded.asked.rows_QD))
+        with timed(timings, "search") as step, wanted_until(ends()):
             [found] = self._search([encoded], top_k, mode, sources)
+            step.set_attribute("kbvqa.passages", len(found.hits))
         return replace(found, timings_ms=timings, asked=encoded.asked, sources=sources)
 
     def encode_many(self, queries: Sequence[Query]) -> list[EncodedQuestion]:

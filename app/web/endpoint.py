@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from app.asking.ask import CONCURRENT_QUESTIONS, SOMETHING_WENT_WRONG, run
+from app.asking.ask import SOMETHING_WENT_WRONG, run
 from app.asking.questions import MAX_TOP_K, boxes_of
 from app.asking.report import result_as_json
 from app.asking.why import explain
@@ -67,7 +67,7 @@ def _check(picture: Any, question: Any, top_k: Any, strategy: Any) -> None:
         raise InvalidQuestion(f"{strategy!r} is no strategy; choose from {', '.join(known)}.")
 
 
-def connect_api(pipeline: Pipeline, inputs: Inputs) -> None:
+def connect_api(pipeline: Pipeline, inputs: Inputs, at_once: int) -> None:
     """Offer the endpoint /ask: gradio_client's `predict(..., api_name="/ask")`."""
     gr.Button(visible=False).click(
         partial(ask, pipeline),
@@ -76,6 +76,6 @@ def connect_api(pipeline: Pipeline, inputs: Inputs) -> None:
         api_name="ask",
         api_description="Answer a question about a picture, with the passages that prove it.",
         concurrency_id=ANSWERING,
-        concurrency_limit=CONCURRENT_QUESTIONS,
+        concurrency_limit=at_once,
         preprocess=False,
     )

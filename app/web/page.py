@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
+from app.asking.ask import MAX_WAITING
 from app.feedback.store import FeedbackStore
 from app.pipeline import Pipeline
 from app.settings import Settings
@@ -75,7 +75,7 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
     if pipeline.index is None:
         raise ValueError("the page needs a pipeline with an index")
     shelf = Shelf.of(pipeline.index)
-    start = texts.start(settings, shelf)
+    start, at_once = texts.start(settings, shelf), settings.concurrent_questions
     with gr.Blocks(
         title="kbvqa", analytics_enabled=False, delete_cache=(3600, UPLOADS_KEPT_SECONDS)
     ) as page:
@@ -96,20 +96,20 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
         gr.HTML(texts.footer(pipeline.encoder.checkpoint.id, answering.generator.name))
         shown = _Shown(answer, passages, keeping)
         runs = Runs()
-        _connect_question(pipeline, runs, inputs, shown)
+        _connect_question(pipeline, runs, inputs, shown, at_once)
         _connect_picture(start, runs, inputs, shown)
         _connect_new(start, runs, inputs, shown)
         connect_past(keeping, again, [answer, passages, inputs.picture, inputs.question])
         connect_opinion(keeping, inputs.picture, pipeline, FeedbackStore(settings.feedback_path))
         connect_saving(keeping, answer, passages)
         _connect_examples(runs, inputs, examples)
-        connect_api(pipeline, inputs)
+        connect_api(pipeline, inputs, at_once)
         page.unload(_leaving(runs))
         for script in SCRIPTS:
             page.load(None, js=script.read_text(encoding="utf-8"))
     only_own_files(page)
     # The line is refused by this page in words of its own, before Gradio does.
-    page.queue(default_concurrency_limit=CONCURRENT_QUESTIONS, max_size=2 * MAX_WAITING)
+    page.queue(default_concurrency_limit=at_once, max_size=2 * MAX_WAITING)
     return page
 
 
@@ -131,7 +131,9 @@ def _leaving(runs: Runs) -> Callable[[gr.Request], None]:
     return leave
 
 
-def _connect_question(pipeline: Pipeline, runs: Runs, inputs: Inputs, area: _Shown) -> None:
+def _connect_question(
+    pipeline: Pipeline, runs: Runs, inputs: Inputs, area: _Shown, at_once: int
+) -> None:
     answer, passages, keeping = area.answer, area.passages, area.keeping
 
     def wait(
@@ -159,7 +161,7 @@ def _connect_question(pipeline: Pipeline, runs: Runs, inputs: Inputs, area: _Sho
         if others >= MAX_WAITING:
             runs.stop(session)
             return {answer: markup.crowded(others), inputs.stop: gr.Button(interactive=False)}
-        if others >= CONCURRENT_QUESTIONS:
+        if others >= at_once:
             shown[answer] = markup.in_line(others)
         return shown
 
@@ -223,7 +225,7 @@ def _connect_question(pipeline: Pipeline, runs: Runs, inputs: Inputs, area: _Sho
         [answer, passages, keeping.kept, inputs.stop],
         trigger_mode="always_last",
         concurrency_id=ANSWERING,
-        concurrency_limit=CONCURRENT_QUESTIONS,
+        concurrency_limit=at_once,
         **_QUIET,
     )
     kept = [keeping.kept, answer, passages, inputs.picture]

@@ -18,6 +18,7 @@ from time import time
 from typing import Any, Literal
 
 import httpx
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from generator.errors import GeneratorUnavailable
 from generator.server.dialect import Dialect
@@ -48,6 +49,9 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
 _IDLE_S = 4.0
 # How long the end of a body is waited for once its last event is there.
 _REST_S = 0.2
+
+# `traceparent`, where the question is traced: what the server does is then part of its trace.
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 log = logging.getLogger(__name__)
 
@@ -303,9 +307,12 @@ class Turn:
             if ".connect_" in event:
                 opened.append(event)
 
-        url = self._endpoint.url(path)
+        url, headers = self._endpoint.url(path), dict[str, str]()
+        _TRACE_CONTEXT.inject(headers)
         for again in (False, True):
-            request = self._client.build_request(method, url, json=body, extensions={"trace": note})
+            request = self._client.build_request(
+                method, url, json=body, headers=headers, extensions={"trace": note}
+            )
             try:
                 return await self._client.send(request, stream=True)
             except (httpx.NetworkError, httpx.RemoteProtocolError):

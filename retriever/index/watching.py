@@ -22,7 +22,7 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
@@ -70,6 +70,7 @@ class RecallWatch:
         candidates: of the searches that are compared.
         connection: for a server.
         share: of the time that may be spent on it, above 0.
+        compared: called after each query, in a thread of the watch's.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class RecallWatch:
         candidates: int,
         connection: QdrantConnection = DEFAULT_CONNECTION,
         share: float = SHARE,
+        compared: "Callable[[RecallWatch], object]" = lambda watch: None,
     ) -> None:
-        self.promised = promised
+        self.promised, self._told = promised, compared
         self._asks, self._share = (location, candidates, connection), share
         self._found: deque[float] = deque(maxlen=LATEST)
         self._lock = threading.Lock()
@@ -97,12 +99,13 @@ class RecallWatch:
         candidates: int,
         connection: QdrantConnection = DEFAULT_CONNECTION,
         share: float = SHARE,
+        compared: "Callable[[RecallWatch], object]" = lambda watch: None,
     ) -> "RecallWatch | None":
         """Return a watch of an open index; None where it promises nothing, or looks at all."""
         learned = index.built.learned
         if not share or learned is None or candidates >= index.count:
             return None
-        return cls(index.location, learned.wanted, candidates, connection, share)
+        return cls(index.location, learned.wanted, candidates, connection, share, compared)
 
     @property
     def seen(self) -> Seen:
@@ -152,6 +155,7 @@ class RecallWatch:
                 with self._lock:
                     self._found.append(share)
                 self._judge()
+                self._told(self)
             took = time.monotonic() - began
             with self._lock:
                 self._due = time.monotonic() + max(rest, took * (1 / self._share - 1))

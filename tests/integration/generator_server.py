@@ -178,11 +178,11 @@ class _Listener(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
-    """Give a server on a free port of this machine."""
+def serve(port: int = 0) -> Iterator[Server]:
+    """Give a server on a port of this machine, a free one unless it is named."""
     state = Server()
     handler = type("BoundHandler", (Handler,), {"state": state})
-    with _Listener(("127.0.0.1", 0), handler) as httpd:
+    with _Listener(("127.0.0.1", port), handler) as httpd:
         state.url = f"http://127.0.0.1:{httpd.server_address[1]}/v1"
         thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
         thread.start()

@@ -85,6 +85,11 @@ def assert_known(words: list[str], line: str) -> None:
             pass
         case ["python3.11" | "/opt/kbvqa/bin/pip", *_]:
             pass
+        case [".venv/bin/supervisorctl", "--serverurl", url, "restart", part]:
+            folder = ROOT / "examples" / "supervisor"
+            socket = url.removeprefix("unix://")
+            assert f"file={socket}" in (folder / "supervisord.ini").read_text("utf-8"), line
+            assert f"[program:{part}]" in (folder / f"{part}.ini").read_text("utf-8"), line
         case ["requirements/install.sh", _, lock]:
             assert (ROOT / lock).is_file(), line
         case ["pip", "install", *rest]:

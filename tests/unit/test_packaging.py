@@ -117,7 +117,8 @@ def test_the_image_has_the_versions_that_are_tested_and_no_tool_of_developers(
     everything, runtime = pins("all.lock", python, platform), pins("runtime.lock", python, platform)
     assert runtime.items() < everything.items()
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["web"], *extras["mcp"], *extras["train"]]
+    wanted = list(PROJECT["project"]["dependencies"])
+    wanted += [text for extra in ("web", "mcp", "train", "trace") for text in extras[extra]]
     assert {canonicalize_name(Requirement(text).name) for text in wanted} <= set(runtime)
     developers = {canonicalize_name(Requirement(text).name) for text in extras["dev"]}
     assert not developers & set(runtime)

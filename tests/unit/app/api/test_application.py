@@ -1,6 +1,8 @@
 """The OpenAPI document says what there is: its examples are sent as they stand."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -117,13 +119,43 @@ def test_keys_and_the_proxy_s_path_are_in_the_document(pipeline: Pipeline) -> No
     assert "security" not in document["paths"]["/readyz"]["get"]
 
 
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_as_many_are_answered_at_once_as_the_settings_say(
+    pipeline: Pipeline, generator: Any, encoded: str, at_once: int
+) -> None:
+    begun, free, lock = [], threading.Event(), threading.Lock()
+    all_begun = threading.Event()
+
+    def write(prompt: object) -> tuple[str, float]:
+        with lock:
+            begun.append(prompt)
+            if len(begun) == at_once:
+                all_begun.set()
+        assert free.wait(60)
+        return "Paris [1]", -0.1
+
+    generator.write = write
+    served = build_api(pipeline, Settings(concurrent_questions=at_once))
+    body = {"question": "Which city?", "image": encoded}
+    with TestClient(served.app) as client, ThreadPoolExecutor(at_once + 2) as pool:
+        asked = [pool.submit(client.post, "/v1/ask", json=body) for _ in range(at_once + 2)]
+        assert all_begun.wait(60)
+        while served.line.waiting() < 2:
+            pass
+        assert len(begun) == at_once
+        free.set()
+        assert all(answer.result().json()["answer"] == "Paris" for answer in asked)
+
+
 def test_questions_are_offered_to_the_watch_of_an_index_that_promises(
     pipeline: Pipeline, encoded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered: list[tuple[int, ...]] = []
     watches: list[RecallWatch] = []
 
-    def of(index: PassageIndex, candidates: int, connection: object, share: float) -> RecallWatch:
+    def of(
+        index: PassageIndex, candidates: int, connection: object, share: float, compared: Any
+    ) -> RecallWatch:
         assert (index, candidates, share) == (pipeline.index, pipeline.candidates, 0.01)
         watches.append(RecallWatch(index.location, 0.97, candidates))
         monkeypatch.setattr(watches[0], "offer", lambda q_QD: offered.append(q_QD.shape))

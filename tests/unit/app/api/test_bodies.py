@@ -18,8 +18,9 @@ from app.api.application import Served
 from app.api.line import Line, Place
 from app.api.problems import Refusal
 from app.api.schema import MOST_QUESTION, MOST_SAID, AskRequest
-from app.asking.ask import CONCURRENT_QUESTIONS, MAX_WAITING
+from app.asking.ask import MAX_WAITING
 from app.flow.talk import MOST_TURNS
+from app.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 QUESTION = "What is the capital of France?"
@@ -267,7 +268,7 @@ def test_requests_that_do_not_come_keep_nobody_out(served: Served, png: bytes) -
 
     async def crowd() -> None:
         async with anyio.create_task_group() as slow:
-            for _ in range(MAX_WAITING + CONCURRENT_QUESTIONS + 1):
+            for _ in range(MAX_WAITING + Settings().concurrent_questions + 1):
                 slow.start_soon(partial(ask, served.app, b"{", whole=False))
             await anyio.wait_all_tasks_blocked()
             await ask(served.app, json.dumps({"question": QUESTION}).encode(), whole=True)
@@ -304,5 +305,5 @@ def test_a_full_line_is_a_problem(
     assert said == "full"
 
 
-def _full(_: object) -> None:
+def _full(*_: object) -> None:
     raise Refusal(503, "full")

@@ -50,10 +50,23 @@ def test_parts_that_go_and_come_back_are_named(caplog: pytest.LogCaptureFixture)
     assert client.get("/healthz").status_code == 200
     parts.away = {"index"}
     health.check()
-    assert client.get("/readyz").json()["missing"] == ["index"]
+    answer = client.get("/readyz")
+    assert answer.status_code == 503 and answer.json()["missing"] == ["index"]
     # Said once each, and addresses to the log alone.
     said = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert len(said) == 3 and "10.0.0.7" in said[1] and said[2] == "the generator is back"
+
+
+def test_without_the_generator_there_are_passages() -> None:
+    parts = Parts()
+    health = Health({"index": parts.index, "generator": parts.generator})
+    parts.away = {"generator"}
+    health.check()
+    answer = served(health).get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "missing": ["generator"], "stopping": False}
+    health.stopping = True
+    assert served(health).get("/readyz").status_code == 503
 
 
 def test_it_looks_by_itself() -> None:

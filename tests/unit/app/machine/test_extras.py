@@ -16,6 +16,10 @@ from app.machine import extras
 ROOT = Path(__file__).parents[4]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
+IMPORTED_AS = {
+    "opentelemetry-sdk": "opentelemetry.sdk",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter.otlp.proto.http",
+}
 PACKAGES = ("kbvqa", "corpus", "retriever", "generator", "app")
 HIDDEN = {
     "gradio",
@@ -32,7 +36,8 @@ HIDDEN = {
 def test_extras_are_those_of_pyproject() -> None:
     for extra, (packages, _) in extras.EXTRAS.items():
         declared = PROJECT["optional-dependencies"][extra]
-        assert [Requirement(text).name.replace("-", "_") for text in declared] == list(packages)
+        names = [Requirement(text).name for text in declared]
+        assert [IMPORTED_AS.get(name, name.replace("-", "_")) for name in names] == list(packages)
         for package in packages:
             assert package not in {Requirement(text).name for text in PROJECT["dependencies"]}
 
