@@ -6,10 +6,10 @@ python -m benchmarks.views --out runs/views --photographs FOLDER      before pho
 Each picture is asked one question, of the index and by the checkpoint that the settings name, with
 parts left out:
 
-    all             passages, the picture by itself, and pictures of entities beside them
+    all             passages, and pictures of entities beside them
     passages        without pictures of entities
-    no own say      ... and without the picture by itself
-    no names        ... and without the names that the classifier gives
+    no own say      passages, without the say of the picture by itself
+    no names        passages, without the names that the classifier gives
 
 Recall@1 and recall@5 in percent, with standard errors, into views.json and views.md. Figures of
 kbvqa-mini are development figures: the vendor of these pictures served to choose its training.
@@ -18,6 +18,7 @@ kbvqa-mini are development figures: the vendor of these pictures served to choos
 import json
 import math
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from app.commands.console import progress
 from app.components import open_pipeline
 from app.evaluation.benchmarks.catalog import spread
 from app.evaluation.tables import table
+from app.flow.events import Retrieval
 from app.flow.retrieval import Finder
 from app.pipeline import Pipeline
 from app.settings import load_settings
@@ -122,31 +124,37 @@ def asked_about(kind: str, view: View, n: int) -> list[Asked]:
     return asked
 
 
-def finders(pipeline: Pipeline) -> dict[str, Finder]:
-    """Return what searches, by what is left out of it; "all" only where there are pictures."""
-    checkpoint, index = pipeline.encoder.checkpoint, pipeline.index
-    silent = replace(checkpoint, picture_weight=0.0)
-    found = {
-        "passages": Finder(pipeline.encoder, index),
-        "no own say": Finder(Encoder(silent), index),
-        "no names": Finder(Encoder(replace(silent, text_vision=None)), index),
-    }
-    if pipeline.pictures is not None:
-        return {"all": Finder(pipeline.encoder, index, pictures=pipeline.pictures), **found}
-    return found
+class Searches:
+    """What is searched, by what is left out of it."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        encoder, index = pipeline.encoder, pipeline.index
+        self.passages = Finder(encoder, index)
+        self.beside = None
+        if pipeline.pictures is not None:
+            self.beside = Finder(encoder, index, pictures=pipeline.pictures)
+        nameless = replace(encoder.checkpoint, text_vision=None)
+        self.nameless = Finder(Encoder(nameless), index)
+
+    def __call__(self, queries: Sequence[Query]) -> dict[str, list[Retrieval]]:
+        """Return what is found for each query, by column; "all" only where there are pictures."""
+        k, encoded = max(RECALL_AT), self.passages.encode_many(queries)
+        silent = [replace(question, alone=None) for question in encoded]
+        found = {
+            "passages": self.passages.search_many(encoded, k),
+            "no own say": self.passages.search_many(silent, k),
+            "no names": self.nameless.search_many(self.nameless.encode_many(queries), k),
+        }
+        if self.beside is None:
+            return found
+        return {"all": self.beside.search_many(encoded, k), **found}
 
 
-def recalls(finder: Finder, asked: Sequence[Asked]) -> dict[str, float]:
+def recalls(found: Sequence[Retrieval], asked: Sequence[Asked]) -> dict[str, float]:
     """Return recall@k by name, of 0 to 1."""
-    found: list[list[str]] = []
-    for start in range(0, len(asked), BATCH):
-        encoded = finder.encode_many([a.query for a in asked[start : start + BATCH]])
-        results = finder.search_many(encoded, max(RECALL_AT))
-        found += [[hit.passage.id for hit in result.hits] for result in results]
+    ids = [[hit.passage.id for hit in result.hits] for result in found]
     return {
-        f"recall@{k}": sum(
-            recall_at_k(ids, set(a.gold), k) for ids, a in zip(found, asked, strict=True)
-        )
+        f"recall@{k}": sum(recall_at_k(i, a.gold, k) for i, a in zip(ids, asked, strict=True))
         / len(asked)
         for k in RECALL_AT
     }
@@ -190,14 +198,17 @@ def main(
     counts = {}
     with progress() as (say, advance):
         pipeline = open_pipeline(load_settings(), say, answer=False)
-        searching = finders(pipeline)
+        search = Searches(pipeline)
         for title, (kind, view) in views.items():
             say(title)
             asked = asked_about(kind, view, limit)
-            counts[title], measured[title] = len(asked), {}
-            for done, (name, finder) in enumerate(searching.items(), start=1):
-                measured[title][name] = recalls(finder, asked)
-                advance(done, len(searching))
+            found: dict[str, list[Retrieval]] = defaultdict(list)
+            for start in range(0, len(asked), BATCH):
+                for name, some in search([a.query for a in asked[start : start + BATCH]]).items():
+                    found[name] += some
+                advance(min(start + BATCH, len(asked)), len(asked))
+            counts[title] = len(asked)
+            measured[title] = {name: recalls(every, asked) for name, every in found.items()}
     record = {"checkpoint": pipeline.encoder.checkpoint.id, "n": counts, "recall": measured}
     (out / "views.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (out / "views.md").write_text(report(measured, counts), encoding="utf-8")
