@@ -7,6 +7,7 @@ exactly.
 """
 
 import math
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -15,14 +16,22 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 VIEW_SIZE = 224
 
 
-def random_view(picture: Image.Image, kind: str, rng: np.random.Generator) -> Image.Image:
-    """Return one augmented RGB view, VIEW_SIZE on each side.
+def random_view(
+    picture: Image.Image,
+    kind: str,
+    rng: np.random.Generator,
+    others: Sequence[Image.Image] = (),
+) -> Image.Image:
+    """Return one augmented RGB view, VIEW_SIZE on each side: a calm one for one in three.
 
     Args:
         picture: RGB or RGBA; transparent parts show the view's background.
         kind: "flag" (never mirrored, may wave) or anything else.
         rng: the only source of randomness.
+        others: RGBA pictures of other things, pieces of which may stand behind.
     """
+    if rng.random() < 1 / 3:
+        return calm_view(picture, kind, rng)
     is_flag = kind == "flag"
     cut = crop(picture.convert("RGBA"), rng, round_chance=0.15 if is_flag else 0.03)
     view = cut.resize((VIEW_SIZE, VIEW_SIZE), Image.Resampling.BICUBIC)
@@ -34,11 +43,30 @@ def random_view(picture: Image.Image, kind: str, rng: np.random.Generator) -> Im
         view = shade(view, rng)
     if rng.random() < 0.7:
         view = perspective(view, rng)
-    view = place(view, rng)
+    view = place(view, _background(rng, others), rng)
     if rng.random() < 0.2:
         view = hide(view, rng)
     view = recolour(view, rng, strongest_hue=0.02 if is_flag else 0.06)
     return degrade(view, rng)
+
+
+def calm_view(picture: Image.Image, kind: str, rng: np.random.Generator) -> Image.Image:
+    """Return a view in which details stay: whole, upright, on white, perhaps waved or small.
+
+    Flags that differ in a badge are mixed up by a training that sees distorted ones alone.
+    """
+    view = picture.convert("RGBA").resize((VIEW_SIZE, VIEW_SIZE), Image.Resampling.BICUBIC)
+    if kind == "flag" and rng.random() < 0.5:
+        view = wave(view, rng)
+    white = Image.new("RGB", view.size, "white")
+    view = place(view, white, rng, smallest=0.85)
+    view = recolour(view, rng, strongest_hue=0.0, spread=0.07)
+    if rng.random() < 0.5:
+        small = int(rng.uniform(56, 128))
+        view = view.resize((small, small), Image.Resampling.BILINEAR).resize(
+            (VIEW_SIZE, VIEW_SIZE), Image.Resampling.BICUBIC
+        )
+    return view
 
 
 def crop(picture: Image.Image, rng: np.random.Generator, round_chance: float) -> Image.Image:
@@ -128,10 +156,11 @@ def perspective(view: Image.Image, rng: np.random.Generator) -> Image.Image:
     )
 
 
-def place(view: Image.Image, rng: np.random.Generator) -> Image.Image:
+def place(
+    view: Image.Image, background: Image.Image, rng: np.random.Generator, smallest: float = 0.5
+) -> Image.Image:
     """Return the picture on a square background, scaled, stretched and shifted."""
-    background = _background(rng)
-    largest = 1.0 if rng.random() < 0.4 else rng.uniform(0.5, 1.0)
+    largest = 1.0 if rng.random() < 0.4 else rng.uniform(smallest, 1.0)
     aspect = math.exp(rng.normal(0, 0.18))
     width = largest * min(1.0, aspect) * VIEW_SIZE
     height = largest * min(1.0, 1 / aspect) * VIEW_SIZE
@@ -142,14 +171,16 @@ def place(view: Image.Image, rng: np.random.Generator) -> Image.Image:
     return background
 
 
-def recolour(view: Image.Image, rng: np.random.Generator, strongest_hue: float) -> Image.Image:
+def recolour(
+    view: Image.Image, rng: np.random.Generator, strongest_hue: float, spread: float = 0.2
+) -> Image.Image:
     """Return the view in another light: brightness, contrast, saturation, a little hue."""
-    for enhance, spread in (
-        (ImageEnhance.Brightness, 0.2),
-        (ImageEnhance.Contrast, 0.2),
-        (ImageEnhance.Color, 0.3),
+    for enhance, deviation in (
+        (ImageEnhance.Brightness, spread),
+        (ImageEnhance.Contrast, spread),
+        (ImageEnhance.Color, 1.5 * spread),
     ):
-        view = enhance(view).enhance(float(np.clip(rng.normal(1, spread), 0.4, 1.7)))
+        view = enhance(view).enhance(float(np.clip(rng.normal(1, deviation), 0.4, 1.7)))
     hue, saturation, value = view.convert("HSV").split()
     shift = round(rng.uniform(-strongest_hue, strongest_hue) * 255)
     hue = hue.point(lambda h: (h + shift) % 256)
@@ -175,32 +206,35 @@ def degrade(view: Image.Image, rng: np.random.Generator) -> Image.Image:
     return view
 
 
-def _background(rng: np.random.Generator) -> Image.Image:
-    """Return white for two in five, else one colour, a gradient, blurred noise or a scene."""
+def _background(rng: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
+    """Return white for one in four, else one colour, a gradient, blurred noise or a scene."""
     choice = rng.random()
-    if choice < 0.4:
+    if choice < 0.25:
         return Image.new("RGB", (VIEW_SIZE, VIEW_SIZE), "white")
     colour = rng.uniform(0, 255, 3)
-    if choice < 0.55:
+    if choice < 0.35:
         pixels = np.broadcast_to(colour, (VIEW_SIZE, VIEW_SIZE, 3))
-    elif choice < 0.65:
+    elif choice < 0.43:
         ramp = np.linspace(0, 1, VIEW_SIZE)[:, None, None]
         pixels = np.broadcast_to(
             colour + ramp * (rng.uniform(0, 255, 3) - colour), (VIEW_SIZE, VIEW_SIZE, 3)
         )
         if rng.random() < 0.5:
             pixels = pixels.transpose(1, 0, 2)
-    elif choice < 0.75:
+    elif choice < 0.5:
         cells = int(rng.integers(3, 16))
         blobs = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
         return blobs.resize((VIEW_SIZE, VIEW_SIZE), Image.Resampling.BICUBIC)
     else:
-        return _scene(rng)
+        return _scene(rng, others)
     return Image.fromarray(np.ascontiguousarray(pixels).astype(np.uint8))
 
 
-def _scene(rng: np.random.Generator) -> Image.Image:
-    """Return what stands for a photograph's background: shapes and clouds in one light."""
+def _scene(rng: np.random.Generator, others: Sequence[Image.Image] = ()) -> Image.Image:
+    """Return what stands for a photograph's background: shapes and clouds in one light.
+
+    Pieces of other pictures stand in it, large, so that it has a photograph's edges.
+    """
     ground = Image.new("RGB", (VIEW_SIZE, VIEW_SIZE), _colour(rng))
     draw = ImageDraw.Draw(ground)
     for _ in range(int(rng.integers(2, 9))):
@@ -209,12 +243,28 @@ def _scene(rng: np.random.Generator) -> Image.Image:
         shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
         shape((x, y, x + width, y + height), fill=_colour(rng))
     ground = ground.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 12)))
+    for other in others:
+        piece = _piece(other, rng)
+        left, top = rng.integers(-piece.width // 2, VIEW_SIZE - piece.width // 2, 2).tolist()
+        ground.paste(piece, (left, top), piece)
+    if others:
+        ground = ground.filter(ImageFilter.GaussianBlur(rng.uniform(0, 3)))
     clouds = _cloud(rng)
     if rng.random() < 0.6:  # in one colour, as grass, walls and sky are
         clouds = clouds[..., :1]
     strength = rng.uniform(0.2, 0.9)
     pixels = np.asarray(ground) * (1 - strength * clouds) + 255 * rng.uniform(0, 0.4) * clouds
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def _piece(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return a window of an RGBA picture, turned and enlarged: what it shows can hardly be told."""
+    width, height = (full * rng.uniform(0.3, 0.6) for full in picture.size)
+    left, top = rng.uniform(0, picture.width - width), rng.uniform(0, picture.height - height)
+    window = picture.crop((round(left), round(top), round(left + width), round(top + height)))
+    side = int(rng.uniform(0.5, 1.2) * VIEW_SIZE)
+    enlarged = window.resize((side, side), Image.Resampling.BICUBIC)
+    return enlarged.rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR, expand=True)
 
 
 def _cloud(rng: np.random.Generator) -> np.ndarray:

@@ -3,8 +3,8 @@
     views/:      grids [V, I, G, W] and classes [V, I, K] of every picture's views
     passages.pt: hidden states [T, H] of all passage tokens, end to end
 
-View 0 is the picture itself on white, further views are random (`augment.random_view`).
-Only training pictures have them; a validation picture has view 0 alone.
+View 0 is the picture itself on white, further views are random (`augment.random_view`), before
+pieces of other training pictures, too. Of validation pictures only view 0 is made.
 
 Shapes: V views, I pictures, G grid cells, W patch width, K named classes, T tokens, H width.
 """
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from corpus.demo.data import DemoImage, demo_dir
+from corpus.demo.data import DemoImage, demo_dir, demo_images
 from corpus.pictures.images import load_image
 from corpus.progress import Advance
 from corpus.types import Passage
@@ -131,12 +131,22 @@ def _encode_chunk(task: _Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _view(image: DemoImage, view: int, seed: int) -> Image.Image:
-    path = demo_dir() / image.image
     if view == 0 or image.split != "train":
-        return load_image(path)
+        return load_image(demo_dir() / image.image)
     rng = np.random.default_rng([seed, view, zlib.crc32(image.image.encode())])
-    with Image.open(path) as picture:
-        return random_view(picture, image.kind, rng)
+    behind = rng.choice(_training_pictures(), size=int(rng.integers(0, 5)), replace=False)
+    others = [_drawing(path) for path in behind]
+    return random_view(_drawing(image.image), image.kind, rng, others)
+
+
+@cache
+def _training_pictures() -> list[str]:
+    return [image.image for image in demo_images() if image.split == "train"]
+
+
+def _drawing(name: str) -> Image.Image:
+    with Image.open(demo_dir() / name) as picture:
+        return picture.convert("RGBA")
 
 
 @cache

@@ -27,35 +27,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from corpus.demo.data import demo_images, demo_passages_path, demo_questions
 from corpus.files.passages import read_passages
 from corpus.progress import Advance, Say
-from retriever.checkpoint.mini import (
-    PASSAGE_TOKENS,
-    QUERY_TOKENS,
-    TRAINED_NAME,
-    base_vocabulary,
-    base_weights,
-    mini_config,
-)
+from retriever.checkpoint.mini import QUERY_TOKENS, base_vocabulary
 from retriever.checkpoint.pretrained import FLMRModel
-from retriever.inputs.text_vision import TextVision
-from retriever.inputs.tokenization import PassageTokenizer, QueryTokenizer
+from retriever.inputs.tokenization import QueryTokenizer
 from retriever.model.vision import EfficientNetVisionEncoder, VisionFeatures
 from retriever.scoring import token_maxima
 from retriever.training.demo.cache import PassageStates, Views, encode_passages, encode_views
 from retriever.training.demo.photographs import alike_classes, mix_named
 from retriever.training.demo.sampling import BatchShape, Sampler, TrainingQuery
+from retriever.training.demo.weights import keep_some, new_model, save_trained, set_statistics
 from retriever.training.loop.loop import Group, Loop, Schedule
 from retriever.training.loop.state import Row
 
 EXCLUDED = -1e4  # the score of a passage that does not compete
-# Chosen on the validation vendor (docs/measured/README.md).
-TEXT_VISION = TextVision(gate=0.4, sure=0.6)
 THINGS_BATCH = BatchShape(
     flags=6, sections=3, things=96, named=32, other_sections=1, other_passages=130
 )
@@ -86,6 +77,8 @@ class MiniRecipe:
         batch: what a batch of stage 2 holds.
         things_batch: what a batch of stage 3 holds.
         things_rate: peak rates of stage 3, as a factor on the others'.
+        share: of the new weights in those that are written, where the training went on from
+            others; the rest is theirs.
         bfloat16: whether products are taken in it, on processors that are fast in it (AVX-512
             BF16, AMX); weights stay in float32.
     """
@@ -110,20 +103,25 @@ class MiniRecipe:
     batch: BatchShape = field(default_factory=BatchShape)
     things_batch: BatchShape = field(default_factory=lambda: THINGS_BATCH)
     things_rate: float = 0.7
+    share: float = 1.0
     bfloat16: bool = False
 
 
 def continued(seed: int, threads: int, bfloat16: bool) -> MiniRecipe:
-    """Return the recipe to go on from trained weights: fewer steps at half the rates."""
+    """Return the recipe to go on from trained weights: fewer steps at a third of the rates.
+
+    The share was chosen of 0.5, 0.7 and 1 (docs/measured/README.md).
+    """
     return MiniRecipe(
-        entity_steps=250,
-        steps=120,
-        things_steps=200,
-        views=5,
+        entity_steps=200,
+        steps=30,
+        things_steps=30,
+        views=3,
         seed=seed,
         threads=threads,
-        learning_rate_text=1.5e-4,
-        learning_rate_vision=8e-4,
+        learning_rate_text=1e-4,
+        learning_rate_vision=5e-4,
+        share=0.7,
         bfloat16=bfloat16,
     )
 
@@ -158,6 +156,8 @@ def train(
     alike = alike_classes(tower.vision_model.fc)
     sampler = Sampler(passages, images, demo_questions(), views, recipe.batch, recipe.seed, alike)
     log = Trainer(model, sampler, states, views, recipe).run(out, say, advance)
+    if start is not None:
+        keep_some(model, load_file(start), recipe.share)
     save_trained(model, out)
     record = {
         "recipe": asdict(recipe),
@@ -166,57 +166,6 @@ def train(
         "log": log,
     }
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def new_model(seed: int, start: Path | None = None) -> FLMRModel:
-    """Return the small model with its towers' published weights, frozen.
-
-    Args:
-        seed: of the other weights.
-        start: a trained.safetensors that has them; None for random ones.
-    """
-    torch.manual_seed(seed)
-    vocab = base_vocabulary()
-    model = FLMRModel(
-        mini_config(),
-        QueryTokenizer(vocab, QUERY_TOKENS),
-        PassageTokenizer(vocab, PASSAGE_TOKENS),
-    )
-    base = base_weights()
-    model.load_state_dict(base if start is None else base | load_file(start), strict=False)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = parameter.requires_grad and name not in base
-    return model
-
-
-def set_statistics(
-    model: FLMRModel, grids_VIGW: np.ndarray, states: PassageStates, seed: int
-) -> None:
-    """Set the vision neck's scale, and start the projections at principal components.
-
-    The text projections start equal, so that from the first step a word in a question
-    matches the same word in a passage.
-    """
-    rng = np.random.default_rng(seed)
-    tower = model.query_vision_encoder
-    assert isinstance(tower, EfficientNetVisionEncoder)
-    flat = grids_VIGW.reshape(-1, *grids_VIGW.shape[2:])
-    sample = torch.from_numpy(flat[np.sort(rng.choice(len(flat), 3000, replace=False))]).float()
-    chosen = torch.from_numpy(np.sort(rng.choice(len(states.hidden), 40_000, replace=False)))
-    hidden = states.hidden[chosen].float()
-    with torch.no_grad():
-        # Over pictures and cells: one mean and one deviation a channel, [W].
-        tower.feature_mean.copy_(sample.mean((0, 1)))
-        tower.feature_std.copy_(sample.std((0, 1)) + 1e-3)  # a channel may be dead
-        cells = ((sample - tower.feature_mean) / tower.feature_std).flatten(0, 1)[:20_000]
-        width = tower.layout_linear.out_features
-        # pca_lowrank gives (U, S, V) with components as the columns of V: a layer's weight has
-        # them as rows. The first components of standardised channels vary more than a channel
-        # does: 0.2 keeps the copy of the grid from drowning the mean beside it.
-        tower.layout_linear.weight.copy_(torch.pca_lowrank(cells, q=width, niter=3)[2].T * 0.2)
-        components = torch.pca_lowrank(hidden, q=model.config.dim, niter=3)[2].T  # [D, H]
-        model.query_text_encoder_linear.weight.copy_(components)
-        model.context_text_encoder_linear.weight.copy_(components)
 
 
 class Trainer:
@@ -389,15 +338,3 @@ class Trainer:
         inside = columns < lengths[:, None]
         ids_NP = self.states.token_ids[rows].masked_fill(~inside, 0)
         return self.model.embed_passage(ids_NP, self.states.hidden[rows].float())
-
-
-def save_trained(model: FLMRModel, out: Path) -> None:
-    """Write what the published towers do not hold, in float16, and text-based vision's settings."""
-    base = base_weights().keys()
-    tensors = {
-        name: tensor.half().contiguous()
-        for name, tensor in model.state_dict().items()
-        if name not in base
-    }
-    save_file(tensors, out / TRAINED_NAME)
-    TEXT_VISION.save_pretrained(out)

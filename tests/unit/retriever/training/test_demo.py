@@ -6,7 +6,7 @@ from corpus.demo.data import demo_images, demo_passages_path, demo_questions
 from corpus.demo.lookalikes import lookalikes
 from corpus.files.passages import read_passages
 from retriever.inputs.text_vision import imagenet_names
-from retriever.training.demo.augment import VIEW_SIZE, crop, hide, random_view, shade
+from retriever.training.demo.augment import VIEW_SIZE, calm_view, crop, hide, random_view, shade
 from retriever.training.demo.cache import Views
 from retriever.training.demo.sampling import BatchShape, Sampler
 from retriever.training.demo.templates import COUNTRY_TEMPLATES, THING_TEMPLATES
@@ -19,6 +19,33 @@ def test_views_are_functions_of_their_seed(kind: str) -> None:
     assert all(view.size == (VIEW_SIZE, VIEW_SIZE) and view.mode == "RGB" for view in views)
     assert np.array_equal(views[0], views[1])
     assert not np.array_equal(views[0], views[2])
+
+
+@pytest.mark.parametrize("kind", ["flag", "emoji"])
+def test_a_calm_view_shows_the_whole_picture_upright(kind: str) -> None:
+    picture = Image.new("RGBA", (60, 40), (220, 20, 20, 255))
+    picture.paste((20, 20, 220, 255), (0, 20, 60, 40))
+    for seed in range(20):
+        view = np.asarray(calm_view(picture, kind, np.random.default_rng(seed))).astype(int)
+        red = view[..., 0] - view[..., 2] > 120
+        blue = view[..., 2] - view[..., 0] > 120
+        assert 0.1 < red.mean() < 0.55 and 0.1 < blue.mean() < 0.55
+        assert np.nonzero(red)[0].mean() < np.nonzero(blue)[0].mean()
+
+
+def test_pieces_of_other_pictures_stand_behind() -> None:
+    def green(picture: Image.Image, others: list[Image.Image]) -> list[float]:
+        shares = []
+        for seed in range(30):
+            view = random_view(picture, "emoji", np.random.default_rng(seed), others)
+            pixels = np.asarray(view).astype(int)
+            shares.append(float((pixels[..., 1] - pixels[..., ::2].max(-1) > 80).mean()))
+        return shares
+
+    other = Image.new("RGBA", (50, 50), (0, 255, 0, 255))
+    nothing = Image.new("RGBA", (50, 50), (0, 0, 0, 0))
+    behind, without = green(nothing, [other] * 3), green(nothing, [])
+    assert sum(share > 0.2 for share in behind) >= sum(share > 0.2 for share in without) + 4
 
 
 def test_a_disc_has_no_corners_and_is_cut_out_of_the_largest_square() -> None:

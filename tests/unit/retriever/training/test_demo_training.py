@@ -14,9 +14,10 @@ from retriever.checkpoint.mini import TRAINED_DIRECTORY, TRAINED_NAME
 from retriever.inputs.text_vision import imagenet_names
 from retriever.model.efficientnet import FEATURE_CHANNELS
 from retriever.training.demo.cache import PassageStates, Views
-from retriever.training.demo.mini import MiniRecipe, Trainer, new_model
+from retriever.training.demo.mini import MiniRecipe, Trainer
 from retriever.training.demo.photographs import alike_classes, mix_named
 from retriever.training.demo.sampling import BatchShape, Sampler
+from retriever.training.demo.weights import keep_some, new_model
 from retriever.training.loop import loop
 
 SMALL = BatchShape(flags=2, sections=2, things=4, named=2, other_sections=1, other_passages=3)
@@ -53,6 +54,22 @@ def trained(out: Path, stop_at: int = -1) -> tuple[list[dict[str, float]], dict[
 
     log = Trainer(model, sampler, states, views, RECIPE).run(out, lambda what: None, advance)
     return log, {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def test_a_training_that_went_on_keeps_some_of_the_weights_before() -> None:
+    before = load_file(TRAINED_DIRECTORY / TRAINED_NAME)
+    model = new_model(0, TRAINED_DIRECTORY / TRAINED_NAME)
+    with torch.no_grad():
+        model.query_text_encoder_linear.weight += 1
+    frozen = model.query_text_encoder.state_dict()
+    kept = {name: tensor.clone() for name, tensor in frozen.items()}
+    keep_some(model, before, share=0.7)
+    after = model.state_dict()
+    moved = after["query_text_encoder_linear.weight"] - before["query_text_encoder_linear.weight"]
+    assert torch.allclose(moved, torch.full_like(moved, 0.7), atol=1e-3)
+    same = "context_text_encoder_linear.weight"
+    assert torch.allclose(after[same], before[same].float(), atol=1e-6)
+    assert all(torch.equal(frozen[name], tensor) for name, tensor in kept.items())
 
 
 def test_only_pictures_of_what_is_known_by_name_are_mixed() -> None:
