@@ -1,5 +1,6 @@
 """Requests that no client library sends, as bytes to a real server: refused, and it goes on."""
 
+import errno
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -69,8 +70,9 @@ def answers(server: str, sent: bytes) -> list[bytes]:
             connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(1 << 16):
                 said += piece
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before all was sent
+        except OSError as error:  # refused before all was sent, or even before the end was said
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN):
+                raise
     return [b"HTTP/1.1 " + part for part in said.split(b"HTTP/1.1 ")[1:]]
 
 
