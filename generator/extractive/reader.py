@@ -9,6 +9,8 @@ the reader knows where an answer of the kind stands, not whether the passage is 
 that is the retriever's say, and `generator.answers.selection` joins both.
 """
 
+import itertools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +29,15 @@ from generator.extractive.model import (
 )
 from generator.extractive.spans import Span, best_spans, echoes, sentence_numbers, whole_words
 from generator.extractive.windows import Window, batch, windows
-from generator.values.wanted import can_answer
+from generator.values.wanted import meant
 
 NAME = "kbvqa-reader"
-# How many spans of a passage are taken at most where a list is wanted, or looked at where the
-# likeliest cannot be what is asked for, and how probable a further one of a list is at least beside
-# the best. Otherwise it is one: two that tie make a worse answer together.
+# How many spans of a passage are looked at, or taken where a list is wanted, and how probable a
+# further one of a list is at least beside the best. Otherwise one is taken: two that tie make a
+# worse answer together.
 _SEVERAL, _LIST_FROM = 6, 0.25
+# How often as many more are looked at where some cannot be what is asked for.
+_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +166,17 @@ class ExtractiveReader:
         kind = _wanted(kinds)
         numbers = sentence_numbers(text, window.offsets)
         several = kind == "list"
-        for count in (_SEVERAL if several else 1, _SEVERAL):
+        for _ in range(_LOOKS):
             spans, none = best_spans(
-                start_L, end_L, window.first, allowed, count=count, sentences=numbers
+                start_L, end_L, window.first, allowed, count=_SEVERAL, sentences=numbers
             )
-            said = [text[slice(*_characters(window, span))] for span in spans]
-            if spans := [s for s, w in zip(spans, said, strict=True) if can_answer(question, w)]:
+            can = meant(question, text, [_characters(window, span) for span in spans])
+            if all(can):
                 break
-        else:
+            # What cannot be the answer is no alternative to it either.
+            for span in itertools.compress(spans, map(operator.not_, can)):
+                allowed[span.first : span.last + 1] = [False] * (span.last - span.first + 1)
+        if not (spans := list(itertools.compress(spans, can))):
             return NOTHING
         spans = spans if several else spans[:1]
         chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(_LIST_FROM)]

@@ -9,7 +9,9 @@ shares and speeds.
 """
 
 import re
+from collections.abc import Sequence
 
+from generator.values.food import asks_food, tells_food
 from generator.values.quantities import UNIT, quantities, unit_of
 
 _DIMENSIONS = {
@@ -38,6 +40,23 @@ _NO_PERSON = re.compile(
     r"\b(?:where|when|how (?:many|much)|population|inhabitants|headcount)\b", re.IGNORECASE
 )
 _PERSON_ASKED = re.compile(r"\bwho(?:['’]?s|m|se)?\b|\bname\b", re.IGNORECASE)
+
+
+def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[bool]:
+    """Return for ranges of a text whether a question can mean them.
+
+    To what an animal eats these are the ones of which the text says so, where there are any.
+
+    Args:
+        question: that the text may answer.
+        text: a passage.
+        places: ranges of its characters.
+    """
+    can = [can_answer(question, text[start:end]) for start, end in places]
+    if asks_food(question):
+        told = [tells_food(text, start, end) for start, end in places]
+        return told if any(told) else can
+    return can
 
 
 def can_answer(question: str, words: str) -> bool:

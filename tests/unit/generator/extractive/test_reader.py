@@ -1,5 +1,6 @@
 """The shipped extractive reader on real passages; an untrained head fails the same questions."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def right(reader: ExtractiveReader, passages: dict[str, str]) -> int:
 
 def test_ten_real_questions_are_answered(reader: ExtractiveReader, passages) -> None:
     assert right(reader, passages) >= 9
+
+
+@pytest.mark.parametrize("question", ["What does this animal eat?", "What is its diet?"])
+def test_what_a_panda_can_digest_is_not_what_it_eats(reader, passages, question: str) -> None:
+    (reading,) = reader.read(question, [passages["wiki:Giant panda"]])
+    assert "bamboo" in reading.text and "starch" not in reading.text
+
+
+def test_what_is_passed_over_is_no_alternative_to_the_answer(reader, passages) -> None:
+    asked = "How long does this planet take to go once around the Sun?"
+    (reading,) = reader.read(asked, [passages["wiki:Saturn"]])
+    assert reading.text.split() == ["29.45", "years"]
+    assert math.exp(reading.logprob) > 0.25  # 0.08 beside all that it could not be
 
 
 def test_an_untrained_head_answers_none_of_them(passages) -> None:

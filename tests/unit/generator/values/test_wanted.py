@@ -5,7 +5,8 @@ import pytest
 from corpus.demo.data import demo_passages_path
 from corpus.demo.reading import handwritten, split_of
 from corpus.files.passages import read_passages
-from generator.values.wanted import can_answer
+from generator.values.food import asks_food, tells_food
+from generator.values.wanted import can_answer, meant
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,34 @@ def test_no_answer_that_somebody_wrote_down_is_passed_over() -> None:
     ]
     assert len(pairs) > 5000
     assert [pair for pair in pairs if not can_answer(*pair)] == []
+
+
+def _places(text: str, *words: str) -> list[tuple[int, int]]:
+    return [(text.index(w), text.index(w) + len(w)) for w in words]
+
+
+def test_of_the_places_that_a_reader_points_at_some_cannot_be_meant() -> None:
+    text = "It is 9.59 AU from the Sun and takes 29.45 years to go round."
+    asked = "How long does it take to go round the Sun?"
+    assert meant(asked, text, _places(text, "9.59 AU", "29.45 years", "Sun")) == [False, True, True]
+
+
+def test_of_what_an_animal_eats_that_counts_which_the_passage_says_it_eats() -> None:
+    text = "It can digest starch, with a diet of bamboo."
+    asked = "What does this animal eat?"
+    assert meant(asked, text, _places(text, "starch", "bamboo")) == [False, True]
+    assert meant(asked, text, _places(text, "starch")) == [True]  # nothing else is told
+    assert meant("What can it digest?", text, _places(text, "starch", "bamboo")) == [True, True]
+
+
+def test_of_the_food_that_somebody_wrote_down_none_is_passed_over_for_what_is_no_food() -> None:
+    passages = {passage.id: passage for passage in read_passages(demo_passages_path())}
+    asked = [
+        (example.question, example.answer, tells_food(passage.text, example.start, example.end))
+        for split in ("train", "val")
+        for passage, example, _ in handwritten(split, passages)
+        if example.kind in ("span", "list") and asks_food(example.question)
+        if split_of(passage.entity) != "test"
+    ]
+    assert len(asked) >= 10
+    assert [(question, answer) for question, answer, told in asked if not told] == []
