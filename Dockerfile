@@ -21,9 +21,9 @@ RUN /opt/kbvqa/bin/python -m pip install --no-deps --no-build-isolation .
 
 # What only builds and tests: 0.3 GB.
 RUN /opt/kbvqa/bin/python -m pip uninstall --yes pip \
- && cd /opt/kbvqa/lib/python3*/site-packages \
- && rm -r torch/include torch/test \
- && find . -type d -name tests -prune -exec rm -r {} +
+ && packages=$(echo /opt/kbvqa/lib/python3*/site-packages) \
+ && rm -r "$packages/torch/include" "$packages/torch/test" \
+ && find "$packages" -type d -name tests -prune -exec rm -r {} +
 
 
 FROM python:3.11-slim
@@ -39,7 +39,8 @@ RUN useradd --uid 10001 --create-home kbvqa \
  && install -d -o kbvqa -g kbvqa /var/lib/kbvqa
 COPY --from=build /opt/kbvqa /opt/kbvqa
 
-USER kbvqa
+# The number, by which Kubernetes sees that it is not root.
+USER 10001
 WORKDIR /var/lib/kbvqa
 VOLUME /var/lib/kbvqa
 EXPOSE 7860

@@ -72,11 +72,12 @@ PASSAGES ?=
 up: $(VENV)/installed  ## page, index and generator under a supervisor; QDRANT=, GENERATOR=, PASSAGES= for what is not in a file
 	PATH="$(abspath $(BIN)):$$PATH" exec examples/supervisor/up.sh
 
-lint: $(VENV)/installed  ## ruff, mypy and the dependency rule
+lint: $(VENV)/installed  ## ruff, mypy, the dependency rule, and hadolint on what images are built from
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile tests/containers/Containerfile.index
 
 test: lint  ## everything but the slow tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not containers and not chaos"

@@ -47,7 +47,7 @@ def test_every_container_may_do_little(name: str) -> None:
     assert not {"privileged", "network_mode", "pid", "ipc", "userns_mode"} & set(service)
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if name != "model"])
+@pytest.mark.parametrize("name", SERVICES)
 def test_memory_has_a_limit(name: str) -> None:
     assert re.fullmatch(r"(\$\{[A-Z]+_MEMORY:-)?\d+g\}?", SERVICES[name]["mem_limit"])
 
@@ -88,6 +88,15 @@ def test_a_model_is_downloaded_by_a_job_that_has_no_key_and_ends() -> None:
     assert "secrets" not in model and "restart" not in model
     assert vllm["depends_on"] == {"model": {"condition": "service_completed_successfully"}}
     assert vllm["environment"]["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize("name", ["model", "vllm"])
+def test_vllm_and_the_download_are_not_root_and_write_to_their_volume_alone(name: str) -> None:
+    # vLLM's image starts as root; its other user is 2000:0, whose home is /home/vllm.
+    service = SERVICES[name]
+    assert service["user"] == "2000:0"
+    assert service["volumes"] == ["huggingface:/home/vllm"]
+    assert not {"HOME", "HF_HOME"} & set(service["environment"])
 
 
 def test_files_that_settings_name_can_be_mounted() -> None:
@@ -272,7 +281,8 @@ def test_the_image_is_built_from_files_that_exist_and_runs_as_nobody_special() -
     _, build, image = re.split(r"^FROM ", text, flags=re.MULTILINE)
     assert "pip install" in build and "pip" not in image, "nothing that builds is left"
     assert "requirements/runtime.lock" in build
-    assert re.search(r"^USER kbvqa$", image, re.MULTILINE)
+    (uid,) = re.findall(r"useradd --uid (\d+)", image)
+    assert re.search(rf"^USER {uid}$", image, re.MULTILINE)
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {".git", ".venv", ".env"} <= set(ignored)
 
