@@ -3,9 +3,9 @@
     1. one vector       the passages whose one vector is nearest to the query's: ten for each
                         candidate. In a large index that vector is learned (`learned.py`), in a
                         small one it is the mean of the passage's rows
-    2. a short digest   of those the candidates, by MaxSim with the query's rows merged to four,
+    2. a short digest   of those the candidates, by MaxSim with the query's rows merged to three,
                         or up to eight of a long query
-    3. a longer one     of those fifty, by the rows merged to sixteen, or a quarter of them
+    3. a longer one     of those fifty, by the rows merged to a quarter of them
     4. (the index)      of those the best by MaxSim
 
 The rows of a query repeat themselves: neighbouring words, neighbouring patches. A digest, the sums
@@ -26,13 +26,12 @@ from retriever.engines.pooling import cluster_sums
 # things, among 14,513, by means: docs/measured/index.md.
 CANDIDATES = 400
 WIDENING = 10
-# Rows of the digests: four or eight, and sixteen or a quarter of the query's.
+# Rows of the digests: three to eight, a sixteenth of the query's, and a quarter of them.
 DIGEST_ROWS = 8
-_SHORT_ROWS, _SHORT_SHARE = 4, 14
-_LONG_ROWS, _LONG_SHARE = 16, 4
+_SHORT_ROWS, _SHORT_SHARE = 3, 16
+_LONG_ROWS, _LONG_SHARE = 12, 4
 # Passages that MaxSim of the whole query is computed for: so many, or two for each that is wanted.
 _RANKED, _RANKED_EACH = 50, 2
-_FEW = 100  # candidates that a short digest might misplace
 
 # From so many passages on means lose too much, and an index learns its candidate stage.
 LEARNED_FROM = 20_000
@@ -82,7 +81,7 @@ def candidate_stages(
     else:
         first = Stage(LEARNED, learned.query_vector(q_QD), widest)
     ranked = max(_RANKED, _RANKED_EACH * top_k)
-    if candidates < _FEW or candidates <= ranked:
+    if candidates < 2 * ranked:
         digest = cluster_sums(q_QD, DIGEST_ROWS)
         return Stage(TOKENS, digest, candidates, quantized=quantized, before=first)
     short = cluster_sums(q_QD, min(max(len(q_QD) // _SHORT_SHARE, _SHORT_ROWS), DIGEST_ROWS))

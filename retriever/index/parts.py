@@ -75,8 +75,8 @@ class ExactParts:
                 the latest. None for the folder of temporary files.
 
         Raises:
-            ValueError: there is no device, or the longest passage takes more than
-                `resident_bytes`.
+            ValueError: there is no device, or `resident_bytes` has no room for the longest passage
+                on each.
             CorpusTooLarge: it does not fit into the memory of the devices, or onto the disk.
         """
         on = [torch.device(device) for device in devices]
@@ -85,27 +85,23 @@ class ExactParts:
         precision = precision or usual_precision(on[0])
         ordered, dim = Ordered.of(index), index.fingerprint.dim
         size, total = row_bytes(dim, precision), int(ordered.starts[-1])
-        on_disk = resident_bytes is not None and total * size > resident_bytes
-        longest = max(ordered.lengths, default=0)
-        most = total // len(on) + longest  # rows of a part: one for each device
-        if resident_bytes is not None and on_disk:
-            most = resident_bytes // (len(on) * size)
-            if most < longest:
-                raise ValueError(
-                    f"resident_bytes={resident_bytes:,}: the longest passage takes "
-                    f"{longest * size:,} on each of {len(on)} devices"
-                )
+        room = None  # rows of a part, where they are on disk
+        if resident_bytes is not None and total * size > resident_bytes:
+            room = resident_bytes // (len(on) * size)
+        most = _rows_of_a_part(ordered, len(on), room)
         for device in on:
             require_room(on.count(device) * most * size, device, precision)
-        rows = (
-            _OnDisk(folder, total, dim, precision) if on_disk else Rows.empty(total, dim, precision)
-        )
+        rows: Rows | _OnDisk
+        if room is None:
+            rows = Rows.empty(total, dim, precision)
+        else:
+            rows = _OnDisk(folder, total, dim, precision)
         for start, given in ordered.rows(index, precision):
             rows.put(start, given)
         parts: list[Callable[[], ExactSearcher]] = []
         for n, span in enumerate(_spans(ordered.starts, most)):
             part = partial(_part, ordered, span, rows, on[n % len(on)], index.fingerprint)
-            parts.append(part if on_disk else partial(_itself, part()))
+            parts.append(part if room is not None else partial(_itself, part()))
         return cls(ordered, parts, len(on), index.fingerprint)
 
     @property
@@ -135,6 +131,19 @@ class ExactParts:
             ):
                 best = [_best(*pair, top_k) for pair in zip(best, found, strict=True)]
         return best
+
+
+def _rows_of_a_part(ordered: Ordered, devices: int, room: int | None) -> int:
+    """Return how many rows a part may have: those of which there is room, or one part a device."""
+    longest = max(ordered.lengths, default=0)
+    if room is None:
+        return int(ordered.starts[-1]) // devices + longest
+    if room < longest:
+        raise ValueError(
+            f"resident_bytes is too few: there is room for {room:,} rows on each of {devices} "
+            f"devices, and the longest passage has {longest:,}"
+        )
+    return room
 
 
 def _best(one: list[Hit], other: list[Hit], top_k: int) -> list[Hit]:

@@ -68,7 +68,9 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="no devices"):
         ExactParts.load(index, [])
-    with pytest.raises(ValueError, match="resident_bytes=100: the longest passage takes"):
+    with pytest.raises(
+        ValueError, match="room for 1 rows on each of 1 devices, and the longest passage has 8"
+    ):
         ExactParts.load(index, resident_bytes=100)
     with pytest.raises(ValueError, match="the query: row 0 has norm 2"):
         ExactParts.load(index, resident_bytes=ROWS * DIM).search(2 * QUERIES[0], 5)
