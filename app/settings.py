@@ -50,8 +50,9 @@ class Settings(BaseSettings):
             up after some tries.
         qdrant_work_seconds: how long the server may take for a snapshot, or stand still while it
             optimises, before a build gives up.
-        candidates: passages that a search ranks by all their rows; None for as many as the index
-            has learned to take, 400 where it has learned nothing: docs/guide/index.md.
+        candidates: passages among which a search looks for those that it ranks by all their rows;
+            None for as many as the index has learned to take, 400 where it has learned nothing:
+            docs/guide/index.md.
         recall_checks: the share of the time that `kbvqa web` and `kbvqa mcp` may spend, in a
             process of its own at the lowest priority, on comparing queries with the exact search,
             where a large index has learned its candidates: a warning says when fewer of the ten

@@ -158,7 +158,7 @@ def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
     quantization     a smaller copy that a search looks at first
     precisions       the numbers in which passages were encoded
     skipped, kept    left out as they cannot be indexed; no longer in the corpus
-    candidates       passages that a search ranks by all their rows, if it does not say
+    candidates       passages among which a search that does not say looks for those that it ranks
     learned          how candidates are chosen in a large index: passages when it was fitted,
                      queries held out, share of the ten best by number of passages looked at
     seen             by `kbvqa web` or `kbvqa mcp` of the questions that were asked, compared with

@@ -21,7 +21,8 @@ from benchmarks.search.engines import index_at
 from benchmarks.search.measured import REAL_TOKENS, TOP_K
 from corpus.types import Query
 from retriever.encoding.encoder import Encoder
-from retriever.engines.candidates import WIDENING, digest
+from retriever.engines.candidates import DIGEST_ROWS, WIDENING
+from retriever.engines.pooling import cluster_sums
 from retriever.index.exact import ExactSearcher
 from retriever.index.passage_index import PassageIndex
 
@@ -68,8 +69,8 @@ def kinds(vectors: Path) -> dict[str, list[Rows]]:
 
 
 def kept(q_QD: Rows) -> float:
-    """Return the mean cosine of a query's rows to the row of the digest that is nearest."""
-    sums = digest(q_QD)
+    """Return the mean cosine of a query's rows to the nearest row of a digest of eight."""
+    sums = cluster_sums(q_QD, DIGEST_ROWS)
     return float((q_QD @ (sums / np.linalg.norm(sums, axis=1, keepdims=True)).T).max(1).mean())
 
 

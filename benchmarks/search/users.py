@@ -5,12 +5,14 @@ python -m benchmarks.search.users FOLDER SIZE WORK --users 50 --seconds 10
 FOLDER is one that `benchmarks.search prepare` wrote; the index is built in WORK where it is not.
 Each user asks, waits and asks again, a thread each:
 
-    threads     all call `PassageIndex.search`, as the page and the API do
-    batched     those who wait go together, `PassageIndex.search_many`
-    1, 2, ...   so many processes, each with the index open, answer one after another
+    threads       all call `PassageIndex.search`, as the page and the API do
+    one digest    likewise, with all candidates left to MaxSim, by one digest of eight rows
+    batched       those who wait go together, `PassageIndex.search_many`
+    1 process, 2 processes    each with the index open, they answer one after another
 
 Prints for each, as the median of some turns, the queries a second, the 95th percentile of what one
-waits, and the CPU milliseconds of a query, of all processes.
+waits, and the CPU milliseconds of a query, of all processes; and of the exact ten best the share
+that is found.
 """
 
 import json
@@ -33,6 +35,11 @@ from benchmarks.search.data import Rows, passages, queries
 from benchmarks.search.engines import DIM, encode, named
 from benchmarks.search.measured import REAL_TOKENS, TOP_K
 from retriever.encoding.microbatch import MicroBatcher
+from retriever.engines.candidates import CANDIDATES, DIGEST_ROWS, widest_step
+from retriever.engines.interface import MEAN, TOKENS, Stage
+from retriever.engines.interface import Search as EngineSearch
+from retriever.engines.pooling import cluster_sums
+from retriever.index.exact import ExactSearcher
 from retriever.index.passage_index import Fingerprint, PassageIndex
 from retriever.index.writing import write_corpus
 
@@ -61,6 +68,20 @@ def by_threads(location: Path) -> Iterator[Search]:
     """Give a search that every thread calls for itself."""
     with PassageIndex.open(location) as index:
         yield lambda q_QD: found(index, q_QD)
+
+
+@contextmanager
+def by_one_digest(location: Path) -> Iterator[Search]:
+    """Give a search of two steps before MaxSim, as it was before it had three."""
+    with PassageIndex.open(location) as index:
+
+        def search(q_QD: Rows) -> list[str]:
+            first = Stage(MEAN, q_QD.mean(axis=0), widest_step(CANDIDATES))
+            digest = Stage(TOKENS, cluster_sums(q_QD, DIGEST_ROWS), CANDIDATES, before=first)
+            [points] = index._engine.query([EngineSearch(q_QD, TOP_K, digest)])
+            return [point.payload["id"] for point in points]
+
+        yield search
 
 
 @contextmanager
@@ -144,21 +165,32 @@ def main(
     work: Path,
     users: int = 50,
     seconds: float = 10,
-    processes: Annotated[list[int], typer.Option(help="Pools of so many.")] = [1, 2],  # noqa: B006
+    way: Annotated[list[str] | None, typer.Option(help="Only these.")] = None,
 ) -> None:
     """Measure, and print JSON for each way."""
     location = work / f"users-{size}"
     if not location.exists():
         build(folder, size, location)
     asked = queries(folder, _ASKED, REAL_TOKENS)
-    ways = {"threads": by_threads(location), "batched": by_batches(location)}
-    ways |= {f"{n} processes": by_processes(location, n) for n in processes}
+    ways = {
+        "threads": by_threads(location),
+        "one digest": by_one_digest(location),
+        "batched": by_batches(location),
+        "1 process": by_processes(location, 1),
+        "2 processes": by_processes(location, 2),
+    }
+    ways = {name: ways[name] for name in way or ways}
     measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
+    recall: dict[str, float] = {}
     with ExitStack() as stack:
+        index = stack.enter_context(PassageIndex.open(location))
+        exact = ExactSearcher.load(index)
+        best = [{hit.passage.id for hit in hits} for hits in exact.search_many(asked, TOP_K)]
+        del exact
         searches = {name: stack.enter_context(way) for name, way in ways.items()}
-        expected = searches["threads"](asked[0])
-        for search in searches.values():
-            assert search(asked[0]) == expected
+        for name, search in searches.items():
+            shares = [len(b & {*search(q)}) / TOP_K for b, q in zip(best, asked, strict=True)]
+            recall[name] = statistics.fmean(shares)
         for _ in range(_TURNS):
             for name, search in searches.items():
                 began, cpu = time.monotonic(), _cpu_seconds()
@@ -168,8 +200,8 @@ def main(
                 measured[name].append((len(waits) / spent, waited, 1000 * cpu / len(waits)))
     for name, turns in measured.items():
         rate, p95, cpu_ms = (statistics.median(column) for column in zip(*turns, strict=True))
-        numbers = {"a_second": rate, "p95_s": p95, "cpu_ms": cpu_ms}
-        rounded = {key: round(value, 2) for key, value in numbers.items()}
+        numbers = {"a_second": rate, "p95_s": p95, "cpu_ms": cpu_ms, "recall": recall[name]}
+        rounded = {key: round(value, 3) for key, value in numbers.items()}
         print(json.dumps({"way": name, **rounded, "turns": [round(t[0], 2) for t in turns]}))
 
 

@@ -1,16 +1,19 @@
 """The candidate stage: which passages MaxSim is computed for. One file, so that it can be changed.
 
-    1. one vector   the passages whose one vector is nearest to the query's: ten for each
-                    candidate. In a large index that vector is learned (`learned.py`), in a small
-                    one it is the mean of the passage's rows
-    2. the digest   of those the candidates, by MaxSim with the query's rows merged to eight
-    3. (the index)  of those the best by MaxSim
+    1. one vector       the passages whose one vector is nearest to the query's: ten for each
+                        candidate. In a large index that vector is learned (`learned.py`), in a
+                        small one it is the mean of the passage's rows
+    2. a short digest   of those the candidates, by MaxSim with the query's rows merged to three,
+                        or up to eight of a long query
+    3. a longer one     of those fifty, by the rows merged to a quarter of them
+    4. (the index)      of those the best by MaxSim
 
-The rows of a query repeat themselves: neighbouring words, neighbouring patches. A digest of eight
-rows orders passages almost as the whole query does, at 8/56 (8/320) of its cost, and needs nothing
-stored. What is lost is lost by the one vector: docs/measured/candidates.md has the figures.
+The rows of a query repeat themselves: neighbouring words, neighbouring patches. A digest, the sums
+of similar rows, orders passages almost as the whole query does, at a part of its cost, and needs
+nothing stored. Sums, not means: a max is linear in a positive factor, so a row that stands for ten
+weighs ten. What is lost is lost by the one vector: docs/measured/candidates.md has the figures.
 
-Shapes: Q query tokens · P passage tokens · D embedding dim · K digest rows
+Shapes: Q query tokens · P passage tokens · D embedding dim
 """
 
 from collections.abc import Mapping
@@ -23,7 +26,12 @@ from retriever.engines.pooling import cluster_sums
 # things, among 14,513, by means: docs/measured/index.md.
 CANDIDATES = 400
 WIDENING = 10
+# Rows of the digests: three to eight, a sixteenth of the query's, and a quarter of them.
 DIGEST_ROWS = 8
+_SHORT_ROWS, _SHORT_SHARE = 3, 16
+_LONG_ROWS, _LONG_SHARE = 12, 4
+# Passages that MaxSim of the whole query is computed for: so many, or two for each that is wanted.
+_RANKED, _RANKED_EACH = 50, 2
 
 # From so many passages on means lose too much, and an index learns its candidate stage.
 LEARNED_FROM = 20_000
@@ -50,30 +58,33 @@ def widest_step(candidates: int) -> int:
 def candidate_stages(
     q_QD: Vector,
     candidates: int,
+    top_k: int,
     *,
     learned: LearnedStage | None = None,
     quantized: bool = False,
 ) -> Stage:
-    """Return the steps that leave `candidates` passages for MaxSim.
+    """Return the steps that leave some passages for MaxSim.
+
+    Those are the best `_RANKED` of the candidates, or more where more are wanted; of few
+    candidates all, by one digest of eight rows.
 
     Args:
         q_QD: the query's rows, unit norm.
-        candidates: how many passages are left.
+        candidates: how many passages the first digest leaves, at least `top_k`.
+        top_k: how many are wanted.
         learned: the candidate stage of the index; None where means choose.
-        quantized: look at the quantized copy of the tokens instead of the tokens.
+        quantized: whether the first digest looks at the quantized copy of the tokens.
     """
     widest = widest_step(candidates)
     if learned is None:
         first = Stage(MEAN, q_QD.mean(axis=0), widest)
     else:
         first = Stage(LEARNED, learned.query_vector(q_QD), widest)
-    return Stage(TOKENS, digest(q_QD), candidates, quantized=quantized, before=first)
-
-
-def digest(q_QD: Vector, rows: int = DIGEST_ROWS) -> Vector:
-    """Return at most `rows` rows [K, D], each the sum of similar rows of the query.
-
-    Sums, not means: a max is linear in a positive factor, so a row that stands for ten weighs
-    ten.
-    """
-    return cluster_sums(q_QD, rows)
+    ranked = max(_RANKED, _RANKED_EACH * top_k)
+    if candidates < 2 * ranked:
+        digest = cluster_sums(q_QD, DIGEST_ROWS)
+        return Stage(TOKENS, digest, candidates, quantized=quantized, before=first)
+    short = cluster_sums(q_QD, min(max(len(q_QD) // _SHORT_SHARE, _SHORT_ROWS), DIGEST_ROWS))
+    second = Stage(TOKENS, short, candidates, quantized=quantized, before=first)
+    long = cluster_sums(q_QD, max(len(q_QD) // _LONG_SHARE, _LONG_ROWS))
+    return Stage(TOKENS, long, ranked, before=second)

@@ -12,9 +12,8 @@ D embedding dim
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -23,11 +22,10 @@ from corpus.types import Hit, Passage
 from retriever.encoding.compiling import CompiledFunction
 from retriever.errors import CorpusTooLarge
 from retriever.index.filters import PassageFilter
+from retriever.index.ordered import Ordered, Precision, Rows, row_bytes
 from retriever.index.passage_index import Fingerprint, PassageIndex, SearchMode
 from retriever.index.search import query_rows
 from retriever.scoring import maxsim_equal
-
-Precision = Literal["float32", "float16", "int8"]
 
 # Similarities held at once: 64 MiB of float32. Scores do not depend on it.
 _TILE = 2**24
@@ -99,27 +97,16 @@ class ExactSearcher:
             CorpusTooLarge: if it does not fit into the free memory of the device.
         """
         device = torch.device(device)
-        precision = precision or ("float16" if device.type == "cuda" else "float32")
-        counted = list(index.row_counts())
-        order = sorted(range(len(counted)), key=lambda i: (counted[i][1], counted[i][0].id))
-        lengths = [counted[i][1] for i in order]
-        dim, total = index.fingerprint.dim, sum(lengths)
-        _require_room(total * dim * getattr(torch, precision).itemsize, device, precision)
-        rows = torch.empty(total, dim, dtype=getattr(torch, precision))
-        scales = torch.empty(total) if precision == "int8" else None
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        place = {counted[i][0].id: int(starts[at]) for at, i in enumerate(order)}
-        for passage, p_PD in index.scroll():
-            start = place[passage.id]
-            p = torch.from_numpy(p_PD)
-            if scales is not None:
-                scale = p.abs().amax(1) / 127
-                scales[start : start + len(p)] = scale
-                p = (p / scale[:, None]).round()
-            rows[start : start + len(p)] = p
-        passages = [counted[i][0] for i in order]
-        moved = scales.to(device) if scales is not None else None
-        return cls(passages, lengths, rows.to(device), index.fingerprint, moved)
+        precision = precision or usual_precision(device)
+        ordered, dim = Ordered.of(index), index.fingerprint.dim
+        total = int(ordered.starts[-1])
+        require_room(total * row_bytes(dim, precision), device, precision)
+        rows = Rows.empty(total, dim, precision)
+        for start, given in ordered.rows(index, precision):
+            rows.put(start, given)
+        there = rows.to(device)
+        made_from = index.fingerprint
+        return cls(ordered.passages, ordered.lengths, there.rows, made_from, there.scales)
 
     @property
     def count(self) -> int:
@@ -230,7 +217,12 @@ def _runs(lengths: Sequence[int]) -> list[_Run]:
     return runs
 
 
-def _require_room(needed: int, device: torch.device, precision: str) -> None:
+def usual_precision(device: torch.device) -> Precision:
+    """Return the numbers that rows are kept in on a device where nobody says."""
+    return "float16" if device.type == "cuda" else "float32"
+
+
+def require_room(needed: int, device: torch.device, precision: str) -> None:
     """Raise CorpusTooLarge if so many bytes are not free on a device."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
@@ -242,5 +234,6 @@ def _require_room(needed: int, device: torch.device, precision: str) -> None:
     if needed + _SPARE_BYTES > free:
         raise CorpusTooLarge(
             f"the corpus takes {needed:,} bytes as {precision}, {free:,} are free on {device}: "
-            'take another device or precision="int8", or search the index with mode="exact"'
+            'take another device, precision="int8" or `retriever.index.parts`, or search the index '
+            'with mode="exact"'
         )

@@ -91,7 +91,7 @@ class OpenIndex:
 
     @property
     def candidates(self) -> int:
-        """How many passages MaxSim is computed for in a search that does not say."""
+        """How many passages a search that does not say chooses those from that MaxSim ranks."""
         learned = self.built.learned
         return CANDIDATES if learned is None else learned.candidates
 
@@ -226,9 +226,9 @@ class OpenIndex:
             top_k: how many hits.
             filter: what a passage must fulfil; None for nothing.
             mode: "two-stage", or "exact" to score every passage.
-            candidates: how many passages MaxSim is computed for; None for `candidates` of the
-                index. It is raised to `top_k`, so that below that `top_k` does not change which
-                passages come first.
+            candidates: how many passages are compared with more than one vector each, and a few
+                rows of the query; MaxSim is computed for the best of them, twice `top_k` and at
+                least 50. Raised to `top_k`. None for `candidates` of the index.
 
         Raises:
             ValueError: if `q_QD` is not a matrix of finite unit-norm rows [Q, D], or a number is

@@ -45,7 +45,7 @@ def search_engine(
         dim: of the embeddings.
         conditions: what a point must fulfil; None for nothing.
         mode: "two-stage" or "exact".
-        candidates: how many passages MaxSim is computed for in the first, at least `top_k`.
+        candidates: how many passages the first digest leaves in the first, at least `top_k`.
         learned: the candidate stage of the index; None where means choose.
         quantized: whether there is a smaller copy of the tokens to look at first.
 
@@ -62,7 +62,10 @@ def search_engine(
     if mode == "two-stage":
         wide = max(candidates, top_k)
         searches = [
-            replace(s, before=candidate_stages(s.q_QD, wide, learned=learned, quantized=quantized))
+            replace(
+                s,
+                before=candidate_stages(s.q_QD, wide, top_k, learned=learned, quantized=quantized),
+            )
             for s in searches
         ]
     pace = _Pace(engine.time_limit if mode == "exact" else None)

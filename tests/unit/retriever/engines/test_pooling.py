@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from retriever.engines.candidates import DIGEST_ROWS, candidate_stages, digest
+from retriever.engines.candidates import candidate_stages
+from retriever.engines.interface import Stage
 from retriever.engines.pooling import cluster_sums, pool_tokens
 from tests.index_cases import DIM, Rows, random_embeddings, unit
 
@@ -39,19 +40,52 @@ def test_opposite_rows_that_cancel_leave_no_row() -> None:
 
 def test_a_digest_scores_as_the_query_where_rows_repeat() -> None:
     query = np.repeat(unit(np.eye(DIM)[:6]), 7, axis=0)
-    assert digest(query).shape[0] <= DIGEST_ROWS
+    digest = candidate_stages(query, 50, 5).vector
+    assert len(digest) <= 8
     for passage in random_embeddings(20):
         whole = (query @ passage.T).max(1).sum()
-        assert (digest(query) @ passage.T).max(1).sum() == pytest.approx(whole, abs=1e-3)
+        assert (digest @ passage.T).max(1).sum() == pytest.approx(whole, abs=1e-3)
 
 
-@pytest.mark.parametrize(("candidates", "means"), [(1, 10), (500, 5_000)])
-def test_the_stages(candidates: int, means: int) -> None:
-    query = random_embeddings(1)[0]
-    stage = candidate_stages(query, candidates)
-    assert stage.using == "tokens" and stage.limit == candidates and stage.before is not None
-    assert stage.before.using == "mean" and stage.before.limit == means
-    np.testing.assert_allclose(stage.before.vector, query.mean(0))
+def steps(stage: Stage | None) -> list[tuple[str, int, int]]:
+    """Return what each step compares, with how many rows, and how many it leaves."""
+    found = []
+    while stage is not None:
+        rows = 1 if stage.vector.ndim == 1 else len(stage.vector)
+        found.append((stage.using, rows, stage.limit))
+        stage = stage.before
+    return found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "candidates", "top_k", "expected"),
+    [
+        (56, 1, 1, [("mean", 1, 10), ("tokens", 8, 1)]),
+        (56, 99, 5, [("mean", 1, 990), ("tokens", 8, 99)]),
+        (56, 400, 5, [("mean", 1, 4_000), ("tokens", 3, 400), ("tokens", 14, 50)]),
+        (56, 400, 60, [("mean", 1, 4_000), ("tokens", 3, 400), ("tokens", 14, 120)]),
+        (56, 239, 60, [("mean", 1, 2_390), ("tokens", 8, 239)]),
+        (320, 200, 5, [("mean", 1, 2_000), ("tokens", 8, 200), ("tokens", 80, 50)]),
+        (3, 200, 5, [("mean", 1, 2_000), ("tokens", 3, 200), ("tokens", 3, 50)]),
+    ],
+)
+def test_the_steps_of_a_search(
+    rows: int, candidates: int, top_k: int, expected: list[tuple[str, int, int]]
+) -> None:
+    query = unit(np.random.default_rng(0).standard_normal((rows, DIM)))
+    stage = candidate_stages(query, candidates, top_k)
+    assert steps(stage) == expected
+    while stage.before is not None:
+        stage = stage.before
+    np.testing.assert_allclose(stage.vector, query.mean(0))
+
+
+def test_the_quantized_copy_serves_the_widest_digest_alone() -> None:
+    query = unit(np.random.default_rng(0).standard_normal((56, DIM)))
+    last = candidate_stages(query, 400, 5, quantized=True)
+    assert last.before is not None and last.before.before is not None
+    assert [last.quantized, last.before.quantized] == [False, True]
+    assert candidate_stages(query, 50, 5, quantized=True).quantized
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(1, 20), (2, 10), (3, 7), (5, 4), (50, 1)])

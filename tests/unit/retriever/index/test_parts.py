@@ -1,0 +1,119 @@
+"""A corpus in parts gives the hits of the corpus in memory, and holds no more than it may."""
+
+import threading
+import weakref
+from collections import namedtuple
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from retriever.errors import CorpusTooLarge
+from retriever.index import exact, parts
+from retriever.index.exact import ExactSearcher
+from retriever.index.ordered import Precision, row_bytes
+from retriever.index.parts import ExactParts
+from retriever.index.passage_index import PassageFilter, PassageIndex
+from tests.index_cases import DIM, ids, make_fingerprint, make_passages, random_embeddings, unit
+
+COUNT = 300
+EMBEDDINGS = random_embeddings(COUNT)
+ROWS = sum(map(len, EMBEDDINGS))
+QUERIES = [unit(np.random.default_rng(i).normal(size=(i + 3, DIM))) for i in range(9)]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassageIndex]:
+    location = tmp_path_factory.mktemp("index")
+    with PassageIndex.create(location, make_fingerprint(COUNT)) as building:
+        building.upsert(make_passages(COUNT), EMBEDDINGS)
+        building.finish()
+    with PassageIndex.open(location) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("devices", [["cpu"], ["cpu", "cpu", "cpu"]])
+@pytest.mark.parametrize("share", [None, 0.3, 2])
+def test_hits_are_those_of_the_corpus_in_memory(
+    index: PassageIndex, precision: Precision, devices: list[str], share: float | None
+) -> None:
+    whole = ExactSearcher.load(index, precision=precision)
+    resident = None if share is None else int(share * ROWS * row_bytes(DIM, precision))
+    searcher = ExactParts.load(index, devices, precision, resident_bytes=resident)
+    assert searcher.count == COUNT and searcher.fingerprint == index.fingerprint
+    for chosen in (None, PassageFilter(sources=("source1",))):
+        found = searcher.search_many(QUERIES, 20, chosen)
+        for hits, wanted in zip(found, whole.search_many(QUERIES, 20, chosen), strict=True):
+            assert [h.score for h in hits] == pytest.approx([h.score for h in wanted], abs=1e-4)
+            assert ids(hits) == ids(wanted)
+    assert searcher.search(QUERIES[0], COUNT + 5) == searcher.search_many(QUERIES[:1], COUNT)[0]
+
+
+def test_equal_scores_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    same, best = unit([[1, 1]]), unit([[1, 0]])
+    with PassageIndex.create(tmp_path, make_fingerprint(41)) as index:
+        index.upsert(make_passages(41), [same] * 20 + [best] + [same.repeat(2, axis=0)] * 20)
+        index.finish()
+        searcher = ExactParts.load(index, resident_bytes=7 * row_bytes(DIM, "float32"))
+    expected = ["p020"] + [f"p{i:03}" for i in range(41) if i != 20]
+    for top_k in (1, 2, 30, 99):
+        assert ids(searcher.search(best, top_k)) == expected[:top_k]
+
+
+def test_what_cannot_be_is_refused(
+    index: PassageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="no devices"):
+        ExactParts.load(index, [])
+    with pytest.raises(
+        ValueError, match="room for 1 rows on each of 1 devices, and the longest passage has 8"
+    ):
+        ExactParts.load(index, resident_bytes=100)
+    with pytest.raises(ValueError, match="the query: row 0 has norm 2"):
+        ExactParts.load(index, resident_bytes=ROWS * DIM).search(2 * QUERIES[0], 5)
+    usage = namedtuple("usage", "free")
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.shutil, "disk_usage", lambda at: usage(1_000))
+        with pytest.raises(CorpusTooLarge, match=f"1,000 are free in {tmp_path}: name another"):
+            ExactParts.load(index, resident_bytes=ROWS * DIM, folder=tmp_path)
+    memory = tmp_path / "meminfo"
+    memory.write_text("MemAvailable:  1000 kB\n")
+    monkeypatch.setattr(exact, "_MEMORY", memory)
+    with pytest.raises(CorpusTooLarge, match="are free on cpu"):
+        ExactParts.load(index)
+
+
+def test_the_file_has_no_name_and_goes(index: PassageIndex, tmp_path: Path) -> None:
+    searcher = ExactParts.load(index, resident_bytes=ROWS * DIM, folder=tmp_path)
+    assert searcher.search(QUERIES[0], 5) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("devices", [["cpu"], ["cpu", "cpu"]])
+def test_no_more_is_in_memory_than_may_be(
+    index: PassageIndex, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped, lock = parts._mapped, threading.Lock()
+    now = most = 0
+
+    def let_go(size: int) -> None:
+        nonlocal now
+        with lock:
+            now -= size
+
+    def counted(*place: object) -> Tensor:
+        nonlocal now, most
+        rows = mapped(*place)  # type: ignore[arg-type]
+        with lock:
+            now += rows.nbytes
+            most = max(most, now)
+        weakref.finalize(rows, let_go, rows.nbytes)
+        return rows
+
+    monkeypatch.setattr(parts, "_mapped", counted)
+    resident = ROWS * DIM  # a quarter
+    searcher = ExactParts.load(index, devices, "float32", resident_bytes=resident)
+    searcher.search_many(QUERIES, 5)
+    assert resident / 2 < most <= resident and now == 0
