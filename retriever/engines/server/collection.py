@@ -192,7 +192,9 @@ class ServerEngine:
         """Return the answers to a batch; ValueError if they are not whole."""
         ask = self._rest.query_batch_points
         answers: list[models.QueryResponse] = ask(self._collection, batch, timeout=self._seconds())
-        payloads = all(point.payload for answer in answers for point in answer.points)
+        # What somebody else wrote may have none; where nothing has one, none were sent.
+        found = [answer.points for answer in answers if answer.points]
+        payloads = all(any(point.payload for point in points) for points in found)
         if len(answers) != len(batch) or not payloads:
             raise ValueError(f"{len(answers)} answers to {len(batch)} searches, or no payloads")
         return answers
@@ -384,7 +386,11 @@ def _widest(search: Search) -> int:
 
 def _merged(answers: Sequence[models.QueryResponse], limit: int) -> list[ScoredPoint]:
     """Return the best points of one search that was asked in parts."""
-    points = [ScoredPoint(p.payload, p.score) for answer in answers for p in answer.points]
+    points = [
+        ScoredPoint(str(p.id), p.payload or {}, p.score)
+        for answer in answers
+        for p in answer.points
+    ]
     if len(answers) > 1:
         points.sort(key=lambda point: -point.score)
     return points[:limit]
