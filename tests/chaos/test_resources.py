@@ -133,7 +133,7 @@ def test_the_clock_jumps(served: tuple[Service, Questions], clock: Path, days: i
         with clock.open("r+b") as file:  # in place: the server has it mapped
             file.write(struct.pack("q", days * DAY))
         time.sleep(LACKING_SECONDS / 2)
-    assert not asked.hasty, asked.hasty
+    assert not asked.hasty
 
 
 @pytest.fixture
