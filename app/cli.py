@@ -220,8 +220,10 @@ def web(
     message says what to run, and the exit code is that of --in-vain: a restart policy can stop.
     """
     from app.machine import network
+    from app.machine.memory import share_arenas
     from app.machine.tracing import use_traces
 
+    share_arenas()
     require("web")
     with _unless_in_vain(in_vain):
         use_traces()

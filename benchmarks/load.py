@@ -1,7 +1,7 @@
 """How many questions a second the API answers, and how long people wait: 1, 8, 32, 128 at once.
 
-    python -m benchmarks.load --out docs/measured/load.md
-    python -m benchmarks.load --users 8 --seconds 1800       # a soak: does memory grow?
+    python -m benchmarks.load --seconds 45 --soak 1800 --out docs/measured/load.md
+    python -m benchmarks.load --users --soak 1800            # the soak alone: does memory grow?
 
 Each user asks, reads the answer, and asks again; who is refused waits as long as `Retry-After`
 says. Pictures are the gallery's, cut a little differently every time, so that no question comes
@@ -15,7 +15,6 @@ import base64
 import io
 import os
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -31,12 +30,13 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from benchmarks.growth import MIB, Look, series, watched
 from benchmarks.page import page
 from corpus.demo.data import example_gallery, example_image_path
 
-MIB = 2**20
 START_SECONDS = 600
 ASK_SECONDS = 600
+SOAK_USERS = 4
 
 
 @dataclass
@@ -48,14 +48,14 @@ class Load:
         seconds: from the first question until the last answer.
         waits: seconds of each answered question, refusals before it included.
         statuses: how often each was answered; 0 for no answer at all.
-        memory: bytes resident in the server, before and after.
+        memory: of the server, every half minute.
     """
 
     users: int
     seconds: float = 0.0
     waits: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    memory: tuple[int, int] = (0, 0)
+    memory: list[Look] = field(default_factory=list)
 
 
 class Questions:
@@ -85,15 +85,14 @@ async def put_under(url: str, process: int, users: int, seconds: float) -> Load:
     load, questions = Load(users), Questions(users)
     began = time.monotonic()
     limits = httpx.Limits(max_connections=users)
-    before = resident(process)
     async with (
         httpx.AsyncClient(base_url=url, timeout=ASK_SECONDS, limits=limits) as client,
+        watched(process, lambda: len(load.waits), load.memory),
         asyncio.TaskGroup() as group,
     ):
         for _ in range(users):
             group.create_task(_user(client, questions, load, began + seconds))
     load.seconds = time.monotonic() - began
-    load.memory = (before, resident(process))
     return load
 
 
@@ -112,13 +111,6 @@ async def _user(client: httpx.AsyncClient, questions: Questions, load: Load, unt
             if answer.status_code != 429 or time.monotonic() > until:
                 break
             await asyncio.sleep(float(answer.headers["retry-after"]))
-
-
-def resident(process: int) -> int:
-    """Return the bytes of a process that lie in memory."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    (kib,) = re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
-    return 1024 * int(kib)
 
 
 @contextmanager
@@ -158,7 +150,7 @@ def table(loads: Sequence[Load]) -> str:
     ]
     for load in loads:
         p50, p95, p99 = np.percentile(load.waits or [float("nan")], (50, 95, 99))
-        before, after = (f"{size / MIB:.0f}" for size in load.memory)
+        before, after = (f"{load.memory[end].resident / MIB:.0f}" for end in (0, -1))
         errors = sum(n for status, n in load.statuses.items() if status not in (200, 429))
         lines.append(
             f"| {load.users} | {len(load.waits)} | {len(load.waits) / load.seconds:.2f} "
@@ -179,20 +171,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--users", type=int, nargs="+", default=[1, 8, 32, 128])
+    parser.add_argument("--users", type=int, nargs="*", default=[1, 8, 32, 128])
     parser.add_argument("--seconds", type=float, default=60.0, help="of each number of users")
+    parser.add_argument(
+        "--soak", type=float, default=0.0, help=f"seconds that {SOAK_USERS} users then ask"
+    )
     parser.add_argument("--out", type=Path, help="a page of docs/measured")
     arguments = parser.parse_args()
+    parts = []
+    if arguments.users:
+        parts.append(table(_loads(arguments.users, arguments.seconds)))
+    if arguments.soak:
+        [soak] = _loads([SOAK_USERS], arguments.soak)
+        title = f"## {SOAK_USERS} users for {soak.seconds / 60:.0f} minutes"
+        parts.append(f"{title}\n\n{table([soak])}\n{series(soak.memory)}")
+        print(parts[-1])
+    if arguments.out:
+        command = f"python -m benchmarks.load --seconds {arguments.seconds:g}"
+        command += f" --soak {arguments.soak:g}" * bool(arguments.soak)
+        text = page("Load", command, "\n".join(parts), NOTE)
+        arguments.out.write_text(text, encoding="utf-8")
+
+
+def _loads(numbers: Sequence[int], seconds: float) -> list[Load]:
+    """Return what comes of these numbers of users, one after the other, on a server of its own."""
     loads = []
     with serving() as (url, process):
         asyncio.run(put_under(url, process, 1, 5.0))  # the first questions are slower
-        for users in arguments.users:
-            loads.append(asyncio.run(put_under(url, process, users, arguments.seconds)))
+        for users in numbers:
+            loads.append(asyncio.run(put_under(url, process, users, seconds)))
             print(table(loads[-1:]), flush=True)
-    if arguments.out:
-        command = f"python -m benchmarks.load --seconds {arguments.seconds:g}"
-        text = page("Load", command, table(loads), NOTE)
-        arguments.out.write_text(text, encoding="utf-8")
+    return loads
 
 
 if __name__ == "__main__":

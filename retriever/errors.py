@@ -6,6 +6,7 @@ RetrieverError
   InvalidQuery         a query that cannot be encoded: a box outside the picture, a long instruction
   IndexNotReady        there is no finished index for this checkpoint and corpus: build one
   IndexUnavailable     there is one, and it cannot be used now: locked, disk full, damaged
+    ForeignPoint       it holds something that is no passage
   CorpusTooLarge       it does not fit into the memory of the device
   TrainingError
     InvalidTrainingData  examples or passages that cannot be trained on
@@ -55,6 +56,10 @@ class IndexNotReady(RetrieverError):
 
 class IndexUnavailable(RetrieverError):
     """The index cannot be used now: in use by another process, disk full, or damaged."""
+
+
+class ForeignPoint(IndexUnavailable):
+    """A point of the index is no passage: something else wrote it."""
 
 
 class CorpusTooLarge(RetrieverError):

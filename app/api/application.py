@@ -96,6 +96,8 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
     health = Health.of(shared)
     metrics.watch_line(line.waiting)
     metrics.watch_batches(lambda: pipeline.encoder.batch_sizes)
+    if (index := pipeline.index) is not None:
+        metrics.watch_foreign(lambda: index.foreign)
     if watch is not None:
         metrics.watch_recall(watch)
 

@@ -8,6 +8,7 @@
     kbvqa_questions_running                          of the page and the API
     kbvqa_api_waiting                                requests of the API in line
     kbvqa_encoder_batches_total{questions}           batches of the encoder, by how many shared them
+    kbvqa_index_foreign_points                       met in the index and left out: no passages
     kbvqa_recall_queries                             compared lately with the exact search
     kbvqa_recall_found                               the share of their ten best that was found
     kbvqa_recall_promised                            the share that the index promises
@@ -82,6 +83,11 @@ class Metrics:
     def watch_line(self, waiting: Callable[[], int]) -> None:
         """Have the length of the API's line read from it."""
         self._waiting.set_function(waiting)
+
+    def watch_foreign(self, met: Callable[[], int]) -> None:
+        """Have the number of points of the index that are no passages read from it."""
+        says = "Points that searches met in the index and left out, as they are no passages"
+        self._gauge("index_foreign_points", says).set_function(met)
 
     def watch_batches(self, sizes: Callable[[], Mapping[int, int]]) -> None:
         """Have {questions: batches} of the encoder read from it."""

@@ -1,4 +1,4 @@
-"""This machine and its network: threads, proxies, downloads, extras that are installed or not.
+"""This machine and its network: threads, memory, proxies, downloads, extras that are there.
 
 Imports nothing of app but its errors. Begin in network.py.
 """

@@ -22,6 +22,7 @@ from benchmarks.search.engines import DIM, encode, named
 from retriever.engines import candidates as stages
 from retriever.engines.learned import LearnedStage, stage_of
 from retriever.index.exact import ExactSearcher
+from retriever.index.foreign import Foreign
 from retriever.index.passage_index import Fingerprint, Learning, PassageIndex
 from retriever.index.search import search_engine
 from retriever.index.writing import write_corpus
@@ -98,6 +99,7 @@ def search(
             candidates=candidates,
             learned=stage,
             quantized=False,
+            foreign=Foreign(index.location),
         )
         return [hit.passage.id for hit in hits]
 

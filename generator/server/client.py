@@ -62,7 +62,7 @@ class OpenAIGenerator:
             plain text, for a base model.
         timeout_s: for one prompt, retries included; waiting for a turn is no part of it.
         connect_timeout_s: for reaching the server.
-        retries: further tries when it is not reached or busy (408, 409, 429, 5xx).
+        retries: further tries when it refuses the connection or is busy (408, 409, 429, 5xx).
         concurrency: requests on their way at once, each on a connection that is kept; others
             wait for their turn.
         image_pixels: larger pictures are scaled down to this many pixels.
@@ -178,6 +178,8 @@ class OpenAIGenerator:
             GeneratorError: it would not answer now.
         """
         can = self.capabilities()
+        if not self._run(self._endpoint.there()):
+            raise self._faults.silent()
         says = [
             "sees pictures" if can.images else "text only: the picture speaks through retrieval",
             "gives log-probabilities" if can.logprobs else "gives no log-probabilities",

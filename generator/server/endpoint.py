@@ -9,12 +9,9 @@ import asyncio
 import itertools
 import json
 import logging
-import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any, Literal
 
 import httpx
@@ -31,6 +28,13 @@ from generator.server.faults import (
     error_of,
     url_of,
 )
+from generator.server.patience import (
+    Circuit,
+    asked_wait,
+    may_pass,
+    socket_options,
+    usual_wait,
+)
 from generator.server.wire.bodies import BodyTooLong, begins_as_events, events, text
 from generator.server.wire.protocol import (
     NotACompletion,
@@ -43,8 +47,6 @@ from generator.server.wire.protocol import (
 Api = Literal["chat", "completions"]
 
 _PATHS = {"chat": "/chat/completions", "completions": "/completions"}
-_BUSY = (408, 409, 425, 429)
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
 # Servers drop a connection that is idle for longer: uvicorn, which vLLM runs on, after 5 s.
 _IDLE_S = 4.0
 # How long the end of a body is waited for once its last event is there.
@@ -67,7 +69,8 @@ class Endpoint:
         faults: its errors.
         dialect: how it wants options put.
         sees: its model is known to take pictures: what refuses one is about that one.
-        retries: further tries when it is not reached or busy.
+        retries: further tries when it refuses the connection or is busy.
+        circuit: whether calls go out to it.
     """
 
     def __init__(
@@ -97,12 +100,14 @@ class Endpoint:
         self._timeout_s, self._connect_s = timeout_s, connect_timeout_s
         self.retries, self._concurrency = retries, concurrency
         self._turns: asyncio.Semaphore
+        self.circuit: Circuit
         self._clients: list[httpx.AsyncClient] = []
         self._idle: list[httpx.AsyncClient] = []
 
     async def open(self) -> None:
         """Make ready on the running loop; nothing is sent yet."""
         self._turns = asyncio.Semaphore(self._concurrency)
+        self.circuit = Circuit(self.faults.where, self.there)
         self._clients, self._idle = [], []
 
     async def shut(self) -> None:
@@ -118,7 +123,7 @@ class Endpoint:
 
         Raises:
             GeneratorError: for every failure of transport or protocol; its cause is `Refusal`
-                where the server refused.
+                where the server refused. At once where the server is gone, see `Circuit`.
         """
         faults = self.faults
         try:
@@ -152,6 +157,17 @@ class Endpoint:
         names = (model.get("id") or model.get("name") for model in await self.models())
         return [str(name) for name in names if name]
 
+    async def there(self) -> bool:
+        """Return whether the server says anything, in the time that reaching it may take."""
+        try:
+            async with asyncio.timeout(self._connect_s), self._client() as client:
+                await client.get(self.url("/models"))
+        except (httpx.ConnectError, httpx.TimeoutException, TimeoutError):
+            return False
+        except httpx.HTTPError:  # it broke off: who does that is there
+            pass
+        return True
+
     async def version(self) -> str:
         """Return the version that the server reports beside its API, as vLLM does; "" for none."""
         told = await self._told("/../version")
@@ -178,19 +194,30 @@ class Endpoint:
         every request.
         """
         async with self._turns:
-            client = self._idle.pop() if self._idle else self._client()
+            if not await self.circuit.closed():
+                raise self.faults.gone()
+            if not self._idle:
+                self._clients.append(self._client())
+                self._idle.append(self._clients[-1])
+            client = self._idle.pop()
             try:
                 async with asyncio.timeout(self._timeout_s) as limit:
-                    yield Turn(self, client, limit.when() or 0.0)
+                    turn = Turn(self, client, limit.when() or 0.0)
+                    yield turn
+            except (httpx.TimeoutException, httpx.NetworkError, TimeoutError):
+                if not turn.heard:
+                    self.circuit.missed()
+                raise
             finally:
                 self._idle.append(client)
 
     def _client(self) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(
+        return httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(
                 verify=self._trusted,
                 proxy=self._proxy,
                 limits=httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_IDLE_S),
+                socket_options=socket_options(),
             ),
             # Not compressed: what is bounded is what arrives.
             headers={"Accept-Encoding": "identity"}
@@ -199,8 +226,6 @@ class Endpoint:
             timeout=httpx.Timeout(None, connect=self._connect_s),
             trust_env=False,
         )
-        self._clients.append(client)
-        return client
 
     def url(self, path: str) -> str:
         """Return the URL of a path below the server's."""
@@ -208,10 +233,15 @@ class Endpoint:
 
 
 class Turn:
-    """The right to ask, until a point in time of the loop's clock."""
+    """The right to ask, until a point in time of the loop's clock.
+
+    Attributes:
+        heard: whether the server has said anything in it.
+    """
 
     def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient, until: float) -> None:
         self._endpoint, self._client, self._until = endpoint, client, until
+        self.heard = False
 
     async def reply(self, **options: Any) -> dict[str, Any]:
         """Return the whole reply to a request.
@@ -272,19 +302,23 @@ class Turn:
             httpx.HTTPError: the server is not reached.
         """
         for attempt in itertools.count():
-            wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * random.uniform(0.75, 1)
+            wait = usual_wait(attempt)
             last = attempt >= self._endpoint.retries
             try:
                 response = await self._head(method, path, body)
+            except httpx.ConnectTimeout:
+                raise  # for as long as it takes the system has tried again
             except httpx.TransportError:
                 if last or not self._has(wait):
                     raise
             else:
+                self.heard = True
+                self._endpoint.circuit.heard()
                 if response.is_success:
                     return response
-                asked = _asked_wait(response)
+                asked = asked_wait(response.headers.get("retry-after", ""))
                 wait = asked or wait
-                if last or not _may_pass(response.status_code) or not self._has(wait):
+                if last or not may_pass(response.status_code) or not self._has(wait):
                     location = response.headers.get("location")
                     raise Refusal(
                         response.status_code, await _body(response), location, asked
@@ -382,20 +416,3 @@ async def _body(response: httpx.Response) -> str:
         return await text(response.aiter_bytes())
     finally:
         await response.aclose()
-
-
-def _may_pass(status: int) -> bool:
-    return status in _BUSY or (status >= 500 and status not in (501, 505))
-
-
-def _asked_wait(response: httpx.Response) -> float | None:
-    """Return for how many seconds the server asks to wait; None where it does not say."""
-    said = response.headers.get("retry-after", "")
-    try:
-        return max(0.0, float(said))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time())
-    except (ValueError, TypeError):
-        return None

@@ -180,6 +180,17 @@ class Faults:
             "Check the URL and the network."
         )
 
+    def gone(self) -> GeneratorError:
+        """Return the error for a server that is left alone, as it did not answer."""
+        return GeneratorUnavailable(
+            f"{self.shown_url} did not answer{self._through} several times in a row, and is asked "
+            "again in a few seconds. Check the URL and the network, and that the server runs."
+        )
+
+    def silent(self) -> GeneratorError:
+        """Return the error for a server that says nothing where that costs it nothing."""
+        return self.not_reached(f"it says nothing within {self.connect_timeout_s:g} s")
+
     def timeout(self) -> GeneratorError:
         """Return the error for a call that took too long."""
         return GeneratorTimeout(

@@ -14,7 +14,7 @@ from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection, i
 from retriever.engines.interface import LEARNED, MEAN, TOKENS, Point, Vector
 from retriever.engines.learned import LearnedStage, stage_of
 from retriever.engines.record import Storage, content_hash
-from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.errors import ForeignPoint, IndexNotReady, IndexUnavailable
 from retriever.index.builds import directory_of
 from retriever.index.passage_index import PassageIndex
 from retriever.index.points import CONTENT, ROWS, passage_of
@@ -103,12 +103,8 @@ def verify_index(index: PassageIndex, advance: Advance = lambda done, total: Non
     stage = None if learned is None else stage_of(learned, index.fingerprint.dim)
     done = 0
     for done, point in enumerate(index.points(), start=1):
-        passage = passage_of(point)
-        problem = _problem(point, index.fingerprint.dim, tolerance) or _misled(point, stage)
-        if not problem and not ids.add(passage.id):
-            problem = "is there twice"
-        if problem:
-            problems.append(f"passage {passage.id!r} (point {point.id}) {problem}")
+        if wrong := _wrong(point, ids, index.fingerprint.dim, tolerance, stage):
+            problems.append(wrong)
         if len(problems) == _MAX_PROBLEMS:
             return problems
         if done % 1000 == 0:
@@ -119,6 +115,20 @@ def verify_index(index: PassageIndex, advance: Advance = lambda done, total: Non
     if index.count != done:
         problems.append(f"it counts {index.count:,} passages, but {done:,} can be read")
     return problems
+
+
+def _wrong(
+    point: Point, ids: TextSet, dim: int, tolerance: float, stage: LearnedStage | None
+) -> str:
+    """Return what is wrong with a point, as a sentence that names it, or ""; notes its id."""
+    try:
+        passage = passage_of(point)
+    except ForeignPoint as exc:
+        return str(exc)
+    problem = _problem(point, dim, tolerance) or _misled(point, stage)
+    if not problem and not ids.add(passage.id):
+        problem = "is there twice"
+    return f"passage {passage.id!r} (point {point.id}) {problem}" if problem else ""
 
 
 def _problem(point: Point, dim: int, tolerance: float) -> str:

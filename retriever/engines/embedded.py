@@ -172,7 +172,9 @@ class EmbeddedEngine:
             found = self._shard.query_batch(
                 edge.QueryBatchRequest([self._request(search) for search in searches])
             )
-        return [[ScoredPoint(p.payload or {}, p.score) for p in points] for points in found]
+        return [
+            [ScoredPoint(str(p.id), p.payload or {}, p.score) for p in points] for points in found
+        ]
 
     def state(self) -> str:
         """Return nothing: a finished build is in order."""

@@ -45,6 +45,7 @@ class Point:
 class ScoredPoint:
     """A point that a query found."""
 
+    id: str
     payload: Mapping[str, Any]
     score: float
 

@@ -4,7 +4,7 @@ Shapes: P passage tokens · D embedding dim
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
 from corpus.types import Passage
@@ -12,6 +12,7 @@ from retriever.engines.candidates import passage_vectors
 from retriever.engines.interface import Conditions, Engine, Point, ScoredPoint, Vector
 from retriever.engines.learned import LearnedStage
 from retriever.engines.record import content_hash
+from retriever.errors import ForeignPoint
 from retriever.index.filters import PassageFilter
 
 CONTENT, ROWS = "content", "rows"  # in the payload, beside the fields of the passage
@@ -36,8 +37,26 @@ def point_of(
 
 
 def passage_of(point: Point | ScoredPoint) -> Passage:
-    """Return the passage that a point is."""
-    return Passage(**{name: point.payload.get(name, "") for name in _FIELDS})
+    """Return the passage that a point is.
+
+    Raises:
+        ForeignPoint: it is none, by its payload.
+    """
+    payload = point.payload
+    texts = {name: payload.get(name, "") for name in _FIELDS}
+    ours = {"id", "text", CONTENT, ROWS} <= payload.keys()
+    if not (ours and all(isinstance(text, str) for text in texts.values())):
+        raise ForeignPoint(
+            f"the point {point.id} is no passage (its payload has {_named(payload)}): something "
+            "other than kbvqa wrote it there. Delete the point, and keep what is not kbvqa's in "
+            "another collection"
+        )
+    return Passage(**texts)
+
+
+def _named(payload: Mapping[str, object]) -> str:
+    """Return the names of what a payload has, some of them."""
+    return ", ".join(repr(name)[:40] for name in sorted(payload)[:8]) or "nothing"
 
 
 def conditions_of(corpus: str, chosen: PassageFilter | None) -> Conditions | None:

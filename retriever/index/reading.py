@@ -21,6 +21,7 @@ from retriever.engines.record import Build, Fingerprint, Storage
 from retriever.errors import IndexNotReady
 from retriever.index.builds import moved_build
 from retriever.index.filters import PassageFilter
+from retriever.index.foreign import Foreign
 from retriever.index.points import CONTENT, ROWS, all_points, conditions_of, passage_of, point_id
 from retriever.index.search import SearchMode, search_engine
 
@@ -43,6 +44,7 @@ class OpenIndex:
         self._store, self._complete = store, complete
         self._moving = threading.Lock()
         self._looked: float | None = time.monotonic()
+        self._foreign = Foreign(store.location)
         self._attach(build, engine)
 
     def close(self) -> None:
@@ -120,6 +122,11 @@ class OpenIndex:
         """How a server keeps it, by name: status, shards, replicas; nothing of a directory."""
         return self._engine.facts()
 
+    @property
+    def foreign(self) -> int:
+        """How many points were met in it that are no passages, and left out."""
+        return self._foreign.met
+
     def unfit(self, candidates: int) -> list[str]:
         """Return what on a server refuses searches with so many candidates; nothing if none."""
         return self._engine.unfit(widest_step(candidates))
@@ -154,13 +161,15 @@ class OpenIndex:
             points: Iterable[Point] = all_points(self._engine, wanted, vectors=False)
         else:
             points = self._engine.retrieve(self._point_ids(ids), wanted)
-        return {point.payload["id"]: point.payload[CONTENT] for point in points}
+        known = (point for point in points if CONTENT in point.payload)
+        return {point.payload["id"]: point.payload[CONTENT] for point in known}
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Return the passages with these ids, in this order.
 
         Raises:
             ValueError: if one is not in the index.
+            ForeignPoint: something else stands where one should.
         """
         ids = list(ids)
         points = self._following(lambda: self._engine.retrieve(self._point_ids(ids), None))
@@ -193,12 +202,12 @@ class OpenIndex:
     def sample(self, count: int) -> list[Passage]:
         """Return some passages, at most `count`: the first by point ids, which are hashes."""
         points, _ = self._following(lambda: self._engine.scroll(None, count, None, vectors=False))
-        return [passage_of(point) for point in points]
+        return [passage for _, passage in self._foreign.passages(points)]
 
     def scroll(self) -> Iterator[tuple[Passage, Vector]]:
         """Yield every passage with its rows [P, D] as stored, in the order of point ids."""
-        for point in self.points():
-            yield passage_of(point), point.vectors[TOKENS]
+        for point, passage in self._foreign.passages(self.points()):
+            yield passage, point.vectors[TOKENS]
 
     def points(self) -> Iterator[Point]:
         """Yield everything that is stored of every passage, in the order of point ids."""
@@ -206,8 +215,9 @@ class OpenIndex:
 
     def row_counts(self) -> Iterator[tuple[Passage, int]]:
         """Yield every passage with the number of its rows, in the order of `scroll`."""
-        for point in all_points(self._engine, vectors=False):
-            yield passage_of(point), int(point.payload[ROWS])
+        points = all_points(self._engine, vectors=False)
+        for point, passage in self._foreign.passages(points):
+            yield passage, int(point.payload[ROWS])
 
     def search(
         self,
@@ -219,7 +229,8 @@ class OpenIndex:
     ) -> list[Hit]:
         """Return the passages with the highest MaxSim, best first, equal scores by passage id.
 
-        Fewer than `top_k` come back only if there are fewer that fulfil the filter.
+        Fewer than `top_k` come back only if there are fewer that fulfil the filter. What is found
+        and is no passage, as something else wrote it there, is left out: see `foreign`.
 
         Args:
             q_QD: the query embedding. All-zero rows are dropped.
@@ -266,6 +277,7 @@ class OpenIndex:
                 candidates=self.candidates if candidates is None else candidates,
                 learned=stage_of(build.learned, dim) if build.learned else None,
                 quantized=build.storage.quantization is not None,
+                foreign=self._foreign,
             )
 
         return self._following(search)

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from corpus.types import Hit, Query
 from retriever.engines.candidates import candidate_stages
-from retriever.engines.interface import Conditions, Engine, ScoredPoint, Search, Vector
+from retriever.engines.interface import Conditions, Engine, Search, Vector
 from retriever.engines.learned import LearnedStage
-from retriever.index.points import passage_of
+from retriever.index.foreign import Foreign
 from retriever.index.rows import unit_rows
 
 SearchMode = Literal["two-stage", "exact"]
@@ -35,6 +35,7 @@ def search_engine(
     candidates: int,
     learned: LearnedStage | None,
     quantized: bool,
+    foreign: Foreign,
 ) -> list[list[Hit]]:
     """Return for each query its `top_k` best passages, equal scores in the order of ids.
 
@@ -48,6 +49,7 @@ def search_engine(
         candidates: how many passages the first digest leaves in the first, at least `top_k`.
         learned: the candidate stage of the index; None where means choose.
         quantized: whether there is a smaller copy of the tokens to look at first.
+        foreign: told of what is found and no passage; in its place comes the next best passage.
 
     Raises:
         ValueError: if a query is not a matrix of finite unit-norm rows, a number is not positive,
@@ -69,7 +71,7 @@ def search_engine(
             for s in searches
         ]
     pace = _Pace(engine.time_limit if mode == "exact" else None)
-    return [_ranked(points)[:top_k] for points in _ask(engine, searches, top_k, pace)]
+    return [_ranked(hits)[:top_k] for hits in _ask(engine, searches, top_k, pace, foreign)]
 
 
 def query_rows(q_QD: ArrayLike, dim: int) -> Vector:
@@ -89,8 +91,7 @@ def query_rows(q_QD: ArrayLike, dim: int) -> Vector:
     return unit_rows(q, dim, "the query")
 
 
-def _ranked(points: Sequence[ScoredPoint]) -> list[Hit]:
-    hits = [Hit(passage_of(point), point.score) for point in points]
+def _ranked(hits: Sequence[Hit]) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
 
 
@@ -126,10 +127,10 @@ class _Pace:
 
 
 def _ask(
-    engine: Engine, searches: list[Search], top_k: int, pace: _Pace
-) -> list[Sequence[ScoredPoint]]:
-    """Return for each search at least its `top_k` best points, and all that equal the last."""
-    answers: list[Sequence[ScoredPoint]] = [()] * len(searches)
+    engine: Engine, searches: list[Search], top_k: int, pace: _Pace, foreign: Foreign
+) -> list[Sequence[Hit]]:
+    """Return for each search at least its `top_k` best passages, and all that equal the last."""
+    answers: list[Sequence[Hit]] = [()] * len(searches)
     sizes = [len(s.q_QD) for s in searches]
     waiting = list(range(len(searches)))
     while waiting:
@@ -139,10 +140,12 @@ def _ask(
         pace.took(sum(sizes[i] for i in batch), time.monotonic() - started)
         waiting = waiting[len(batch) :]
         for i, points in zip(batch, found, strict=True):
-            answers[i] = points
+            hits = [Hit(passage, point.score) for point, passage in foreign.passages(points)]
+            answers[i] = hits
             full = len(points) == searches[i].limit
-            # Equal scores at the cut come in any order: ask for more of them.
-            if full and points[-1].score == points[top_k - 1].score:
+            # Equal scores at the cut come in any order, and what is no passage takes the place of
+            # one: ask for more of them.
+            if full and (len(hits) < top_k or points[-1].score == hits[top_k - 1].score):
                 searches[i] = replace(searches[i], limit=2 * searches[i].limit)
                 waiting.append(i)
     return answers

@@ -128,11 +128,12 @@ def test_no_memory_is_left(served: tuple[Service, Questions]) -> None:
 
 @pytest.mark.parametrize("days", [1, -1, 0])
 def test_the_clock_jumps(served: tuple[Service, Questions], clock: Path, days: int) -> None:
+    """No question ends by the wall clock: one that has no answer has had its time."""
     with under_load(served) as asked:
         with clock.open("r+b") as file:  # in place: the server has it mapped
             file.write(struct.pack("q", days * DAY))
         time.sleep(LACKING_SECONDS / 2)
-    assert set(asked.outcomes) == {"answered"}, asked.outcomes
+    assert not asked.hasty
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from retriever.building.tools import verify_index
 from retriever.engines import candidates
-from retriever.engines.interface import LEARNED, TOKENS
+from retriever.engines.interface import LEARNED, MEAN, TOKENS, Point
 from retriever.engines.learned import stage_of
 from retriever.engines.record import DEFAULT_STORAGE
 from retriever.errors import IndexNotReady, IndexUnavailable
@@ -48,6 +49,41 @@ def index(home: Home) -> Iterator[PassageIndex]:
     build(home, random_embeddings(COUNT))
     with opened(home) as finished:
         yield finished
+
+
+# What another program might keep beside its vectors, and what breaks a page.
+FOREIGN = [{"page_content": "Buy now", "metadata": {"n": 1}}, {"id": "p1", "text": "p1"}, {}]
+
+
+@pytest.mark.parametrize("mode", ["exact", "two-stage"])
+def test_what_is_no_passage_is_left_out_of_hits_and_said(
+    home: Home, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    embeddings = random_embeddings(COUNT)
+    # They match the query better than any passage.
+    vectors = {TOKENS: QUERY.astype(np.float32), MEAN: unit(QUERY.mean(0, keepdims=True))[0]}
+    theirs = [
+        Point(str(uuid.UUID(int=n + 1)), vectors, payload) for n, payload in enumerate(FOREIGN)
+    ]
+    with create(home, COUNT + len(theirs)) as index:
+        index.upsert(make_passages(COUNT), embeddings)
+        index._engine.upsert(theirs)
+        index.finish()
+    with opened(home) as index:
+        found = index.search(QUERY, 4, mode=mode)  # type: ignore[arg-type]
+        scores = exact_scores(QUERY, embeddings)
+        assert ids(found) == [f"p{n:03}" for n in np.argsort(-scores)[:4]]
+        assert index.foreign == len(FOREIGN)
+        assert len(index.search(QUERY, 4)) == 4
+        assert len(index.sample(COUNT + 10)) == len(list(index.row_counts())) == COUNT
+        assert index.foreign == len(FOREIGN), "each counts once"
+        problems = verify_index(index)
+    said = [record.getMessage() for record in caplog.records if "no passage" in record.message]
+    assert len(said) == len(FOREIGN)
+    assert home.location in said[0] and "Delete the point" in said[0]
+    for payload in ("'metadata', 'page_content'", "'id', 'text'", "nothing"):
+        assert any(f"payload has {payload}" in line for line in said)
+        assert any(f"payload has {payload}" in problem for problem in problems)
 
 
 @pytest.mark.parametrize("mode", ["exact", "two-stage"])

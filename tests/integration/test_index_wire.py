@@ -74,6 +74,23 @@ def test_an_answer_that_is_of_no_use_is_not_waited_for(index: PassageIndex, link
     assert index.search(EMBEDDINGS[3], 1)[0].passage == PASSAGES[3]
 
 
+def test_nor_are_rows_which_come_by_grpc(stand_in: StandIn, index: PassageIndex) -> None:
+    vectors = Link(stand_in.grpc_port)
+    through = QdrantConnection(grpc_port=vectors.port, timeout_seconds=60)
+    ids = [PASSAGES[3].id]
+    with PassageIndex.open(f"{stand_in.url}/zoo", index.fingerprint, through) as opened:
+        assert len(opened.rows(ids)) == 1
+        vectors.become("silent")
+        began = time.monotonic()
+        with (
+            wanted_until(began + 0.5),
+            pytest.raises(IndexUnavailable, match="as long as the answer was of use"),
+        ):
+            opened.rows(ids)
+        assert time.monotonic() - began < 5, "and not for the 60 s that a request may take"
+    vectors.close()
+
+
 @pytest.fixture
 def pipeline(stand_in: StandIn, link: Link, tmp_path: Path) -> Iterator[Pipeline]:
     """The tiny retriever, on an index behind the link."""

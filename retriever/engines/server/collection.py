@@ -1,6 +1,7 @@
 """One collection on a Qdrant server: its points, read, written, searched and optimised."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from qdrant_client import QdrantClient, models
 
 from corpus.progress import Say
 from retriever.engines.connection import QdrantConnection
+from retriever.engines.deadline import seconds_left
 from retriever.engines.interface import (
     KEYWORDS,
     LEARNED,
@@ -105,7 +107,7 @@ class ServerEngine:
                 list(point_ids),
                 with_payload=True if payload is None else list(payload),
                 with_vectors=vectors,
-                timeout=self.time_limit,
+                timeout=self._seconds(),
             )
         )
         return [Point.of(record) for record in records]
@@ -122,7 +124,7 @@ class ServerEngine:
                 limit=least(limit, self._limits.points),
                 with_payload=True if payload is None else list(payload),
                 with_vectors=vectors,
-                timeout=self.time_limit,
+                timeout=self._seconds(),
             )
         )
         return [Point.of(r) for r in records], None if following is None else str(following)
@@ -189,8 +191,10 @@ class ServerEngine:
     def _found(self, batch: Sequence[models.QueryRequest]) -> list[models.QueryResponse]:
         """Return the answers to a batch; ValueError if they are not whole."""
         ask = self._rest.query_batch_points
-        answers: list[models.QueryResponse] = ask(self._collection, batch, timeout=self.time_limit)
-        payloads = all(point.payload for answer in answers for point in answer.points)
+        answers: list[models.QueryResponse] = ask(self._collection, batch, timeout=self._seconds())
+        # What somebody else wrote may have none; where nothing has one, none were sent.
+        found = [answer.points for answer in answers if answer.points]
+        payloads = all(any(point.payload for point in points) for points in found)
         if len(answers) != len(batch) or not payloads:
             raise ValueError(f"{len(answers)} answers to {len(batch)} searches, or no payloads")
         return answers
@@ -305,6 +309,14 @@ class ServerEngine:
 
         self._call(write)
 
+    def _seconds(self) -> int:
+        """Return how many seconds a read may take: whole ones, no more than its answer is of use.
+
+        The server is told, and gRPC, which hears of no other end, holds to it.
+        """
+        wanted = min(seconds_left(), self.time_limit)
+        return max(1, math.ceil(wanted))
+
     def _parts(self, conditions: Conditions | None) -> Iterator[Conditions | None]:
         """Yield conditions with no more ids each than strict mode lets a condition have."""
         if conditions is None or conditions.point_ids is None:
@@ -374,7 +386,11 @@ def _widest(search: Search) -> int:
 
 def _merged(answers: Sequence[models.QueryResponse], limit: int) -> list[ScoredPoint]:
     """Return the best points of one search that was asked in parts."""
-    points = [ScoredPoint(p.payload, p.score) for answer in answers for p in answer.points]
+    points = [
+        ScoredPoint(str(p.id), p.payload or {}, p.score)
+        for answer in answers
+        for p in answer.points
+    ]
     if len(answers) > 1:
         points.sort(key=lambda point: -point.score)
     return points[:limit]

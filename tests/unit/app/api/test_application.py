@@ -192,6 +192,7 @@ def test_requests_and_questions_are_counted(client: TestClient, encoded: str) ->
         'kbvqa_stage_seconds_count{stage="generate"} 1.0',
         "kbvqa_questions_running 0.0",
         "kbvqa_api_waiting 0.0",
+        "kbvqa_index_foreign_points 0.0",
     ):
         assert line in text.splitlines()
     counted = [line for line in text.splitlines() if line.startswith("kbvqa_questions_total{")]
