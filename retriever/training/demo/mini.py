@@ -44,7 +44,13 @@ from retriever.scoring import token_maxima
 from retriever.training.demo.cache import PassageStates, Views, encode_passages, encode_views
 from retriever.training.demo.photographs import alike_classes, mix_named
 from retriever.training.demo.sampling import BatchShape, Sampler, TrainingQuery
-from retriever.training.demo.weights import keep_some, new_model, save_trained, set_statistics
+from retriever.training.demo.weights import (
+    counted,
+    keep_some,
+    new_model,
+    save_trained,
+    set_statistics,
+)
 from retriever.training.loop.loop import Group, Loop, Schedule
 from retriever.training.loop.state import Row, refuse_other
 
@@ -173,8 +179,13 @@ def train(
     views = encode_views(
         images, recipe.views, recipe.seed, features / "views", recipe.threads, advance
     )
-    say("Training")
     model = new_model(recipe.seed, start, recipe.mapping_transformer)
+    trained, frozen = counted(model)
+    pictures = sum(image.split == "train" for image in images)
+    say(
+        f"Training {trained:,} parameters, {frozen:,} are frozen; on {pictures:,} pictures and "
+        f"{len(passages):,} passages"
+    )
     if start is None:
         in_training = np.array([image.split == "train" for image in images])
         set_statistics(model, views.grids[:, in_training], states, recipe.seed)

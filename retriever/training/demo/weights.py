@@ -52,6 +52,14 @@ def new_model(seed: int, start: Path | None = None, mapping_transformer: bool = 
     return model
 
 
+def counted(model: FLMRModel) -> tuple[int, int]:
+    """Return how many of its parameters train, and how many are frozen."""
+    sizes = {True: 0, False: 0}
+    for parameter in model.parameters():
+        sizes[parameter.requires_grad] += parameter.numel()
+    return sizes[True], sizes[False]
+
+
 def set_statistics(
     model: FLMRModel, grids_VIGW: np.ndarray, states: PassageStates, seed: int
 ) -> None:

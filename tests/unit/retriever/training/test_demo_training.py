@@ -111,13 +111,16 @@ def test_a_training_from_other_weights_is_not_gone_on_with(
     monkeypatch.setattr(mini, "encode_views", lambda *given: views)
     monkeypatch.setattr(mini, "encode_passages", lambda *given: states)
     recipe = replace(RECIPE, entity_steps=0, steps=0, things_steps=0)
+    said: list[str] = []
     shipped, other = TRAINED_DIRECTORY / TRAINED_NAME, tmp_path / "other.safetensors"
     save_file({name: t + 1 for name, t in load_file(shipped).items()}, other)
 
     def train(start: Path | None) -> None:
-        mini.train(recipe, tmp_path / "out", print, lambda done, total: None, start)
+        mini.train(recipe, tmp_path / "out", said.append, lambda done, total: None, start)
 
     train(other)
+    [plan] = [line for line in said if "frozen" in line]
+    assert plan.startswith("Training 4,3") and "on 2,391 pictures and 8,500 passages" in plan
     for another in (shipped, None):
         with pytest.raises(TrainingMismatch, match="its start differs"):
             train(another)
