@@ -5,7 +5,8 @@ python -m benchmarks.ablations --out runs/ablations         an hour of one core
 Four trainings by one small recipe, the same but for what is left out, on views that are encoded
 once; then pictures of flags and things by the validation vendor, with a question each, of all
 passages. Each model takes what the frozen towers made of passages and drawings as it is kept: only
-what was trained on top of it differs. The same command goes on where an interrupted one stopped.
+what was trained on top of it differs. The picture by itself has no say: it would be a second search
+(what it is worth: benchmarks.views). The same command goes on where an interrupted one stopped.
 
 Recall@1 and recall@5 in percent, with the standard error of the first, into ablations.md; beside
 each the difference at 1 from the full recipe, over the same questions. They are development
@@ -59,7 +60,6 @@ FULL = MiniRecipe(
         flags=3, sections=3, things=48, named=16, other_sections=1, other_passages=65
     ),
 )
-PICTURE_WEIGHT = 1.0  # of the picture's own say, as the shipped weights have it
 DEPTH = 5
 
 # The rank of the first right passage of each question, from 1; 0 where none is among DEPTH.
@@ -130,7 +130,6 @@ def trained_checkpoint(weights: Path, recipe: MiniRecipe) -> Checkpoint:
         model=model,
         image_processor=IMAGE_PROCESSOR,
         text_vision=TEXT_VISION,
-        picture_weight=PICTURE_WEIGHT,
     )
 
 
@@ -207,9 +206,7 @@ def measured(
         finders = {"": Finder(encoder, index)}
         if parts:
             nameless = replace(checkpoint, text_vision=None)
-            silent = replace(checkpoint, picture_weight=0.0)
             finders["the classifier's names"] = Finder(Encoder(nameless), index)
-            finders["the picture's own say"] = Finder(Encoder(silent), index)
         pictures = drawings(checkpoint, views)
         for kind, asked in questions.items():
             for left_out, finder in finders.items():
