@@ -1,6 +1,6 @@
 """What each part of kbvqa-mini's recipe is worth: trained anew without it, or asked without it.
 
-python -m benchmarks.ablations --out runs/ablations         an hour of one core
+python -m benchmarks.ablations --out runs/ablations         some forty minutes of one core
 
 Four trainings by one small recipe, the same but for what is left out, on views that are encoded
 once; then pictures of flags and things by the validation vendor, with a question each, of all
