@@ -26,7 +26,11 @@ def train_mini(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     start: Annotated[
         Path | None,
-        typer.Option(help="A trained.safetensors to go on from, with fewer steps. Default: anew."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A trained.safetensors to go on from, with fewer steps. Default: anew.",
+        ),
     ] = None,
     bfloat16: Annotated[
         bool,

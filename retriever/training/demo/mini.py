@@ -17,6 +17,7 @@ Shapes: B queries, L text tokens, Q query tokens, N passages, P passage tokens, 
 text tower, D embedding dim, V views, I pictures, G grid cells, W patch width.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,10 +44,17 @@ from retriever.scoring import token_maxima
 from retriever.training.demo.cache import PassageStates, Views, encode_passages, encode_views
 from retriever.training.demo.photographs import alike_classes, mix_named
 from retriever.training.demo.sampling import BatchShape, Sampler, TrainingQuery
-from retriever.training.demo.weights import keep_some, new_model, save_trained, set_statistics
+from retriever.training.demo.weights import (
+    counted,
+    keep_some,
+    new_model,
+    save_trained,
+    set_statistics,
+)
 from retriever.training.loop.loop import Group, Loop, Schedule
-from retriever.training.loop.state import Row
+from retriever.training.loop.state import Row, refuse_other
 
+STAGE = "stage-{}"  # a folder of each
 EXCLUDED = -1e4  # the score of a passage that does not compete
 THINGS_BATCH = BatchShape(
     flags=6, sections=3, things=96, named=32, other_sections=1, other_passages=130
@@ -79,6 +88,8 @@ class MiniRecipe:
         things_rate: peak rates of stage 3, as a factor on the others'.
         share: of the new weights in those that are written, where the training went on from
             others; the rest is theirs.
+        mapping_transformer: whether there is one; without it the picture's rows are the prefix
+            MLP's alone, and the weights are of another network than kbvqa-mini's.
         bfloat16: whether products are taken in it, on processors that are fast in it (AVX-512
             BF16, AMX); weights stay in float32.
     """
@@ -104,6 +115,7 @@ class MiniRecipe:
     things_batch: BatchShape = field(default_factory=lambda: THINGS_BATCH)
     things_rate: float = 0.7
     share: float = 1.0
+    mapping_transformer: bool = True
     bfloat16: bool = False
 
 
@@ -127,27 +139,53 @@ def continued(seed: int, threads: int, bfloat16: bool) -> MiniRecipe:
 
 
 def train(
-    recipe: MiniRecipe, out: Path, say: Say, advance: Advance, start: Path | None = None
+    recipe: MiniRecipe,
+    out: Path,
+    say: Say,
+    advance: Advance,
+    start: Path | None = None,
+    features: Path | None = None,
 ) -> None:
     """Train and write trained.safetensors, text_vision.json and training.json to `out`.
 
-    Encoded views and passages are kept in `out` and used again, and each stage goes on where an
-    interrupted call stopped. `start` is a trained.safetensors to go on from; None to begin anew.
+    Encoded views and passages are kept and used again, and each stage goes on where an
+    interrupted call stopped.
+
+    Args:
+        recipe: the settings.
+        out: a directory; made if missing.
+        say: told what is going on.
+        advance: told how much of it is done.
+        start: a trained.safetensors to go on from; None to begin anew.
+        features: where encoded views and passages are kept, which trainings with the same seed and
+            number of views may share; None for `out`.
 
     Raises:
-        TrainingMismatch: `out` holds a training by another recipe.
+        TrainingMismatch: `out` holds a training by another recipe, or from another start.
     """
     started = time.monotonic()
+    began_with = None if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
+    # Before the views, which another recipe would encode anew in place of those that are there.
+    refuse_other(out / STAGE.format(1), _record(recipe, began_with, 1))
+    features = features or out
+    features.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     passages, images = list(read_passages(demo_passages_path())), demo_images()
     say("Encoding passages")
-    states = encode_passages(passages, out / "passages.pt", advance)
+    states = encode_passages(passages, features / "passages.pt", advance)
     say("Encoding views of the pictures")
-    views = encode_views(images, recipe.views, recipe.seed, out / "views", recipe.threads, advance)
-    say("Training")
-    model = new_model(recipe.seed, start)
+    views = encode_views(
+        images, recipe.views, recipe.seed, features / "views", recipe.threads, advance
+    )
+    model = new_model(recipe.seed, start, recipe.mapping_transformer)
+    trained, frozen = counted(model)
+    pictures = sum(image.split == "train" for image in images)
+    say(
+        f"Training {trained:,} parameters, {frozen:,} are frozen; on {pictures:,} pictures and "
+        f"{len(passages):,} passages"
+    )
     if start is None:
         in_training = np.array([image.split == "train" for image in images])
         set_statistics(model, views.grids[:, in_training], states, recipe.seed)
@@ -155,12 +193,13 @@ def train(
     assert isinstance(tower, EfficientNetVisionEncoder)
     alike = alike_classes(tower.vision_model.fc)
     sampler = Sampler(passages, images, demo_questions(), views, recipe.batch, recipe.seed, alike)
-    log = Trainer(model, sampler, states, views, recipe).run(out, say, advance)
+    log = Trainer(model, sampler, states, views, recipe, began_with).run(out, say, advance)
     if start is not None:
         keep_some(model, load_file(start), recipe.share)
     save_trained(model, out)
     record = {
         "recipe": asdict(recipe),
+        "start": began_with,
         "seconds": round(time.monotonic() - started),
         "torch": version("torch"),
         "log": log,
@@ -168,8 +207,22 @@ def train(
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
+def _record(recipe: MiniRecipe, start: str | None, stage: int) -> dict[str, Any]:
+    """Return what a stage's training is: another one in its directory is refused."""
+    return {"recipe": asdict(recipe), "start": start, "stage": stage}
+
+
 class Trainer:
-    """What the loop takes steps of, stage by stage: batches, losses, gradients."""
+    """What the loop takes steps of, stage by stage: batches, losses, gradients.
+
+    Args:
+        model: that trains; changed in place.
+        sampler: draws the batches.
+        states: what the frozen text tower says of passages.
+        views: what the frozen vision tower says of pictures.
+        recipe: the settings.
+        start: the SHA-256 of the file that the model's weights are from; None for none.
+    """
 
     def __init__(
         self,
@@ -178,9 +231,10 @@ class Trainer:
         states: PassageStates,
         views: Views,
         recipe: MiniRecipe,
+        start: str | None = None,
     ) -> None:
         self.model, self.sampler, self.states = model, sampler, states
-        self.views, self.recipe = views, recipe
+        self.views, self.recipe, self.start = views, recipe, start
         self.tokenizer = QueryTokenizer(base_vocabulary(), QUERY_TOKENS)
         self.question_states: dict[str, Tensor] = {}
         trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -196,7 +250,7 @@ class Trainer:
         log: list[Row] = []
         for stage, title in enumerate(("which entity?", "which section?", "which thing?"), start=1):
             say(f"Training stage {stage}: {title}")
-            rows = self._loop(stage, out / f"stage-{stage}").run(
+            rows = self._loop(stage, out / STAGE.format(stage)).run(
                 partial(self._gradients, stage), advance=advance
             )
             log += [{"stage": stage, **{n: round(v, 4) for n, v in row.items()}} for row in rows]
@@ -218,8 +272,7 @@ class Trainer:
             warmup=recipe.warmup_steps,
             weight_decay=recipe.weight_decay,
         )
-        record = {"recipe": asdict(recipe), "stage": stage}
-        return Loop(groups, schedule, out, record, Accelerator())
+        return Loop(groups, schedule, out, _record(recipe, self.start, stage), Accelerator())
 
     def _gradients(self, stage: int, number: int) -> dict[str, float]:
         """Leave the gradients of a stage's step in the parameters; return its losses."""

@@ -4,6 +4,7 @@ Shapes: D embedding dim, V views, I pictures, G cells, W patch width, H width of
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,18 @@ from retriever.training.demo.cache import PassageStates
 TEXT_VISION = TextVision(gate=0.4, sure=0.6)
 
 
-def new_model(seed: int, start: Path | None = None) -> FLMRModel:
+def new_model(seed: int, start: Path | None = None, mapping_transformer: bool = True) -> FLMRModel:
     """Return the small model with its towers' published weights, frozen.
 
     Args:
         seed: of the other weights.
         start: a trained.safetensors that has them; None for random ones.
+        mapping_transformer: whether it has one, as kbvqa-mini does.
     """
     torch.manual_seed(seed)
     vocab = base_vocabulary()
     model = FLMRModel(
-        mini_config(),
+        replace(mini_config(), use_transformer_mapping_network=mapping_transformer),
         QueryTokenizer(vocab, QUERY_TOKENS),
         PassageTokenizer(vocab, PASSAGE_TOKENS),
     )
@@ -48,6 +50,14 @@ def new_model(seed: int, start: Path | None = None) -> FLMRModel:
     for name, parameter in model.named_parameters():
         parameter.requires_grad = parameter.requires_grad and name not in base
     return model
+
+
+def counted(model: FLMRModel) -> tuple[int, int]:
+    """Return how many of its parameters train, and how many are frozen."""
+    sizes = {True: 0, False: 0}
+    for parameter in model.parameters():
+        sizes[parameter.requires_grad] += parameter.numel()
+    return sizes[True], sizes[False]
 
 
 def set_statistics(

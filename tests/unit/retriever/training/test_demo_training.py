@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from corpus.demo.data import demo_images, demo_passages_path, demo_questions
 from corpus.files.passages import read_passages
-from retriever.checkpoint.mini import TRAINED_DIRECTORY, TRAINED_NAME
+from retriever.checkpoint.mini import QUERY_TOKENS, TRAINED_DIRECTORY, TRAINED_NAME
+from retriever.errors import TrainingMismatch
 from retriever.inputs.text_vision import imagenet_names
 from retriever.model.efficientnet import FEATURE_CHANNELS
+from retriever.model.vision import VisionFeatures
+from retriever.training.demo import mini
 from retriever.training.demo.cache import PassageStates, Views
 from retriever.training.demo.mini import MiniRecipe, Trainer
 from retriever.training.demo.photographs import alike_classes, mix_named
@@ -31,17 +34,22 @@ class Stopped(Exception):
     pass
 
 
+def drawn_features(pictures: int, passages: int) -> tuple[Views, PassageStates]:
+    """Return what towers might say, drawn."""
+    rng = np.random.default_rng(0)
+    grids = rng.normal(size=(1, pictures, 16, FEATURE_CHANNELS)).astype(np.float16)
+    best = np.tile(np.arange(5, dtype=np.int16), (1, pictures, 1))
+    views = Views(grids, best, np.full(best.shape, 0.2, np.float32))
+    length = 12
+    hidden = torch.from_numpy(rng.normal(size=(length * passages, 384)).astype(np.float16))
+    ids = torch.from_numpy(rng.integers(1000, 2000, len(hidden)))
+    return views, PassageStates(ids, hidden, torch.arange(passages + 1) * length)
+
+
 def trained(out: Path, stop_at: int = -1) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """Return the log and the weights of a training; stopped at a step, counted over all stages."""
     passages, images = list(read_passages(demo_passages_path())), demo_images()
-    rng = np.random.default_rng(0)
-    grids = rng.normal(size=(1, len(images), 16, FEATURE_CHANNELS)).astype(np.float16)
-    best = np.tile(np.arange(5, dtype=np.int16), (1, len(images), 1))
-    views = Views(grids, best, np.full(best.shape, 0.2, np.float32))
-    length = 12
-    hidden = torch.from_numpy(rng.normal(size=(length * len(passages), 384)).astype(np.float16))
-    ids = torch.from_numpy(rng.integers(1000, 2000, len(hidden)))
-    states = PassageStates(ids, hidden, torch.arange(len(passages) + 1) * length)
+    views, states = drawn_features(len(images), len(passages))
     model = new_model(RECIPE.seed)
     sampler = Sampler(passages, images, demo_questions(), views, RECIPE.batch, RECIPE.seed)
     calls = 0
@@ -94,6 +102,42 @@ def test_a_training_goes_on_from_weights() -> None:
     same = [name for name in new if torch.equal(new[name], went_on[name])]
     assert any("bert_model" in name for name in same)  # the towers
     assert not any("text_encoder_linear" in name for name in same)
+
+
+def test_a_training_from_other_weights_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views, states = drawn_features(1, 1)
+    monkeypatch.setattr(mini, "encode_views", lambda *given: views)
+    monkeypatch.setattr(mini, "encode_passages", lambda *given: states)
+    recipe = replace(RECIPE, entity_steps=0, steps=0, things_steps=0)
+    said: list[str] = []
+    shipped, other = TRAINED_DIRECTORY / TRAINED_NAME, tmp_path / "other.safetensors"
+    save_file({name: t + 1 for name, t in load_file(shipped).items()}, other)
+
+    def train(start: Path | None) -> None:
+        mini.train(recipe, tmp_path / "out", said.append, lambda done, total: None, start)
+
+    train(other)
+    [plan] = [line for line in said if "frozen" in line]
+    assert plan.startswith("Training 4,3") and "on 2,391 pictures and 8,500 passages" in plan
+    for another in (shipped, None):
+        with pytest.raises(TrainingMismatch, match="its start differs"):
+            train(another)
+    moved = other.rename(tmp_path / "moved.safetensors")
+    train(moved)  # the same weights
+
+
+def test_a_model_without_mapping_transformer_sees_by_the_prefix_alone() -> None:
+    model = new_model(0, mapping_transformer=False)
+    vision = VisionFeatures(
+        torch.ones(1, model.query_vision_encoder.pooled_size), torch.ones(1, 16, FEATURE_CHANNELS)
+    )
+    tokens = model.query_tokenizer(["What is this?"])
+    text = model.query_text_encoder(*tokens.values())
+    rows = model(tokens["input_ids"], text, vision)
+    assert rows.shape == (1, QUERY_TOKENS + model.config.mapping_network_prefix_length, 128)
+    assert not any("transformer_mapping" in name for name in model.state_dict())
 
 
 def test_like_classes_are_others() -> None:
