@@ -33,9 +33,10 @@ class ExactParts:
     """A corpus in parts, on several devices or on disk.
 
         with PassageIndex.open(location) as index:
-            on_two = ExactParts.load(index, ["cuda:0", "cuda:1"])
-            from_disk = ExactParts.load(index, resident_bytes=2 * 2**30)
-        hits = from_disk.search_many(queries, top_k=5)
+            searcher = ExactParts.load(index, resident_bytes=2 * 2**30)
+        hits = searcher.search(q_QD, top_k=5)
+
+    With `["cuda:0", "cuda:1"]` as second argument half of it is on each.
 
     Threads may share one.
     """

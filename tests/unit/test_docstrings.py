@@ -134,6 +134,7 @@ NEEDS: dict[str, Callable[[Path, Encoder], dict[str, Any]]] = {
     "retriever.checkpoint.pretrained:": nothing,
     "retriever.index.exact:ExactSearcher": an_index,
     "retriever.index.filters:PassageFilter": nothing,
+    "retriever.index.parts:ExactParts": an_index,
     "retriever.index.passage_index:PassageIndex": a_new_index,
 }
 DEFINED = {
