@@ -221,6 +221,7 @@ def web(
     """
     from app.machine import network
     from app.machine.memory import share_arenas
+    from app.machine.port import check_port
     from app.machine.tracing import use_traces
 
     share_arenas()
@@ -229,14 +230,13 @@ def web(
         use_traces()
         settings = settings_with(index, checkpoint, candidates=candidates)
     host, port = host or settings.host, port or settings.port
+    check_port(host, port)
     network.prepare(f"http://{host}")
     from app.api.application import build_api
-    from app.web.page import build_page
-    from app.web.serving.serve import check_port, mounted, serve
-    from app.web.serving.uploads import own_uploads
-
-    check_port(host, port)
     from app.components import open_pipeline
+    from app.web.page import build_page
+    from app.web.serving.serve import mounted, serve
+    from app.web.serving.uploads import own_uploads
 
     if build:
         _set_up_apart(settings, in_vain)

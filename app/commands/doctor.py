@@ -20,6 +20,8 @@ _MORE_RECALL = (
     f"Set {PREFIX}CANDIDATES to more, or build it anew with --swap and --questions like those that "
     "are asked."
 )
+_SET_UP = "Run `kbvqa setup`, which builds the demo's index."
+_VERIFY = "`kbvqa index verify` looks at every passage of it; `kbvqa index build` makes it anew."
 PACKAGES = ("torch", "transformers", "qdrant-edge-py")
 
 
@@ -89,7 +91,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
                     state += f", {len(pictures.names):,} pictures beside them"
                 return "; ".join(filter(None, [state, index.state]))
 
-        yield _checked("index", describe_index, "Run `kbvqa setup` for the demo's index.")
+        yield _checked("index", describe_index, _SET_UP if settings.index is None else _VERIFY)
         if seen is not None:
             yield Finding("recall", not seen.low, str(seen), _MORE_RECALL, grave=False)
     at = f"{PREFIX}GENERATOR"

@@ -27,6 +27,10 @@ from app.machine.extras import own_version, require
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
+_TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+# For a batch, tries again included. A process that ends waits for those that are left, four at
+# most, and must not take longer than it is given.
+_TIMEOUT_SECONDS = 2.0
 
 tracer: trace.Tracer = trace.NoOpTracer()
 
@@ -62,8 +66,9 @@ def use_traces() -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     os.environ.setdefault("OTEL_SERVICE_NAME", "kbvqa")
+    timeout = None if any(os.environ.get(name) for name in _TIMEOUTS) else _TIMEOUT_SECONDS
     provider = TracerProvider(resource=Resource.create({"service.version": own_version()}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout)))
     global tracer
     tracer = provider.get_tracer("kbvqa", own_version())
 

@@ -1,14 +1,11 @@
 """Serving the page and the API on one port until the process is told to stop.
 
-check_port(host, port)                          # before models are loaded
 app = mounted(served, page, settings)           # by build_api and build_page
 serve(app, host, port, finish)                  # until Ctrl-C
 """
 
-import errno
 import logging
 import signal
-import socket
 import threading
 from collections.abc import Callable
 
@@ -18,7 +15,8 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from app.api.application import Served
-from app.errors import InvalidSettings, PortInUse
+from app.errors import PortInUse
+from app.machine.port import check_port
 from app.settings import Settings
 from app.web.look import STYLES
 from app.web.serving.connections import (
@@ -33,32 +31,6 @@ from corpus.pictures.images import MAX_IMAGE_BYTES
 _LOGIN = "The user name is yours to choose; the password is one of the server's keys."
 _LEAVE_SECONDS = 3
 _HERE = {"0.0.0.0": "localhost", "": "localhost"}
-
-
-def check_port(host: str, port: int) -> None:
-    """Return when the page can be served on `host` and `port`.
-
-    Raises:
-        PortInUse: another program listens there.
-        InvalidSettings: the address is not one of this machine, or the port is not allowed.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as exc:
-        if exc.errno == errno.EADDRINUSE:
-            raise PortInUse(
-                f"port {port} on {host} is in use by another program; stop it, or choose another "
-                "port with --port or KBVQA_PORT"
-            ) from exc
-        raise InvalidSettings(
-            f"the page cannot be served on {host}, port {port}: {exc.strerror}; choose another "
-            "with --host or KBVQA_HOST, --port or KBVQA_PORT"
-        ) from exc
 
 
 def mounted(served: Served, page: gr.Blocks, settings: Settings) -> FastAPI:

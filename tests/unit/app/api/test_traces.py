@@ -1,6 +1,9 @@
 """One tree of spans for each question, without a word of the user's, and passed on."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -229,3 +232,18 @@ def test_what_cannot_be_sent_is_said_at_the_start(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"kbvqa\[trace\]"):
         tracing.use_traces()
+
+
+def test_a_collector_that_is_away_keeps_no_process_from_ending(free_tcp_port: int) -> None:
+    many = """
+from app.machine import tracing
+tracing.use_traces()
+for number in range(2000):  # four batches
+    with tracing.span(str(number)):
+        pass
+"""
+    address = f"http://127.0.0.1:{free_tcp_port}"
+    environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": address}
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
+        environment.pop(name, None)
+    subprocess.run([sys.executable, "-c", many], env=environment, check=True, timeout=25)

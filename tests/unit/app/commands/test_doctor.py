@@ -120,8 +120,14 @@ def test_an_index_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("KBVQA_INDEX", str(tmp_path / "none"))
     finding = found()["index"]
     assert not finding.ok and finding.grave
-    assert "kbvqa setup" in finding.advice
+    assert "kbvqa index build" in finding.advice and "kbvqa setup" not in finding.advice
     assert CliRunner().invoke(cli, ["doctor"]).exit_code == 1
+
+
+def test_the_demo_s_index_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("KBVQA_INDEX", raising=False)
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path))
+    assert "kbvqa setup" in found()["index"].advice
 
 
 def test_a_generator_that_is_away(monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +13,10 @@ from PIL import Image
 
 from app import cli
 from app.asking.ask import SOMETHING_WENT_WRONG
-from app.errors import InvalidQuestion, InvalidSettings, PortInUse
+from app.errors import InvalidQuestion
 from app.settings import Settings
 from app.web.endpoint import ask
 from app.web.page import build_page
-from app.web.serving.serve import check_port
 from app.web.serving.uploads import own_uploads, read_picture
 from app.web.views import View, views
 from corpus.demo.data import example_gallery
@@ -245,22 +243,6 @@ def test_the_page_offers_one_endpoint_and_tells_nobody(pipeline) -> None:
     assert public == ["ask"]
     assert not page.analytics_enabled
     assert not any(fn.cancels for fn in page.fns.values())
-
-
-def test_a_port_in_use_is_reported_with_what_to_do() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(PortInUse, match=rf"{port}.*--port or KBVQA_PORT"):
-            check_port("127.0.0.1", port)
-    check_port("127.0.0.1", port)
-
-
-def test_an_address_of_another_machine_is_reported() -> None:
-    # 203.0.113.0/24 is reserved for documentation.
-    with pytest.raises(InvalidSettings, match=r"203\.0\.113\.1.*KBVQA_HOST"):
-        check_port("203.0.113.1", 7860)
 
 
 def test_the_model_alone_stands_beside_the_answer(pipeline, generator) -> None:
