@@ -9,6 +9,7 @@ Shapes: B queries · Q query tokens · N passages · P passage tokens · T rows 
 D embedding dim
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -43,7 +44,45 @@ class _Run(NamedTuple):
     row: int
 
 
-class ExactSearcher:
+class ExactSearch(ABC):
+    """The exact search of a whole corpus, in the place of a `PassageIndex`.
+
+    Attributes:
+        passages: of the corpus, in the order in which they are kept.
+        fingerprint: of the index that they were read from.
+    """
+
+    passages: Sequence[Passage]
+    fingerprint: Fingerprint
+
+    @property
+    def count(self) -> int:
+        """The number of passages."""
+        return len(self.passages)
+
+    def search(
+        self,
+        q_QD: ArrayLike,
+        top_k: int,
+        filter: PassageFilter | None = None,
+        mode: SearchMode = "exact",
+        candidates: int = 0,
+    ) -> list[Hit]:
+        """Return the passages with the highest MaxSim, as `PassageIndex.search` does.
+
+        `mode` and `candidates` are there so that one can take the place of the other: nothing
+        here is approximate.
+        """
+        return self.search_many([q_QD], top_k, filter)[0]
+
+    @abstractmethod
+    def search_many(
+        self, queries: Sequence[ArrayLike], top_k: int, filter: PassageFilter | None = None
+    ) -> list[list[Hit]]:
+        """Return what `search` returns, for each of many queries, in fewer passes."""
+
+
+class ExactSearcher(ExactSearch):
     """A corpus in memory.
 
         with PassageIndex.open(location) as index:
@@ -107,26 +146,6 @@ class ExactSearcher:
         there = rows.to(device)
         made_from = index.fingerprint
         return cls(ordered.passages, ordered.lengths, there.rows, made_from, there.scales)
-
-    @property
-    def count(self) -> int:
-        """The number of passages."""
-        return len(self.passages)
-
-    def search(
-        self,
-        q_QD: ArrayLike,
-        top_k: int,
-        filter: PassageFilter | None = None,
-        mode: SearchMode = "exact",
-        candidates: int = 0,
-    ) -> list[Hit]:
-        """Return the passages with the highest MaxSim, as `PassageIndex.search` does.
-
-        `mode` and `candidates` are there so that one can take the place of the other: nothing
-        here is approximate.
-        """
-        return self.search_many([q_QD], top_k, filter)[0]
 
     def search_many(
         self, queries: Sequence[ArrayLike], top_k: int, filter: PassageFilter | None = None

@@ -23,13 +23,13 @@ from torch import Tensor
 
 from corpus.types import Hit
 from retriever.errors import CorpusTooLarge
-from retriever.index.exact import ExactSearcher, require_room, usual_precision
+from retriever.index.exact import ExactSearch, ExactSearcher, require_room, usual_precision
 from retriever.index.filters import PassageFilter
 from retriever.index.ordered import Ordered, Precision, Rows, row_bytes
-from retriever.index.passage_index import Fingerprint, PassageIndex, SearchMode
+from retriever.index.passage_index import Fingerprint, PassageIndex
 
 
-class ExactParts:
+class ExactParts(ExactSearch):
     """A corpus in parts, on several devices or on disk.
 
         with PassageIndex.open(location) as index:
@@ -104,22 +104,6 @@ class ExactParts:
             part = partial(_part, ordered, span, rows, on[n % len(on)], index.fingerprint)
             parts.append(part if room is not None else partial(_itself, part()))
         return cls(ordered, parts, len(on), index.fingerprint)
-
-    @property
-    def count(self) -> int:
-        """The number of passages."""
-        return len(self.passages)
-
-    def search(
-        self,
-        q_QD: ArrayLike,
-        top_k: int,
-        filter: PassageFilter | None = None,
-        mode: SearchMode = "exact",
-        candidates: int = 0,
-    ) -> list[Hit]:
-        """Return the passages with the highest MaxSim, as `ExactSearcher.search` does."""
-        return self.search_many([q_QD], top_k, filter)[0]
 
     def search_many(
         self, queries: Sequence[ArrayLike], top_k: int, filter: PassageFilter | None = None

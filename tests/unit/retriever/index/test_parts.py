@@ -16,7 +16,7 @@ from retriever.index.exact import ExactSearcher
 from retriever.index.ordered import Precision, row_bytes
 from retriever.index.parts import ExactParts
 from retriever.index.passage_index import PassageFilter, PassageIndex
-from tests.index_cases import DIM, ids, make_fingerprint, make_passages, random_embeddings, unit
+from tests.index_cases import DIM, build, ids, random_embeddings, unit
 
 COUNT = 300
 EMBEDDINGS = random_embeddings(COUNT)
@@ -27,9 +27,7 @@ QUERIES = [unit(np.random.default_rng(i).normal(size=(i + 3, DIM))) for i in ran
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassageIndex]:
     location = tmp_path_factory.mktemp("index")
-    with PassageIndex.create(location, make_fingerprint(COUNT)) as building:
-        building.upsert(make_passages(COUNT), EMBEDDINGS)
-        building.finish()
+    build(location, EMBEDDINGS)
     with PassageIndex.open(location) as opened:
         yield opened
 
@@ -54,9 +52,8 @@ def test_hits_are_those_of_the_corpus_in_memory(
 
 def test_equal_scores_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
     same, best = unit([[1, 1]]), unit([[1, 0]])
-    with PassageIndex.create(tmp_path, make_fingerprint(41)) as index:
-        index.upsert(make_passages(41), [same] * 20 + [best] + [same.repeat(2, axis=0)] * 20)
-        index.finish()
+    build(tmp_path, [same] * 20 + [best] + [same.repeat(2, axis=0)] * 20)
+    with PassageIndex.open(tmp_path) as index:
         searcher = ExactParts.load(index, resident_bytes=7 * row_bytes(DIM, "float32"))
     expected = ["p020"] + [f"p{i:03}" for i in range(41) if i != 20]
     for top_k in (1, 2, 30, 99):
