@@ -4,12 +4,18 @@ The state-dict names are the published ones, as MiniLM's. Written out because im
 costs every `kbvqa ask` a second and a half; the tests compare the two. The retriever, which knows
 nothing of this package, has its own.
 
-Shapes: B pairs, L tokens, H hidden width, h heads, d width of a head.
+The layers compute no padding: between embeddings and result the tokens of all pairs stand behind
+each other, and each pair attends to itself. A third of a batch of passages is padding.
+
+Shapes: B pairs, L tokens of the longest, T tokens of all, H hidden width, h heads, d width of a
+head.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,15 +65,24 @@ class Attention(nn.Module):
         self.self = nn.ModuleDict({n: nn.Linear(width, width) for n in ("query", "key", "value")})
         self.output = Output(config, width)
 
-    def forward(self, x_BLH: Tensor, mask_B11L: Tensor) -> Tensor:
-        """Return [B, L, H]."""
-        q_BhLd, k_BhLd, v_BhLd = (
-            self.self[name](x_BLH).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def forward(self, x_TH: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Return [T, H].
+
+        Args:
+            x_TH: the tokens of all pairs.
+            lengths: of the pairs, T together.
+        """
+        queries, keys, values = (
+            self.self[name](x_TH).unflatten(-1, (self.heads, -1)).transpose(0, 1).split(lengths, 1)
             for name in ("query", "key", "value")
         )
         dropout = self.dropout if self.training else 0.0
-        read_BhLd = F.scaled_dot_product_attention(q_BhLd, k_BhLd, v_BhLd, mask_B11L, dropout)
-        return cast(Tensor, self.output(read_BhLd.transpose(1, 2).flatten(2), x_BLH))
+        read = [
+            F.scaled_dot_product_attention(q_hLd[None], k_hLd[None], v_hLd[None], None, dropout)[0]
+            for q_hLd, k_hLd, v_hLd in zip(queries, keys, values, strict=True)
+        ]
+        read_hTd = torch.cat(read, dim=1)
+        return cast(Tensor, self.output(read_hTd.transpose(0, 1).flatten(1), x_TH))
 
 
 class Output(nn.Module):
@@ -79,9 +94,9 @@ class Output(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=_EPS)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x_BLW: Tensor, residual_BLH: Tensor) -> Tensor:
-        """Return [B, L, H]."""
-        return cast(Tensor, self.LayerNorm(self.dropout(self.dense(x_BLW)) + residual_BLH))
+    def forward(self, x_TW: Tensor, residual_TH: Tensor) -> Tensor:
+        """Return [T, H]."""
+        return cast(Tensor, self.LayerNorm(self.dropout(self.dense(x_TW)) + residual_TH))
 
 
 class Layer(nn.Module):
@@ -94,10 +109,10 @@ class Layer(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": wider})
         self.output = Output(config, config.intermediate_size)
 
-    def forward(self, x_BLH: Tensor, mask_B11L: Tensor) -> Tensor:
-        """Return [B, L, H]."""
-        x_BLH = self.attention(x_BLH, mask_B11L)
-        return cast(Tensor, self.output(F.gelu(self.intermediate["dense"](x_BLH)), x_BLH))
+    def forward(self, x_TH: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Return [T, H]; arguments as for Attention."""
+        x_TH = self.attention(x_TH, lengths)
+        return cast(Tensor, self.output(F.gelu(self.intermediate["dense"](x_TH)), x_TH))
 
 
 class Bert(nn.Module):
@@ -111,15 +126,18 @@ class Bert(nn.Module):
         )
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor, segments_BL: Tensor) -> Tensor:
-        """Return the last hidden states [B, L, H].
+        """Return the last hidden states [B, L, H], 0 where nothing is read.
 
         Args:
             ids_BL: tokens.
             mask_BL: 0 for those that are not read.
             segments_BL: 0 for the question, 1 for the passage.
         """
-        x_BLH = self.embeddings(ids_BL, segments_BL)
-        mask_B11L = mask_BL[:, None, None].bool()
+        read_BL = mask_BL.bool()
+        lengths = read_BL.sum(1).tolist()
+        x_TH = self.embeddings(ids_BL, segments_BL)[read_BL]
         for layer in cast(nn.ModuleList, self.encoder["layer"]):
-            x_BLH = layer(x_BLH, mask_B11L)
+            x_TH = layer(x_TH, lengths)
+        x_BLH = x_TH.new_zeros(*ids_BL.shape, x_TH.shape[-1])
+        x_BLH[read_BL] = x_TH
         return cast(Tensor, x_BLH)

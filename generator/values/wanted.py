@@ -26,7 +26,8 @@ _SQUARE = re.compile(r"\bsq\w*|²|\^2|\b(?:area|surface|size|big|large)\b", re.I
 _ASKED = {
     "length": r"how\s+(?:tall|high|wide|deep|far)\b",
     "mass": r"how\s+heavy\b|how\s+much\b.*\bweighs?\b",
-    "time": r"how\s+old\b|how\s+long\b.*\b(?:take|takes|last|lasts|live|lives|survive|survives)\b",
+    "time": r"how\s+old\b|how\s+long\b.*\b(?:(?:take|last|live|survive|hold|stay|sleep|keep)s?|"
+    r"been|pregnant)\b",
     "people": r"how\s+many\s+(?:people|inhabitants|residents|citizens)\b|headcount\b",
 }
 _MEASURED = {name: re.compile(rf"\b(?:{how})", re.IGNORECASE) for name, how in _ASKED.items()}

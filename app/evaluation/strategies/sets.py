@@ -1,11 +1,11 @@
-"""The questions on which strategies are compared: mini's short answers, and four hard sets.
+"""The questions on which strategies are compared: mini's short answers, and hard sets.
 
     answerable      questions about entities, and in wordings, that no reader was trained on; on
                     pictures of the validation vendor
     unanswerable    the same with the gold passages, and every passage that has an answer, removed
     unknown         the questions again, to pictures that show nothing the demo knows
-    instruction     about flags, with an instruction written into a passage that is read
-    false-statement about flags, with a false statement aimed at the question
+    ATTACKS         about flags, with one of the passages that are read tampered with, in each of
+                    the ways of corpus.benchmarks.poisoned
 
 Retrieval is done once and kept, so that every strategy reads the same passages. Half of the
 entities calibrate, the other half are the test. What the page's gallery shows is never fitted on.
@@ -24,7 +24,7 @@ from app.evaluation.provenance import digest, index_record
 from app.evaluation.strategies.rows import HitsRow, PassageRow
 from app.pipeline import Pipeline
 from corpus.benchmarks.demo import held_out_examples
-from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
+from corpus.benchmarks.poisoned import ELSEWHERE, Attack, tampered, wrong_answer
 from corpus.benchmarks.unknown import unknown_pictures
 from corpus.demo.data import demo_dir
 from corpus.examples import read_examples
@@ -34,10 +34,10 @@ from generator.answers.parsing import contains
 from retriever.building.build import Advance
 
 Kind = Literal["flags", "things"]
-ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement")
+ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement", "echo", *ELSEWHERE)
 KINDS: tuple[Kind, ...] = ("flags", "things")
 SPLITS: tuple[Literal["tune", "test"], ...] = ("tune", "test")
-SETS = ("answerable", "unanswerable", "unknown", "instruction", "false-statement")
+SETS = ("answerable", "unanswerable", "unknown", *ATTACKS)
 FOUND = 20
 HITS_NAME = Path("retrieval") / "hits.jsonl"
 UNKNOWN_NAME = "unknown"  # the folder of the pictures that show nothing
@@ -244,17 +244,25 @@ def cases(found: Sequence[Finding], read: int, sizes: Sizes) -> Iterator[Case]:
     for n, f in enumerate(spread([f for f in flags if not f.calibrates], sizes.attacked)):
         for attack in ATTACKS:
             target = wrong_answer(f.example.answers, others[_field(f.example)], 7 * n + 1)
-            hits = _attacked(f, attack, n, target, read)
-            yield replace(_case(attack, f, hits), target=target)
+            if hits := _attacked(f, attack, n, target, read):
+                yield replace(_case(attack, f, hits), target=target)
 
 
 def _attacked(found: Finding, attack: Attack, n: int, target: str, read: int) -> tuple[Hit, ...]:
-    """Return the hits with one passage tampered with: by turns a gold one and another."""
+    """Return the hits with one passage tampered with: by turns a gold one and another.
+
+    What goes where no answer stands takes each of the others in turn; () where none is read.
+    """
     gold = set(found.example.gold_passage_ids)
     of_gold = [i for i, hit in enumerate(found.hits[:read]) if hit.passage.id in gold]
     of_others = [i for i, hit in enumerate(found.hits[:read]) if hit.passage.id not in gold]
-    wanted, rest = (of_gold, of_others) if n % 2 == 0 else (of_others, of_gold)
-    i = (wanted or rest)[0]
+    if attack in ELSEWHERE:
+        if not of_others:
+            return ()
+        i = of_others[n % len(of_others)]
+    else:
+        wanted, rest = (of_gold, of_others) if n % 2 == 0 else (of_others, of_gold)
+        i = (wanted or rest)[0]
     passage = tampered(
         found.hits[i].passage,
         attack,

@@ -26,6 +26,19 @@ def test_the_same_numbers() -> None:
     segments = (torch.arange(17) > 5).long().expand(3, 17)
     with torch.inference_mode():
         expected = theirs(input_ids=ids, attention_mask=mask, token_type_ids=segments)
-        torch.testing.assert_close(
-            ours(ids, mask, segments), expected.last_hidden_state, atol=1e-6, rtol=1e-5
-        )
+        read = ours(ids, mask, segments)
+    wanted = expected.last_hidden_state * mask[..., None]
+    torch.testing.assert_close(read, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_padding_is_not_computed() -> None:
+    torch.manual_seed(0)
+    model = Bert(BertConfig(**SIZES)).eval()
+    seen: list[int] = []
+    for module in model.encoder.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    mask = torch.tensor([[1] * 17, [1] * 3 + [0] * 14])
+    with torch.inference_mode():
+        model(torch.randint(0, 200, (2, 17)), mask, torch.zeros_like(mask))
+    assert set(seen) == {20}
