@@ -163,7 +163,9 @@ def ranks(
             alone.append(_rank(result.hits, a))
             seen = question.asked.picture_V
             if pictures is not None and seen is not None:
-                alike = {found.entity: found.similarity for found in pictures.search(seen)}
+                entities = {hit.passage.entity for hit in result.hits}
+                [similar] = pictures.search([seen], 1, [entities])
+                alike = {found.entity: found.similarity for found in similar}
                 beside.append(_rank(fusing.fused(result.hits, alike, pictures.fusion), a))
         advance(len(alone), len(asked))
     return alone, beside
