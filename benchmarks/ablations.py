@@ -39,7 +39,8 @@ from retriever.encoding.passages import Embedding, OnCut
 from retriever.index.passage_index import PassageIndex
 from retriever.metrics import mean_and_stderr
 from retriever.pictures import fusing
-from retriever.pictures.collection import PictureCollection, compact
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.parts import compact
 from retriever.training.demo.cache import PassageStates, Views, encode_passages, encode_views
 from retriever.training.demo.mini import MiniRecipe, train
 from retriever.training.demo.sampling import BatchShape

@@ -18,8 +18,9 @@ import typer
 from app.commands.console import progress
 from app.evaluation.tables import table
 from benchmarks.growth import look
-from retriever.pictures.collection import PictureCollection, compact
+from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import compact
 
 WIDTH = 1_024
 TOGETHER = 64

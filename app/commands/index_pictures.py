@@ -1,6 +1,7 @@
 """kbvqa index pictures: a collection of entities' pictures, searched beside an index."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def index_pictures(
     collection that KBVQA_PICTURES names: passages of entities whose pictures resemble the asked
     one come up, and a result shows the pictures. It belongs to the checkpoint that made it. The
     demo's drawings come along with kbvqa-mini; KBVQA_PICTURES=none turns them off. A picture that
-    cannot be read is left out and named, with its line.
+    cannot be read is left out and named, with its line. Stopped, the same command goes on.
     docs/guide/pictures.md says when it helps.
     """
     settings = settings_with(None, checkpoint)
@@ -82,6 +83,7 @@ def index_pictures(
         usual.weight if weight is None else weight, usual.floor if floor is None else floor
     )
     broken: list[str] = []
+    parts = output.with_name(f"{output.name}.parts")
 
     def left_out(picture: EntityPicture, exc: InvalidImage) -> None:
         named = InvalidRecord(table, picture.line, "image", str(exc)) if table else exc
@@ -93,13 +95,14 @@ def index_pictures(
         say("Encoding pictures")
         try:
             collection = PictureCollection.build(
-                pictures, encoder, fusion, advance, corpus, left_out
+                pictures, encoder, fusion, advance, corpus, left_out, parts
             )
         except ValueError as exc:
             if not broken:
                 raise
             raise InvalidImage(f"{broken[0]}. None of the pictures can be read") from exc
         collection.save(output)
+    shutil.rmtree(parts, ignore_errors=True)
     for said in broken:
         out.print(f"[yellow]Left out:[/] {escape(said)}", soft_wrap=True, highlight=False)
     entities = len({entity for _, entity in collection.names})

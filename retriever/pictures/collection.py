@@ -28,18 +28,17 @@ from safetensors.numpy import save_file
 
 from corpus.errors import InvalidImage
 from corpus.pictures.entities import EntityPicture
-from corpus.pictures.images import load_image
 from corpus.progress import Advance
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import Part, made_of
 
 # By what is in the file.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
-BATCH = 32  # pictures that are encoded together
-_LARGEST = 127  # of the numbers of a row
+PART = 1_024  # pictures that are kept together while a collection is built
 _HELD = 2**28  # numbers that are held as float32, 1 GiB of them
-_BLOCK = 2**24  # numbers that are made float32 at a time, where they are not held
+_BLOCK = 2**22  # numbers that are made float32 at a time, where they are not held
 _SIMILARITIES = 2**26  # that are computed at a time
 
 
@@ -58,6 +57,11 @@ class SimilarPicture:
     entity: str
     similarity: float
     name: str = ""
+
+
+def not_left_out(picture: EntityPicture, exc: InvalidImage) -> None:
+    """Raise why a picture cannot be read."""
+    raise exc
 
 
 class PictureCollection:
@@ -92,7 +96,8 @@ class PictureCollection:
         fusion: Fusion | None = None,
         advance: Advance = lambda done, total: None,
         corpus: str = "",
-        left_out: Callable[[EntityPicture, InvalidImage], None] | None = None,
+        left_out: Callable[[EntityPicture, InvalidImage], None] = not_left_out,
+        parts: Path | None = None,
     ) -> Self:
         """Return the collection of these pictures.
 
@@ -102,8 +107,10 @@ class PictureCollection:
             fusion: how much they count; None for as fitted for kbvqa-mini.
             advance: told of how many of how many are done.
             corpus: the hash of the passages that it is for; "" for whatever has its entities.
-            left_out: told of each picture that cannot be read, which is then left out; None has
-                the first one be an error.
+            left_out: told of each picture that cannot be read, which is then left out; by itself
+                it raises that error.
+            parts: directory in which what is finished is kept, so that a build that was stopped
+                goes on with the same one; None for none. Whoever saves the collection removes it.
 
         Raises:
             InvalidImage: one is missing or no picture, where none may be left out.
@@ -111,24 +118,29 @@ class PictureCollection:
         """
         rows: list[NDArray[np.int8]] = []
         names: list[tuple[str, str]] = []
-        for start in range(0, len(pictures), BATCH):
-            some = []
-            for picture in pictures[start : start + BATCH]:
-                try:
-                    some.append(load_image(picture.path))
-                except InvalidImage as exc:
-                    if left_out is None:
-                        raise
-                    left_out(picture, exc)
-                else:
-                    names.append((picture.image, picture.entity))
-            if some:
-                rows.append(compact(np.stack(encoder.encode_pictures(some))))
-            advance(min(start + BATCH, len(pictures)), len(pictures))
-        if not rows:
+        revision = encoder.checkpoint.revision
+        for start in range(0, len(pictures), PART):
+            some = pictures[start : start + PART]
+
+            def of_all(done: int, start: int = start) -> None:
+                advance(start + done, len(pictures))
+
+            made = made_of(some, revision)
+            kept = None if parts is None else parts / f"{start:09d}.safetensors"
+            part = None if kept is None else Part.open(kept, made)
+            if part is None:
+                part = Part.encode(some, encoder, of_all)
+                if kept is not None:
+                    part.save(kept, made)
+            of_all(len(some))
+            for place, why in part.left_out.items():
+                left_out(some[place], InvalidImage(why))
+            readable = (p for place, p in enumerate(some) if place not in part.left_out)
+            names += [(picture.image, picture.entity) for picture in readable]
+            rows.append(part.vectors_IV)
+        if not names:
             raise ValueError("no pictures: a collection holds one at least")
         titles = {picture.entity: picture.name for picture in pictures if picture.name}
-        revision = encoder.checkpoint.revision
         return cls(revision, names, np.concatenate(rows), fusion or Fusion(), corpus, titles)
 
     def save(self, path: Path) -> None:
@@ -259,41 +271,34 @@ class PictureCollection:
 
     def _similarities(self, queries_QV: NDArray[np.float32]) -> NDArray[np.float32]:
         similarity_QI = np.empty((len(queries_QV), len(self.names)), dtype=np.float32)
-        for start, unit in self._blocks():
-            similarity_QI[:, start : start + len(unit)] = queries_QV @ unit.T
+        for start, rows_IV in self._blocks():
+            similarity_QI[:, start : start + len(rows_IV)] = queries_QV @ rows_IV.T
+        similarity_QI /= self._lengths_I
         return similarity_QI
 
     def _blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield unit vectors, with the number of the first of them."""
+        """Yield vectors as float32, with the number of the first of them."""
         if self.vectors_IV.size <= _HELD:
-            yield 0, self._held
+            yield 0, self._held_IV
             return
         block = max(1, _BLOCK // self.vectors_IV.shape[1])
         for start in range(0, len(self.names), block):
-            yield start, _unit(self.vectors_IV[start : start + block])
+            yield start, self.vectors_IV[start : start + block].astype(np.float32)
 
     @cached_property
-    def _held(self) -> NDArray[np.float32]:
-        return _unit(self.vectors_IV)
+    def _held_IV(self) -> NDArray[np.float32]:
+        return self.vectors_IV.astype(np.float32)
 
-
-def _unit(vectors_IV: NDArray[np.int8]) -> NDArray[np.float32]:
-    rows_IV = vectors_IV.astype(np.float32)
-    rows_IV /= np.linalg.norm(rows_IV, axis=1, keepdims=True)
-    return rows_IV
+    @cached_property
+    def _lengths_I(self) -> NDArray[np.float32]:
+        block = max(1, _BLOCK // self.vectors_IV.shape[1])
+        lengths = [
+            np.linalg.norm(self.vectors_IV[start : start + block].astype(np.float32), axis=1)
+            for start in range(0, len(self.names), block)
+        ]
+        lengths_I: NDArray[np.float32] = np.concatenate(lengths)
+        return lengths_I
 
 
 def _as_bytes(value: object) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(value, ensure_ascii=False).encode(), dtype=np.uint8)
-
-
-def compact(vectors_IV: ArrayLike) -> NDArray[np.int8]:
-    """Return the directions of vectors [I, V] as int8: of each row the largest number is 127.
-
-    >>> compact([[0.6, -0.8], [0.0, 2.0]]).tolist()
-    [[95, -127], [0, 127]]
-    """
-    rows_IV = np.asarray(vectors_IV, dtype=np.float32)
-    largest_I1 = np.abs(rows_IV).max(axis=1, keepdims=True)
-    small_IV: NDArray[np.int8] = np.round(rows_IV * (_LARGEST / largest_I1)).astype(np.int8)
-    return small_IV

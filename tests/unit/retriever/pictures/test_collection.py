@@ -15,8 +15,9 @@ from retriever.checkpoint.loading import load_checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures import collection as collection_module
-from retriever.pictures.collection import PictureCollection, SimilarPicture, compact
+from retriever.pictures.collection import PictureCollection, SimilarPicture
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import compact
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,51 @@ def test_no_pictures_and_no_picture_are_said(
     assert told == ["a.png"]
     assert made.names == (("b.png", "flag:Y"), ("c.png", "flag:X"))
     assert len(made.vectors_IV) == 2
+
+
+class Counting(Encoder):
+    """An encoder that counts the pictures that it encodes, and stops where it is told to."""
+
+    def __init__(self, stops_at: int = 99) -> None:
+        super().__init__(load_checkpoint("kbvqa-mini"))
+        self.encoded, self.stops_at = 0, stops_at
+
+    def encode_pictures(self, pictures: Any) -> Any:
+        if self.encoded >= self.stops_at:
+            raise KeyboardInterrupt
+        self.encoded += len(pictures)
+        return super().encode_pictures(pictures)
+
+
+def test_a_build_that_was_stopped_goes_on(
+    pictures: list[EntityPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection_module, "PART", 1)
+    broken = tmp_path / "d.png"
+    broken.write_bytes(b"no picture")
+    pictures.insert(0, EntityPicture("d.png", broken, "flag:Z"))
+    parts = tmp_path / "parts"
+    told: list[str] = []
+
+    def build(encoder: Encoder) -> PictureCollection:
+        told.clear()
+        return PictureCollection.build(
+            pictures, encoder, left_out=lambda picture, exc: told.append(str(exc)), parts=parts
+        )
+
+    whole = PictureCollection.build(pictures[1:], Counting())
+    with pytest.raises(KeyboardInterrupt):
+        build(Counting(stops_at=2))
+    goes_on = Counting()
+    assert build(goes_on).sha256 == whole.sha256
+    assert goes_on.encoded == 1 and "d.png" in told[0]
+    # What was made of another picture, or is damaged, is made again.
+    Image.new("RGB", (60, 40), "black").save(pictures[1].path)
+    (parts / "000000003.safetensors").write_bytes(b"no safetensors")
+    again = Counting()
+    other = build(again)
+    assert again.encoded == 2 and other.sha256 != whole.sha256
+    assert (other.vectors_IV[1:] == whole.vectors_IV[1:]).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors", b"\x02\0\0\0\0\0\0\0{}"])
