@@ -34,6 +34,10 @@ def index_pictures(
         Path | None,
         typer.Option(help="What picture names are relative to. Default: the folder of the table."),
     ] = None,
+    skip_missing: Annotated[
+        bool,
+        typer.Option("--skip-missing", help="Leave out pictures whose files are not there."),
+    ] = False,
     weight: Annotated[
         float | None,
         typer.Option(min=0, help="How much they count. Default: as fitted for kbvqa-mini."),
@@ -75,7 +79,8 @@ def index_pictures(
     if table is None:
         pictures, corpus = demo_entity_pictures(), passages_sha256(demo_passages_path())
     else:
-        pictures, corpus = read_entity_pictures(table, images or table.parent), ""
+        folder, corpus = images or table.parent, ""
+        pictures = read_entity_pictures(table, folder, skip_missing=skip_missing)
     usual = Fusion()
     if weight is not None and math.isinf(weight):
         raise typer.BadParameter("--weight: a number is needed that is not infinite")
