@@ -39,7 +39,8 @@ from retriever.encoding.passages import Embedding, OnCut
 from retriever.index.passage_index import PassageIndex
 from retriever.metrics import mean_and_stderr
 from retriever.pictures import fusing
-from retriever.pictures.collection import PictureCollection, compact
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.parts import compact
 from retriever.training.demo.cache import PassageStates, Views, encode_passages, encode_views
 from retriever.training.demo.mini import MiniRecipe, train
 from retriever.training.demo.sampling import BatchShape
@@ -163,7 +164,9 @@ def ranks(
             alone.append(_rank(result.hits, a))
             seen = question.asked.picture_V
             if pictures is not None and seen is not None:
-                alike = {found.entity: found.similarity for found in pictures.search(seen)}
+                entities = {hit.passage.entity for hit in result.hits}
+                [similar] = pictures.search([seen], 1, [entities])
+                alike = {found.entity: found.similarity for found in similar}
                 beside.append(_rank(fusing.fused(result.hits, alike, pictures.fusion), a))
         advance(len(alone), len(asked))
     return alone, beside

@@ -1,5 +1,6 @@
 """kbvqa corpus: look into a corpus before hours are spent on indexing it."""
 
+import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -116,6 +117,43 @@ def corpus_make(
         count = write_passages(output, told())
     out.print(f"{count:,} passages of {corpus.name} in {output}", highlight=False, soft_wrap=True)
     options.report_left_out(stream)
+
+
+@app.command("pictures")
+@takes(corpus=options.named_corpus)
+def corpus_pictures(
+    corpus: "Corpus",
+    output: Annotated[Path, typer.Option("--out", help="The table: a .jsonl file.")],
+    every: Annotated[
+        bool, typer.Option("--every", help="All pictures of a page, not its first alone.")
+    ] = False,
+) -> None:
+    """Write a table of the pictures that a corpus names, for `kbvqa index pictures`.
+
+    \b
+    kbvqa corpus pictures encyclopedic_kb_wiki.json --out pictures.jsonl
+    kbvqa corpus pictures Wiki6M_ver_1_0.jsonl.gz --out pictures.jsonl
+    kbvqa index pictures pictures.jsonl --images FOLDER --skip-missing --out lead.safetensors
+
+    Of each picture it has the file's name, the entity and name of its page, and the URL where the
+    file can be fetched, which is yours to do: within the terms of who offers it.
+    """
+    from corpus.errors import CorpusError
+    from corpus.passages.page_pictures import page_pictures
+
+    partial = output.with_name(f"{output.name}.partial")
+    with progress() as (say, advance), partial.open("w", encoding="utf-8") as table:
+        say(f"Bytes read of {corpus.name}")
+        rows = page_pictures(corpus, every=every, advance=advance)
+        count = sum(bool(table.write(json.dumps(r, ensure_ascii=False) + "\n")) for r in rows)
+    if not count:
+        partial.unlink()
+        raise CorpusError(
+            f"{corpus.name}: {corpus.format.what} names no pictures of entities; E-VQA's knowledge "
+            "base and Wiki6M do"
+        )
+    partial.replace(output)
+    out.print(f"{count:,} pictures of {corpus.name} in {output}", highlight=False, soft_wrap=True)
 
 
 def _headline(corpus: "Corpus") -> str:

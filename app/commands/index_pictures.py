@@ -1,6 +1,7 @@
 """kbvqa index pictures: a collection of entities' pictures, searched beside an index."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,10 @@ def index_pictures(
         Path | None,
         typer.Option(help="What picture names are relative to. Default: the folder of the table."),
     ] = None,
+    skip_missing: Annotated[
+        bool,
+        typer.Option("--skip-missing", help="Leave out pictures whose files are not there."),
+    ] = False,
     weight: Annotated[
         float | None,
         typer.Option(min=0, help="How much they count. Default: as fitted for kbvqa-mini."),
@@ -58,7 +63,7 @@ def index_pictures(
     collection that KBVQA_PICTURES names: passages of entities whose pictures resemble the asked
     one come up, and a result shows the pictures. It belongs to the checkpoint that made it. The
     demo's drawings come along with kbvqa-mini; KBVQA_PICTURES=none turns them off. A picture that
-    cannot be read is left out and named, with its line.
+    cannot be read is left out and named, with its line. Stopped, the same command goes on.
     docs/guide/pictures.md says when it helps.
     """
     settings = settings_with(None, checkpoint)
@@ -74,7 +79,8 @@ def index_pictures(
     if table is None:
         pictures, corpus = demo_entity_pictures(), passages_sha256(demo_passages_path())
     else:
-        pictures, corpus = read_entity_pictures(table, images or table.parent), ""
+        folder, corpus = images or table.parent, ""
+        pictures = read_entity_pictures(table, folder, skip_missing=skip_missing)
     usual = Fusion()
     if weight is not None and math.isinf(weight):
         raise typer.BadParameter("--weight: a number is needed that is not infinite")
@@ -82,6 +88,7 @@ def index_pictures(
         usual.weight if weight is None else weight, usual.floor if floor is None else floor
     )
     broken: list[str] = []
+    parts = output.with_name(f"{output.name}.parts")
 
     def left_out(picture: EntityPicture, exc: InvalidImage) -> None:
         named = InvalidRecord(table, picture.line, "image", str(exc)) if table else exc
@@ -93,13 +100,14 @@ def index_pictures(
         say("Encoding pictures")
         try:
             collection = PictureCollection.build(
-                pictures, encoder, fusion, advance, corpus, left_out
+                pictures, encoder, fusion, advance, corpus, left_out, parts
             )
         except ValueError as exc:
             if not broken:
                 raise
             raise InvalidImage(f"{broken[0]}. None of the pictures can be read") from exc
         collection.save(output)
+    shutil.rmtree(parts, ignore_errors=True)
     for said in broken:
         out.print(f"[yellow]Left out:[/] {escape(said)}", soft_wrap=True, highlight=False)
     entities = len({entity for _, entity in collection.names})

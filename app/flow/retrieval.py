@@ -9,6 +9,8 @@ so may pictures of the entities that passages are about, where there is a collec
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from app.errors import InvalidQuestion
 from app.flow.clock import timed
 from app.flow.events import Retrieval
@@ -170,26 +172,41 @@ class Finder:
         found = iter(self._hits(plain, depth, mode, chosen))
         weighed = iter(self._hits(both, max(depth, picture.DEPTH), mode, chosen))
         weight = self.encoder.checkpoint.picture_weight
+        ranked = [
+            next(found)
+            if question.alone is None
+            else picture.weighed(next(weighed), next(weighed), weight)
+            for question in encoded
+        ]
         results = []
-        for question in encoded:
-            if question.alone is None:
-                hits = next(found)
-            else:
-                hits = picture.weighed(next(weighed), next(weighed), weight)
-            similar = self._similar(question.asked)
+        alike = self._similar(encoded, ranked)
+        for question, hits, similar in zip(encoded, ranked, alike, strict=True):
             if self.pictures is not None and similar:
                 by_entity = {seen.entity: seen.similarity for seen in similar}
                 hits = fusing.fused(hits, by_entity, self.pictures.fusion)
                 similar = [seen for seen in similar if seen.similarity > self.pictures.fusion.floor]
             result = self.found(hits[:top_k], question.asked.seen, question.asked.cut)
-            results.append(replace(result, similar=tuple(similar[:_SHOWN])))
-        return [replace(r, boxes=e.boxes) for r, e in zip(results, encoded, strict=True)]
+            result = replace(result, similar=tuple(similar[:_SHOWN]), boxes=question.boxes)
+            results.append(result)
+        return results
 
-    def _similar(self, asked: EncodedQuery) -> list[SimilarPicture]:
-        """Return the most similar picture of every entity, best first; [] where there is none."""
-        if self.pictures is None or asked.picture_V is None:
-            return []
-        return self.pictures.search(asked.picture_V)
+    def _similar(
+        self, encoded: Sequence[EncodedQuestion], hits: Sequence[Sequence[Hit]]
+    ) -> list[list[SimilarPicture]]:
+        """Return the most similar pictures to each question's, and of the entities of its hits.
+
+        Best first; [] for a question without a picture, and where there are no pictures.
+        """
+        similar: list[list[SimilarPicture]] = [[] for _ in encoded]
+        seen = {
+            n: e.asked.picture_V for n, e in enumerate(encoded) if e.asked.picture_V is not None
+        }
+        if self.pictures is not None and seen:
+            entities = [{hit.passage.entity for hit in hits[n]} for n in seen]
+            found = self.pictures.search(np.stack(list(seen.values())), _SHOWN, entities)
+            for n, some in zip(seen, found, strict=True):
+                similar[n] = some
+        return similar
 
     def _hits(
         self,

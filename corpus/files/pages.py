@@ -32,6 +32,7 @@ class Page:
         source: the collection it comes from.
         entity: the id of the thing it describes; "" when unknown.
         language: of the text, as a BCP 47 tag; "" when unknown.
+        pictures: URLs of pictures of the thing, the most telling first, where the corpus has some.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Page:
     source: str = ""
     entity: str = ""
     language: str = ""
+    pictures: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):

@@ -1,7 +1,8 @@
 """Encyclopedic-VQA's knowledge base: encyclopedic_kb_wiki.json, or the zip it comes in.
 
-One JSON object of two million pages, {wikipedia_url: {title, section_titles, section_texts, ...}},
-read page by page. Sections keep the numbers that `evidence_section_id` of the questions refers to.
+One JSON object of two million pages, {wikipedia_url: {title, section_titles, section_texts,
+image_urls, ...}}, read page by page. Sections keep the numbers that `evidence_section_id` of the
+questions refers to.
 """
 
 from collections.abc import Generator, Mapping
@@ -81,6 +82,7 @@ def parse_page(url: str, value: Any) -> Page:
         url=url,
         source="Encyclopedic-VQA",
         entity=url,
+        pictures=tuple(_texts(value, "image_urls")) if value.get("image_urls") else (),
     )
 
 

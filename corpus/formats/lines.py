@@ -87,10 +87,11 @@ class Wiki6M(JsonLines):
         for name, lack in (("wikipedia_title", ""), ("wikipedia_content", _TITLES_ONLY)):
             if name not in record:
                 raise InvalidRecord(self.path, line, name, f"missing{lack}")
-        title, *texts = (
-            text_field(self.path, line, record, name, required=False).strip()
-            for name in ("wikipedia_title", "wikipedia_content", "wikipedia_summary")
+        title, picture, *texts = (
+            text_field(self.path, line, record, f"wikipedia_{name}", required=False).strip()
+            for name in ("title", "image_url", "content", "summary")
         )
         text = next(filter(None, texts), "")
         sections = (Section("", text),) if text else ()
-        return Page(entity, title, sections, source="Wiki6M", entity=entity)
+        pictures = (picture,) if picture else ()
+        return Page(entity, title, sections, source="Wiki6M", entity=entity, pictures=pictures)

@@ -32,12 +32,15 @@ class EntityPicture:
     name: str = ""
 
 
-def read_entity_pictures(table: Path, images: Path) -> list[EntityPicture]:
+def read_entity_pictures(
+    table: Path, images: Path, *, skip_missing: bool = False
+) -> list[EntityPicture]:
     """Return the pictures of a .jsonl or .jsonl.gz table, in its order. None is opened yet.
 
     Args:
         table: the file.
         images: the directory that picture names are relative to.
+        skip_missing: leave out pictures that are not there, but not all of them.
 
     Raises:
         DatasetNotFound: there is no such file.
@@ -51,7 +54,7 @@ def read_entity_pictures(table: Path, images: Path) -> list[EntityPicture]:
         name = text_field(table, line, record, "name", required=False)
         pictures.append(EntityPicture(image, images / image, entity, line, name))
     missing = [picture for picture in pictures if not picture.path.is_file()]
-    if missing:
+    if missing and not (skip_missing and len(missing) < len(pictures)):
         first, others = missing[0], len(missing) - 1
         more = f", nor are {others:,} others" if others else ""
         raise InvalidRecord(
@@ -61,4 +64,5 @@ def read_entity_pictures(table: Path, images: Path) -> list[EntityPicture]:
             f"{first.path} is not there{more}; put the pictures there, or name the folder that "
             "they are in",
         )
-    return pictures
+    gone = {picture.line for picture in missing}
+    return [picture for picture in pictures if picture.line not in gone]

@@ -2,18 +2,20 @@
 
     PictureCollection.build(pictures, encoder)      a vector of each, made
     .save(path), PictureCollection.open(path)       kept as one file
-    .search(vector_V)                               the most similar picture of every entity
+    .search(vectors_QV, top_k)                      the most similar picture of each entity
 
 The vectors are what the checkpoint's frozen tower and its neck make of a picture, so a collection
 belongs to the checkpoint that made it. They are kept as whole numbers of one byte, and searched by
-one matrix product: 100,000 pictures of 1,024 numbers take 100 MB, and 400 MB more once searched.
+one matrix product. Up to a quarter of a million of them are held as float32 too once searched:
+100,000 pictures of 1,024 numbers take 100 MB and then 400 MB more. More than that are turned into
+float32 block by block, anew for each search: ask for many at once.
 
-Shapes: I pictures · V width of the pooled vector
+Shapes: Q queries · I pictures · V width of the pooled vector · E entities
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,20 +24,22 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from corpus.errors import InvalidImage
 from corpus.pictures.entities import EntityPicture
-from corpus.pictures.images import load_image
 from corpus.progress import Advance
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import Part, made_of
 
 # By what is in the file.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
-BATCH = 32  # pictures that are encoded together
-_LARGEST = 127  # of the numbers of a row
+PART = 1_024  # pictures that are kept together while a collection is built
+_HELD = 2**28  # numbers that are held as float32, 1 GiB of them
+_BLOCK = 2**22  # numbers that are made float32 at a time, where they are not held
+_SIMILARITIES = 2**26  # that are computed at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,11 @@ class SimilarPicture:
     entity: str
     similarity: float
     name: str = ""
+
+
+def not_left_out(picture: EntityPicture, exc: InvalidImage) -> None:
+    """Raise why a picture cannot be read."""
+    raise exc
 
 
 class PictureCollection:
@@ -87,7 +96,8 @@ class PictureCollection:
         fusion: Fusion | None = None,
         advance: Advance = lambda done, total: None,
         corpus: str = "",
-        left_out: Callable[[EntityPicture, InvalidImage], None] | None = None,
+        left_out: Callable[[EntityPicture, InvalidImage], None] = not_left_out,
+        parts: Path | None = None,
     ) -> Self:
         """Return the collection of these pictures.
 
@@ -97,33 +107,41 @@ class PictureCollection:
             fusion: how much they count; None for as fitted for kbvqa-mini.
             advance: told of how many of how many are done.
             corpus: the hash of the passages that it is for; "" for whatever has its entities.
-            left_out: told of each picture that cannot be read, which is then left out; None has
-                the first one be an error.
+            left_out: told of each picture that cannot be read, which is then left out; by itself
+                it raises that error.
+            parts: directory in which what is finished is kept, so that a build that was stopped
+                goes on with the same one; None for none. Whoever saves the collection removes it.
 
         Raises:
             InvalidImage: one is missing or no picture, where none may be left out.
             ValueError: there is none, or the checkpoint sees no pictures.
         """
-        vectors: list[NDArray[np.float32]] = []
+        rows: list[NDArray[np.int8]] = []
         names: list[tuple[str, str]] = []
-        for start in range(0, len(pictures), BATCH):
-            some = []
-            for picture in pictures[start : start + BATCH]:
-                try:
-                    some.append(load_image(picture.path))
-                except InvalidImage as exc:
-                    if left_out is None:
-                        raise
-                    left_out(picture, exc)
-                else:
-                    names.append((picture.image, picture.entity))
-            vectors.extend(encoder.encode_pictures(some))
-            advance(min(start + BATCH, len(pictures)), len(pictures))
-        if not vectors:
+        revision = encoder.checkpoint.revision
+        for start in range(0, len(pictures), PART):
+            some = pictures[start : start + PART]
+
+            def of_all(done: int, start: int = start) -> None:
+                advance(start + done, len(pictures))
+
+            made = made_of(some, revision)
+            kept = None if parts is None else parts / f"{start:09d}.safetensors"
+            part = None if kept is None else Part.open(kept, made)
+            if part is None:
+                part = Part.encode(some, encoder, of_all)
+                if kept is not None:
+                    part.save(kept, made)
+            of_all(len(some))
+            for place, why in part.left_out.items():
+                left_out(some[place], InvalidImage(why))
+            readable = (p for place, p in enumerate(some) if place not in part.left_out)
+            names += [(picture.image, picture.entity) for picture in readable]
+            rows.append(part.vectors_IV)
+        if not names:
             raise ValueError("no pictures: a collection holds one at least")
-        rows = compact(np.stack(vectors))
         titles = {picture.entity: picture.name for picture in pictures if picture.name}
-        return cls(encoder.checkpoint.revision, names, rows, fusion or Fusion(), corpus, titles)
+        return cls(revision, names, np.concatenate(rows), fusion or Fusion(), corpus, titles)
 
     def save(self, path: Path) -> None:
         """Write the collection as one file.
@@ -131,19 +149,17 @@ class PictureCollection:
         Raises:
             IndexUnavailable: it cannot be written.
         """
-        names = json.dumps(self.names, ensure_ascii=False)
         fusion = json.dumps(asdict(self.fusion))
-        metadata = {
-            "checkpoint": self.checkpoint,
-            "corpus": self.corpus,
-            "names": names,
-            "fusion": fusion,
-            "titles": json.dumps(self.titles, ensure_ascii=False),
+        metadata = {"checkpoint": self.checkpoint, "corpus": self.corpus, "fusion": fusion}
+        tensors = {
+            "vectors": self.vectors_IV,
+            "names": _as_bytes(self.names),
+            "titles": _as_bytes(self.titles),
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(path.name + ".partial")
-            partial.write_bytes(save({"vectors": self.vectors_IV}, metadata))
+            save_file(tensors, partial, metadata)
             partial.replace(path)
         except (OSError, SafetensorError) as exc:
             raise IndexUnavailable(f"{path}: the pictures cannot be written ({exc})") from exc
@@ -165,13 +181,17 @@ class PictureCollection:
         try:
             with safe_open(path, "numpy") as file:
                 metadata, vectors = file.metadata() or {}, file.get_tensor("vectors")
-            names = [(image + "", entity + "") for image, entity in json.loads(metadata["names"])]
+                # Before, both stood in the metadata, which have room for a million pictures.
+                said = {name: metadata.get(name, "{}") for name in ("names", "titles")}
+                held = set(said) & set(file.keys())
+                said |= {name: bytes(file.get_tensor(name)) for name in held}
+            names = [(image + "", entity + "") for image, entity in json.loads(said["names"])]
             fusion = Fusion(**json.loads(metadata["fusion"]))
             if vectors.ndim != 2 or len(names) != len(vectors) or not names:
                 raise ValueError(f"{len(names)} names for vectors of shape {vectors.shape}")
             if vectors.dtype != np.int8 or not vectors.any(axis=1).all():
                 raise ValueError(f"vectors of {vectors.dtype}, not int8, or one of zeros")
-            titles = {k: v + "" for k, v in json.loads(metadata.get("titles", "{}")).items()}
+            titles = {k: v + "" for k, v in json.loads(said["titles"]).items()}
             return cls(metadata["checkpoint"], names, vectors, fusion, metadata["corpus"], titles)
         except (*_UNREADABLE, OSError, SafetensorError) as exc:
             raise IndexUnavailable(
@@ -187,40 +207,98 @@ class PictureCollection:
         digest.update(self.vectors_IV.tobytes())
         return digest.hexdigest()
 
-    def search(self, vector_V: ArrayLike) -> list[SimilarPicture]:
-        """Return the most similar picture of every entity, the most similar entity first.
+    def search(
+        self, vectors_QV: ArrayLike, top_k: int, among: Sequence[Collection[str]] = ()
+    ) -> list[list[SimilarPicture]]:
+        """Return for each query the most similar picture of each entity, most similar first.
+
+        Args:
+            vectors_QV: what is compared, a row a query.
+            top_k: how many entities.
+            among: entities of each query that are looked up besides, such as those of passages
+                that were found; those without pictures are left out.
 
         Raises:
-            ValueError: the vector is not as wide as the collection's.
+            ValueError: a vector is not as wide as the collection's.
         """
-        vector = np.asarray(vector_V, dtype=np.float32)
-        if vector.shape != self.vectors_IV.shape[1:]:
+        queries_QV = np.asarray(vectors_QV, dtype=np.float32)
+        width = self.vectors_IV.shape[1]
+        if queries_QV.ndim != 2 or queries_QV.shape[1] != width:
             raise ValueError(
-                f"a vector of shape {vector.shape} was given, {self.vectors_IV.shape[1:]} is wanted"
+                f"vectors of shape {queries_QV.shape} were given, [queries, {width}] is wanted"
             )
-        similarity_I = self._rows @ vector
-        found: dict[str, SimilarPicture] = {}
-        for i in np.argsort(-similarity_I, kind="stable").tolist():
-            image, entity = self.names[i]
-            if entity not in found:
-                name = self.titles.get(entity, "")
-                found[entity] = SimilarPicture(image, entity, float(similarity_I[i]), name)
-        return list(found.values())
+        found, together = [], max(1, _SIMILARITIES // len(self.names))
+        for start in range(0, len(queries_QV), together):
+            similarity_QI = self._similarities(queries_QV[start : start + together])
+            for number, similarity_I in enumerate(similarity_QI, start):
+                wanted = among[number] if among else ()
+                found.append(self._most_similar(similarity_I, top_k, wanted))
+        return found
+
+    def _most_similar(
+        self, similarity_I: NDArray[np.float32], top_k: int, wanted: Collection[str]
+    ) -> list[SimilarPicture]:
+        """Return the best picture of each of the `top_k` best entities, and of those wanted."""
+        order_I, starts_E, number = self._entities
+        best_E = np.maximum.reduceat(similarity_I[order_I], starts_E[:-1])
+        chosen = {number[entity] for entity in wanted if entity in number}
+        if top_k < len(best_E):
+            chosen.update(np.argpartition(-best_E, top_k)[:top_k].tolist())
+        else:
+            chosen.update(range(len(best_E)))
+        pictures = []
+        for e in chosen:
+            of_entity = order_I[starts_E[e] : starts_E[e + 1]]
+            pictures.append(int(of_entity[np.argmax(similarity_I[of_entity])]))
+        pictures.sort(key=lambda i: (-similarity_I[i], i))
+        return [
+            SimilarPicture(image, entity, float(similarity_I[i]), self.titles.get(entity, ""))
+            for i in pictures
+            for image, entity in (self.names[i],)
+        ]
 
     @cached_property
-    def _rows(self) -> NDArray[np.float32]:
-        rows_IV = self.vectors_IV.astype(np.float32)
-        unit_IV: NDArray[np.float32] = rows_IV / np.linalg.norm(rows_IV, axis=1, keepdims=True)
-        return unit_IV
+    def _entities(self) -> tuple[NDArray[np.intp], NDArray[np.intp], dict[str, int]]:
+        """Return the pictures entity by entity, where each entity begins, and each one's number.
+
+        The beginnings are one more than there are entities: where the last ends.
+        """
+        number: dict[str, int] = {}
+        entity_I = np.array([number.setdefault(name, len(number)) for _, name in self.names])
+        order_I = np.argsort(entity_I, kind="stable")
+        starts_E = np.searchsorted(entity_I[order_I], np.arange(len(number) + 1))
+        return order_I, starts_E, number
+
+    def _similarities(self, queries_QV: NDArray[np.float32]) -> NDArray[np.float32]:
+        similarity_QI = np.empty((len(queries_QV), len(self.names)), dtype=np.float32)
+        for start, rows_IV in self._blocks():
+            similarity_QI[:, start : start + len(rows_IV)] = queries_QV @ rows_IV.T
+        similarity_QI /= self._lengths_I
+        return similarity_QI
+
+    def _blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield vectors as float32, with the number of the first of them."""
+        if self.vectors_IV.size <= _HELD:
+            yield 0, self._held_IV
+            return
+        block = max(1, _BLOCK // self.vectors_IV.shape[1])
+        for start in range(0, len(self.names), block):
+            yield start, self.vectors_IV[start : start + block].astype(np.float32)
+
+    @cached_property
+    def _held_IV(self) -> NDArray[np.float32]:
+        return self.vectors_IV.astype(np.float32)
+
+    @cached_property
+    def _lengths_I(self) -> NDArray[np.float32]:
+        block = max(1, _BLOCK // self.vectors_IV.shape[1])
+        lengths = [
+            np.linalg.norm(self.vectors_IV[start : start + block].astype(np.float32), axis=1)
+            for start in range(0, len(self.names), block)
+        ]
+        lengths_I: NDArray[np.float32] = np.concatenate(lengths)
+        return lengths_I
 
 
-def compact(vectors_IV: ArrayLike) -> NDArray[np.int8]:
-    """Return the directions of vectors [I, V] as int8: of each row the largest number is 127.
-
-    >>> compact([[0.6, -0.8], [0.0, 2.0]]).tolist()
-    [[95, -127], [0, 127]]
-    """
-    rows_IV = np.asarray(vectors_IV, dtype=np.float32)
-    largest_I1 = np.abs(rows_IV).max(axis=1, keepdims=True)
-    small_IV: NDArray[np.int8] = np.round(rows_IV * (_LARGEST / largest_I1)).astype(np.int8)
-    return small_IV
+def _as_bytes(value: object) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(value, ensure_ascii=False).encode(), dtype=np.uint8)

@@ -117,8 +117,8 @@ def test_while_one_finds_out_the_others_do_not_wait(
 
 
 def test_who_waits_for_a_turn_meanwhile_is_told_too(server: Server) -> None:
-    Hung(server)
     client = hasty(server, 2.0, concurrency=patience.IN_VAIN)
+    Hung(server)
     began = time.monotonic()
     threads = [threading.Thread(target=fails, args=(client,)) for _ in range(4 * patience.IN_VAIN)]
     for thread in threads:

@@ -12,7 +12,7 @@ from PIL import Image
 from app.evaluation.files.json_rows import read_results
 from corpus.files.passages import write_passages
 from corpus.types import Passage
-from tests.command_line import CHECKPOINT, PICTURE, assert_clear, kbvqa
+from tests.command_line import CHECKPOINT, PICTURE, assert_clear, kbvqa, kbvqa_apart
 from tests.golden_cases import GOLDEN
 
 
@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_ask_prints_one_json_object(home: Path, index_location: Path) -> None:
-    run = kbvqa(
+    run = kbvqa_apart(
         "ask", PICTURE, "What is this bird?", "--json", "--no-answer", "--top-k", "2",
         "--index", str(index_location), "--checkpoint", CHECKPOINT, home=home,
     )  # fmt: skip
@@ -158,7 +158,7 @@ def test_a_missing_index_says_how_to_make_one(home: Path) -> None:
 
 def test_a_build_without_a_place_leaves_the_demo_alone(home: Path, passages_path: Path) -> None:
     build = ("index", "build", str(passages_path), "--checkpoint", CHECKPOINT)
-    run = kbvqa(*build, home=home, COLUMNS="400")
+    run = kbvqa_apart(*build, home=home, COLUMNS="400")
     assert_clear(run, "--index", "KBVQA_INDEX", str(home / "index" / "demo"), "kbvqa setup")
     assert run.returncode == 2 and not (home / "index").exists()
     run = kbvqa(*build, home=home, KBVQA_INDEX=str(home / "mine"))
@@ -211,7 +211,7 @@ def test_evaluate_run_writes_results(home: Path, index_location: Path, tmp_path:
 
 
 def test_help_teaches_by_example(home: Path) -> None:
-    run = kbvqa("--help", home=home)
+    run = kbvqa_apart("--help", home=home)
     assert run.returncode == 0
     assert 'kbvqa ask flag.png "What is the capital of this country?"' in run.stdout
 
@@ -224,7 +224,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_version_is_said(home: Path) -> None:
-    run = kbvqa("--version", home=home)
+    run = kbvqa_apart("--version", home=home)
     assert run.returncode == 0
     assert run.stdout.startswith("kbvqa ")
 

@@ -15,8 +15,9 @@ from generator.answers.plan import Answerer
 from generator.extractive.reader import ExtractiveReader
 from retriever.checkpoint.loading import Checkpoint
 from retriever.errors import IndexNotReady
-from retriever.pictures.collection import PictureCollection, compact
+from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import compact
 from tests.scripted import ScriptedGenerator
 
 MINI_REVISION = "48176b5330b3"

@@ -24,8 +24,9 @@ from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
-from retriever.pictures.collection import PictureCollection, compact
+from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import compact
 from tests.evaluating import asked, example, found, run, said
 from tests.golden_cases import golden_image
 from tests.scripted import ScriptedGenerator
@@ -207,6 +208,7 @@ def test_a_collection_is_made_on_the_command_line(tmp_path: Path) -> None:
     made = PictureCollection.open(target)
     assert made.names == (("img.png", "p:bird"),)
     assert made.fusion == Fusion(weight=2.5)
+    assert list(target.parent.iterdir()) == [target], "its parts are gone"
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def test_the_line_of_a_picture_that_is_not_there_is_named(tmp_path: Path) -> Non
     (tmp_path / "fr.png").touch()
     with pytest.raises(InvalidRecord, match=r"line 2, .*gone\.png is not there, nor are 1 others"):
         read_entity_pictures(table, tmp_path)
+    [there] = read_entity_pictures(table, tmp_path, skip_missing=True)
+    assert there.image == "fr.png"
+    (tmp_path / "fr.png").unlink()
+    with pytest.raises(InvalidRecord, match=r"line 1, .*fr\.png is not there, nor are 2 others"):
+        read_entity_pictures(table, tmp_path, skip_missing=True)
 
 
 @pytest.mark.parametrize("line", ['{"image": "fr.png"}', '{"entity": "flag:FR"}', "[]"])

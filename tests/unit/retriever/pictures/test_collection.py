@@ -14,8 +14,10 @@ from corpus.types import Query
 from retriever.checkpoint.loading import load_checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, IndexUnavailable
-from retriever.pictures.collection import PictureCollection, SimilarPicture, compact
+from retriever.pictures import collection as collection_module
+from retriever.pictures.collection import PictureCollection, SimilarPicture
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import compact
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def test_a_picture_is_most_like_itself_and_an_entity_is_found_once(
     assert (opened.fusion, opened.names, opened.sha256) == (fusion, made.names, made.sha256)
     [query] = encoder.encode_queries([Query("What is this?", Image.open(pictures[1].path))])
     assert query.picture_V is not None
-    first, second = opened.search(query.picture_V)
+    [[first, second]] = opened.search([query.picture_V], 2)
     assert (first.image, first.entity, first.name) == ("b.png", "flag:Y", "Y")
     # int8 keeps two digits of each number.
     assert first.similarity == pytest.approx(1.0, abs=2e-3)
@@ -69,12 +71,57 @@ def test_the_most_similar_picture_stands_for_its_entity() -> None:
     rows = compact([[1, 0], [0.6, 0.8], [0, 1]])
     names = [("a", "one"), ("b", "two"), ("c", "one")]
     collection = PictureCollection("revision", names, rows, Fusion())
-    assert collection.search([0.0, 1.0]) == [
-        SimilarPicture("c", "one", 1.0),
-        SimilarPicture("b", "two", pytest.approx(0.8, abs=5e-3)),
-    ]
-    with pytest.raises(ValueError, match=r"\(3,\) was given, \(2,\) is wanted"):
-        collection.search([0.0, 1.0, 0.0])
+    first = SimilarPicture("c", "one", 1.0)
+    second = SimilarPicture("b", "two", pytest.approx(0.8, abs=5e-3))
+    assert collection.search([[0.0, 1.0]], 5) == [[first, second]]
+    assert collection.search([[0.0, 1.0]], 1) == [[first]]
+    assert collection.search([[0.0, 1.0]], 1, [{"two", "three"}]) == [[first, second]]
+    for wrong in ([[0.0, 1.0, 0.0]], [0.0, 1.0]):
+        with pytest.raises(ValueError, match=r"were given, \[queries, 2\] is wanted"):
+            collection.search(wrong, 1)
+
+
+def test_many_are_searched_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one by one, and as all at once: more entities than are asked for, several queries."""
+    rng = np.random.default_rng(0)
+    rows = compact(rng.standard_normal((1_000, 8)))
+    names = [(f"{n}.png", f"e{rng.integers(300)}") for n in range(1_000)]
+    queries = rng.standard_normal((7, 8)).astype(np.float32)
+    among = [{f"e{n}"} for n in range(7)]
+    whole = PictureCollection("revision", names, rows, Fusion()).search(queries, 10, among)
+    unit = rows / np.linalg.norm(rows.astype(np.float32), axis=1, keepdims=True)
+    for query, one, similar in zip(queries, among, whole, strict=True):
+        by_entity: dict[str, float] = {}
+        for (_, entity), value in zip(names, (unit @ query).tolist(), strict=True):
+            by_entity[entity] = max(value, by_entity.get(entity, -np.inf))
+        best = sorted(by_entity, key=by_entity.__getitem__, reverse=True)[:10]
+        wanted = {entity: by_entity[entity] for entity in {*best, *one}}
+        assert {s.entity: s.similarity for s in similar} == pytest.approx(wanted, abs=1e-5)
+        assert [s.similarity for s in similar] == sorted(s.similarity for s in similar)[::-1]
+    for name, value in (("_HELD", 0), ("_BLOCK", 8 * 64), ("_SIMILARITIES", 2_000)):
+        monkeypatch.setattr(collection_module, name, value)
+    blocks = PictureCollection("revision", names, rows, Fusion()).search(queries, 10, among)
+    for ours, theirs in zip(blocks, whole, strict=True):
+        assert [s.image for s in ours] == [s.image for s in theirs]
+        assert [s.similarity for s in ours] == pytest.approx([s.similarity for s in theirs])
+
+
+def test_a_file_of_before_opens(tmp_path: Path) -> None:
+    """Its names stood in the metadata, of which safetensors takes 100 MB."""
+    path = tmp_path / "pictures.safetensors"
+    rows = compact([[1, 0], [0, 1]])
+    metadata = {
+        "checkpoint": "r", "corpus": "", "names": '[["a", "one"], ["b", "two"]]', "fusion": "{}",
+        "titles": '{"one": "One"}',
+    }  # fmt: skip
+    path.write_bytes(save({"vectors": rows}, metadata))
+    opened = PictureCollection.open(path)
+    opened.save(tmp_path / "again.safetensors")
+    again = PictureCollection.open(tmp_path / "again.safetensors")
+    for collection in (opened, again):
+        [[found]] = collection.search([[1, 0]], 1)
+        assert found == SimilarPicture("a", "one", 1.0, "One")
+    assert again.sha256 == opened.sha256
 
 
 def test_what_decides_the_order_decides_the_hash() -> None:
@@ -105,6 +152,51 @@ def test_no_pictures_and_no_picture_are_said(
     assert told == ["a.png"]
     assert made.names == (("b.png", "flag:Y"), ("c.png", "flag:X"))
     assert len(made.vectors_IV) == 2
+
+
+class Counting(Encoder):
+    """An encoder that counts the pictures that it encodes, and stops where it is told to."""
+
+    def __init__(self, stops_at: int = 99) -> None:
+        super().__init__(load_checkpoint("kbvqa-mini"))
+        self.encoded, self.stops_at = 0, stops_at
+
+    def encode_pictures(self, pictures: Any) -> Any:
+        if self.encoded >= self.stops_at:
+            raise KeyboardInterrupt
+        self.encoded += len(pictures)
+        return super().encode_pictures(pictures)
+
+
+def test_a_build_that_was_stopped_goes_on(
+    pictures: list[EntityPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection_module, "PART", 1)
+    broken = tmp_path / "d.png"
+    broken.write_bytes(b"no picture")
+    pictures.insert(0, EntityPicture("d.png", broken, "flag:Z"))
+    parts = tmp_path / "parts"
+    told: list[str] = []
+
+    def build(encoder: Encoder) -> PictureCollection:
+        told.clear()
+        return PictureCollection.build(
+            pictures, encoder, left_out=lambda picture, exc: told.append(str(exc)), parts=parts
+        )
+
+    whole = PictureCollection.build(pictures[1:], Counting())
+    with pytest.raises(KeyboardInterrupt):
+        build(Counting(stops_at=2))
+    goes_on = Counting()
+    assert build(goes_on).sha256 == whole.sha256
+    assert goes_on.encoded == 1 and "d.png" in told[0]
+    # What was made of another picture, or is damaged, is made again.
+    Image.new("RGB", (60, 40), "black").save(pictures[1].path)
+    (parts / "000000003.safetensors").write_bytes(b"no safetensors")
+    again = Counting()
+    other = build(again)
+    assert again.encoded == 2 and other.sha256 != whole.sha256
+    assert (other.vectors_IV[1:] == whole.vectors_IV[1:]).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors", b"\x02\0\0\0\0\0\0\0{}"])

@@ -1,0 +1,108 @@
+"""Vectors of some pictures, kept in a file until all are made.
+
+Encoding a hundred thousand pictures takes an hour on a core: a build that was stopped goes on from
+the parts that it finished. Each knows what it was made of, so that a picture, a row of the table or
+a checkpoint that has changed has that part made anew.
+
+Shapes: I pictures · V width of the pooled vector
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from corpus.errors import InvalidImage
+from corpus.pictures.entities import EntityPicture
+from corpus.pictures.images import load_image
+from retriever.encoding.encoder import Encoder
+
+BATCH = 32  # pictures that are encoded together
+_LARGEST = 127  # of the numbers of a row
+# By what is in a file that no build wrote.
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError, SafetensorError)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some pictures, encoded.
+
+    Attributes:
+        vectors_IV: the directions of those that can be read, as `compact` makes them.
+        left_out: of each that cannot, its place and why.
+    """
+
+    vectors_IV: NDArray[np.int8]
+    left_out: dict[int, str]
+
+    @classmethod
+    def encode(
+        cls, pictures: Sequence[EntityPicture], encoder: Encoder, advance: Callable[[int], None]
+    ) -> Self:
+        """Return the part of these pictures; `advance` is told how many are done."""
+        rows, left_out = [], {}
+        for start in range(0, len(pictures), BATCH):
+            some = []
+            for place, picture in enumerate(pictures[start : start + BATCH], start):
+                try:
+                    some.append(load_image(picture.path))
+                except InvalidImage as exc:
+                    left_out[place] = str(exc)
+            if some:
+                rows.append(compact(np.stack(encoder.encode_pictures(some))))
+            advance(min(start + BATCH, len(pictures)))
+        none = np.empty((0, encoder.picture_width), dtype=np.int8)
+        return cls(np.concatenate([none, *rows]), left_out)
+
+    def save(self, path: Path, made_of: str) -> None:
+        """Write the part whole or not at all. `made_of` is as `made_of` has it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        metadata = {"made_of": made_of, "left_out": json.dumps(self.left_out)}
+        save_file({"vectors": self.vectors_IV}, partial, metadata)
+        partial.replace(path)
+
+    @classmethod
+    def open(cls, path: Path, made_of: str) -> Self | None:
+        """Return the part in a file; None where it was made of something else, or is damaged."""
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata, vectors_IV = file.metadata() or {}, file.get_tensor("vectors")
+            if metadata["made_of"] != made_of:
+                return None
+            left_out = json.loads(metadata["left_out"])
+            return cls(vectors_IV, {int(place): why + "" for place, why in left_out.items()})
+        except _UNREADABLE:
+            return None
+
+
+def made_of(pictures: Sequence[EntityPicture], checkpoint: str) -> str:
+    """Return the hash of what a part is made of: pictures as they lie there, and a checkpoint."""
+    files: list[tuple[str, int, int]] = []
+    for picture in pictures:
+        try:
+            stat = picture.path.stat()
+        except OSError:
+            files.append((picture.image, -1, -1))
+        else:
+            files.append((picture.image, stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(json.dumps([checkpoint, files]).encode()).hexdigest()
+
+
+def compact(vectors_IV: ArrayLike) -> NDArray[np.int8]:
+    """Return the directions of vectors [I, V] as int8: of each row the largest number is 127.
+
+    >>> compact([[0.6, -0.8], [0.0, 2.0]]).tolist()
+    [[95, -127], [0, 127]]
+    """
+    rows_IV = np.asarray(vectors_IV, dtype=np.float32)
+    largest_I1 = np.abs(rows_IV).max(axis=1, keepdims=True)
+    small_IV: NDArray[np.int8] = np.round(rows_IV * (_LARGEST / largest_I1)).astype(np.int8)
+    return small_IV
