@@ -1,19 +1,22 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
+from app import components
 from app.asking.ask import run
 from app.asking.questions import checked_question
 from app.asking.report import result_as_json
-from app.components import open_exact
+from app.components import open_exact, open_pipeline
 from app.errors import InvalidQuestion
 from app.flow.events import Found, Piece, Result, Waiting
 from app.pipeline import Pipeline
+from app.settings import Settings
 from app.web.views import views
 from corpus.types import Query
 from generator.answers.confidence import Calibration, Fit
@@ -23,6 +26,7 @@ from retriever.encoding.encoder import Encoder
 from retriever.errors import InvalidQuery
 from retriever.index import parts, picture
 from retriever.index.ordered import row_bytes
+from tests.command_line import CHECKPOINT
 from tests.golden_cases import golden_image
 from tests.unit.app.conftest import PASSAGES
 
@@ -306,6 +310,17 @@ def test_a_corpus_too_large_for_memory_and_disk_is_searched_in_the_index(
     said: list[str] = []
     assert open_exact(pipeline.index, tmp_path, said.append) is None
     assert "Searching the index: too little memory is free" in said[-1]
+
+
+def test_whoever_insists_on_every_score_has_larger_corpora_read(
+    index_location: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(components, "EXACT_UP_TO", 2)
+    settings = Settings(home=tmp_path, checkpoint=CHECKPOINT, index=str(index_location))
+    opened = partial(open_pipeline, settings, lambda message: None, answer=False, exact=True)
+    by_itself, insisted = opened(mode="two-stage"), opened(mode="exact")
+    assert by_itself.exact is None and by_itself.search_mode == "two-stage"
+    assert insisted.exact is not None and insisted.search_mode == "exact"
 
 
 def test_a_picture_of_nothing_is_never_simply_answered(pipeline: Pipeline, generator) -> None:
