@@ -24,12 +24,14 @@ from retriever.encoding.encoder import Encoder
 from retriever.encoding.onednn import use_onednn
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.errors import CorpusTooLarge, IndexNotReady, IndexUnavailable
-from retriever.index.exact import ExactSearcher
+from retriever.index.exact import ExactSearch
+from retriever.index.parts import ExactParts
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.pictures.collection import PictureCollection
 
-# Passages up to which evaluation scores every one: 300,000 of 120 tokens take 9 GB as float16.
-EXACT_UP_TO = 300_000
+# Passages up to which evaluation scores every one without being told to: a question to 300,000 of
+# 120 tokens takes seconds on a CPU. Told to it does up to so many that their texts take 4 GB.
+EXACT_UP_TO, INSISTED_UP_TO = 300_000, 4_000_000
 
 log = logging.getLogger(__name__)
 
@@ -159,16 +161,25 @@ def open_pictures(
     return drawings if drawings.corpus == index.fingerprint.corpus_sha256 else None
 
 
-def open_exact(index: PassageIndex, say: Say) -> ExactSearcher | None:
-    """Return the corpus in memory, where it is small enough to fit; else None.
+def open_exact(
+    index: PassageIndex, folder: Path, say: Say, *, up_to: int = EXACT_UP_TO
+) -> ExactSearch | None:
+    """Return the exact search of a corpus that is not too large for it; else None.
 
-    Evaluation searches it: no gold passage is lost to the choice of candidates.
+    Evaluation takes it: no gold passage is lost to the choice of candidates. The rows are in memory
+    where they fit, else in a file.
+
+    Args:
+        index: open for searching.
+        folder: for that file, which has no name there; made if missing.
+        say: told what is being done, and what there is no room for.
+        up_to: passages that a corpus may have.
     """
-    if index.count > EXACT_UP_TO:
+    if index.count > up_to:
         return None
-    say("Reading the embeddings into memory")
+    say("Reading the embeddings")
     try:
-        return ExactSearcher.load(index, best_device())
+        return ExactParts.load(index, [best_device()], folder=folder)
     except CorpusTooLarge as exc:
         say(f"Searching the index: {exc}")
         return None
@@ -190,8 +201,8 @@ def open_pipeline(
         say: told what is being loaded.
         retrieval: whether passages are found.
         answer: whether answers are written.
-        exact: search every passage in memory where the corpus fits, as evaluation does.
-        mode: of searches of many queries at once where it does not.
+        exact: search every passage of a corpus that is not too large, as evaluation does.
+        mode: of searches of many queries at once of one that is; "exact" takes larger ones, too.
     """
     began = threads.read()
     checkpoint = open_checkpoint(settings)
@@ -201,7 +212,10 @@ def open_pipeline(
     answering = None
     if answer:
         answering = open_answering(settings, checkpoint, open_generator(settings))
-    searcher = open_exact(index, say) if exact and index is not None else None
+    searcher = None
+    if exact and index is not None:
+        up_to = INSISTED_UP_TO if mode == "exact" else EXACT_UP_TO
+        searcher = open_exact(index, settings.home, say, up_to=up_to)
     chosen = threads.choose(settings.threads, began)
     log.info("computing with %s", chosen)
     threads.use(chosen)

@@ -34,7 +34,7 @@ from generator.errors import GeneratorError
 from generator.interface import Work
 from generator.rewriting import Turn
 from retriever.encoding.encoder import Encoder
-from retriever.index.exact import ExactSearcher
+from retriever.index.exact import ExactSearch
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.pictures.collection import PictureCollection
 
@@ -48,7 +48,7 @@ class Pipeline(Finder):
         answering: writes answers: a reader or generator, which is asked as `Answering.usual`
             says, or how to ask it; None when only retrieval is asked for.
         max_question_characters: of a question that a user types: see app.asking.questions.
-        exact: the corpus in memory, searched instead of the index; None for the index.
+        exact: the exact search of the corpus, in the place of the index's; None for the index's.
         mode: of searches of many queries at once in the index.
         candidates: passages that a search of the index ranks by all their rows; None for as many
             as the index takes by itself.
@@ -67,7 +67,7 @@ class Pipeline(Finder):
         answering: Answering | Answerer | None = None,
         *,
         max_question_characters: int = 500,
-        exact: ExactSearcher | None = None,
+        exact: ExactSearch | None = None,
         mode: SearchMode = "two-stage",
         candidates: int | None = None,
         pictures: PictureCollection | None = None,

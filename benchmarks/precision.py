@@ -63,7 +63,7 @@ def main(
             location = out / precision
             seconds = _build(location, checkpoint, precision, advance)
             with PassageIndex.open(location) as index:
-                exact = open_exact(index, say)
+                exact = open_exact(index, out, say)
                 assert exact is not None
                 many = exact.search_many([q.rows_QD for q in queries], 10)
                 found = [[hit.passage.id for hit in hits] for hits in many]

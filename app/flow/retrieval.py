@@ -25,7 +25,7 @@ from retriever.engines.candidates import CANDIDATES
 from retriever.engines.deadline import wanted_until
 from retriever.errors import IndexNotReady, InvalidQuery
 from retriever.index import picture
-from retriever.index.exact import ExactSearcher
+from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.inputs.images import crop_regions
@@ -58,7 +58,7 @@ class Finder:
     Args:
         encoder: turns queries into embeddings.
         index: holds the passages; None when nothing is ever looked for.
-        exact: the corpus in memory, searched instead of the index; None for the index.
+        exact: the exact search of the corpus, in the place of the index's; None for the index's.
         mode: of searches of many queries at once in the index.
         candidates: passages that a search of the index ranks by all their rows; None for as many
             as the index takes by itself.
@@ -73,7 +73,7 @@ class Finder:
         encoder: Encoder,
         index: PassageIndex | None,
         *,
-        exact: ExactSearcher | None = None,
+        exact: ExactSearch | None = None,
         mode: SearchMode = "two-stage",
         candidates: int | None = None,
         pictures: PictureCollection | None = None,

@@ -280,7 +280,7 @@ def _measure(
     """Leave in `out` a run over the questions that are measured, and their index at a location."""
     build_index(own.corpus, location, checkpoint, advance, say=say, precision="float32")
     with open_index(location, checkpoint) as index:
-        pipeline = Pipeline(Encoder(checkpoint), index, exact=open_exact(index, say))
+        pipeline = Pipeline(Encoder(checkpoint), index, exact=open_exact(index, out, say))
         examples = [row.example for row in own.measured]
         benchmark = Benchmark("validation", examples, headline="recall@5")
         options = Options(conditions=(), depth=_DEPTH)

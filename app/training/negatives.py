@@ -27,7 +27,7 @@ from corpus.types import Example
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.ahead import windows
 from retriever.encoding.encoder import Encoder
-from retriever.index.exact import ExactSearcher
+from retriever.index.exact import ExactSearch
 from retriever.index.passage_index import PassageIndex
 from retriever.training.contrastive.draw import TrainingSet
 from retriever.training.examples import TrainingExample
@@ -65,7 +65,7 @@ def mine(
     """
     # A passage is hard by the score that is trained, in which the picture alone has no say.
     encoder = Encoder(replace(checkpoint, picture_weight=0.0))
-    pipeline = Pipeline(encoder, index, exact=open_exact(index, say))
+    pipeline = Pipeline(encoder, index, exact=open_exact(index, out, say))
     asked = Benchmark("hard negatives", [_asked(example) for example in examples])
     options = Options(stages=("retrieve",), conditions=(), depth=rules.depth)
     evaluate(pipeline, asked, Path("/"), out, options, say=say, tell=tell)
@@ -186,7 +186,7 @@ def _chosen(
     examples: Sequence[TrainingExample],
     found: Mapping[str, RetrievalRow],
     index: PassageIndex,
-    exact: ExactSearcher | None,
+    exact: ExactSearch | None,
     rules: NegativeRules,
 ) -> Iterator[MinedNegatives]:
     """Yield the negatives of each example, the texts of a window of them in memory."""

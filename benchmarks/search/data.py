@@ -1,7 +1,7 @@
 """Vectors for the benchmark of the index: real ones of kbvqa-mini, and more made from them.
 
 A folder of vectors holds passages-000000.npz, ... (ids, rows [T, D] float16, lengths) and
-queries.npz (rows, lengths); `python -m benchmarks.search prepare` writes one.
+queries.npz and fit.npz (rows, lengths); `python -m benchmarks.search prepare` writes one.
 """
 
 import itertools
@@ -52,6 +52,12 @@ def _mixed(rows: Rows, lengths: NDArray[np.int64], step: int, seed: int) -> Rows
     other = starts[partner] + rng.integers(0, lengths[partner])
     taken = np.where(rng.random(len(rows)) < 0.5, other, np.arange(len(rows)))
     return noisy(rows[taken], seed=seed, cosine=0.95)
+
+
+def fit_queries(folder: Path) -> list[Rows]:
+    """Return the rows of the queries that a stage is fitted on."""
+    stored = np.load(folder / "fit.npz")
+    return np.split(stored["rows"], np.cumsum(stored["lengths"])[:-1])
 
 
 def queries(folder: Path, count: int, tokens: int, cosine: float = 0.8) -> list[Rows]:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.search.data import Rows, passages
+from benchmarks.search.data import Rows, fit_queries, passages
 from benchmarks.search.measured import LONGER, REAL_TOKENS, TOP_K, Measured, disk, few, measure
 from corpus.types import Passage
 from retriever.engines.record import DEFAULT_STORAGE
-from retriever.index.passage_index import Fingerprint, PassageIndex, Storage
+from retriever.index.passage_index import Fingerprint, Learning, PassageIndex, Storage
 from retriever.index.writing import Batch, write_corpus
 
 CANDIDATES = (10, 15, 20, 50, 100, 200, 400, 1_000)
@@ -38,7 +38,7 @@ def built_index(measured: Measured, work: Path, storage: Storage) -> PassageInde
     def build() -> None:
         with PassageIndex.create(location, made_from, storage) as index:
             write_corpus(index, named(vectors), encode)
-            index.finish()
+            index.finish(learning=Learning(fit_queries(measured.folder)) if index.learns else None)
 
     measured.build(build)
     whole = disk(location)
@@ -74,9 +74,11 @@ def encode(wanted: Iterable[Passage]) -> Iterator[Batch]:
     yield batch, [_ROWS.pop(p.id) for p in batch]
 
 
-def usual(size: int) -> int:
-    """Return how many queries are asked where one takes milliseconds."""
-    return 100 if size < 50_000 else 50
+def usual(size: int, tokens: int = REAL_TOKENS) -> int:
+    """Return how many queries are asked where a search takes milliseconds, and a scan seconds."""
+    if size < 50_000:
+        return 100 if tokens == REAL_TOKENS else 50
+    return 60 if tokens < LONGER[-1] else 30
 
 
 def kbvqa(measured: Measured, work: Path) -> None:
@@ -87,8 +89,8 @@ def kbvqa(measured: Measured, work: Path) -> None:
             if candidates <= size:
                 search = _two_stage(index, candidates)
                 measured.search("here", search, REAL_TOKENS, usual(size), candidates=candidates)
-        for tokens, candidates in itertools.product(LONGER, (200, 400)):
-            search, count = _two_stage(index, candidates), 50 if size < 50_000 else 5
+        for tokens, candidates in itertools.product(LONGER, (50, 100, 200, 400)):
+            search, count = _two_stage(index, candidates), usual(size, tokens)
             measured.search("here", search, tokens, count, candidates=candidates)
         for tokens in (REAL_TOKENS, *(LONGER if size < 50_000 else ())):
             measured.search("here, exact", _exact(index), tokens, few(size))
@@ -129,7 +131,7 @@ def memory(measured: Measured, work: Path) -> None:
     # These are the truth that recall is measured against.
     measured.search("here, in memory, float32", search, REAL_TOKENS, usual(size))
     for tokens in LONGER:
-        measured.search("here, in memory, float32", search, tokens, 50 if size < 50_000 else 5)
+        measured.search("here, in memory, float32", search, tokens, usual(size, tokens))
     rows, ids = searcher._rows_TD, [passage.id for passage in searcher.passages]
     lengths = torch.tensor([run.length for run in searcher._runs for _ in range(run.size)])
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.search.data import Rows, passages, queries
+from benchmarks.search.data import Rows, fit_queries, passages, queries
 from benchmarks.search.engines import DIM, encode, named
 from retriever.engines import candidates as stages
 from retriever.engines.learned import LearnedStage, stage_of
@@ -32,12 +32,6 @@ TOP_K = 10
 CANDIDATES = {"learned": (25, 50, 100, 200, 400), "means": (200, 400)}
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None)
-
-
-def fit_queries(folder: Path) -> list[Rows]:
-    """Return the rows of the queries that a stage is fitted on."""
-    stored = np.load(folder / "fit.npz")
-    return np.split(stored["rows"], np.cumsum(stored["lengths"])[:-1])
 
 
 def build(folder: Path, size: int, location: Path) -> dict[str, float]:

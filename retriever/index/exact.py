@@ -241,16 +241,22 @@ def usual_precision(device: torch.device) -> Precision:
     return "float16" if device.type == "cuda" else "float32"
 
 
-def require_room(needed: int, device: torch.device, precision: str) -> None:
-    """Raise CorpusTooLarge if so many bytes are not free on a device."""
+def free_for_rows(device: torch.device) -> int | None:
+    """Return the bytes that rows may take on a device now; None where it is not known."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     elif _MEMORY.exists():
         # Not SC_AVPHYS_PAGES: files in the page cache give way, and there are always some.
         free = 1024 * int(_MEMORY.read_text().partition("MemAvailable:")[2].split()[0])
-    else:  # not known, as on macOS
-        return
-    if needed + _SPARE_BYTES > free:
+    else:  # as on macOS
+        return None
+    return max(0, free - _SPARE_BYTES)
+
+
+def require_room(needed: int, device: torch.device, precision: str) -> None:
+    """Raise CorpusTooLarge if so many bytes are not free on a device."""
+    free = free_for_rows(device)
+    if free is not None and needed > free:
         raise CorpusTooLarge(
             f"the corpus takes {needed:,} bytes as {precision}, {free:,} are free on {device}: "
             'take another device, precision="int8" or `retriever.index.parts`, or search the index '

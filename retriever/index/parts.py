@@ -1,5 +1,6 @@
-"""The exact search of a corpus that is larger than the memory of one device.
+"""The exact search of a corpus of any size.
 
+    in memory           where a device has room for its rows
     several devices     each keeps a part of the rows, and all score at the same time
     rows on disk        each part is read when its turn comes, scored, and let go
 
@@ -23,17 +24,23 @@ from torch import Tensor
 
 from corpus.types import Hit
 from retriever.errors import CorpusTooLarge
-from retriever.index.exact import ExactSearch, ExactSearcher, require_room, usual_precision
+from retriever.index.exact import (
+    ExactSearch,
+    ExactSearcher,
+    free_for_rows,
+    require_room,
+    usual_precision,
+)
 from retriever.index.filters import PassageFilter
 from retriever.index.ordered import Ordered, Precision, Rows, row_bytes
 from retriever.index.passage_index import Fingerprint, PassageIndex
 
 
 class ExactParts(ExactSearch):
-    """A corpus in parts, on several devices or on disk.
+    """A corpus in memory where it fits, else on disk; on one device or several.
 
         with PassageIndex.open(location) as index:
-            searcher = ExactParts.load(index, resident_bytes=2 * 2**30)
+            searcher = ExactParts.load(index)
         hits = searcher.search(q_QD, top_k=5)
 
     With `["cuda:0", "cuda:1"]` as second argument half of it is on each.
@@ -71,14 +78,16 @@ class ExactParts(ExactSearch):
                 too.
             resident_bytes: of rows, how many may be in memory at once, of all devices together.
                 Where the corpus takes more it lies in a file, which every call of `search_many`
-                reads once: ask many queries at a time. None for all of it in memory.
+                reads once: ask many queries at a time. None for what is free on the devices now,
+                of which a corpus in a file takes half.
             folder: where that file is made, without a name, so that it goes with the process at
-                the latest. None for the folder of temporary files.
+                the latest; made if missing. None for the folder of temporary files.
 
         Raises:
             ValueError: there is no device, or `resident_bytes` has no room for the longest passage
                 on each.
-            CorpusTooLarge: it does not fit into the memory of the devices, or onto the disk.
+            CorpusTooLarge: it does not fit onto the disk, or there is not even memory for the
+                longest passage, or less than `resident_bytes`.
         """
         on = [torch.device(device) for device in devices]
         if not on:
@@ -86,10 +95,22 @@ class ExactParts(ExactSearch):
         precision = precision or usual_precision(on[0])
         ordered, dim = Ordered.of(index), index.fingerprint.dim
         size, total = row_bytes(dim, precision), int(ordered.starts[-1])
-        room = None  # rows of a part, where they are on disk
-        if resident_bytes is not None and total * size > resident_bytes:
-            room = resident_bytes // (len(on) * size)
-        most = _rows_of_a_part(ordered, len(on), room)
+        longest = max(ordered.lengths, default=0)
+        kept = total // len(on) + longest  # rows on each device, where all are in memory
+        if resident_bytes is None:
+            room = _free_rows(on, kept, size)
+        else:
+            fits = total * size <= resident_bytes
+            room = None if fits else resident_bytes // (len(on) * size)
+        if room is not None and room < longest:
+            problem = (
+                f"there is room for {room:,} rows on each of {len(on)} devices, and the longest "
+                f"passage has {longest:,}"
+            )
+            if resident_bytes is None:
+                raise CorpusTooLarge(f"too little memory is free: {problem}. End other programs")
+            raise ValueError(f"resident_bytes is too few: {problem}")
+        most = kept if room is None else room
         for device in on:
             require_room(on.count(device) * most * size, device, precision)
         rows: Rows | _OnDisk
@@ -118,17 +139,19 @@ class ExactParts(ExactSearch):
         return best
 
 
-def _rows_of_a_part(ordered: Ordered, devices: int, room: int | None) -> int:
-    """Return how many rows a part may have: those of which there is room, or one part a device."""
-    longest = max(ordered.lengths, default=0)
-    if room is None:
-        return int(ordered.starts[-1]) // devices + longest
-    if room < longest:
-        raise ValueError(
-            f"resident_bytes is too few: there is room for {room:,} rows on each of {devices} "
-            f"devices, and the longest passage has {longest:,}"
-        )
-    return room
+def _free_rows(devices: Sequence[torch.device], kept: int, size: int) -> int | None:
+    """Return how many rows each device may read at a time; None where it has room to keep its own.
+
+    Args:
+        devices: one may be named several times, and is then shared.
+        kept: rows that each would keep.
+        size: of a row, in bytes.
+    """
+    free = [(free_for_rows(device), devices.count(device)) for device in devices]
+    room = min((there // shared for there, shared in free if there is not None), default=None)
+    if room is None or kept * size <= room:
+        return None
+    return room // (2 * size)
 
 
 def _best(one: list[Hit], other: list[Hit], top_k: int) -> list[Hit]:
@@ -171,6 +194,7 @@ class _OnDisk:
 
     def __init__(self, folder: Path | None, total: int, dim: int, precision: Precision) -> None:
         at = folder or Path(tempfile.gettempdir())
+        at.mkdir(parents=True, exist_ok=True)
         needed, free = total * row_bytes(dim, precision), shutil.disk_usage(at).free
         if needed > free:
             raise CorpusTooLarge(

@@ -1,6 +1,9 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -9,18 +12,21 @@ from app import components
 from app.asking.ask import run
 from app.asking.questions import checked_question
 from app.asking.report import result_as_json
-from app.components import open_exact
+from app.components import open_exact, open_pipeline
 from app.errors import InvalidQuestion
 from app.flow.events import Found, Piece, Result, Waiting
 from app.pipeline import Pipeline
+from app.settings import Settings
 from app.web.views import views
 from corpus.types import Query
 from generator.answers.confidence import Calibration, Fit
 from generator.errors import GeneratorUnavailable
 from generator.prompts import Prompt
 from retriever.encoding.encoder import Encoder
-from retriever.errors import CorpusTooLarge, InvalidQuery
-from retriever.index import picture
+from retriever.errors import InvalidQuery
+from retriever.index import parts, picture
+from retriever.index.ordered import row_bytes
+from tests.command_line import CHECKPOINT
 from tests.golden_cases import golden_image
 from tests.unit.app.conftest import PASSAGES
 
@@ -274,33 +280,47 @@ def test_two_stage_and_exact_search_agree_when_everything_is_a_candidate(pipelin
     assert [hit.passage.id for hit in two_stage] == [hit.passage.id for hit in exact]
 
 
-def test_evaluation_finds_every_passage_that_the_index_would(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("free", ["all", "little"])
+def test_evaluation_finds_every_passage_that_the_index_would(
+    pipeline: Pipeline, free: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert pipeline.index is not None
-    said: list[str] = []
-    exact = open_exact(pipeline.index, said.append)
+    if free == "little":  # for a few of the passages' rows at a time
+        rows = max(rows for _, rows in pipeline.index.row_counts())
+        room = 2 * rows * row_bytes(pipeline.index.fingerprint.dim, "float32")
+        monkeypatch.setattr("retriever.index.parts.free_for_rows", lambda device: room)
+    mapped = Mock(wraps=parts._mapped)
+    monkeypatch.setattr(parts, "_mapped", mapped)
+    exact = open_exact(pipeline.index, tmp_path, lambda message: None)
     assert exact is not None and exact.count == pipeline.index.count
     in_memory = Pipeline(pipeline.encoder, pipeline.index, None, exact=exact)
     found = in_memory.retrieve(QUERY, 3).hits
     assert [hit.passage for hit in found] == [
         hit.passage for hit in pipeline.retrieve(QUERY, 3, mode="exact").hits
     ]
+    assert mapped.called == (free == "little")  # rows are read from a file
 
 
-def test_a_corpus_too_large_for_memory_is_searched_in_the_index(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+def test_a_corpus_too_large_for_memory_and_disk_is_searched_in_the_index(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert pipeline.index is not None
-    monkeypatch.setattr(components, "EXACT_UP_TO", 2)
-    assert components.open_exact(pipeline.index, lambda message: None) is None
-    monkeypatch.undo()
-
-    def refuse(*args: object) -> None:
-        raise CorpusTooLarge("it takes 9 GB")
-
-    monkeypatch.setattr(components.ExactSearcher, "load", refuse)
+    assert open_exact(pipeline.index, tmp_path, lambda message: None, up_to=2) is None
+    monkeypatch.setattr("retriever.index.parts.free_for_rows", lambda device: 0)
     said: list[str] = []
-    assert components.open_exact(pipeline.index, said.append) is None
-    assert "9 GB" in said[-1]
+    assert open_exact(pipeline.index, tmp_path, said.append) is None
+    assert "Searching the index: too little memory is free" in said[-1]
+
+
+def test_whoever_insists_on_every_score_has_larger_corpora_read(
+    index_location: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(components, "EXACT_UP_TO", 2)
+    settings = Settings(home=tmp_path, checkpoint=CHECKPOINT, index=str(index_location))
+    opened = partial(open_pipeline, settings, lambda message: None, answer=False, exact=True)
+    by_itself, insisted = opened(mode="two-stage"), opened(mode="exact")
+    assert by_itself.exact is None and by_itself.search_mode == "two-stage"
+    assert insisted.exact is not None and insisted.search_mode == "exact"
 
 
 def test_a_picture_of_nothing_is_never_simply_answered(pipeline: Pipeline, generator) -> None:

@@ -53,7 +53,7 @@ def test_a_generator_that_loses_a_capability_on_the_way_is_noticed(
 def test_how_the_corpus_is_searched_is_told_not_demanded(pipeline, images, tmp_path: Path) -> None:
     benchmark = asked(example("1"), example("2"))
     run(pipeline, asked(example("1")), images, tmp_path / "out")
-    exact = open_exact(pipeline.index, lambda text: None)
+    exact = open_exact(pipeline.index, tmp_path, lambda text: None)
     in_memory = Pipeline(pipeline.encoder, pipeline.index, pipeline.answering, exact=exact)
     results = run(in_memory, benchmark, images, tmp_path / "out")
     assert results.search == {"two-stage": 1, "exact": 1}

@@ -46,7 +46,7 @@ def test_of_a_corpus_that_does_not_fit_into_memory_they_are_the_same(
 ) -> None:
     with open_index(index_location, checkpoint) as index:
         in_memory = mine([PARIS, BIRD], checkpoint, index, tmp_path / "a", RULES)
-        monkeypatch.setattr("app.training.negatives.open_exact", lambda index, say: None)
+        monkeypatch.setattr("app.training.negatives.open_exact", lambda index, folder, say: None)
         looked_up = mine([PARIS, BIRD], checkpoint, index, tmp_path / "b", RULES)
     assert looked_up == in_memory
 

@@ -76,16 +76,49 @@ def test_what_cannot_be_is_refused(
         patch.setattr(parts.shutil, "disk_usage", lambda at: usage(1_000))
         with pytest.raises(CorpusTooLarge, match=f"1,000 are free in {tmp_path}: name another"):
             ExactParts.load(index, resident_bytes=ROWS * DIM, folder=tmp_path)
-    memory = tmp_path / "meminfo"
-    memory.write_text("MemAvailable:  1000 kB\n")
-    monkeypatch.setattr(exact, "_MEMORY", memory)
+    only(0, tmp_path, monkeypatch)
     with pytest.raises(CorpusTooLarge, match="are free on cpu"):
+        ExactParts.load(index, resident_bytes=2 * ROWS * DIM * 4)
+    with pytest.raises(CorpusTooLarge, match="too little memory is free: there is room for 0 rows"):
         ExactParts.load(index)
 
 
+def only(kilobytes: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave so much memory for rows."""
+    memory = folder / "meminfo"
+    memory.write_text(f"MemAvailable:  {exact._SPARE_BYTES // 1024 + kilobytes} kB\n")
+    monkeypatch.setattr(exact, "_MEMORY", memory)
+
+
+@pytest.mark.parametrize("devices", [["cpu"], ["cpu", "cpu"]])
+def test_without_a_bound_the_free_memory_decides(
+    index: PassageIndex, devices: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped, parts_read = parts._mapped, []
+
+    def counted(*place: object) -> Tensor:
+        rows = mapped(*place)  # type: ignore[arg-type]
+        parts_read.append(rows.nbytes)
+        return rows
+
+    monkeypatch.setattr(parts, "_mapped", counted)
+    whole = ExactSearcher.load(index).search_many(QUERIES, 5)
+    total = ROWS * row_bytes(DIM, "float32")
+    only(3 * total // 1024, tmp_path, monkeypatch)
+    in_memory = ExactParts.load(index, devices, folder=tmp_path / "rows")
+    assert list(map(ids, in_memory.search_many(QUERIES, 5))) == list(map(ids, whole))
+    assert not parts_read
+    only(total // 2048, tmp_path, monkeypatch)
+    from_disk = ExactParts.load(index, devices, folder=tmp_path / "rows")
+    assert list(map(ids, from_disk.search_many(QUERIES, 5))) == list(map(ids, whole))
+    # Each device reads half of its share of the half that is free.
+    assert sum(parts_read) == total and max(parts_read) <= total / 4 / len(devices)
+
+
 def test_the_file_has_no_name_and_goes(index: PassageIndex, tmp_path: Path) -> None:
-    searcher = ExactParts.load(index, resident_bytes=ROWS * DIM, folder=tmp_path)
-    assert searcher.search(QUERIES[0], 5) and not list(tmp_path.iterdir())
+    there = tmp_path / "made" / "for it"
+    searcher = ExactParts.load(index, resident_bytes=ROWS * DIM, folder=there)
+    assert searcher.search(QUERIES[0], 5) and not list(there.iterdir())
 
 
 @pytest.mark.parametrize("devices", [["cpu"], ["cpu", "cpu"]])
