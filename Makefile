@@ -77,7 +77,7 @@ lint: $(VENV)/installed  ## ruff, mypy, the dependency rule, and hadolint on wha
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hadolint Dockerfile tests/containers/Containerfile.index
+	$(BIN)/hadolint Dockerfile $(addprefix tests/containers/Containerfile.,index generator)
 
 test: lint  ## everything but the slow tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not containers and not chaos"

@@ -17,4 +17,5 @@ if [ -n "${QDRANT:-}" ]; then
 fi
 export UP_PARTS
 mkdir -p runs/up
+rm -f runs/up/starts
 exec python -m supervisor.supervisord --configuration examples/supervisor/supervisord.ini

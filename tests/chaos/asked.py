@@ -30,9 +30,15 @@ _PAUSE_SECONDS = 0.2  # after what was no answer
 
 
 class Questions:
-    """Questions of the gallery, and every result that was right to them at a quiet time."""
+    """Questions of the gallery, and every result that was right to them at a quiet time.
 
-    def __init__(self, count: int = 5) -> None:
+    Args:
+        count: how many.
+        key: of the API; "" sends none.
+    """
+
+    def __init__(self, count: int = 5, key: str = "") -> None:
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._right: dict[str, set[str]] = {}
         self._bodies = {
             example.image: {
@@ -46,7 +52,7 @@ class Questions:
 
     def ask(self, client: httpx.Client, url: str, name: str) -> httpx.Response:
         """Return the answer to a question, whatever it is."""
-        return client.post(f"{url}/v1/ask", json=self._bodies[name])
+        return client.post(f"{url}/v1/ask", json=self._bodies[name], headers=self._headers)
 
     def learn(self, url: str) -> None:
         """Find out what is right, asking one after another and several at once."""

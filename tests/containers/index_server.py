@@ -4,9 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from tests.integration.qdrant_server import StandIn
+from tests.integration.qdrant_durable import DurableStandIn
 
-StandIn(
+DurableStandIn(
     Path("/qdrant/storage"),
     os.environ.get("QDRANT__SERVICE__API_KEY"),
     read_only_api_key=os.environ.get("QDRANT__SERVICE__READ_ONLY_API_KEY"),

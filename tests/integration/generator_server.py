@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = "sk-secret-4711"
@@ -17,6 +18,8 @@ class Server:
     """The server's address, what it received, and what it does with a completion."""
 
     url: str = ""
+    key: str = KEY
+    model: str = MODEL
     answer: Callable[["Handler"], None] = lambda handler: handler.events(" Paris", " [1]", "\nQ")
     requests: list[dict] = field(default_factory=list)
     # What it can do, found out by requests for one token, which are not in `requests`.
@@ -47,12 +50,15 @@ class Handler(BaseHTTPRequestHandler):
         self.state.ports.add(self.client_address[1])
 
     def do_GET(self) -> None:
+        if self.path == "/health":  # as vLLM has it, told to everybody
+            self.reply(200, "")
+            return
         if not self.authorized():
             return
         self.state.models(self)
 
     def list_models(self) -> None:
-        self.reply(200, json.dumps({"data": [{"id": MODEL, "max_model_len": 2048}]}))
+        self.reply(200, json.dumps({"data": [{"id": self.state.model, "max_model_len": 2048}]}))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -64,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         seen.append({"path": self.path, **body})
         if not self.authorized():
             return
-        if body["model"] != MODEL:
+        if body["model"] != self.state.model:
             self.error(404, f"The model `{body['model']}` does not exist.")
             return
         self.chat = self.path.partition("?")[0].endswith("/chat/completions")
@@ -103,9 +109,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def authorized(self) -> bool:
         sent = self.headers.get("Authorization")
-        if sent != f"Bearer {KEY}":
+        if sent != f"Bearer {self.state.key}":
             self.error(401, f"Incorrect API key provided: {sent}")
-        return sent == f"Bearer {KEY}"
+        return sent == f"Bearer {self.state.key}"
 
     def error(self, status: int, message: str) -> None:
         self.reply(status, json.dumps({"error": {"message": message, "code": status}}))
@@ -177,12 +183,24 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 128
 
 
+def answer_with_all(handler: Handler) -> None:
+    """Write a word of all that was sent, picture included, and cite the first passage.
+
+    An answer to less than the whole prompt is another answer.
+    """
+    asked = handler.asked["messages" if handler.chat else "prompt"]
+    word = sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    handler.events(f" c{word[:6]}", word[6:], " [1]")
+
+
 @contextmanager
-def serve(port: int = 0) -> Iterator[Server]:
+def serve(
+    port: int = 0, *, address: str = "127.0.0.1", key: str = KEY, model: str = MODEL
+) -> Iterator[Server]:
     """Give a server on a port of this machine, a free one unless it is named."""
-    state = Server()
+    state = Server(key=key, model=model)
     handler = type("BoundHandler", (Handler,), {"state": state})
-    with _Listener(("127.0.0.1", port), handler) as httpd:
+    with _Listener((address, port), handler) as httpd:
         state.url = f"http://127.0.0.1:{httpd.server_address[1]}/v1"
         thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
         thread.start()

@@ -50,7 +50,8 @@ class Collection:
 
 _READS = {
     *("version", "aliases", "list", "exists", "info", "cluster"),
-    *("retrieve", "count", "facet", "scroll", "query", "download"),
+    *("retrieve", "retrieve vectors", "count", "facet", "scroll", "scroll vectors", "query"),
+    "download",
 }
 
 

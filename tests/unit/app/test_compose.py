@@ -20,19 +20,23 @@ ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 COMPOSE: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-SERVERS = ("app", "qdrant", "vllm")
+SERVERS = ("app", "qdrant", "vllm", "prometheus", "grafana")
+JOBS = ("index", "model")
 DEPLOY = (ROOT / "docs" / "guide" / "deploy.md").read_text(encoding="utf-8")
 MONITORING = ROOT / "examples" / "monitoring"
 
 
-def test_the_services_are_three_servers_two_jobs_and_what_watches_them() -> None:
-    assert set(SERVICES) == {*SERVERS, "index", "model", "prometheus", "grafana"}
+def test_servers_are_started_again_and_have_a_health_check_and_jobs_end() -> None:
+    assert set(SERVICES) == {*SERVERS, *JOBS}
+    assert {name for name in SERVICES if "restart" in SERVICES[name]} == set(SERVERS)
+    assert {name for name in SERVICES if "healthcheck" in SERVICES[name]} == set(SERVERS)
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_every_server_has_a_health_check(name: str) -> None:
+def test_a_health_check_waits_for_the_start_and_asks_for_an_answer(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] == "CMD"
+    assert re.search("127.0.0.1[:/]", str(check["test"]))
     assert {"interval", "timeout", "retries", "start_period"} <= set(check)
 
 
