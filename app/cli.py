@@ -41,6 +41,7 @@ from app.commands.console import (
 from app.errors import CannotStart, InvalidSettings
 from app.machine.directories import file_in_the_way
 from app.machine.extras import own_version, require
+from app.machine.memory import keep_few_kernels
 from app.settings import Settings, load_settings
 from corpus.errors import KbvqaError
 
@@ -126,6 +127,7 @@ def _options(
 def main() -> None:
     """Run the command line: expected failures become one message and exit code 1."""
     open_streams()
+    keep_few_kernels()
     try:
         app(standalone_mode=True)
     except KbvqaError as exc:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import InvalidSettings
@@ -224,6 +231,12 @@ class Settings(BaseSettings):
             raise ValueError("it has characters that a header cannot carry: set it on one line")
         return value
 
+    @field_validator("index", "generator_url")
+    @classmethod
+    def _address_without_a_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        network.require_no_user(f"{PREFIX}{info.field_name}".upper(), value or "")
+        return value
+
     @field_validator("threads")
     @classmethod
     def _threads_that_can_start(cls, value: int | None) -> int | None:
@@ -273,8 +286,8 @@ class Settings(BaseSettings):
         """Return the index directory or URL, the demo's unless another is set.
 
         Raises:
-            InvalidSettings: it is a URL, but not of a collection; or begins with the home of a
-                user who has none.
+            InvalidSettings: it is a URL, but not of a collection or with a password; or begins
+                with the home of a user who has none.
         """
         if self.index is None:
             return self.home / "index" / "demo"
@@ -283,6 +296,7 @@ class Settings(BaseSettings):
                 return Path(self.index).expanduser()  # as no shell does in --index=~/x
             except RuntimeError as exc:
                 raise InvalidSettings(f"the index {self.index!r}: {exc}") from exc
+        network.require_no_user("--index", self.index)
         base, _, name = self.index.rstrip("/").rpartition("/")
         if not is_url(self.index) or not name or not urlsplit(base).netloc:
             raise InvalidSettings(

@@ -1,9 +1,13 @@
-"""What the C library does with memory that the program gives back.
+"""What libraries hold on to of memory that the program needs no longer.
 
 glibc gives threads arenas of their own, up to eight for each core, and what is free in one is of no
 use to a thread of another. Questions are worked on in a dozen threads, with tensors of every size:
 the arenas fill with holes, for hours, though no more is in use. With two that ends after some
 minutes: docs/measured/README.md has the figures.
+
+oneDNN makes code for every shape of a computation that it meets, such as texts of another length,
+and keeps the last 1,024: hundreds of megabytes, which fill up for hours. It keeps 256 here, about a
+quarter of that, and a question needs fewer. What was let go is made again in half a millisecond.
 """
 
 import ctypes
@@ -12,6 +16,9 @@ import platform
 
 _ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 _ARENAS = 2
+# Of oneDNN itself, and of the layer between it and torch, which holds on to the same code.
+_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+_KEPT = 256
 
 
 def share_arenas() -> bool:
@@ -25,3 +32,12 @@ def share_arenas() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     return bool(ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS))
+
+
+def keep_few_kernels() -> None:
+    """Have oneDNN keep the code of 256 computations, here and in processes that this one starts.
+
+    To be called before torch is imported. A number that the environment says stays.
+    """
+    for name in _CACHES:
+        os.environ.setdefault(name, str(_KEPT))

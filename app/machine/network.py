@@ -76,6 +76,21 @@ def describe() -> str:
     return f"{shown}; directly: this machine" + (f", {direct}" if direct else "")
 
 
+def require_no_user(name: str, url: str) -> None:
+    """Raise where a name or a password stands in an address, which messages and logs show.
+
+    Raises:
+        InvalidSettings: one does; the message names where it was given, and does not show it.
+    """
+    _, scheme, rest = url.partition("://")
+    if scheme and "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]:
+        raise InvalidSettings(
+            f"{name} has a name or a password before the host of its URL, where messages and logs "
+            "would show it. Leave it out, and give the server's key as KBVQA_QDRANT_API_KEY or "
+            "KBVQA_GENERATOR_API_KEY"
+        )
+
+
 def _no_proxy() -> list[str]:
     value = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     return [entry for part in value.split(",") if (entry := part.strip())]

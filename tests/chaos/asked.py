@@ -96,23 +96,25 @@ class Asked:
     Attributes:
         outcomes: how often each.
         wrong: what may not be.
-        unanswered: (outcome, seconds, what was said) of honest errors.
+        unanswered: (asked, outcome, seconds, what was said) of honest errors.
         broken: (asked, ended, error) where there was no answer at all.
         slowest: seconds until an answer, of any kind.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    unanswered: list[tuple[str, float, str]] = field(default_factory=list)
+    unanswered: list[tuple[float, str, float, str]] = field(default_factory=list)
     broken: list[tuple[float, float, str]] = field(default_factory=list)
     slowest: float = 0.0
 
-    @property
-    def hasty(self) -> list[object]:
-        """Return every question that had no answer, but for those whose time was over."""
+    def hasty(self, since: float) -> list[object]:
+        """Return every question since then that had no answer, but for those whose time was over.
+
+        What was asked before may still meet what an earlier test left behind.
+        """
         late = str(httpx.codes.GATEWAY_TIMEOUT)
-        in_time = [said for said in self.unanswered if said[0] != late or said[1] < WITHIN_SECONDS]
-        return [*in_time, *self.broken]
+        in_time = [said for said in self.unanswered if said[1] != late or said[2] < WITHIN_SECONDS]
+        return [said for said in (*in_time, *self.broken) if said[0] >= since]
 
     def unexplained(self, away: list[tuple[float, float]]) -> list[str]:
         """Return errors of connections at times when the server was there."""
@@ -162,7 +164,7 @@ def _user(questions: Questions, url: str, asked: Asked, over: threading.Event, s
             elif taken > WITHIN_SECONDS + LATE_SECONDS:
                 asked.wrong.append(f"{name}: {outcome} after {taken:.1f} s")
             if outcome != "answered":
-                asked.unanswered.append((outcome, taken, reply.text))
+                asked.unanswered.append((began, outcome, taken, reply.text))
                 over.wait(_PAUSE_SECONDS)
 
 

@@ -105,6 +105,25 @@ def test_how_long_a_server_is_waited_for_can_be_set(monkeypatch) -> None:
     assert (connection.build_wait_seconds, connection.work_seconds) == (0, 60)
 
 
+@pytest.mark.parametrize("variable", ["KBVQA_INDEX", "KBVQA_GENERATOR_URL"])
+@pytest.mark.parametrize("user", ["me:s3cret", "s3cret", ":s3cret", "s3[cret"])
+def test_a_password_in_an_address_is_refused(monkeypatch, variable: str, user: str) -> None:
+    monkeypatch.setenv("KBVQA_GENERATOR_MODEL", "model")
+    monkeypatch.setenv(variable, f"https://{user}@host:6333/name")
+    with pytest.raises(
+        InvalidSettings, match=f"{variable} has a name .*QDRANT_API_KEY or"
+    ) as refused:
+        load_settings()
+    assert "cret" not in str(refused.value)
+    monkeypatch.delenv(variable)
+    given = load_settings().model_copy(update={"index": f"https://{user}@host:6333/name"})
+    with pytest.raises(InvalidSettings, match=r"--index has .*Leave it out") as refused:
+        _ = given.index_location
+    assert "cret" not in str(refused.value)
+    monkeypatch.setenv(variable, "https://host:6333/a@b")
+    assert load_settings()
+
+
 @pytest.mark.parametrize("url", ["http://qdrant:6333", "https://q/", "http:///zoo", "grpc://q/zoo"])
 def test_a_url_that_names_no_index_is_refused(monkeypatch, url: str) -> None:
     monkeypatch.setenv("KBVQA_INDEX", url)
