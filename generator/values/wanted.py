@@ -3,6 +3,9 @@
 How long is the coast, in km?       6,435 km, and not 756,102 sq km
 How long does one orbit take?       29.45 years, and not 9.59 AU
 Where does the government sit?      Ankara, and not President Recep Tayyip ERDOGAN
+How many are left?                  about 1,800, and not 1.2 to 1.9 m
+Which ocean does it border?         the Indian Ocean, and not Ethiopia; Somalia; Uganda
+What do the colours mean?           the soil and its people, and not black, red, green
 
 Only what surely is something else is told apart: words without a unit may be anything, and so may
 shares and speeds.
@@ -28,7 +31,8 @@ _ASKED = {
     "mass": r"how\s+heavy\b|how\s+much\b.*\bweighs?\b",
     "time": r"how\s+old\b|how\s+long\b.*\b(?:(?:take|last|live|survive|hold|stay|sleep|keep)s?|"
     r"been|pregnant)\b",
-    "people": r"how\s+many\s+(?:people|inhabitants|residents|citizens)\b|headcount\b",
+    "heads": r"how\s+many\s+(?:people|inhabitants|residents|citizens)\b|headcount\b|"
+    r"how\s+many\b.*\b(?:left|remain|survive|alive|in\s+the\s+wild)\b",
 }
 _MEASURED = {name: re.compile(rf"\b(?:{how})", re.IGNORECASE) for name, how in _ASKED.items()}
 _PERSON = re.compile(
@@ -39,6 +43,37 @@ _PERSON = re.compile(
 )
 _NO_PERSON = re.compile(
     r"\b(?:where|when|how (?:many|much)|population|inhabitants|headcount)\b", re.IGNORECASE
+)
+_AMOUNT_ASKED = re.compile(r"\bhow\s+(?:many|much)\b", re.IGNORECASE)
+_NUMBERS = (
+    *("no", "none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty"),
+    *("ninety", "hundred", "thousand", "million", "billion", "trillion", "dozen", "pair", "couple"),
+    *("single", "double", "triple", "once", "twice", "half", "halves", "third", "quarter", "both"),
+    *("few", "several", "many", "most", "all", "every", "some", "any", "little", "majority"),
+    *("numerous", "multiple", "countless", "various", "unlimited", "infinite", "first", "second"),
+    *("fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "octave", "semitone"),
+)
+_AMOUNT = re.compile(rf"\d|\b(?:{'|'.join(_NUMBERS)})s?\b", re.IGNORECASE)
+_HOW = re.compile(r"\bhow\s+(\w+)", re.IGNORECASE)
+_WATER_ASKED = re.compile(
+    r"\b(?:which|what)\s+(?:oceans?|seas?)\s+(?:is|are|do|does|can|lies?|borders?|surrounds?|touch)\b",
+    re.IGNORECASE,
+)
+_WATER = re.compile(
+    r"\b(?:oceans?|seas?|gulf|bay|strait|atlantic|pacific|indian|arctic|caribbean|mediterranean|"
+    r"baltic|adriatic|aegean|ionian|none|no|landlocked)\b",
+    re.IGNORECASE,
+)
+_MEANING_ASKED = re.compile(
+    r"\bcolou?rs\b.*\b(?:means?|stands? for|symboli[sz]es?|represents?|signif(?:y|ies))\b",
+    re.IGNORECASE,
+)
+_COLOURS_ALONE = re.compile(
+    r"(?:\W|\b(?:black|white|red|green|blue|yellow|gold|golden|orange|brown|purple|crimson|maroon|"
+    r"scarlet|silver|gr[ae]y|light|dark|sky|navy|and|with|colou?rs?)\b)*",
+    re.IGNORECASE,
 )
 _PERSON_ASKED = re.compile(r"\bwho(?:['’]?s|m|se)?\b|\bname\b", re.IGNORECASE)
 
@@ -72,6 +107,14 @@ def can_answer(question: str, words: str) -> bool:
     """
     if _PERSON.match(words) and _NO_PERSON.search(question):
         return _PERSON_ASKED.search(question) is not None
+    if _WATER_ASKED.search(question) and not _WATER.search(words):
+        return False
+    if _MEANING_ASKED.search(question) and _COLOURS_ALONE.fullmatch(words):
+        return False
+    if (how := _HOW.search(question)) and words.casefold() == how[1].casefold():
+        return False
+    if _AMOUNT_ASKED.search(question) and not _AMOUNT.search(words):
+        return False
     if (wanted := _dimension(question)) is None:
         return True
     found = {_DIMENSIONS[size.unit] for size in quantities(words) if size.unit in _DIMENSIONS}

@@ -25,6 +25,13 @@ from generator.values.wanted import can_answer, meant
         ("What is the headcount of this nation?", "President Carlos Manuel VILA NOVA"),
         ("Where is the seat of government?", "Prime Minister Sushila KARKI"),
         ("Where is it governed from?", "President of the Council Louis MUSSINGTON"),
+        ("how long do they live", "long"),
+        ("how many are left", "1.2 to 1.9 m"),
+        ("how many are left?", "bamboo shoots"),
+        ("How much of it does it eat a day?", "almost entirely of bamboo"),
+        ("which ocean does it border", "Ethiopia; Somalia; Uganda"),
+        ("what do the colours mean", "black, red, green, white"),
+        ("what does each of the colors stand for?", "red and light blue"),
     ],
 )
 def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
@@ -52,6 +59,16 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
         ("Where is the seat of government, and who is president?", "President Patrice TALON"),
         ("Who is the president, and since when?", "President Patrice TALON (since 6 April 2016)"),
         ("Where does the president live?", "presidential palace"),
+        ("How many are left?", "about 1,800"),
+        ("How many legs does it have?", "Four"),
+        ("how many kilometres of coast", "6,435 km"),
+        ("How many metres tall is it?", "1.9 m"),
+        ("How much of its body is water?", "most of it"),
+        ("How much bigger is it?", "95 times"),
+        ("Which ocean is it in?", "North Atlantic"),
+        ("Which sea creatures does it eat?", "squid"),
+        ("what do the colours mean", "red for the blood of the people"),
+        ("What are the colours?", "black, red, green, white"),
     ],
 )
 def test_where_it_is_not_plain_any_words_may_answer(question, words) -> None:
