@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import InvalidSettings
@@ -233,7 +226,7 @@ class Settings(BaseSettings):
 
     @field_validator("index", "generator_url")
     @classmethod
-    def _address_without_a_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _address_without_a_key(cls, value: str | None, info: Any) -> str | None:
         network.require_no_user(f"{PREFIX}{info.field_name}".upper(), value or "")
         return value
 

@@ -7,7 +7,8 @@ minutes: docs/measured/README.md has the figures.
 
 oneDNN makes code for every shape of a computation that it meets, such as texts of another length,
 and keeps the last 1,024: hundreds of megabytes, which fill up for hours. It keeps 256 here, about a
-quarter of that, and a question needs fewer. What was let go is made again in half a millisecond.
+quarter of that, and a question needs fewer. What was let go is made again when it is met, in no
+CPU time that could be told from noise.
 """
 
 import ctypes
