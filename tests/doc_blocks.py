@@ -1,7 +1,9 @@
 """The code blocks of Markdown pages: what they are, and commands as a shell takes them.
 
 <!-- run -->            the next block is run, in order, in one folder for the page
+<!-- served -->         it is run beside a page that is served
 <!-- file: NAME -->     the next block is written there
+<!-- needs: gpu, hub -->    it is not run here, but read: its commands, options and settings exist
 """
 
 import re
@@ -21,6 +23,18 @@ PAGES = sorted(
         *ROOT.glob("docs/**/*.md"),
     ]
 )
+# What a block can need that no test of pages has.
+NEEDS = {
+    "gpu": "an accelerator, or several, and often a generator on it",
+    "docker": "Docker's engine",
+    "cluster": "a Kubernetes cluster",
+    "hub": "checkpoints or data of the Hugging Face hub",
+    "dataset": "a benchmark's or a corpus's files",
+    "server": "a server that listens: Qdrant, vLLM, a collector",
+    "network": "packages from an index, or the repository",
+    "minutes": "longer than a test of pages may take",
+    "files": "pictures, passages or results of the reader's own",
+}
 LANGUAGES = {"python", "sh", "ini", "json", "text"}
 _FENCE = re.compile(r"^(?:<!-- ([^>]+) -->\n)?```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _ASSIGNED = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
