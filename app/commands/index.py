@@ -258,7 +258,7 @@ def index_copy(
 def index_optimise(index: IndexOption = None) -> None:
     """Wake a server that has not optimised a collection, and wait until it has.
 
-    
+    \b
     kbvqa index optimise --index http://127.0.0.1:6333/passages
     """
     with _opened(index) as opened, progress() as (say, _):
