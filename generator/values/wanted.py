@@ -70,9 +70,13 @@ _MEANING_ASKED = re.compile(
     r"\bcolou?rs\b.*\b(?:means?|stands? for|symboli[sz]es?|represents?|signif(?:y|ies))\b",
     re.IGNORECASE,
 )
-_COLOURS_ALONE = re.compile(
-    r"(?:\W|\b(?:black|white|red|green|blue|yellow|gold|golden|orange|brown|purple|crimson|maroon|"
-    r"scarlet|silver|gr[ae]y|light|dark|sky|navy|and|with|colou?rs?)\b)*",
+_LOOK = re.compile(
+    r"\b(?:black|white|red|green|blue|yellow|gold|golden|orange|brown|purple|crimson|maroon|scarlet|"
+    r"silver|gr[ae]y|description)\b",
+    re.IGNORECASE,
+)
+_MEANING = re.compile(
+    r"\bfor\b|\b(?:symbol|represent|stand|denot|mean|signif|reflect|recall|honou?r|evok)\w*",
     re.IGNORECASE,
 )
 _PERSON_ASKED = re.compile(r"\bwho(?:['’]?s|m|se)?\b|\bname\b", re.IGNORECASE)
@@ -109,7 +113,8 @@ def can_answer(question: str, words: str) -> bool:
         return _PERSON_ASKED.search(question) is not None
     if _WATER_ASKED.search(question) and not _WATER.search(words):
         return False
-    if _MEANING_ASKED.search(question) and _COLOURS_ALONE.fullmatch(words):
+    look = _MEANING_ASKED.search(question) and _LOOK.search(words)
+    if look and not _MEANING.search(words):
         return False
     if (how := _HOW.search(question)) and words.casefold() == how[1].casefold():
         return False

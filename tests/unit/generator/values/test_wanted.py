@@ -32,6 +32,10 @@ from generator.values.wanted import can_answer, meant
         ("which ocean does it border", "Ethiopia; Somalia; Uganda"),
         ("what do the colours mean", "black, red, green, white"),
         ("what does each of the colors stand for?", "red and light blue"),
+        (
+            "what do the colours mean",
+            "description: three equal bands of black (top), red, and green",
+        ),
     ],
 )
 def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
@@ -68,6 +72,7 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
         ("Which ocean is it in?", "North Atlantic"),
         ("Which sea creatures does it eat?", "squid"),
         ("what do the colours mean", "red for the blood of the people"),
+        ("What do the colours represent?", "freedom, peace and natural wealth"),
         ("What are the colours?", "black, red, green, white"),
     ],
 )
