@@ -100,4 +100,4 @@ def test_texts_of_every_length_take_bounded_memory() -> None:
 
     caches = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
     as_it_was = taken(**dict.fromkeys(caches, "1024"))  # what the environment says goes before
-    assert taken() < as_it_was * 2 / 3
+    assert taken() < as_it_was * 3 / 4
