@@ -5,7 +5,8 @@ costs every `kbvqa ask` a second and a half; the tests compare the two. The retr
 nothing of this package, has its own.
 
 The layers compute no padding: between embeddings and result the tokens of all pairs stand behind
-each other, and each pair attends to itself. A third of a batch of passages is padding.
+each other, and each pair attends to itself. A third of a batch of passages is padding; what is
+computed of it rounds the tokens of all up to 32.
 
 Shapes: B pairs, L tokens of the longest, T tokens of all, H hidden width, h heads, d width of a
 head.
@@ -20,6 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _EPS = 1e-12
+# Tokens of all pairs are made a multiple of this: oneDNN makes code for each number of rows that it
+# meets, and keeps it (app/machine/memory.py).
+_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,11 @@ class Bert(nn.Module):
         read_BL = mask_BL.bool()
         lengths = read_BL.sum(1).tolist()
         x_TH = self.embeddings(ids_BL, segments_BL)[read_BL]
+        tokens = len(x_TH)
+        if rest := -tokens % _TOGETHER:  # as a pair of its own, which no other reads
+            x_TH, lengths = F.pad(x_TH, (0, 0, 0, rest)), [*lengths, rest]
         for layer in cast(nn.ModuleList, self.encoder["layer"]):
             x_TH = layer(x_TH, lengths)
         x_BLH = x_TH.new_zeros(*ids_BL.shape, x_TH.shape[-1])
-        x_BLH[read_BL] = x_TH
+        x_BLH[read_BL] = x_TH[:tokens]
         return cast(Tensor, x_BLH)
