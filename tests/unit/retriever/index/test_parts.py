@@ -146,4 +146,5 @@ def test_no_more_is_in_memory_than_may_be(
     resident = ROWS * DIM  # a quarter
     searcher = ExactParts.load(index, devices, "float32", resident_bytes=resident)
     searcher.search_many(QUERIES, 5)
-    assert resident / 2 < most <= resident and now == 0
+    # Each device has more than half of its share at once; two need not meet.
+    assert resident / 2 / len(devices) < most <= resident and now == 0
