@@ -25,6 +25,7 @@ from app.asking.recall import WatchedPipeline
 from app.errors import CalledOff, OutOfTime, Stopping
 from app.flow.clock import milliseconds_since
 from app.flow.events import Event, Found, Result
+from app.machine.memory import GiveBack
 from app.machine.request import current, current_number, require_wanted
 from app.machine.tracing import span
 from app.pipeline import Pipeline
@@ -66,6 +67,7 @@ class SharedPipeline(WatchedPipeline):
         self._metrics, self._seconds = metrics, seconds
         self._turns, self._repeats = threading.Semaphore(at_once), Repeats(repeated)
         self._lock, self._under_way, self._closed = threading.Lock(), 0, False
+        self._give_back = GiveBack()
 
     @property
     def under_way(self) -> int:
@@ -186,6 +188,7 @@ class SharedPipeline(WatchedPipeline):
         finally:
             self._metrics.running.dec()
             self._turns.release()
+            self._give_back()
 
 
 def _stopping() -> Stopping:

@@ -2,8 +2,8 @@
 
 glibc gives threads arenas of their own, up to eight for each core, and what is free in one is of no
 use to a thread of another. Questions are worked on in a dozen threads, with tensors of every size:
-the arenas fill with holes, for hours, though no more is in use. With two that ends after some
-minutes: docs/measured/README.md has the figures.
+the arenas fill with holes, for hours, though no more is in use. With two there are fewer, and what
+is free in them goes back to the system twice a minute: docs/measured/load.md has the figures.
 
 oneDNN makes code for every shape of a computation that it meets, such as texts of another length,
 and keeps the last 1,024: hundreds of megabytes, which fill up for hours. It keeps 256 here, about a
@@ -14,12 +14,17 @@ CPU time that could be told from noise.
 import ctypes
 import os
 import platform
+import threading
+import time
+from collections.abc import Callable
 
 _ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 _ARENAS = 2
 # Of oneDNN itself, and of the layer between it and torch, which holds on to the same code.
 _CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _KEPT = 256
+_GLIBC = platform.libc_ver()[0] == "glibc"
+_TRIM_SECONDS = 30.0
 
 
 def share_arenas() -> bool:
@@ -30,9 +35,36 @@ def share_arenas() -> bool:
     """
     if {"MALLOC_ARENA_MAX", "GLIBC_TUNABLES"} & os.environ.keys():
         return False
-    if platform.libc_ver()[0] != "glibc":
+    if not _GLIBC:
         return False
     return bool(ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS))
+
+
+class GiveBack:
+    """Gives the system what is free in the arenas, holes in their middle too, when called.
+
+    Does nothing where the C library is not glibc, or it was done a moment ago.
+
+    Args:
+        seconds: until it is done again.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self, seconds: float = _TRIM_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._lock, self._next = threading.Lock(), clock()
+
+    def __call__(self) -> bool:
+        """Return whether it was done."""
+        with self._lock:
+            now = self._clock()
+            if not _GLIBC or now < self._next:
+                return False
+            self._next = now + self._seconds
+        ctypes.CDLL(None).malloc_trim(0)
+        return True
 
 
 def keep_few_kernels() -> None:

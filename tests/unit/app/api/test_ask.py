@@ -17,6 +17,7 @@ from app.asking.report import result_as_json
 from app.asking.why import explain
 from app.errors import InvalidQuestion
 from app.flow.events import Found, Result
+from app.machine.memory import GiveBack
 from app.pipeline import Pipeline
 from app.settings import Settings
 from app.web.endpoint import ask as ask_page
@@ -245,6 +246,21 @@ def test_questions_share_their_turns_and_wait(pipeline: Pipeline, png: bytes) ->
     for thread in threads:
         thread.join()
     assert [r.answer.text for r in results if r.answer] == ["Paris"] * 4
+
+
+def test_memory_is_given_back_after_every_question(
+    pipeline: Pipeline, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+    monkeypatch.setattr(GiveBack, "__call__", lambda self: done.append(shared.under_way))
+    shared, query = SharedPipeline(pipeline, Metrics()), Query(QUESTION, load_image(png))
+    shared.ask(query, 1)
+    assert done == [1]
+    first = shared.run(query, 1)
+    next(first)
+    assert done == [1]
+    first.close()
+    assert done == [1, 1]
 
 
 def test_a_follow_up_comes_with_what_was_asked_before(client: TestClient, png: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Threads share arenas, as glibc itself reports them, and oneDNN keeps little code."""
+"""Threads share arenas, as glibc itself reports them; holes go back; oneDNN keeps little code."""
 
 import os
 import platform
@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+
+from app.machine.memory import GiveBack
 
 # Prints whether they share, and how many arenas there are after twelve threads allocated.
 COUNT = """
@@ -58,6 +60,43 @@ def test_threads_share_two_arenas() -> None:
 def test_what_the_environment_says_goes_before(chosen: dict[str, str]) -> None:
     shared, count = arenas(**chosen)
     assert shared == "False" and 2 < count <= 5
+
+
+# Allocates 100 MiB in pieces that are no mappings of their own, frees all but every hundredth, so
+# that the end of the heap stays in use; prints MiB in memory before and after holes went back.
+HOLES = """
+import ctypes, os
+from app.machine.memory import GiveBack
+from benchmarks.growth import MIB, look
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+pieces = [libc.malloc(100_000) for _ in range(MIB // 1000)]
+for piece in pieces:
+    ctypes.memset(piece, 1, 100_000)
+for number, piece in enumerate(pieces):
+    if number % 100 != 99:
+        libc.free(piece)
+give_back, before = GiveBack(), look(os.getpid()).anonymous
+print(before / MIB, give_back(), look(os.getpid()).anonymous / MIB, give_back())
+"""
+
+
+@glibc
+def test_holes_go_back_to_the_system() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=True
+    ).stdout.split()
+    before, after = float(said[0]), float(said[2])
+    assert before > 100 and after < before - 80
+    assert (said[1], said[3]) == ("True", "False")  # the second came a moment later
+
+
+@glibc
+def test_holes_go_back_again_after_a_while() -> None:
+    times = iter([0.0, 1.0, 2.0, 30.9, 31.1, 40.0, 62.0])
+    give_back = GiveBack(30.0, lambda: next(times))
+    assert [give_back() for _ in range(6)] == [True, False, False, True, False, True]
 
 
 # Runs a command as a user does, then texts of 400 lengths; prints how many MiB those took.
