@@ -1,12 +1,13 @@
 """What each part of kbvqa-mini's recipe is worth: trained anew without it, or asked without it.
 
-python -m benchmarks.ablations --out runs/ablations         some forty minutes of one core
+python -m benchmarks.ablations --out runs/ablations         some eighty minutes of one core
 
-Four trainings by one small recipe, the same but for what is left out, on views that are encoded
-once; then pictures of flags and things by the validation vendor, with a question each, of all
-passages. Each model takes what the frozen towers made of passages and drawings as it is kept: only
-what was trained on top of it differs. The picture by itself has no say: it would be a second search
-(what it is worth: benchmarks.views). The same command goes on where an interrupted one stopped.
+Six trainings by one small recipe, the same but for what is left out or changed, on views that are
+encoded once for each number of patches; then pictures of flags and things by the validation vendor,
+with a question each, of all passages. Each model takes what the frozen towers made of passages and
+drawings as it is kept: only what was trained on top of it differs. The picture by itself has no
+say: it would be a second search (what it is worth: benchmarks.views). The same command goes on
+where an interrupted one stopped.
 
 Recall@1 and recall@5 in percent, with the standard error of the first, into ablations.md; beside
 each the difference at 1 from the full recipe, over the same questions. They are development
@@ -44,7 +45,7 @@ from retriever.pictures.parts import compact
 from retriever.training.demo.cache import PassageStates, Views, encode_passages, encode_views
 from retriever.training.demo.mini import MiniRecipe, train
 from retriever.training.demo.sampling import BatchShape
-from retriever.training.demo.weights import TEXT_VISION, new_model
+from retriever.training.demo.weights import TEXT_VISION, Network, new_model
 
 # A tenth of the shipped recipe's steps, of half as many questions and passages each.
 FULL = MiniRecipe(
@@ -79,11 +80,13 @@ def at_random(shape: BatchShape) -> BatchShape:
 
 TRAINED = {
     "nothing": FULL,
-    "the mapping transformer": replace(FULL, mapping_transformer=False),
+    "the mapping transformer": replace(FULL, network=Network(mapping_transformer=False)),
     "hard negatives": replace(
         FULL, batch=at_random(FULL.batch), things_batch=at_random(FULL.things_batch)
     ),
     "stage 1": replace(FULL, entity_steps=0),
+    "7 x 7 patches for 4 x 4": replace(FULL, network=Network(grid=7)),
+    "16 prefix rows for 8": replace(FULL, network=Network(prefix_rows=16)),
 }
 
 
@@ -123,7 +126,7 @@ class KeptEncoder(Encoder):
 
 def trained_checkpoint(weights: Path, recipe: MiniRecipe) -> Checkpoint:
     """Return what a training wrote, on the towers that it was trained on."""
-    model = new_model(recipe.seed, weights, recipe.mapping_transformer).eval()
+    model = new_model(recipe.seed, weights, recipe.network).eval()
     return Checkpoint(
         name=weights.parent.name,
         revision=checkpoint_revision(model, IMAGE_PROCESSOR, TEXT_VISION),
@@ -225,14 +228,14 @@ def measured(
 
 
 def report(found: Mapping[str, Ranks]) -> str:
-    """Return the ranks as a Markdown table: a row for what is left out, the full recipe first."""
+    """Return the ranks as a Markdown table: a row a recipe, the full one first."""
     full = found["nothing"]
     rows = [
         (left_out, *(_cell(by_column.get(column), full[column]) for column in full))
         for left_out, by_column in found.items()
     ]
     n = " and ".join(f"{len(full[column])} {column}" for column in full if "," not in column)
-    lines = table(("left out", *full), rows)
+    lines = table(("left out, or changed", *full), rows)
     return "\n".join(lines) + f"\nn: {n}.\n"
 
 
@@ -261,7 +264,7 @@ def main(
     passages, images = list(read_passages(demo_passages_path())), demo_images()
     with progress() as (say, advance):
         for left_out, recipe in TRAINED.items():
-            say(f"Without {left_out}")
+            say(f"Left out or changed: {left_out}")
             folder = out / left_out.replace(" ", "-")
             path = folder / f"ranks-{limit}.json"
             if not (folder / TRAINED_NAME).exists():
@@ -270,7 +273,9 @@ def main(
                 checkpoint = trained_checkpoint(folder / TRAINED_NAME, recipe)
                 kept = (
                     encode_passages(passages, features / "passages.pt", advance),
-                    encode_views(images, FULL.views, FULL.seed, features / "views", 1, advance),
+                    encode_views(
+                        images, recipe.views, recipe.seed, features, 1, advance, recipe.network.grid
+                    ),
                 )
                 questions = {
                     "flags": asked_about("flag", flat, limit),

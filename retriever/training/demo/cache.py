@@ -1,6 +1,6 @@
 """What the frozen towers say, computed once: training reads it from disk.
 
-    views/:      grids [V, I, G, W] and classes [V, I, K] of every picture's views
+    views-4/:    grids [V, I, G, W] and classes [V, I, K] of every picture's views
     passages.pt: hidden states [T, H] of all passage tokens, end to end
 
 View 0 is the picture itself on white, further views are random (`augment.random_view`), before
@@ -77,17 +77,26 @@ class PassageStates:
 
 
 def encode_views(
-    images: Sequence[DemoImage], views: int, seed: int, folder: Path, workers: int, advance: Advance
+    images: Sequence[DemoImage],
+    views: int,
+    seed: int,
+    features: Path,
+    workers: int,
+    advance: Advance,
+    grid: int,
 ) -> Views:
-    """Return every picture's views through the vision tower, going on where a run stopped."""
+    """Return every picture's views through the vision tower, going on where a run stopped.
+
+    They are kept in a folder of `features` of their own for each grid.
+    """
+    folder = features / f"views-{grid}"
     folder.mkdir(parents=True, exist_ok=True)
-    grid = mini_config().vision_config["grid"] ** 2
     shape = (views, len(images))
-    grids = _array(folder / "grids.npy", (*shape, grid, FEATURE_CHANNELS), np.float16)
+    grids = _array(folder / "grids.npy", (*shape, grid**2, FEATURE_CHANNELS), np.float16)
     class_ids = _array(folder / "class_ids.npy", (*shape, CLASSES_KEPT), np.int16)
     probabilities = _array(folder / "probabilities.npy", (*shape, CLASSES_KEPT), np.float32)
     tasks = [
-        _Task(images[start : start + CHUNK], start, view, seed)
+        _Task(images[start : start + CHUNK], start, view, seed, grid)
         for view in range(views)
         for start in range(0, len(images), CHUNK)
     ]
@@ -111,6 +120,7 @@ class _Task:
     start: int
     view: int
     seed: int
+    grid: int
 
     @property
     def wanted(self) -> bool:
@@ -120,7 +130,7 @@ class _Task:
 def _encode_chunk(task: _Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     pictures = [_view(image, task.view, task.seed) for image in task.images]
     pixels = IMAGE_PROCESSOR(pictures).contiguous(memory_format=torch.channels_last)
-    encoder = _vision_encoder()
+    encoder = _vision_encoder(task.grid)
     # A random view may be rounded too: on a processor with AVX-512 BF16 it takes 0.4 of the time.
     rounded = torch.autocast("cpu", torch.bfloat16, enabled=task.view > 0)
     with torch.inference_mode(), rounded:
@@ -150,10 +160,10 @@ def _drawing(name: str) -> Image.Image:
 
 
 @cache
-def _vision_encoder() -> EfficientNetVisionEncoder:
+def _vision_encoder(grid: int) -> EfficientNetVisionEncoder:
     """Return the frozen tower, once a process."""
     torch.set_num_threads(1)
-    encoder = EfficientNetVisionEncoder()
+    encoder = EfficientNetVisionEncoder(grid)
     prefix = "query_vision_encoder.vision_model."
     weights = {k.removeprefix(prefix): v for k, v in base_weights().items() if prefix in k}
     encoder.vision_model.load_state_dict(weights)

@@ -45,6 +45,8 @@ from retriever.training.demo.cache import PassageStates, Views, encode_passages,
 from retriever.training.demo.photographs import alike_classes, mix_named
 from retriever.training.demo.sampling import BatchShape, Sampler, TrainingQuery
 from retriever.training.demo.weights import (
+    MINI,
+    Network,
     counted,
     keep_some,
     new_model,
@@ -88,8 +90,7 @@ class MiniRecipe:
         things_rate: peak rates of stage 3, as a factor on the others'.
         share: of the new weights in those that are written, where the training went on from
             others; the rest is theirs.
-        mapping_transformer: whether there is one; without it the picture's rows are the prefix
-            MLP's alone, and the weights are of another network than kbvqa-mini's.
+        network: that trains; another one's weights are not kbvqa-mini's.
         bfloat16: whether products are taken in it, on processors that are fast in it (AVX-512
             BF16, AMX); weights stay in float32.
     """
@@ -115,7 +116,7 @@ class MiniRecipe:
     things_batch: BatchShape = field(default_factory=lambda: THINGS_BATCH)
     things_rate: float = 0.7
     share: float = 1.0
-    mapping_transformer: bool = True
+    network: Network = MINI
     bfloat16: bool = False
 
 
@@ -157,8 +158,8 @@ def train(
         say: told what is going on.
         advance: told how much of it is done.
         start: a trained.safetensors to go on from; None to begin anew.
-        features: where encoded views and passages are kept, which trainings with the same seed and
-            number of views may share; None for `out`.
+        features: where encoded views and passages are kept, which trainings with the same seed,
+            number of views and grid may share; None for `out`.
 
     Raises:
         TrainingMismatch: `out` holds a training by another recipe, or from another start.
@@ -177,9 +178,9 @@ def train(
     states = encode_passages(passages, features / "passages.pt", advance)
     say("Encoding views of the pictures")
     views = encode_views(
-        images, recipe.views, recipe.seed, features / "views", recipe.threads, advance
+        images, recipe.views, recipe.seed, features, recipe.threads, advance, recipe.network.grid
     )
-    model = new_model(recipe.seed, start, recipe.mapping_transformer)
+    model = new_model(recipe.seed, start, recipe.network)
     trained, frozen = counted(model)
     pictures = sum(image.split == "train" for image in images)
     say(

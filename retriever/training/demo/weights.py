@@ -4,7 +4,7 @@ Shapes: D embedding dim, V views, I pictures, G cells, W patch width, H width of
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from retriever.checkpoint.mini import (
 from retriever.checkpoint.pretrained import FLMRModel
 from retriever.inputs.text_vision import TextVision
 from retriever.inputs.tokenization import PassageTokenizer, QueryTokenizer
+from retriever.model.config import FLMRConfig
 from retriever.model.vision import EfficientNetVisionEncoder
 from retriever.training.demo.cache import PassageStates
 
@@ -30,18 +31,46 @@ from retriever.training.demo.cache import PassageStates
 TEXT_VISION = TextVision(gate=0.4, sure=0.6)
 
 
-def new_model(seed: int, start: Path | None = None, mapping_transformer: bool = True) -> FLMRModel:
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a picture becomes rows of a query: as in kbvqa-mini, or otherwise, to compare.
+
+    Attributes:
+        grid: cells along each side of a picture. Each is a patch, and has a part in its layout.
+        prefix_rows: that the prefix MLP makes of the whole picture.
+        mapping_transformer: whether there is one; without it those are the picture's only rows.
+    """
+
+    grid: int = 4
+    prefix_rows: int = 8
+    mapping_transformer: bool = True
+
+    def config(self) -> FLMRConfig:
+        """Return kbvqa-mini's config with this network in it."""
+        mini = mini_config()
+        return replace(
+            mini,
+            vision_config=mini.vision_config | {"grid": self.grid},
+            mapping_network_prefix_length=self.prefix_rows,
+            use_transformer_mapping_network=self.mapping_transformer,
+        )
+
+
+MINI = Network()
+
+
+def new_model(seed: int, start: Path | None = None, network: Network = MINI) -> FLMRModel:
     """Return the small model with its towers' published weights, frozen.
 
     Args:
         seed: of the other weights.
         start: a trained.safetensors that has them; None for random ones.
-        mapping_transformer: whether it has one, as kbvqa-mini does.
+        network: between its towers.
     """
     torch.manual_seed(seed)
     vocab = base_vocabulary()
     model = FLMRModel(
-        replace(mini_config(), use_transformer_mapping_network=mapping_transformer),
+        network.config(),
         QueryTokenizer(vocab, QUERY_TOKENS),
         PassageTokenizer(vocab, PASSAGE_TOKENS),
     )

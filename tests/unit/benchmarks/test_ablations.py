@@ -11,6 +11,7 @@ from benchmarks.ablations import FULL, TRAINED, KeptEncoder, at_random, drawings
 from corpus.demo.data import demo_images
 from corpus.types import Passage
 from retriever.checkpoint.loading import Checkpoint, load_checkpoint
+from retriever.checkpoint.mini import mini_config
 from retriever.encoding.encoder import Encoder
 from retriever.training.demo.cache import Views, encode_passages
 
@@ -33,10 +34,13 @@ def test_a_recipe_lacks_what_its_name_says_and_nothing_else() -> None:
     }
     assert changed == {
         "nothing": set(),
-        "the mapping transformer": {"mapping_transformer"},
+        "the mapping transformer": {"network"},
         "hard negatives": {"batch", "things_batch"},
         "stage 1": {"entity_steps"},
+        "7 x 7 patches for 4 x 4": {"network"},
+        "16 prefix rows for 8": {"network"},
     }
+    assert FULL.network.config() == mini_config()
 
 
 def test_random_batches_are_as_large() -> None:

@@ -16,11 +16,11 @@ from retriever.inputs.text_vision import imagenet_names
 from retriever.model.efficientnet import FEATURE_CHANNELS
 from retriever.model.vision import VisionFeatures
 from retriever.training.demo import mini
-from retriever.training.demo.cache import PassageStates, Views
+from retriever.training.demo.cache import PassageStates, Views, encode_views
 from retriever.training.demo.mini import MiniRecipe, Trainer
 from retriever.training.demo.photographs import alike_classes, mix_named
 from retriever.training.demo.sampling import BatchShape, Sampler
-from retriever.training.demo.weights import keep_some, new_model
+from retriever.training.demo.weights import Network, keep_some, new_model
 from retriever.training.loop import loop
 
 SMALL = BatchShape(flags=2, sections=2, things=4, named=2, other_sections=1, other_passages=3)
@@ -128,16 +128,40 @@ def test_a_training_from_other_weights_is_not_gone_on_with(
     train(moved)  # the same weights
 
 
-def test_a_model_without_mapping_transformer_sees_by_the_prefix_alone() -> None:
-    model = new_model(0, mapping_transformer=False)
+@pytest.mark.parametrize(
+    ("network", "seen_by"),
+    [
+        (Network(), 8 + 16),
+        (Network(grid=7), 8 + 49),
+        (Network(prefix_rows=16), 16 + 16),
+        (Network(mapping_transformer=False), 8),
+    ],
+)
+def test_a_picture_has_as_many_rows_as_the_network_has_it(network: Network, seen_by: int) -> None:
+    model = new_model(0, network=network)
     vision = VisionFeatures(
-        torch.ones(1, model.query_vision_encoder.pooled_size), torch.ones(1, 16, FEATURE_CHANNELS)
+        torch.ones(1, model.query_vision_encoder.pooled_size),
+        torch.ones(1, network.grid**2, FEATURE_CHANNELS),
     )
     tokens = model.query_tokenizer(["What is this?"])
     text = model.query_text_encoder(*tokens.values())
     rows = model(tokens["input_ids"], text, vision)
-    assert rows.shape == (1, QUERY_TOKENS + model.config.mapping_network_prefix_length, 128)
-    assert not any("transformer_mapping" in name for name in model.state_dict())
+    assert rows.shape == (1, QUERY_TOKENS + seen_by, 128)
+    has_transformer = any("transformer_mapping" in name for name in model.state_dict())
+    assert has_transformer == network.mapping_transformer
+
+
+def test_views_of_each_grid_are_kept_apart(tmp_path: Path) -> None:
+    def encode(grid: int) -> Views:
+        return encode_views(demo_images()[:1], 1, 0, tmp_path, 1, lambda done, total: None, grid)
+
+    coarse, fine = encode(2), encode(4)
+    # A cell of one is the mean of four of the other; both are rounded to float16.
+    cells = fine.grids.astype(np.float32).reshape(2, 2, 2, 2, FEATURE_CHANNELS)
+    means = cells.mean((1, 3)).reshape(1, 1, 4, FEATURE_CHANNELS)
+    first = slice(0, 40)  # a map of 28 x 28, which both divide evenly
+    np.testing.assert_allclose(coarse.grids[..., first], means[..., first], atol=1e-3, rtol=1e-3)
+    np.testing.assert_array_equal(encode(2).grids, coarse.grids)
 
 
 def test_like_classes_are_others() -> None:
