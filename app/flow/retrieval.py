@@ -4,9 +4,11 @@
 
 What the picture shows by itself may have a say beside the question, as the checkpoint has it, and
 so may pictures of the entities that passages are about, where there is a collection of them.
+Beside a classifier, which tells photographs of things, what stands before a busy background is
+looked at by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,11 +30,15 @@ from retriever.index import picture
 from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
+from retriever.inputs.foreground import foreground
 from retriever.inputs.images import crop_regions
+from retriever.inputs.text_vision import named_again
 from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection, SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
+
+Encode = Callable[[Sequence[Query]], list[EncodedQuery]]
 
 _SOURCES_NAMED = 20  # to whoever asks for one that there is not
 
@@ -44,7 +50,7 @@ class EncodedQuestion:
     Attributes:
         asked: the question and its picture.
         alone: the picture by itself; None where it has no say.
-        boxes: the parts of the picture that were looked at.
+        boxes: the parts of the picture that were looked at; () for the whole.
     """
 
     asked: EncodedQuery
@@ -116,14 +122,8 @@ class Finder:
         with wanted_until(ends()):
             _require_sources(self.index, sources)
         timings: dict[str, float] = {}
-        looked = self.looked_at(query)
-        alone = self._alone(looked)
         with timed(timings, "encode") as step:
-            if alone is None:
-                encoded = EncodedQuestion(self.encoder.encode_query(looked), None, query.boxes)
-            else:  # together: the picture is the same
-                asked, shown = self.encoder.encode_together([looked, alone])
-                encoded = EncodedQuestion(asked, shown, query.boxes)
+            [encoded] = self._encoded([query], self.encoder.encode_together)
             step.set_attribute("kbvqa.query_rows", len(encoded.asked.rows_QD))
         with timed(timings, "search") as step, wanted_until(ends()):
             [found] = self._search([encoded], top_k, mode, sources)
@@ -136,9 +136,37 @@ class Finder:
         Raises:
             InvalidQuery: as for `retrieve`; one costs all.
         """
+        return self._encoded(queries, self.encoder.encode_queries)
+
+    def _encoded(self, queries: Sequence[Query], encode: Encode) -> list[EncodedQuestion]:
+        """Return queries encoded, with the thing before a busy background in the picture's place.
+
+        Not where the classifier might take that part for what it named in the whole picture, which
+        then is a photograph of that.
+        """
+        encoded = self._as_they_are(queries, encode)
+        parts = {
+            place: replace(query, boxes=(box,))
+            for place, query in enumerate(queries)
+            if (box := self._thing(query))
+        }
+        closer = self._as_they_are(list(parts.values()), encode) if parts else []
+        for place, part in zip(parts, closer, strict=True):
+            if not named_again(encoded[place].asked.seen, part.asked.guesses):
+                encoded[place] = part
+        return encoded
+
+    def _thing(self, query: Query) -> Box | None:
+        """Return where a thing stands before a busy background; None where a part is named."""
+        if query.image is None or query.boxes or self.encoder.checkpoint.text_vision is None:
+            return None
+        return foreground(query.image)
+
+    def _as_they_are(self, queries: Sequence[Query], encode: Encode) -> list[EncodedQuestion]:
         looked = [self.looked_at(query) for query in queries]
         alone = [self._alone(query) for query in looked]
-        encoded = self.encoder.encode_queries([*looked, *(q for q in alone if q is not None)])
+        # Together: the picture is the same.
+        encoded = encode([*looked, *(q for q in alone if q is not None)])
         rest = iter(encoded[len(looked) :])
         return [
             EncodedQuestion(asked, None if shown is None else next(rest), query.boxes)

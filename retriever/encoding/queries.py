@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from retriever.encoding.device import all_on_device, on_device
 from retriever.encoding.passages import Embedding
 from retriever.errors import InvalidQuery
 from retriever.inputs.images import crop_regions
-from retriever.inputs.text_vision import TextVision
+from retriever.inputs.text_vision import TextVision, imagenet_names
 from retriever.inputs.tokenization import query_text
 from retriever.model.efficientnet import EfficientNetLite0
 from retriever.model.vision import EfficientNetVisionEncoder, VisionFeatures
@@ -36,6 +36,16 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class Seen(NamedTuple):
+    """What a classifier sees in a picture: what is written of it, and its likeliest names."""
+
+    sentence: str = ""
+    guesses: tuple[str, ...] = ()
+
+
+NOTHING = Seen()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedQuery:
     """A query's embedding; numpy takes it as its rows.
@@ -44,6 +54,8 @@ class EncodedQuery:
         rows_QD: unit rows [Q, D], without those that are masked out.
         seen: what text-based vision wrote behind the question; "" for nothing.
         cut: tokens at the question's end that did not fit into the query; 0 when all did.
+        guesses: the names of the classes that the classifier takes the picture for most easily,
+            however unsure it is; () without text-based vision.
         picture_V: the unit vector by which the picture is compared with others; None without one.
     """
 
@@ -51,6 +63,7 @@ class EncodedQuery:
     seen: str
     cut: int
     picture_V: Embedding | None = None
+    guesses: tuple[str, ...] = ()
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
@@ -137,8 +150,8 @@ class QueryEncoder:
         self, queries: Sequence[Query], pictures: Sequence[Sequence[Image]]
     ) -> list[EncodedQuery]:
         """Encode queries that have the same number of pictures."""
-        vision, seen = self.see(pictures) if pictures[0] else (None, [""] * len(queries))
-        texts = [self.text(q, s) for q, s in zip(queries, seen, strict=True)]
+        vision, seen = self.see(pictures) if pictures[0] else (None, [NOTHING] * len(queries))
+        texts = [self.text(q, s.sentence) for q, s in zip(queries, seen, strict=True)]
         rows = self._checkpoint.query_tokenizer.tokenize(texts)
         cut = [self._overflow(query, row) for query, row in zip(queries, rows, strict=True)]
         tokens = all_on_device(self._checkpoint.query_tokenizer.batch(rows), self._device)
@@ -154,8 +167,8 @@ class QueryEncoder:
         if vision is not None:
             alike = self._likeness(vision)
         return [
-            EncodedQuery(_drop_zero_rows(row), sentence.strip(), lost, vector)
-            for row, sentence, lost, vector in zip(rows_BQD, seen, cut, alike, strict=True)
+            EncodedQuery(_drop_zero_rows(row), s.sentence.strip(), lost, vector, s.guesses)
+            for row, s, lost, vector in zip(rows_BQD, seen, cut, alike, strict=True)
         ]
 
     @torch.inference_mode()
@@ -172,8 +185,8 @@ class QueryEncoder:
         pooled = vision.pooled_BV if vision.pooled_BV.dim() == 2 else vision.pooled_BV[:, 0]
         return list(self._model.query_vision_encoder.likeness(pooled).cpu().numpy())
 
-    def see(self, pictures: Sequence[Sequence[Image]]) -> tuple[VisionFeatures, list[str]]:
-        """Return the features of the pictures [B, (R,) V], and what a classifier names."""
+    def see(self, pictures: Sequence[Sequence[Image]]) -> tuple[VisionFeatures, list[Seen]]:
+        """Return the features of the pictures [B, (R,) V], and what a classifier sees."""
         flat = [picture for own in pictures for picture in own]
         # A picture that several queries ask about is looked at once.
         once = list({id(picture): picture for picture in flat}.values())
@@ -183,7 +196,7 @@ class QueryEncoder:
         prepared = self._checkpoint.image_processor(opaque, self._threads)
         pixels = on_device(prepared, self._device).to(self._dtype)
         tower, settings = self._model.query_vision_encoder, self._checkpoint.text_vision
-        seen = [""] * len(once)
+        seen = [NOTHING] * len(once)
         if isinstance(tower, EfficientNetVisionEncoder):
             maps = tower.vision_model(pixels)
             vision = tower.neck(tower.grid_features(maps))
@@ -231,11 +244,11 @@ class QueryEncoder:
         logger.debug("the question that was cut: %r", query.question)
 
 
-def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[str]:
-    """Return one sentence a picture, from the tower's last feature map [B, C, H, W]."""
+def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[Seen]:
+    """Return what the classifier sees in each picture, from the tower's last map [B, C, H, W]."""
     best = tower.classify(head).softmax(-1).topk(settings.max_names)
     return [
-        settings.describe(probabilities, ids)
+        Seen(settings.describe(probabilities, ids), tuple(imagenet_names()[c] for c in ids))
         for probabilities, ids in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
 

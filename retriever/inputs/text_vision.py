@@ -62,6 +62,16 @@ class TextVision:
         return sentence(names, sure=probabilities[0] >= self.sure) if names else ""
 
 
+def named_again(seen: str, guesses: Sequence[str]) -> bool:
+    """Return whether what `sentence` names first is among the guesses at another picture.
+
+    >>> named_again("It shows tiger, tiger cat.", ["leopard", "tiger"])
+    True
+    """
+    names, _ = names_in(seen)
+    return bool(names) and names[0] in guesses
+
+
 def sentence(names: Sequence[str], *, sure: bool) -> str:
     """Return " It shows tiger, tiger cat." or " It may show tiger, tiger cat."."""
     return f" It {'shows' if sure else 'may show'} {', '.join(names)}."

@@ -191,7 +191,8 @@ class Towers:
         """Return the features of examples' pictures, and by id what a classifier saw in them."""
         store = self._stores.get("vision")
         if store is None:
-            features, seen = self._encoder.see(self._pictures(examples))
+            features, looks = self._encoder.see(self._pictures(examples))
+            seen = [look.sentence for look in looks]
         else:
             keys = [_picture_key(example) for example in examples]
             found = self._once(store, keys, examples, self._kept_pictures)
@@ -207,7 +208,7 @@ class Towers:
     def _kept_pictures(self, examples: Sequence[TrainingExample]) -> list[Stored]:
         features, seen = self._encoder.see(self._pictures(examples))
         rows = zip(*features, strict=True)
-        return [Stored(arrays, sentence) for arrays, sentence in zip(rows, seen, strict=True)]
+        return [Stored(arrays, look.sentence) for arrays, look in zip(rows, seen, strict=True)]
 
     def _once(
         self,

@@ -1,0 +1,104 @@
+"""Where the thing is, in a picture of a thing before a busy background.
+
+A drawing on a photograph is little like the same drawing on white. What stands out from the
+picture's border in colour and texture is looked for, in a coarse grid of cells; nothing is learnt.
+
+Shapes: S cells along each side · N = S x S cells · E cells at the border · C numbers a cell
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from corpus.pictures.images import as_rgb
+from corpus.types import Box
+
+# Chosen on drawings of trained vendors before photographs (docs/measured/pictures.md).
+CELLS = 28  # along each side
+_FINE = 4 * CELLS
+_NEAREST = 3  # cells of the border that a cell is compared with
+_RING = 7  # fine cells that a border is wide
+# Of 255 levels: on a calm border a quarter or more of neighbouring cells are the same.
+_LEAST_STEP = 1.0
+
+Grid = NDArray[np.floating]
+
+
+def foreground(picture: Image.Image) -> Box | None:
+    """Return the part that is unlike the border, or None where the border is calm.
+
+    A calm border is of one colour or a few, as of drawings and what is cut out of them.
+
+    Args:
+        picture: of any mode and size.
+
+    Returns:
+        Left, upper, right and lower edge in pixels of the upright picture.
+    """
+    picture = as_rgb(picture)
+    fine = np.asarray(picture.resize((_FINE, _FINE), Image.Resampling.BOX), dtype=np.float32)
+    if not _busy(fine):
+        return None
+    # The root: what is most unlike must not hide the rest of the thing.
+    unlike_SS = np.sqrt(_unlike_border(fine))
+    left, upper, right, lower = _fullest(unlike_SS - _between(unlike_SS))
+    width, height = picture.size
+    return (
+        left * width // CELLS,
+        upper * height // CELLS,
+        -(-right * width // CELLS),
+        -(-lower * height // CELLS),
+    )
+
+
+def _busy(fine: Grid) -> bool:
+    """Return whether three quarters of the neighbours along the border of a picture differ."""
+    across = np.abs(np.diff(fine, axis=1))[:-1].max(2)
+    down = np.abs(np.diff(fine, axis=0))[:, :-1].max(2)
+    step = np.maximum(across, down)
+    ring = np.ones(step.shape, dtype=bool)
+    ring[_RING:-_RING, _RING:-_RING] = False
+    return bool(np.quantile(step[ring], 0.25) >= _LEAST_STEP)
+
+
+def _unlike_border(fine: Grid) -> Grid:
+    """Return each cell's distance [S, S] to the cells of the border that are most like it."""
+    blocks = fine.astype(np.float64).reshape(CELLS, 4, CELLS, 4, 3)
+    colour_NC = blocks.mean((1, 3)).reshape(-1, 3)
+    texture_N1 = blocks.mean(4).std((1, 3)).reshape(-1, 1)
+    cells_NC = np.concatenate([colour_NC, texture_N1], axis=1)
+    inside = np.zeros((CELLS, CELLS), dtype=bool)
+    inside[1:-1, 1:-1] = True
+    border_E = np.flatnonzero(~inside)
+    # (x - y)^2 = x^2 + y^2 - 2xy, by one product of matrices
+    length_N = (cells_NC**2).sum(1)
+    products_NE = cells_NC @ cells_NC[border_E].T
+    squares_NE = (length_N[:, None] + length_N[border_E] - 2 * products_NE).clip(min=0)
+    squares_NE[border_E, np.arange(len(border_E))] = np.inf  # a cell of the border is like itself
+    nearest_N = np.partition(squares_NE, _NEAREST, axis=1)[:, :_NEAREST].mean(1)
+    distance_SS: Grid = np.sqrt(nearest_N).reshape(CELLS, CELLS)
+    distance_SS -= distance_SS.min()
+    return distance_SS
+
+
+def _between(values_SS: Grid) -> float:
+    """Return the value that parts the high ones from the low ones best (Otsu 1979)."""
+    ordered = np.sort(values_SS, axis=None)
+    total, count = np.cumsum(ordered), np.arange(1, ordered.size)
+    below = total[:-1] / count
+    above = (total[-1] - total[:-1]) / (ordered.size - count)
+    return float(ordered[np.argmax(count * (ordered.size - count) * (above - below) ** 2)])
+
+
+def _fullest(values_SS: Grid) -> Box:
+    """Return the rectangle of cells with the largest sum (Kadane's, for each pair of rows)."""
+    side = len(values_SS)
+    sums = np.zeros((side + 1, side + 1), dtype=np.float64)
+    sums[1:, 1:] = values_SS.cumsum(0).cumsum(1)
+    uppers, lowers = np.triu_indices(side + 1, k=1)
+    rows = sums[lowers] - sums[uppers]  # from the left edge up to each column
+    least = np.minimum.accumulate(rows, axis=1)
+    gained = rows[:, 1:] - least[:, :-1]
+    pair, last = np.unravel_index(int(gained.argmax()), gained.shape)
+    first = int(rows[pair, : last + 1].argmin())
+    return first, int(uppers[pair]), int(last) + 1, int(lowers[pair])

@@ -1,0 +1,112 @@
+"""A thing before a busy background is looked at by itself, and the result says where it is."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.asking.why import explain
+from app.flow.retrieval import Finder
+from corpus.demo.data import demo_dir, demo_images
+from corpus.types import Passage, Query
+from retriever.checkpoint.loading import load_checkpoint
+from retriever.encoding.encoder import Encoder
+from retriever.index.passage_index import PassageIndex
+from retriever.inputs.foreground import foreground
+from tests.golden_cases import GOLDEN
+
+PASSAGES = [
+    Passage("ke", "Kenya", "Kenya. Capital: Nairobi."),
+    Passage("jp", "Japan", "Japan. Capital: Tokyo."),
+]
+QUESTION = "What is the capital?"
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finder]:
+    encoder = Encoder(load_checkpoint("kbvqa-mini"))
+    location = tmp_path_factory.mktemp("index") / "two"
+    with PassageIndex.build(location, PASSAGES, encoder) as index:
+        yield Finder(encoder, index)
+
+
+def rough(width: int, height: int) -> Image.Image:
+    levels = np.random.default_rng(0).integers(60, 160, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(levels)
+
+
+def drawing(entity: str) -> Image.Image:
+    name = next(i.image for i in demo_images() if i.entity == entity)
+    with Image.open(demo_dir() / name) as opened:
+        return opened.convert("RGBA").resize((120, 80))
+
+
+@pytest.fixture(scope="module")
+def before_something() -> Image.Image:
+    scene, flag = rough(300, 240), drawing("flag:KE")
+    scene.paste(flag, (100, 90), flag)
+    return scene
+
+
+def test_what_is_searched_with_is_the_thing(finder: Finder, before_something: Image.Image) -> None:
+    box = foreground(before_something)
+    assert box is not None
+    found = finder.retrieve(Query(QUESTION, before_something), 2)
+    named = finder.retrieve(Query(QUESTION, before_something, boxes=(box,)), 2)
+    assert found.boxes == named.boxes == (box,)
+    assert found.asked is not None and named.asked is not None
+    np.testing.assert_allclose(found.asked.rows_QD, named.asked.rows_QD, atol=1e-5)
+    assert [hit.passage.id for hit in found.hits] == [hit.passage.id for hit in named.hits]
+
+
+def test_many_at_once_are_looked_at_as_one_is(
+    finder: Finder, before_something: Image.Image
+) -> None:
+    box = foreground(before_something)
+    queries = [Query(QUESTION), Query(QUESTION, before_something), Query(QUESTION, rough(9, 9))]
+    queries.append(Query(QUESTION, drawing("flag:KE")))
+    encoded = finder.encode_many(queries)
+    assert [question.boxes for question in encoded][:2] == [(), (box,)]
+    assert encoded[3].boxes == (), "a drawing by itself is looked at as a whole"
+    one = finder.retrieve(queries[1], 2)
+    [many] = finder.search_many(encoded[1:2], 2)
+    assert [hit.passage.id for hit in many.hits] == [hit.passage.id for hit in one.hits]
+
+
+def test_a_part_that_somebody_named_is_what_is_looked_at(
+    finder: Finder, before_something: Image.Image
+) -> None:
+    named = (5, 5, 200, 200)
+    [question] = finder.encode_many([Query(QUESTION, before_something, boxes=(named,))])
+    assert question.boxes == (named,)
+
+
+def test_reasons_are_placed_where_it_looked(finder: Finder, before_something: Image.Image) -> None:
+    query = Query(QUESTION, before_something)
+    found = finder.retrieve(query, 2)
+    why = explain(finder, query, found)
+    left, upper, right, lower = found.boxes[0]
+    assert why is not None
+    assert why.frame == pytest.approx((left / 300, upper / 240, right / 300, lower / 240))
+
+
+def test_what_is_named_in_the_whole_picture_too_is_left_in_it(finder: Finder) -> None:
+    """As of a photograph: what the classifier names there, it might take the part for."""
+    picture = rough(240, 240)
+    picture.paste("white", (16, 16, 224, 224))
+    with Image.open(demo_dir() / "images/emoji-noto/zebra.png") as opened:
+        zebra = opened.convert("RGBA").resize((190, 190))
+    picture.paste(zebra, (25, 25), zebra)
+    box = foreground(picture)
+    assert box is not None
+    queries = [Query(QUESTION, picture), Query(QUESTION, picture, boxes=(box,))]
+    whole, part = finder.encode_many(queries)
+    assert whole.asked.seen == "It shows zebra." and "zebra" in part.asked.guesses
+    assert whole.boxes == () and part.boxes == (box,)
+
+
+def test_without_a_classifier_it_looks_at_the_whole(before_something: Image.Image) -> None:
+    finder = Finder(Encoder(load_checkpoint(GOLDEN / "B_preflmr")), None)
+    [question] = finder.encode_many([Query(QUESTION, before_something)])
+    assert question.boxes == ()
