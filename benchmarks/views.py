@@ -175,7 +175,7 @@ def report(
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the results.")],
     photographs: Annotated[
-        Path | None, typer.Option(help="Folder of photographs (.jpg) that emoji stand before.")
+        Path | None, typer.Option(help="Folder of photographs (.jpg) to stand before.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 120,
 ) -> None:
@@ -192,7 +192,8 @@ def main(
         backgrounds = sorted(photographs.glob("*.jpg"))
         if not backgrounds:
             raise typer.BadParameter(f"{photographs} holds no .jpg: name a folder of photographs")
-        views["emoji, before photographs"] = "emoji", before(backgrounds)
+        for kind in ("flag", "emoji"):
+            views[f"{kind}, before photographs"] = kind, before(backgrounds)
     out.mkdir(parents=True, exist_ok=True)
     measured: dict[str, dict[str, dict[str, float]]] = {}
     counts = {}

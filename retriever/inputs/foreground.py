@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from corpus.pictures.images import as_rgb
+from corpus.pictures.images import as_rgb, featureless
 from corpus.types import Box
 
 # Chosen on drawings of trained vendors before photographs (docs/measured/pictures.md).
@@ -27,7 +27,8 @@ Grid = NDArray[np.floating]
 def foreground(picture: Image.Image) -> Box | None:
     """Return the part that is unlike the border, or None where the border is calm.
 
-    A calm border is of one colour or a few, as of drawings and what is cut out of them.
+    A calm border is of one colour or a few, as of drawings and what is cut out of them. None, too,
+    where the picture shows nothing: a gradient, or mere noise.
 
     Args:
         picture: of any mode and size.
@@ -37,7 +38,7 @@ def foreground(picture: Image.Image) -> Box | None:
     """
     picture = as_rgb(picture)
     fine = np.asarray(picture.resize((_FINE, _FINE), Image.Resampling.BOX), dtype=np.float32)
-    if not _busy(fine):
+    if not _busy(fine) or featureless(picture):
         return None
     # The root: what is most unlike must not hide the rest of the thing.
     unlike_SS = np.sqrt(_unlike_border(fine))

@@ -1,9 +1,12 @@
 """What stands before a busy background is found; where nothing is busy, nothing is looked for."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from corpus.benchmarks.unknown import unknown_pictures
 from corpus.types import Box
 from retriever.inputs.foreground import foreground
 
@@ -62,6 +65,15 @@ def test_a_drawing_up_to_the_border_is_looked_at_as_a_whole() -> None:
     transparent = Image.new("RGBA", (300, 200), (0, 0, 0, 0))
     transparent.paste("red", (50, 50, 90, 90))
     assert foreground(transparent) is None
+
+
+@pytest.mark.parametrize("split", ["tune", "test"])
+def test_in_gradients_screens_and_print_nothing_is_looked_for(
+    split: Literal["tune", "test"],
+) -> None:
+    pictures = unknown_pictures(split).items()
+    # Coarse noise is as busy as anything, and a part of it as good as all.
+    assert not [name for name, p in pictures if not name.startswith("noise") and foreground(p)]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 500), (500, 2), (27, 29)])
