@@ -250,8 +250,9 @@ def web(
     if (lack := _generator_lack(pipeline)) is not None:
         err.print(f"[yellow]{escape(lack)}[/]", soft_wrap=True)
     served = build_api(pipeline, settings)
-    with own_uploads():
-        application = mounted(served, build_page(served.pipeline, settings), settings)
+    with own_uploads() as uploads:
+        page = build_page(served.pipeline, settings)
+        application = mounted(served, page, settings, uploads)
         serve(application, host, port, partial(served.finish, settings.stop_seconds))
 
 

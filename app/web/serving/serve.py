@@ -1,6 +1,6 @@
 """Serving the page and the API on one port until the process is told to stop.
 
-app = mounted(served, page, settings)           # by build_api and build_page
+app = mounted(served, page, settings, uploads)  # by build_api, build_page and own_uploads
 serve(app, host, port, finish)                  # until Ctrl-C
 """
 
@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import gradio as gr
 import uvicorn
@@ -19,6 +20,7 @@ from app.errors import PortInUse
 from app.machine.port import check_port
 from app.settings import Settings
 from app.web.look import STYLES
+from app.web.serving.bodies import BoundedBodies
 from app.web.serving.connections import (
     BACKLOG,
     ImpatientProtocol,
@@ -33,13 +35,14 @@ _LEAVE_SECONDS = 3
 _HERE = {"0.0.0.0": "localhost", "": "localhost"}
 
 
-def mounted(served: Served, page: gr.Blocks, settings: Settings) -> FastAPI:
+def mounted(served: Served, page: gr.Blocks, settings: Settings, uploads: Path) -> FastAPI:
     """Return the application of the API with the page behind it, at every other address.
 
     Args:
         served: by `build_api`; where it has keys, the page asks for one of them as a password.
         page: by `build_page`, of the pipeline of `served`.
         settings: say where a proxy shows the page.
+        uploads: the folder of `own_uploads`.
     """
 
     def may_enter(name: str, key: str) -> bool:
@@ -60,7 +63,9 @@ def mounted(served: Served, page: gr.Blocks, settings: Settings) -> FastAPI:
         mcp_server=False,
         max_file_size=MAX_IMAGE_BYTES,
         theme=_theme(),
-        app_kwargs={"middleware": [Middleware(OwnPages)]},
+        app_kwargs={
+            "middleware": [Middleware(OwnPages), Middleware(BoundedBodies, uploads=uploads)]
+        },
         css_paths=list(STYLES),
     )
     return served.app

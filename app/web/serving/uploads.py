@@ -11,8 +11,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 import gradio as gr
@@ -24,6 +25,8 @@ from corpus.errors import InvalidImage
 from corpus.pictures.images import load_image
 
 UPLOADS_KEPT_SECONDS = 24 * 60 * 60
+MOST_KEPT_BYTES = 1 << 29
+MOST_KEPT_FILES = 5_000
 _FOLDER = "GRADIO_TEMP_DIR"
 
 
@@ -47,6 +50,28 @@ def own_uploads() -> Iterator[Path]:
         else:
             os.environ[_FOLDER] = before
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_room(folder: Path) -> None:
+    """Delete the oldest uploads of more than MOST_KEPT_BYTES or MOST_KEPT_FILES, parts of them too.
+
+    Whoever still asks about one is told to add it again.
+    """
+    files = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            state = path.lstat()
+            if not S_ISDIR(state.st_mode):
+                files.append((state.st_mtime, state.st_size, path))
+    kept, size = len(files), sum(size for _, size, _ in files)
+    for _, freed, path in sorted(files):
+        if kept <= MOST_KEPT_FILES and size <= MOST_KEPT_BYTES:
+            return
+        path.unlink(missing_ok=True)
+        kept, size = kept - 1, size - freed
+        if path.parent != folder:
+            with suppress(OSError):  # another is in it
+                path.parent.rmdir()
 
 
 def kept_pictures(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from app.api.application import build_api
@@ -22,8 +23,8 @@ KEY = "0123456789abcdef"
 
 
 def served(pipeline: Pipeline, settings: Settings) -> TestClient:
-    api = build_api(pipeline, settings)
-    return TestClient(mounted(api, build_page(api.pipeline, settings), settings))
+    api, uploads = build_api(pipeline, settings), Path(get_upload_folder())
+    return TestClient(mounted(api, build_page(api.pipeline, settings), settings, uploads))
 
 
 @pytest.fixture
