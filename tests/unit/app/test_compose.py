@@ -14,6 +14,7 @@ from starlette.requests import Request
 from app.api import metrics
 from app.api.metrics import Metrics
 from app.settings import PREFIX, Settings, secret_fields
+from corpus.pictures.images import MAX_IMAGE_BYTES
 from retriever.index.watching import RecallWatch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,6 +112,23 @@ def test_files_that_settings_name_can_be_mounted() -> None:
         variable = f"{PREFIX}{name}".upper()
         assert SERVICES["app"]["environment"][variable] is None
         assert f"{variable}=/files/" in DEPLOY, variable
+
+
+@pytest.mark.parametrize("name", ["app", "index", "model"])
+def test_what_reaches_outside_is_told_the_proxies(name: str) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HF_TOKEN"):
+        assert SERVICES[name]["environment"][variable] is None  # from .env
+
+
+def test_the_proxy_in_front_can_be_believed_and_lets_through_what_the_page_and_the_api_take() -> (
+    None
+):
+    assert SERVICES["app"]["environment"]["FORWARDED_ALLOW_IPS"] is None
+    nginx = (ROOT / "examples" / "nginx.conf").read_text(encoding="utf-8")
+    (most,) = re.findall(r"client_max_body_size (\d+)m;", nginx)
+    assert int(most) << 20 >= MAX_IMAGE_BYTES * 4 / 3 + (2 << 20)  # and the fields
+    (burst,) = re.findall(r"burst=(\d+) nodelay", nginx)
+    assert int(burst) >= 200  # a page that is opened is some 80 requests
 
 
 def test_one_variable_chooses_the_build_of_torch() -> None:
