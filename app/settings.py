@@ -76,7 +76,7 @@ class Settings(BaseSettings):
             default, for its thoughts count.
         generator_extra_body: a JSON object of fields that go into every request to the server,
             over those that are sent anyway: {"chat_template_kwargs": {"enable_thinking": false}}
-            tells many models not to think.
+            tells many models not to think. No key belongs in it: records of evaluations have it.
         strategy: how passages become an answer: "extract" points at words of them, which is what
             the extractive reader does; of models that write, "ra-vqa" reads them one by one
             and chooses, "critic" first leaves out the irrelevant, "concat" reads them

@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+_NAMES_OF_KEYS = re.compile("key|token|secret|password|auth", re.IGNORECASE)
 
 _INTRODUCTION = """\
 # Settings
@@ -56,7 +57,7 @@ class Setting:
         meaning: what it decides, in words.
         values: what it may be.
         default: as text; "not set" where it has none.
-        value: at present, as text; a key is never shown.
+        value: at present, as text; a key is never shown, nor a field of JSON that is named as one.
         origin: "default", or where the value comes from.
     """
 
@@ -164,4 +165,15 @@ def _default(field: FieldInfo) -> str:
 def _text(value: Any) -> str:
     if value is None or value == {}:
         return "not set"
-    return json.dumps(value) if isinstance(value, dict) else f"{value}"  # of a key: asterisks
+    return (
+        json.dumps(_masked(value)) if isinstance(value, dict) else f"{value}"
+    )  # of a key: asterisks
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    """Return JSON in which texts whose field is named as a key are asterisks."""
+    if isinstance(value, dict):
+        return {field: _masked(part, field) for field, part in value.items()}
+    if isinstance(value, list):
+        return [_masked(part, name) for part in value]
+    return "**********" if isinstance(value, str) and _NAMES_OF_KEYS.search(name) else value

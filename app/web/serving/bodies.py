@@ -1,7 +1,7 @@
 """What comes to the page with a request: bounded, in bytes and in time, before Gradio reads it.
 
-Gradio keeps in memory what is no file, as much as comes and as long as it takes, before it looks
-whether the sender has logged in. Of an upload that is cut it leaves what came where it lies.
+Gradio keeps in memory what is no file, as much as comes and as long as it takes; JSON before it
+looks whether the sender has logged in. Of an upload that is cut it leaves what came where it lies.
 """
 
 from collections.abc import Callable

@@ -51,6 +51,16 @@ def test_a_value_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> No
     assert "Passages shown." in shown
 
 
+@pytest.mark.parametrize("command", [["settings"], ["settings", "--json"], ["doctor"]])
+def test_a_key_among_the_fields_of_a_request_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    fields = {"user": {"api_key": "s3cret"}, "tokens": ["s3cret"], "max_tokens": 9, "seed": 4}
+    monkeypatch.setenv("KBVQA_GENERATOR_EXTRA_BODY", json.dumps(fields))
+    shown = CliRunner().invoke(cli, command).stdout.replace("\\", "")
+    assert "s3cret" not in shown and '"max_tokens": 9, "seed": 4' in shown
+
+
 @pytest.mark.parametrize(
     ("variable", "values"),
     [
