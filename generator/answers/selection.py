@@ -70,6 +70,27 @@ def lead(hits: Sequence[Hit], number: int) -> float | None:
     return own - sum(scores) / len(scores) if scores else None
 
 
+def one_subject(hits: Sequence[Hit], number: int) -> float:
+    """Return the share of the hits that are about the same as one of them, by their titles.
+
+    Where passages about one thing were found the picture is surely that; hits about many things
+    are a guess. A passage without a title is about something of its own.
+
+    Args:
+        hits: those that were read.
+        number: of the hit, from 1.
+
+    >>> from corpus.types import Passage
+    >>> land, sea, other = (Passage(title, title, "Big.") for title in ("Oz", "Sea", ""))
+    >>> hits = [Hit(passage, 1.0) for passage in (land, sea, land, other)]
+    >>> one_subject(hits, 1), one_subject(hits, 4)
+    (0.5, 0.25)
+    """
+    title = hits[number - 1].passage.title
+    same = sum(hit.passage.title == title for hit in hits) if title else 1
+    return same / len(hits)
+
+
 def choose(candidates: Sequence[Candidate], *, agree: bool = True) -> Choice:
     """Return the answer with the most probability, answers that agree counted together.
 

@@ -105,11 +105,10 @@ def shortened(question: str, text: str, span: Range) -> tuple[Range, ...]:
 def _begun(question: str, text: str, part: Range) -> Range:
     """Return a part without the words in front that belong to its sentence."""
     start, end = part
-    if found := _LEADING.match(text, start, end):
-        start = found.end()
-    elif _NAMED.search(question) and (found := _CALLING.match(text, start, end)):
-        start = found.end()
-    return start, end
+    found = _LEADING.match(text, start, end)
+    if found is None and _NAMED.search(question):
+        found = _CALLING.match(text, start, end)
+    return found.end() if found else start, end
 
 
 def _unqualified(text: str, part: Range, span: Range) -> Range:
