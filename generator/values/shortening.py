@@ -258,7 +258,8 @@ def _clause(text: str, start: int, end: int) -> int:
     """Return where a name, number or date ends that a remark follows: "63 m; 3 km off Sabi"."""
     listed = items(text, start, end)
     for before, after in itertools.pairwise(listed):
-        if _REMARK.match(text, *after.whole):
+        named = any(map(str.isupper, text[start : before.whole[1]]))
+        if named and _REMARK.match(text, *after.whole):
             return before.whole[1]
     if len(listed) > 1 and (text[start].isupper() or text[start].isdigit()):
         first, second = listed[0].whole, listed[1].whole

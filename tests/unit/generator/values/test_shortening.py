@@ -51,6 +51,7 @@ def said(question: str, value: str, label: str = "Field") -> list[str]:
         ("What is the daimyo's name?", "daimyo Imagawa Yoshimoto", ["daimyo Imagawa Yoshimoto"]),
         ("Who eats it?", "black Bears", ["black Bears"]),
         ("What is it named after?", "Okhotsk, itself named for a river", ["Okhotsk"]),
+        ("Explain the name", "name, which means tusk", ["name, which means tusk"]),
     ],
 )
 def test_one_value_is_said_without_what_is_added(question, value, expected) -> None:
