@@ -276,11 +276,11 @@ def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> flo
 def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
     """Return the calibration with the confidence of the strategy that is set.
 
-    Fitted on the rows that calibrate, flags and things alike, to eight with their gold passage
-    two without it, one with it but without the sentence that answers, and half of one to a picture
-    that shows nothing. Beside pictures it is
-    added to the one without, where there is one, and fitted on what pictures had a say in, with
-    two to a picture that shows nothing: how alike it is to others tells it apart.
+    Fitted on the rows that calibrate, flags and things alike, to sixteen with their gold
+    passage four without it, one with it but without the sentence that answers, and one to a picture
+    that shows nothing. Beside pictures it is added to the one without, where there is one, and
+    fitted on what pictures had a say in, with four to a picture that shows nothing: how alike it is
+    to others tells it apart.
     """
     plan, added = answering.plan, added_to(answering)
     mine = [
@@ -300,7 +300,7 @@ def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
         share = {
             "answerable": 1.0,
             "unanswerable": 1 / 4,
-            "unsaid": 1 / 8,
+            "unsaid": 1 / 16,
             "unknown": 1 / 4 if added else 1 / 16,
         }
         counts[kind] = {
