@@ -298,7 +298,9 @@ def evaluate_answers_command(
         int,
         typer.Option(min=1, help="Questions on things to calibrate on; as many to test on."),
     ] = 120,
-    attacked: Annotated[int, typer.Option(min=1, help="Questions on flags with each attack.")] = 60,
+    attacked: Annotated[
+        int, typer.Option(min=1, help="Questions on flags with each attack.")
+    ] = 121,
     others: Annotated[
         int, typer.Option(min=1, help="Of each set, for strategies other than the one set.")
     ] = 121,

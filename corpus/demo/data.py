@@ -4,6 +4,7 @@ passages.jsonl.gz          what is searched
 images.jsonl, images/      pictures with the entity each shows: "train" and "val"; not in a wheel
 questions.jsonl.gz         questions about those entities
 handwritten.jsonl          a benchmark: questions written by hand; never fitted to
+everyday.jsonl             questions that passages may not answer, for development
 follow-ups.jsonl           dialogues of two questions, for development
 examples/                  a small gallery of pictures with a question each
 """

@@ -90,6 +90,8 @@ class Evidence:
             passage, within -LIMIT and LIMIT of `extracting`.
         certain: of the extractive reader: log-odds of the answer against all other words and "no
             answer" in its passage, within -CERTAIN and CERTAIN of `extracting`.
+        subject: how many more of the passages read are about the same as the answer's than about
+            any other thing, as a share; see `selection.one_subject`.
         alike: the similarity of the most similar picture of an entity, a cosine; None where none
             had a say in what was found.
     """
@@ -100,6 +102,7 @@ class Evidence:
     relevance: float | None = None
     answerable: float | None = None
     certain: float | None = None
+    subject: float | None = None
     alike: float | None = None
 
 

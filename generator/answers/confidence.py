@@ -18,7 +18,10 @@ import numpy as np
 from generator.answers.answer import UNDECIDED, Confidence, Evidence
 from generator.errors import InvalidCalibration
 
-FEATURES = ("lead", "answer_logprob", "agreement", "relevance", "answerable", "certain", "alike")
+FEATURES = (
+    *("lead", "answer_logprob", "agreement", "relevance", "answerable", "certain", "subject"),
+    "alike",
+)
 PACKAGED = Path(__file__).with_name("calibration.json")
 
 _REASONS = {
@@ -27,6 +30,7 @@ _REASONS = {
     "agreement": "the passages do not agree on it",
     "answerable": "the passage may not hold an answer to this question",
     "certain": "other words of the passage compete with these",
+    "subject": "the passages that were read are about different things",
     "relevance": "the passage was judged not to answer the question",
     "alike": "no picture of a known thing is much like this one",
 }

@@ -30,7 +30,7 @@ _AUXILIARY = (
 )
 _OPENING = re.compile(
     rf"\W*(?:(?:so|and|but|well|please|now|then|also|hey|hi|hello|tell me|say)\W+)*{_AUXILIARY}"
-    r"(?:n['’]?t)?\s|\W*any\s",
+    r"(?:n['’]?t)?\s|\W*any\s(?!other\b|others\b)",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(rf"[:,;]\s*{_AUXILIARY}(?:n['’]?t)?\s[^:;]*\?\W*$", re.IGNORECASE)

@@ -9,7 +9,7 @@ from generator.answers.answer import UNDECIDED, Answer, Candidate, Evidence, Giv
 from generator.answers.deciding import asks_yes_no, decide
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan
-from generator.answers.selection import choose, lead, log_prior
+from generator.answers.selection import choose, lead, log_prior, one_subject
 from generator.errors import EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
 from generator.identity import asks_identity
@@ -83,6 +83,7 @@ def extract(
             agreement=choice.share,
             answerable=max(-LIMIT, min(LIMIT, reading.logprob - reading.none_logprob)),
             certain=max(-CERTAIN, min(CERTAIN, _log_odds(reading.logprob))),
+            subject=one_subject(hits[: plan.passages], winner.number),
         ),
         candidates=tuple(candidates),
         doubts=(UNDECIDED,) if winner.text.startswith(_NEITHER) else (),

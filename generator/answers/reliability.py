@@ -35,6 +35,25 @@ def aurc(confidence: Sequence[float], right: Sequence[bool]) -> float:
     return area
 
 
+def ranked_right(confidence: Sequence[float], right: Sequence[bool]) -> float:
+    """Return how often a right answer has more confidence than a wrong one, ties counting half.
+
+    The area under the ROC curve: 0.5 is chance, 1 perfect.
+
+    Raises:
+        ValueError: all answers are right, or none is.
+
+    >>> ranked_right([0.9, 0.4, 0.5, 0.4], [True, True, False, False])
+    0.625
+    """
+    _check(confidence, right)
+    good = [value for value, is_right in zip(confidence, right, strict=True) if is_right]
+    bad = [value for value, is_right in zip(confidence, right, strict=True) if not is_right]
+    if not good or not bad:
+        raise ValueError(f"{len(good)} of {len(right)} answers are right: there is nothing to rank")
+    return sum((g > b) + (g == b) / 2 for g in good for b in bad) / (len(good) * len(bad))
+
+
 def expected_calibration_error(
     confidence: Sequence[float], right: Sequence[bool], bins: int = 10
 ) -> float:

@@ -12,6 +12,7 @@ Answers that agree are one answer with the sum of their probabilities.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,29 @@ def lead(hits: Sequence[Hit], number: int) -> float | None:
     scores = [hit.score for hit in hits[: max(WEIGHED, number)]]
     own = scores.pop(number - 1)
     return own - sum(scores) / len(scores) if scores else None
+
+
+def one_subject(hits: Sequence[Hit], number: int) -> float:
+    """Return how many more hits are about the same as one of them than about any other thing.
+
+    As a share of the hits, by their titles: 1 where all are about the same. Where passages about
+    one thing were found the picture is surely that; where more are about another, hardly. A passage
+    without a title is about something of its own.
+
+    Args:
+        hits: those that were read.
+        number: of the hit, from 1.
+
+    >>> from corpus.types import Passage
+    >>> oz, sea, other = (Passage(title, title, "Big.") for title in ("Oz", "Sea", ""))
+    >>> hits = [Hit(passage, 1.0) for passage in (oz, sea, oz, other)]
+    >>> [one_subject(hits, number) for number in (1, 2, 4)]
+    [0.25, -0.25, -0.25]
+    """
+    subjects = [hit.passage.title or str(n) for n, hit in enumerate(hits, start=1)]
+    counts = Counter(subjects)
+    own = counts.pop(subjects[number - 1])
+    return (own - max(counts.values(), default=0)) / len(hits)
 
 
 def choose(candidates: Sequence[Candidate], *, agree: bool = True) -> Choice:

@@ -11,6 +11,7 @@ that is the retriever's say, and `generator.answers.selection` joins both.
 
 import itertools
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ NAME = "kbvqa-reader"
 # further one of a list is at least beside the best. Otherwise one is taken: two that tie make a
 # worse answer together.
 _SEVERAL, _LIST_FROM = 6, 0.25
+# What stands between the parts of one list.
+_BETWEEN = re.compile(r"\s*,?\s*(?:(?:and|or|and/or)\s+)?|\s*/\s*")
 # How often as many more are looked at where some cannot be what is asked for.
 _LOOKS = 3
 
@@ -183,6 +186,7 @@ class ExtractiveReader:
         places = [whole_words(text, *_characters(window, span)) for span in chosen]
         # A further span may be a mark alone.
         places = places[:1] + [p for p in places[1:] if any(map(str.isalnum, text[slice(*p)]))]
+        places = _joined(text, places)
         words = "; ".join(text[a:b] for a, b in sorted(places))
         logprob = spans[0].logprob + _log(1 - kinds[KINDS.index("none")])
         return Reading(words, tuple(places), logprob, none, kind, kinds)
@@ -190,6 +194,23 @@ class ExtractiveReader:
 
 def _characters(window: Window, span: Span) -> tuple[int, int]:
     return window.offsets[span.first][0], window.offsets[span.last][1]
+
+
+def _joined(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ranges with those as one between which the text has "and", "or" and commas alone.
+
+    >>> text = "slacks, or pants (US)"
+    >>> [text[a:b] for a, b in _joined(text, [(11, 16), (0, 6), (18, 20)])]
+    ['slacks, or pants', 'US']
+    """
+    joined = list(places)
+    for before, after in itertools.pairwise(sorted(places)):
+        if _BETWEEN.fullmatch(text, before[1], after[0]):
+            whole = next(p for p in joined if p[0] <= before[0] and before[1] <= p[1])
+            at = min(joined.index(whole), joined.index(after))
+            joined = [p for p in joined if p not in (whole, after)]
+            joined.insert(at, (whole[0], after[1]))
+    return joined
 
 
 def _wanted(kinds: Sequence[float]) -> Kind:

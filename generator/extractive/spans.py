@@ -98,15 +98,26 @@ def sentence_numbers(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]
     return [bisect_right(bounds, start) for start, _ in offsets]
 
 
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of a text's sentences, each with the space behind it.
+
+    >>> text = "It eats. Fish swim."
+    >>> [text[a:b] for a, b in sentences(text)]
+    ['It eats. ', 'Fish swim.']
+    """
+    return list(
+        itertools.pairwise([0, *(match.end() for match in _NEXT.finditer(text)), len(text)])
+    )
+
+
 def sentence(text: str, span: tuple[int, int]) -> str:
     """Return the sentences that a range of characters is in.
 
     >>> sentence("It eats. Fish swim. It sleeps.", (9, 13))
     'Fish swim. '
     """
-    bounds = [0, *(match.end() for match in _NEXT.finditer(text)), len(text)]
-    first = bisect_right(bounds, span[0]) - 1
-    return text[bounds[first] : min(bound for bound in bounds if bound >= span[1])]
+    inside = [(a, b) for a, b in sentences(text) if a < span[1] and span[0] < b]
+    return text[inside[0][0] : inside[-1][1]]
 
 
 def whole_words(text: str, start: int, end: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ Which is its main religion? Hindu 81.2%, Buddhist 8.2%, Muslim 5.1%        Hindu
 What is spoken there?       Dutch (official) 60%, French (official) 40%    Dutch, French
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -57,6 +58,16 @@ _OFFICE = re.compile(
     r"governor(?: general)?|administrator|secretary)\s+(?=(?-i:[A-Z]))",
     re.IGNORECASE,
 )
+# Before a date, an amount, a range or a pair it adds nothing: "during the 1930s", "from 96 to 99%".
+_LEADING = re.compile(
+    rf"(?:(?:in|on|at|during)\s+(?:the\s+)?(?=\d|{MONTH})|from\s+(?=.{{1,30}}\sto\s)|both\s+(?=.*\sand\s))",
+    re.IGNORECASE,
+)
+# What somebody is, before a name of several words: "daimyo Imagawa Yoshimoto".
+_CALLING = re.compile(r"(?:[a-z]\w+\s+){1,2}(?=[A-Z][\w.]+\s+[A-Z])")
+_NAMED = re.compile(r"\b(?:who(?:['’]?s)?|whom|whose)\b", re.IGNORECASE)
+# A clause about what stands before it.
+_REMARK = re.compile(r"(?:which|who|whose|where|itself)\b")
 # A number, and what the question counts: "88 black and white keys".
 _COUNT = r"(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _COUNTED = re.compile(
@@ -88,7 +99,16 @@ def shortened(question: str, text: str, span: Range) -> tuple[Range, ...]:
     ['18%']
     """
     parts = _shortened(question, text, span)
-    return tuple(_unqualified(text, part, span) for part in parts)
+    return tuple(_begun(question, text, _unqualified(text, part, span)) for part in parts)
+
+
+def _begun(question: str, text: str, part: Range) -> Range:
+    """Return a part without the words in front that belong to its sentence."""
+    start, end = part
+    found = _LEADING.match(text, start, end)
+    if found is None and _NAMED.search(question):
+        found = _CALLING.match(text, start, end)
+    return found.end() if found else start, end
 
 
 def _unqualified(text: str, part: Range, span: Range) -> Range:
@@ -237,6 +257,10 @@ def _size(text: str, item: Item) -> Quantity | None:
 def _clause(text: str, start: int, end: int) -> int:
     """Return where a name, number or date ends that a remark follows: "63 m; 3 km off Sabi"."""
     listed = items(text, start, end)
+    for before, after in itertools.pairwise(listed):
+        named = any(map(str.isupper, text[start : before.whole[1]]))
+        if named and _REMARK.match(text, *after.whole):
+            return before.whole[1]
     if len(listed) > 1 and (text[start].isupper() or text[start].isdigit()):
         first, second = listed[0].whole, listed[1].whole
         remark = text[second[0]].islower() and not QUALIFIED.search(text[second[0] : end])

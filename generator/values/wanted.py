@@ -7,6 +7,8 @@ How many are left?                  about 1,800, and not 1.2 to 1.9 m
 Which ocean does it border?         the Indian Ocean, and not Ethiopia; Somalia; Uganda
 What do the colours mean?           the soil and its people, and not black, red, green
 
+How long is the night?              hours, and not Independence Day, 17 June (1944)
+
 Only what surely is something else is told apart: words without a unit may be anything, and so may
 shares and speeds.
 """
@@ -15,7 +17,7 @@ import re
 from collections.abc import Sequence
 
 from generator.values.food import asks_food, tells_food
-from generator.values.quantities import UNIT, quantities, unit_of
+from generator.values.quantities import MONTH, UNIT, quantities, unit_of
 
 _DIMENSIONS = {
     **dict.fromkeys(("m", "km", "cm", "mm", "ft", "mi", "AU"), "length"),
@@ -57,6 +59,10 @@ _NUMBERS = (
 )
 _AMOUNT = re.compile(rf"\d|\b(?:{'|'.join(_NUMBERS)})s?\b", re.IGNORECASE)
 _HOW = re.compile(r"\bhow\s+(\w+)", re.IGNORECASE)
+_EXTENT_ASKED = re.compile(
+    r"\bhow\s+(?:long\s+(?:is|are)|tall|high|wide|deep|heavy|fast|big)\b", re.I
+)
+_DATE = re.compile(rf"\b\d{{1,2}}\s+{MONTH}|{MONTH}\s+\d", re.IGNORECASE)
 _WATER_ASKED = re.compile(
     r"\b(?:which|what)\s+(?:oceans?|seas?)\s+(?:is|are|do|does|can|lies?|borders?|surrounds?|touch)\b",
     re.IGNORECASE,
@@ -117,6 +123,8 @@ def can_answer(question: str, words: str) -> bool:
     if look and not _MEANING.search(words):
         return False
     if (how := _HOW.search(question)) and words.casefold() == how[1].casefold():
+        return False
+    if _EXTENT_ASKED.search(question) and _DATE.search(words):
         return False
     if _AMOUNT_ASKED.search(question) and not _AMOUNT.search(words):
         return False

@@ -276,10 +276,11 @@ def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> flo
 def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
     """Return the calibration with the confidence of the strategy that is set.
 
-    Fitted on the rows that calibrate, flags and things alike, to four with their gold passage
-    one without it, and a quarter of one to a picture that shows nothing. Beside pictures it is
-    added to the one without, where there is one, and fitted on what pictures had a say in, with
-    one to a picture that shows nothing: how alike it is to others tells it apart.
+    Fitted on the rows that calibrate, flags and things alike, to sixteen with their gold
+    passage four without it, one with it but without the sentence that answers, and one to a picture
+    that shows nothing. Beside pictures it is added to the one without, where there is one, and
+    fitted on what pictures had a say in, with four to a picture that shows nothing: how alike it is
+    to others tells it apart.
     """
     plan, added = answering.plan, added_to(answering)
     mine = [
@@ -296,7 +297,12 @@ def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
     counts: dict[str, dict[str, float]] = {}
     for kind in KINDS:
         sets = [row.set for row in mine if row.kind == kind]
-        share = {"answerable": 1.0, "unanswerable": 1 / 4, "unknown": 1 / 4 if added else 1 / 16}
+        share = {
+            "answerable": 1.0,
+            "unanswerable": 1 / 4,
+            "unsaid": 1 / 16,
+            "unknown": 1 / 4 if added else 1 / 16,
+        }
         counts[kind] = {
             name: part * sets.count("answerable") / max(1, sets.count(name))
             for name, part in share.items()

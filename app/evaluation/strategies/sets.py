@@ -3,6 +3,7 @@
     answerable      questions about entities, and in wordings, that no reader was trained on; on
                     pictures of the validation vendor
     unanswerable    the same with the gold passages, and every passage that has an answer, removed
+    unsaid          the same with all passages, but without the sentences that have an answer
     unknown         the questions again, to pictures that show nothing the demo knows
     ATTACKS         about flags, with one of the passages that are read tampered with, in each of
                     the ways of corpus.benchmarks.poisoned
@@ -31,13 +32,14 @@ from corpus.examples import read_examples
 from corpus.pictures.images import load_image
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers.parsing import contains
+from generator.extractive.spans import sentences
 from retriever.building.build import Advance
 
 Kind = Literal["flags", "things"]
 ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement", "echo", *ELSEWHERE)
 KINDS: tuple[Kind, ...] = ("flags", "things")
 SPLITS: tuple[Literal["tune", "test"], ...] = ("tune", "test")
-SETS = ("answerable", "unanswerable", "unknown", *ATTACKS)
+SETS = ("answerable", "unanswerable", "unsaid", "unknown", *ATTACKS)
 FOUND = 20
 HITS_NAME = Path("retrieval") / "hits.jsonl"
 UNKNOWN_NAME = "unknown"  # the folder of the pictures that show nothing
@@ -191,7 +193,8 @@ class Sizes:
     Attributes:
         calibrating: questions on flags to calibrate on, with and without their gold passages.
         tested: questions on flags to test on.
-        unanswerable: of those that are tested, without their gold passages.
+        unanswerable: of those that are tested, without their gold passages, and without the
+            sentences that answer.
         attacked: of those that are tested, with each attack.
         things: questions on things to calibrate on, and as many to test on, both with and without
             their gold passages.
@@ -203,7 +206,7 @@ class Sizes:
     calibrating: int = 120
     tested: int = 121
     unanswerable: int = 121
-    attacked: int = 60
+    attacked: int = 121
     things: int = 120
     unknown: int = 48
     others: int = 121
@@ -233,10 +236,12 @@ def cases(found: Sequence[Finding], read: int, sizes: Sizes) -> Iterator[Case]:
         for f in spread(held, calibrating):
             yield _case("answerable", f, f.hits)
             yield from _unanswerable(f, read)
+            yield _case("unsaid", f, _without_sentences(f))
         for f in spread(tested, answerable):
             yield _case("answerable", f, f.hits)
         for f in spread(tested, unanswerable):
             yield from _unanswerable(f, read)
+            yield _case("unsaid", f, _without_sentences(f))
     flags = [f for f in found if f.kind == "flags" and f.known]
     others: dict[str, list[str]] = defaultdict(list)
     for f in flags:
@@ -291,6 +296,21 @@ def _without_answer(found: Finding) -> tuple[Hit, ...]:
         if hit.passage.id not in gold
         and not any(contains(hit.passage.text, answer) for answer in answers)
     )
+
+
+def _without_sentences(found: Finding) -> tuple[Hit, ...]:
+    """Return the hits without what answers: the right passage is there, and does not say it."""
+    return tuple(
+        replace(hit, passage=replace(hit.passage, text=_unsaid(hit.passage.text, found.example)))
+        for hit in found.hits
+    )
+
+
+def _unsaid(text: str, example: Example) -> str:
+    parts = (text[a:b] for a, b in sentences(text))
+    return "".join(
+        part for part in parts if not any(contains(part, answer) for answer in example.answers)
+    ).strip()
 
 
 def _case(name: str, found: Finding, hits: tuple[Hit, ...]) -> Case:

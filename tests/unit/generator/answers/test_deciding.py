@@ -19,6 +19,7 @@ from generator.answers.deciding import asks_yes_no, decide
         ("Is it a fruit or a vegetable?", False),
         ("its isthmus", False),
         ("Any coal?", True),
+        ("Any other term for it?", False),
         ("Does the nation whose flag is shown have a coast?", True),
     ],
 )

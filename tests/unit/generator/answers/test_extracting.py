@@ -56,6 +56,15 @@ def test_how_sure_it_is_counts_no_further_than_its_limits() -> None:
         assert evidence.answerable == pytest.approx(answerable)
 
 
+def test_whether_one_thing_was_found_is_told_by_all_that_could_be_read() -> None:
+    hits = [Hit(Passage(t, title, t), 20.0) for t, title in zip("abcd", "XYXX", strict=True)]
+    reader = ByHand(a=SAID, b=replace(SAID, text="no"), c=SAID, d=SAID)
+    plan = AnswerPlan("extract", passages=4)
+    assert extract(reader, Query("capital?"), hits, plan).evidence.subject == 0.5
+    # "What is this?" is read of one thing alone, which says nothing of the others.
+    assert extract(reader, Query("What is this?"), hits, plan).evidence.subject == 0.5
+
+
 def test_passages_without_words_have_no_say_and_alone_no_answer() -> None:
     assert answer(a=NOTHING, b=SAID).citations[0].number == 2
     with pytest.raises(EmptyCompletion, match="Ask otherwise"):

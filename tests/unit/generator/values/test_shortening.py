@@ -40,6 +40,18 @@ def said(question: str, value: str, label: str = "Field") -> list[str]:
         ("Do they have dollars or euros?", "euros (EUR)", ["euros"]),
         ("Chief city?", "Washington, D.C", ["Washington, D.C"]),
         ("At what age may they vote?", "18 years of age; universal", ["18 years of age"]),
+        ("When did it arrive?", "during the 1930s", ["1930s"]),
+        ("When is it celebrated?", "on 4 July", ["4 July"]),
+        ("How much do they share?", "from 96 to 99%", ["96 to 99%"]),
+        ("What colours has it?", "from purple to green", ["purple to green"]),
+        ("Since when?", "from 1990", ["from 1990"]),
+        ("Who can build it?", "both governments and companies", ["governments and companies"]),
+        ("Who plays it?", "both", ["both"]),
+        ("Whose hostage was he?", "daimyo Imagawa Yoshimoto", ["Imagawa Yoshimoto"]),
+        ("What is the daimyo's name?", "daimyo Imagawa Yoshimoto", ["daimyo Imagawa Yoshimoto"]),
+        ("Who eats it?", "black Bears", ["black Bears"]),
+        ("What is it named after?", "Okhotsk, itself named for a river", ["Okhotsk"]),
+        ("Explain the name", "name, which means tusk", ["name, which means tusk"]),
     ],
 )
 def test_one_value_is_said_without_what_is_added(question, value, expected) -> None:

@@ -27,6 +27,7 @@ from generator.values.wanted import can_answer, meant
         ("Where is it governed from?", "President of the Council Louis MUSSINGTON"),
         ("how long do they live", "long"),
         ("how many are left", "1.2 to 1.9 m"),
+        ("how long is the night in december", "Independence Day, 17 June (1944)"),
         ("how many are left?", "bamboo shoots"),
         ("How much of it does it eat a day?", "almost entirely of bamboo"),
         ("which ocean does it border", "Ethiopia; Somalia; Uganda"),
@@ -45,6 +46,8 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
 @pytest.mark.parametrize(
     ("question", "words"),
     [
+        ("how long is it a republic", "since 1944"),
+        ("How long has it been independent?", "17 June 1944"),
         ("Total length of the littoral, in km?", "6,435 km"),
         ("Total length of the littoral, in km?", "4,000 miles"),
         ("how many sqare kilometers is it", "91 sq km"),

@@ -102,7 +102,22 @@ def test_unanswerable_questions_have_no_passage_with_an_answer() -> None:
     for case in CASES:
         texts = [hit.passage.text for hit in case.hits]
         has = any(answer in text for text in texts for answer in case.answers)
-        assert has == (case.set != "unanswerable")
+        assert has == (case.set not in ("unanswerable", "unsaid"))
+
+
+def test_what_is_not_said_is_missing_from_the_right_passages_alone() -> None:
+    unsaid = [case for case in CASES if case.set == "unsaid"]
+    assert {(case.kind, case.calibrates) for case in unsaid} == {
+        (kind, half) for kind in KINDS for half in (True, False)
+    }
+    plain = {f.example.id: f.hits for f in FOUND}
+    for case in unsaid:
+        before = plain[case.key.partition("|")[2]]
+        assert [hit.score for hit in case.hits] == [hit.score for hit in before]
+        gold, other, also, sky = (hit.passage.text for hit in case.hits)
+        n = case.answers[0].removeprefix("Town")
+        assert (gold, also) == (f"Land {n} - Facts.", f"Land {n} - More.")
+        assert (other, sky) == tuple(before[i].passage.text for i in (1, 3))
 
 
 def test_the_questions_are_asked_to_pictures_of_nothing_too(tmp_path: Path) -> None:
@@ -208,7 +223,9 @@ def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
     rows = run(answering, todo, tmp_path, lambda done, total: None)
     fitted = calibrated(rows, answering)
     fit = fitted.fit("scripted", "few-shot", "ra-vqa")
-    assert fit is not None and fit.n == 48  # 20 flags and 4 things, each with and without
+    assert (
+        fit is not None and fit.n == 72
+    )  # 20 flags and 4 things: as found, without the passage, without the sentence
     assert list(fitted.fits) == ["scripted/few-shot/ra-vqa"]
     results = summarise(rows, fitted, answering)
     plain = results["ra-vqa|answerable|flags"]
