@@ -18,7 +18,7 @@ Shapes: Q query tokens · P passage tokens · D embedding dim
 
 from collections.abc import Mapping
 
-from retriever.engines.interface import LEARNED, MEAN, TOKENS, Stage, Vector
+from retriever.engines.interface import MEAN, TOKENS, Stage, Vector
 from retriever.engines.learned import LearnedStage
 from retriever.engines.pooling import cluster_sums
 
@@ -36,17 +36,28 @@ _RANKED, _RANKED_EACH = 50, 2
 # From so many passages on means lose too much, and an index learns its candidate stage.
 LEARNED_FROM = 20_000
 
+# Up to so many points a graph saves less than what is to be looked at more to find as much.
+SCANNED_TO = 200_000
+
 
 def is_large(passages: int) -> bool:
     """Return whether an index of so many passages learns how to choose candidates."""
     return passages >= LEARNED_FROM
 
 
+def is_scanned(points: int) -> bool:
+    """Return whether the one vectors of so many points are all compared, and no graph searched.
+
+    A scan loses nothing; a graph loses some of the nearest, and more the more are wanted of it.
+    """
+    return points <= SCANNED_TO
+
+
 def passage_vectors(p_PD: Vector, learned: LearnedStage | None = None) -> Mapping[str, Vector]:
     """Return the vectors that a passage is stored with, by name."""
     vectors = {TOKENS: p_PD, MEAN: p_PD.mean(axis=0)}
     if learned is not None:
-        [vectors[LEARNED]] = learned.passage_vectors([p_PD])
+        [vectors[learned.using]] = learned.passage_vectors([p_PD])
     return vectors
 
 
@@ -79,7 +90,7 @@ def candidate_stages(
     if learned is None:
         first = Stage(MEAN, q_QD.mean(axis=0), widest)
     else:
-        first = Stage(LEARNED, learned.query_vector(q_QD), widest)
+        first = Stage(learned.using, learned.query_vector(q_QD), widest)
     ranked = max(_RANKED, _RANKED_EACH * top_k)
     if candidates < 2 * ranked:
         digest = cluster_sums(q_QD, DIGEST_ROWS)

@@ -14,7 +14,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from corpus.progress import Say
-from retriever.engines.candidates import is_large
+from retriever.engines.candidates import is_large, is_scanned
 from retriever.engines.directory import (
     DirectoryLock,
     ReaderView,
@@ -35,7 +35,6 @@ from retriever.engines.directory import (
 )
 from retriever.engines.interface import (
     KEYWORDS,
-    LEARNED,
     MEAN,
     PREFIXED,
     SINGLE,
@@ -48,7 +47,7 @@ from retriever.engines.interface import (
     Search,
     Stage,
 )
-from retriever.engines.learned import vector_size
+from retriever.engines.learned import rooms
 from retriever.engines.record import Build, Record, Storage
 from retriever.errors import IndexUnavailable
 
@@ -69,7 +68,11 @@ _DATATYPES = {
 
 
 class EmbeddedEngine:
-    """An open shard: the one being built, or a view of a finished one."""
+    """An open shard: the one being built, or a view of a finished one.
+
+    Attributes:
+        scans: whether candidates are chosen by comparing all, and not by the graph.
+    """
 
     time_limit = None
     writers = 1  # the engine takes one write after another
@@ -78,6 +81,7 @@ class EmbeddedEngine:
         self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None
     ) -> None:
         self._location, self._shard, self._storage, self._view = location, shard, storage, view
+        self.scans = is_scanned(self.count())
         self._open = True
         self._unflushed = 0
 
@@ -134,17 +138,17 @@ class EmbeddedEngine:
             )
             self._wrote(len(points))
 
-    def make_room(self, dim: int) -> None:
-        """Let points have a learned vector; again does nothing.
+    def make_room(self, name: str, size: int) -> None:
+        """Let points have a vector of this name; again does nothing.
 
         Not to be killed: the engine changes its segments first and what it says of them then, and
         loads nothing that disagrees.
         """
-        size, half = vector_size(dim), edge.VectorStorageDatatype.Float16
+        half = edge.VectorStorageDatatype.Float16
         with engine_errors(self._location):
             self._shard.update(
                 edge.UpdateOperation.create_dense_vector(
-                    LEARNED, size, edge.Distance.Dot, datatype=half
+                    name, size, edge.Distance.Dot, datatype=half
                 )
             )
 
@@ -231,7 +235,8 @@ class EmbeddedEngine:
 
     def _prefetch(self, stage: Stage, chosen: edge.Filter | None) -> edge.Prefetch:
         if stage.using in SINGLE:
-            params = edge.SearchParams(hnsw_ef=max(_HNSW_EF, stage.limit))
+            wide = None if self.scans else max(_HNSW_EF, stage.limit)
+            params = edge.SearchParams(exact=self.scans, hnsw_ef=wide)
         else:
             params = self._params(exact=True, quantized=stage.quantized)
         return edge.Prefetch(
@@ -330,7 +335,8 @@ class DirectoryStore:
             self.path, edge.EdgeShard.load(str(shard)), build.storage, view=None
         )
         if is_large(engine.count() + build.fingerprint.passages):
-            engine.make_room(build.fingerprint.dim)
+            for name, size in rooms(build.fingerprint.dim, build.learned).items():
+                engine.make_room(name, size)
         return engine
 
     def invitation(self, build: Build) -> None:

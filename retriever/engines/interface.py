@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from corpus.progress import Say
 from retriever.engines.record import Build, Record
 
-TOKENS, MEAN, LEARNED = "tokens", "mean", "learned"
-# Vectors that are one a point, searched by a graph.
-SINGLE = (MEAN, LEARNED)
+TOKENS, MEAN = "tokens", "mean"
+# What a large index learns of a point, and what it learned before it chose directions.
+LEARNED, LEARNED_WHOLE = "learned-256", "learned"
+# Vectors that are one a point.
+SINGLE = (MEAN, LEARNED, LEARNED_WHOLE)
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.
 KEYWORDS = ("source", "language")
 PREFIXED = "title"

@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import models
 
 from retriever.building.tools import copy_index, verify_index
+from retriever.engines import candidates
 from retriever.engines.connection import Cluster, QdrantConnection
 from retriever.engines.server import retry
 from retriever.engines.server.engine import ServerStore
@@ -263,9 +264,36 @@ def strict(server: StandIn, **settings: Any) -> None:
     server.collections[server.aliases["zoo"]].strict = config
 
 
-def test_requests_keep_to_what_strict_mode_lets_them_ask(
-    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("scanned_to", "exact"), [(COUNT, True), (COUNT - 1, False)])
+def test_candidates_are_chosen_by_a_graph_only_in_a_large_collection(
+    built: StandIn, monkeypatch: pytest.MonkeyPatch, scanned_to: int, exact: bool
 ) -> None:
+    monkeypatch.setattr(candidates, "SCANNED_TO", scanned_to)
+    asked: list[models.QueryRequestBatch] = []
+    check = built.check
+
+    def seen(operation: str, names: Any, request: Any, timeout: Any) -> None:
+        asked.extend([request] if operation == "query" else [])
+        check(operation, names, request, timeout)
+
+    monkeypatch.setattr(built, "check", seen)
+    with opened(built) as index:
+        assert ids(index.search(EMBEDDINGS[3], 1)) == [PASSAGES[3].id]
+    [step] = asked[0].searches
+    while isinstance(step.prefetch, models.Prefetch):
+        step = step.prefetch
+    assert step.using == "mean" and step.params.exact is exact
+    assert step.params.hnsw_ef == (None if exact else 4_000)
+
+
+@pytest.mark.parametrize("scanned_to", [0, COUNT])
+def test_requests_keep_to_what_strict_mode_lets_them_ask(
+    stand_in: StandIn,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    scanned_to: int,
+) -> None:
+    monkeypatch.setattr(candidates, "SCANNED_TO", scanned_to)
     start(stand_in).close()
     strict(stand_in, **FITTING)
     with start(stand_in) as index:

@@ -11,11 +11,11 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 
 from corpus.progress import Say
+from retriever.engines.candidates import is_scanned
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.deadline import seconds_left
 from retriever.engines.interface import (
     KEYWORDS,
-    LEARNED,
     PREFIXED,
     SINGLE,
     TOKENS,
@@ -25,7 +25,6 @@ from retriever.engines.interface import (
     Search,
     Stage,
 )
-from retriever.engines.learned import vector_size
 from retriever.engines.record import Storage
 from retriever.engines.server.faults import kind_of
 from retriever.engines.server.messages import upsert_message, vectors_message
@@ -62,6 +61,7 @@ class ServerEngine:
 
     Attributes:
         time_limit: seconds that a request may take.
+        scans: whether candidates are chosen by comparing all, and not by the graph.
         writers: how many threads may write at once.
     """
 
@@ -81,6 +81,7 @@ class ServerEngine:
         self._collection, self._storage = collection, storage
         info = call(lambda: self._rest.get_collection(collection))
         self._limits = Limits.of(info.config.strict_mode_config)
+        self.scans = is_scanned(info.points_count or 0)
         self.time_limit = least(connection.timeout_seconds, self._limits.timeout_seconds)
 
     def count(self, conditions: Conditions | None = None) -> int:
@@ -136,19 +137,19 @@ class ServerEngine:
             send = partial(self._grpc.grpc_points.Upsert, message)
             self._write(partial(send, timeout=self._connection.timeout_seconds))
 
-    def make_room(self, dim: int) -> None:
-        """Let points have a learned vector; again does nothing."""
+    def make_room(self, name: str, size: int) -> None:
+        """Let points have a vector of this name; again does nothing."""
         info = self._call(lambda: self._rest.get_collection(self._collection))
         there = info.config.params.vectors
-        if isinstance(there, dict) and LEARNED in there:
+        if isinstance(there, dict) and name in there:
             return
         dense = models.DenseVectorConfig(
-            size=vector_size(dim),
+            size=size,
             distance=models.Distance.DOT,
             datatype=models.VectorStorageDatatype.FLOAT16,
         )
         new = models.DenseVectorNameConfig(dense=dense)
-        create = partial(self._rest.create_vector_name, self._collection, LEARNED, new)
+        create = partial(self._rest.create_vector_name, self._collection, name, new)
         self._write(partial(create, timeout=self.time_limit))
 
     def set_vectors(self, points: Sequence[Point]) -> None:
@@ -338,9 +339,9 @@ class ServerEngine:
         )
 
     def _prefetch(self, stage: Stage, chosen: models.Filter | None) -> models.Prefetch:
-        # The graph is searched for `limit` points at least, whatever is asked here.
-        wanted = least(max(_HNSW_EF, stage.limit), self._limits.hnsw_ef)
-        params = models.SearchParams(hnsw_ef=wanted)
+        # A graph is searched for `limit` points at least, whatever is asked here.
+        wide = None if self.scans else least(max(_HNSW_EF, stage.limit), self._limits.hnsw_ef)
+        params = models.SearchParams(exact=self.scans, hnsw_ef=wide)
         return models.Prefetch(
             query=stage.vector.tolist(),
             using=stage.using,
