@@ -6,9 +6,9 @@ Users ask, wait and ask again, a thread each, by one `PassageIndex` as the page 
 other end is a process that takes --wait milliseconds for a search, --at-once of them at a time and
 the others in a line, whatever is asked; all else it answers is the tests' stand-in's. So the rates
 are what client and waiting allow, and say nothing about a server's own work. Prints for numbers of
-users, and for 50 that wait no longer than --until seconds, answers and failures a second, after how
-long 95 % of the searches had ended, answered or not, the client's CPU milliseconds, and connections
-a search.
+users, and for 50 that wait no longer than --until seconds, answers in time, late answers and
+failures a second, after how long 95 % of the searches had ended, answered or not, the client's CPU
+milliseconds, and connections a search.
 """
 
 import json
@@ -88,7 +88,7 @@ class Users:
     def __init__(self, index: PassageIndex, until: float) -> None:
         self._index, self._until = index, until
         self.waits: list[float] = []  # of answers and failures
-        self.failed = 0
+        self.failed = self.late = 0
 
     def ask(self, count: int, asked: list[Rows], seconds: float) -> None:
         """Have so many users ask for so long."""
@@ -101,6 +101,8 @@ class Users:
                         self._index.search(asked[number % len(asked)], TOP_K)
                 except IndexUnavailable:
                     self.failed += 1
+                else:
+                    self.late += time.monotonic() - began > self._until
                 self.waits.append(time.monotonic() - began)
                 number += count
 
@@ -147,7 +149,8 @@ def run(
                     ended = len(group.waits)
                     measured[count, limit].append(
                         (
-                            (ended - group.failed) / spent,
+                            (ended - group.late - group.failed) / spent,
+                            group.late / spent,
                             group.failed / spent,
                             float(np.quantile(group.waits, 0.95)),
                             1000 * cpu / ended,
@@ -157,7 +160,14 @@ def run(
         other.stdin.close()
     for (count, limit), turns in measured.items():
         columns = (statistics.median(column) for column in zip(*turns, strict=True))
-        names = ("a_second", "failed_a_second", "p95_s", "cpu_ms", "connections_a_search")
+        names = (
+            "a_second",
+            "late_a_second",
+            "failed_a_second",
+            "p95_s",
+            "cpu_ms",
+            "connections_a_search",
+        )
         numbers = dict(zip(names, (round(number, 3) for number in columns), strict=True))
         rates = [round(turn[0], 1) for turn in turns]
         print(json.dumps({"users": count, "until_s": limit, **numbers, "turns": rates}))
