@@ -37,7 +37,7 @@ _RANKED, _RANKED_EACH = 50, 2
 LEARNED_FROM = 20_000
 
 # Up to so many points a graph saves less than what is to be looked at more to find as much.
-SCANNED_TO = 200_000
+SCANNED_TO = 100_000
 
 
 def is_large(passages: int) -> bool:

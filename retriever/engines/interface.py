@@ -18,7 +18,7 @@ from retriever.engines.record import Build, Record
 
 TOKENS, MEAN = "tokens", "mean"
 # What a large index learns of a point, and what it learned before it chose directions.
-LEARNED, LEARNED_WHOLE = "learned-256", "learned"
+LEARNED, LEARNED_WHOLE = "learned-512", "learned"
 # Vectors that are one a point.
 SINGLE = (MEAN, LEARNED, LEARNED_WHOLE)
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.

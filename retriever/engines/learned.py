@@ -35,7 +35,7 @@ from retriever.engines.interface import LEARNED, LEARNED_WHOLE, Vector
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 
-CENTRES, DIRECTIONS = 1_024, 256
+CENTRES, DIRECTIONS = 1_024, 512
 
 # Of the mean of the features' squares: what the weights of least squares are held down with.
 _RIDGE = 1e-3

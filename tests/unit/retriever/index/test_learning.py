@@ -284,7 +284,7 @@ def test_a_record_that_was_changed_is_refused(learned_index: Path) -> None:
         *({"numbers": text, "sha256": text_sha256(text)} for text in ("", "A", short, wide)),
         *({"centres": centres} for centres in (-1, 0, rows, rows + 1)),
         *({"candidates": count} for count in (0, -5)),
-        *({"directions": count} for count in (-256, 128, 257)),
+        *({"directions": count} for count in (-512, 256, 513)),
         {"threshold": math.nan},
     ):
         with pytest.raises(IndexUnavailable, match=r"candidate stage .* is damaged.* anew"):
@@ -315,7 +315,7 @@ def test_what_was_learned_before_directions_were_is_searched_added_to_copied_and
     with monkeypatch.context() as patch:
         patch.setattr(passage_index, "learn", learn_as_before)
         built(tmp_path / "index", embeddings[:LEARNED_FROM], queries[30:])
-    for count, directions in ((LEARNED_FROM, 0), (LEARNED_FROM + 10, 0), (COUNT, 256)):
+    for count, directions in ((LEARNED_FROM, 0), (LEARNED_FROM + 10, 0), (COUNT, 512)):
         with PassageIndex.update(tmp_path / "index", make_fingerprint(count)) as index:
             index.upsert(make_passages(count), embeddings[:count])
             index.finish(learning=Learning(queries[30:]))
