@@ -29,7 +29,7 @@ from retriever.index.writing import write_corpus
 
 FITTED = 160  # queries that a stage is fitted on
 TOP_K = 10
-CANDIDATES = {"learned": (50, 100, 200), "learned, graph": (50, 100, 200), "means": (200, 400)}
+CANDIDATES = {"learned": (50, 100, 200, 400, 800), "means": (200, 400)}
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None)
 
@@ -59,16 +59,14 @@ def searches(
     """
     exact = ExactSearcher.load(index)
     assert index.built.learned is not None
-    stage = stage_of(index.built.learned, DIM)
-    ways = {"learned": (stage, True), "learned, graph": (stage, False), "means": (None, False)}
+    ways = {"learned": stage_of(index.built.learned, DIM), "means": None}
     found = []
     for rows, count in zip(rows_of, counts, strict=True):
         asked = queries(folder, count, rows)
         best, scan_ms = timed(lambda q: [hit.passage.id for hit in exact.search(q, TOP_K)], asked)
-        for name, (by, scans) in ways.items():
+        for name, stage in ways.items():
             for candidates in sorted({*CANDIDATES[name], index.candidates}):
-                index._engine.scans = scans  # type: ignore[attr-defined]
-                chosen, cpu_ms = timed(search(index, by, candidates), asked)
+                chosen, cpu_ms = timed(search(index, stage, candidates), asked)
                 shares = [len({*a} & {*b}) / TOP_K for a, b in zip(best, chosen, strict=True)]
                 found.append(
                     {

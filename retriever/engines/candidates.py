@@ -36,21 +36,10 @@ _RANKED, _RANKED_EACH = 50, 2
 # From so many passages on means lose too much, and an index learns its candidate stage.
 LEARNED_FROM = 20_000
 
-# Up to so many points a graph saves less than what is to be looked at more to find as much.
-SCANNED_TO = 100_000
-
 
 def is_large(passages: int) -> bool:
     """Return whether an index of so many passages learns how to choose candidates."""
     return passages >= LEARNED_FROM
-
-
-def is_scanned(points: int) -> bool:
-    """Return whether the one vectors of so many points are all compared, and no graph searched.
-
-    A scan loses nothing; a graph loses some of the nearest, and more the more are wanted of it.
-    """
-    return points <= SCANNED_TO
 
 
 def passage_vectors(p_PD: Vector, learned: LearnedStage | None = None) -> Mapping[str, Vector]:

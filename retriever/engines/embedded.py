@@ -14,7 +14,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from corpus.progress import Say
-from retriever.engines.candidates import is_large, is_scanned
+from retriever.engines.candidates import is_large
 from retriever.engines.directory import (
     DirectoryLock,
     ReaderView,
@@ -34,10 +34,10 @@ from retriever.engines.directory import (
     write_record,
 )
 from retriever.engines.interface import (
+    GRAPHED,
     KEYWORDS,
     MEAN,
     PREFIXED,
-    SINGLE,
     TOKENS,
     Conditions,
     Engine,
@@ -68,11 +68,7 @@ _DATATYPES = {
 
 
 class EmbeddedEngine:
-    """An open shard: the one being built, or a view of a finished one.
-
-    Attributes:
-        scans: whether candidates are chosen by comparing all, and not by the graph.
-    """
+    """An open shard: the one being built, or a view of a finished one."""
 
     time_limit = None
     writers = 1  # the engine takes one write after another
@@ -81,7 +77,6 @@ class EmbeddedEngine:
         self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None
     ) -> None:
         self._location, self._shard, self._storage, self._view = location, shard, storage, view
-        self.scans = is_scanned(self.count())
         self._open = True
         self._unflushed = 0
 
@@ -234,9 +229,8 @@ class EmbeddedEngine:
         )
 
     def _prefetch(self, stage: Stage, chosen: edge.Filter | None) -> edge.Prefetch:
-        if stage.using in SINGLE:
-            wide = None if self.scans else max(_HNSW_EF, stage.limit)
-            params = edge.SearchParams(exact=self.scans, hnsw_ef=wide)
+        if stage.using in GRAPHED:
+            params = edge.SearchParams(hnsw_ef=max(_HNSW_EF, stage.limit))
         else:
             params = self._params(exact=True, quantized=stage.quantized)
         return edge.Prefetch(

@@ -19,8 +19,9 @@ from retriever.engines.record import Build, Record
 TOKENS, MEAN = "tokens", "mean"
 # What a large index learns of a point, and what it learned before it chose directions.
 LEARNED, LEARNED_WHOLE = "learned-512", "learned"
-# Vectors that are one a point.
-SINGLE = (MEAN, LEARNED, LEARNED_WHOLE)
+# Vectors that a graph is searched for. It finds half of the nearest learned ones, which are all
+# compared: docs/measured/candidates.md.
+GRAPHED = (MEAN, LEARNED_WHOLE)
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.
 KEYWORDS = ("source", "language")
 PREFIXED = "title"

@@ -13,11 +13,12 @@ from qdrant_client import models
 from retriever.building.tools import copy_index, verify_index
 from retriever.engines import candidates
 from retriever.engines.connection import Cluster, QdrantConnection
+from retriever.engines.interface import LEARNED, MEAN
 from retriever.engines.server import retry
 from retriever.engines.server.engine import ServerStore
 from retriever.errors import IndexUnavailable
 from retriever.index import search as index_search
-from retriever.index.passage_index import PassageFilter, PassageIndex
+from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings
 from tests.integration.conftest import Server
 from tests.integration.qdrant_answers import NOT_ENOUGH_SPACE, PASSING, Refusal
@@ -264,11 +265,9 @@ def strict(server: StandIn, **settings: Any) -> None:
     server.collections[server.aliases["zoo"]].strict = config
 
 
-@pytest.mark.parametrize(("scanned_to", "exact"), [(COUNT, True), (COUNT - 1, False)])
-def test_candidates_are_chosen_by_a_graph_only_in_a_large_collection(
-    built: StandIn, monkeypatch: pytest.MonkeyPatch, scanned_to: int, exact: bool
+def test_learned_vectors_are_all_compared_and_means_by_the_graph(
+    built: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "SCANNED_TO", scanned_to)
     asked: list[models.QueryRequestBatch] = []
     check = built.check
 
@@ -277,23 +276,25 @@ def test_candidates_are_chosen_by_a_graph_only_in_a_large_collection(
         check(operation, names, request, timeout)
 
     monkeypatch.setattr(built, "check", seen)
-    with opened(built) as index:
-        assert ids(index.search(EMBEDDINGS[3], 1)) == [PASSAGES[3].id]
-    [step] = asked[0].searches
-    while isinstance(step.prefetch, models.Prefetch):
-        step = step.prefetch
-    assert step.using == "mean" and step.params.exact is exact
-    assert step.params.hnsw_ef == (None if exact else 4_000)
+    monkeypatch.setattr(candidates, "LEARNED_FROM", COUNT)
+    first = []
+    for learning in (None, Learning(random_embeddings(30, seed=5))):
+        with PassageIndex.update(
+            f"{built.url}/zoo", make_fingerprint(COUNT), connection=at(built)
+        ) as index:
+            index.finish(learning=learning)
+        with opened(built) as index:
+            assert ids(index.search(EMBEDDINGS[3], 1, candidates=400)) == [PASSAGES[3].id]
+        step = asked[-1].searches[0]
+        while isinstance(step.prefetch, models.Prefetch):
+            step = step.prefetch
+        first.append((step.using, step.params.exact, step.params.hnsw_ef))
+    assert first == [(MEAN, False, 4_000), (LEARNED, True, None)]
 
 
-@pytest.mark.parametrize("scanned_to", [0, COUNT])
 def test_requests_keep_to_what_strict_mode_lets_them_ask(
-    stand_in: StandIn,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    scanned_to: int,
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(candidates, "SCANNED_TO", scanned_to)
     start(stand_in).close()
     strict(stand_in, **FITTING)
     with start(stand_in) as index:

@@ -11,13 +11,12 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 
 from corpus.progress import Say
-from retriever.engines.candidates import is_scanned
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.deadline import seconds_left
 from retriever.engines.interface import (
+    GRAPHED,
     KEYWORDS,
     PREFIXED,
-    SINGLE,
     TOKENS,
     Conditions,
     Point,
@@ -61,7 +60,6 @@ class ServerEngine:
 
     Attributes:
         time_limit: seconds that a request may take.
-        scans: whether candidates are chosen by comparing all, and not by the graph.
         writers: how many threads may write at once.
     """
 
@@ -81,7 +79,6 @@ class ServerEngine:
         self._collection, self._storage = collection, storage
         info = call(lambda: self._rest.get_collection(collection))
         self._limits = Limits.of(info.config.strict_mode_config)
-        self.scans = is_scanned(info.points_count or 0)
         self.time_limit = least(connection.timeout_seconds, self._limits.timeout_seconds)
 
     def count(self, conditions: Conditions | None = None) -> int:
@@ -339,16 +336,16 @@ class ServerEngine:
         )
 
     def _prefetch(self, stage: Stage, chosen: models.Filter | None) -> models.Prefetch:
-        # A graph is searched for `limit` points at least, whatever is asked here.
-        wide = None if self.scans else least(max(_HNSW_EF, stage.limit), self._limits.hnsw_ef)
-        params = models.SearchParams(exact=self.scans, hnsw_ef=wide)
+        # The graph is searched for `limit` points at least, whatever is asked here.
+        wanted = least(max(_HNSW_EF, stage.limit), self._limits.hnsw_ef)
+        params = models.SearchParams(hnsw_ef=wanted)
         return models.Prefetch(
             query=stage.vector.tolist(),
             using=stage.using,
             limit=stage.limit,
             prefetch=self._prefetch(stage.before, chosen) if stage.before else None,
             filter=chosen,
-            params=params if stage.using in SINGLE else self._params(quantized=stage.quantized),
+            params=params if stage.using in GRAPHED else self._params(quantized=stage.quantized),
         )
 
     def _params(self, *, quantized: bool = False) -> models.SearchParams:
