@@ -29,7 +29,7 @@ from retriever.index.writing import write_corpus
 
 FITTED = 160  # queries that a stage is fitted on
 TOP_K = 10
-CANDIDATES = {"learned": (25, 50, 100, 200, 400), "means": (200, 400)}
+CANDIDATES = {"learned": (50, 100, 200, 400, 800), "means": (200, 400)}
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None)
 
@@ -47,14 +47,21 @@ def build(folder: Path, size: int, location: Path) -> dict[str, float]:
 
 
 def searches(
-    index: PassageIndex, folder: Path, rows_of: list[int], count: int
+    index: PassageIndex, folder: Path, rows_of: list[int], counts: list[int]
 ) -> list[dict[str, Any]]:
-    """Return recall and CPU milliseconds by rows of a query, stage and number of candidates."""
+    """Return recall and CPU milliseconds by rows of a query, stage and number of candidates.
+
+    Args:
+        index: a finished one that has learned.
+        folder: of the vectors.
+        rows_of: how many rows queries have.
+        counts: how many queries of each number of rows.
+    """
     exact = ExactSearcher.load(index)
     assert index.built.learned is not None
     ways = {"learned": stage_of(index.built.learned, DIM), "means": None}
     found = []
-    for rows in rows_of:
+    for rows, count in zip(rows_of, counts, strict=True):
         asked = queries(folder, count, rows)
         best, scan_ms = timed(lambda q: [hit.passage.id for hit in exact.search(q, TOP_K)], asked)
         for name, stage in ways.items():
@@ -132,7 +139,7 @@ def main(
     work: Path,
     out: Path,
     rows: Annotated[list[int], typer.Option(help="Of a query.")] = [56, 113, 320],  # noqa: B006
-    asked: Annotated[int, typer.Option("--queries")] = 30,
+    asked: Annotated[list[int], typer.Option("--queries", help="For each --rows.")] = [30],  # noqa: B006
 ) -> None:
     """Build where nothing is built, measure, write JSON and a table."""
     torch.set_num_threads(1)
@@ -144,7 +151,8 @@ def main(
         told = {"seconds": seconds, "curve": learned.recall, "n": learned.queries}
         print(json.dumps(told), flush=True)
         result: dict[str, Any] = {"size": size, **told, "default": index.candidates}
-        result["searches"] = searches(index, folder, rows, asked)
+        counts = asked * len(rows) if len(asked) == 1 else asked
+        result["searches"] = searches(index, folder, rows, counts)
     out.write_text(json.dumps(result, indent=1) + "\n")
     out.with_suffix(".md").write_text(table(result))
 

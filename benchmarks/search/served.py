@@ -6,12 +6,12 @@ Users ask, wait and ask again, a thread each, by one `PassageIndex` as the page 
 other end is a process that takes --wait milliseconds for a search, --at-once of them at a time and
 the others in a line, whatever is asked; all else it answers is the tests' stand-in's. So the rates
 are what client and waiting allow, and say nothing about a server's own work. Prints for numbers of
-users, and for 50 that wait no longer than --until seconds, answers and failures a second, the 95th
-percentile of what an answer takes, the client's CPU milliseconds, and connections a search.
+users, and for 50 that wait no longer than --until seconds, answers in time, late answers and
+failures a second, after how long 95 % of the searches had ended, answered or not, the client's CPU
+milliseconds, and connections a search.
 """
 
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -87,8 +87,8 @@ class Users:
 
     def __init__(self, index: PassageIndex, until: float) -> None:
         self._index, self._until = index, until
-        self.waits: list[float] = []
-        self.failed = 0
+        self.waits: list[float] = []  # of answers and failures
+        self.failed = self.late = 0
 
     def ask(self, count: int, asked: list[Rows], seconds: float) -> None:
         """Have so many users ask for so long."""
@@ -99,9 +99,11 @@ class Users:
                 try:
                     with wanted_until(began + self._until):
                         self._index.search(asked[number % len(asked)], TOP_K)
-                    self.waits.append(time.monotonic() - began)
                 except IndexUnavailable:
                     self.failed += 1
+                else:
+                    self.late += time.monotonic() - began > self._until
+                self.waits.append(time.monotonic() - began)
                 number += count
 
         threads = [threading.Thread(target=use, args=(n,)) for n in range(count)]
@@ -144,20 +146,28 @@ def run(
                     opened, cpu, began = connections(), time.process_time(), time.monotonic()
                     group.ask(count, asked, seconds)
                     spent, cpu = time.monotonic() - began, time.process_time() - cpu
-                    done = len(group.waits)
+                    ended = len(group.waits)
                     measured[count, limit].append(
                         (
-                            done / spent,
+                            (ended - group.late - group.failed) / spent,
+                            group.late / spent,
                             group.failed / spent,
-                            float(np.quantile(group.waits, 0.95)) if done else math.nan,
-                            1000 * cpu / (done + group.failed),
-                            (connections() - opened) / (done + group.failed),
+                            float(np.quantile(group.waits, 0.95)),
+                            1000 * cpu / ended,
+                            (connections() - opened) / ended,
                         )
                     )
         other.stdin.close()
     for (count, limit), turns in measured.items():
         columns = (statistics.median(column) for column in zip(*turns, strict=True))
-        names = ("a_second", "failed_a_second", "p95_s", "cpu_ms", "connections_a_search")
+        names = (
+            "a_second",
+            "late_a_second",
+            "failed_a_second",
+            "p95_s",
+            "cpu_ms",
+            "connections_a_search",
+        )
         numbers = dict(zip(names, (round(number, 3) for number in columns), strict=True))
         rates = [round(turn[0], 1) for turn in turns]
         print(json.dumps({"users": count, "until_s": limit, **numbers, "turns": rates}))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from retriever.engines.candidates import CANDIDATES, is_large
 from retriever.engines.connection import MeansMemory, TokensMemory
-from retriever.engines.learned import vector_size
+from retriever.engines.learned import DIRECTIONS
 from retriever.engines.record import DEFAULT_STORAGE, Learned, Storage
 
 _BYTES_PER_NUMBER = {"float32": 4.0, "float16": 2.0, "turbo4": 0.56}  # turbo4 with its scales
@@ -104,7 +104,7 @@ def plan_index(
     means, graph, ids = points * dim * 4, points * _GRAPH_BYTES, points * _ID_BYTES
     payload = points * payload_bytes
     large = is_large(passages)
-    learned = points * (vector_size(dim) * 2 + _GRAPH_BYTES) if large else 0
+    learned = points * (DIRECTIONS * 2 + _GRAPH_BYTES) if large else 0
     disk = tokens + quantized + means + graph + learned + ids + payload + _LOG_BYTES * replicas
     memory = quantized + means + graph + learned + ids
     nodes = max(math.ceil(memory / (node_memory * _USABLE)), 3 if replicas > 1 else 1)

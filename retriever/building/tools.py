@@ -11,7 +11,7 @@ import numpy as np
 from corpus.files.text_set import TextSet
 from corpus.progress import Advance
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection, is_url
-from retriever.engines.interface import LEARNED, MEAN, TOKENS, Point, Vector
+from retriever.engines.interface import MEAN, TOKENS, Point, Vector
 from retriever.engines.learned import LearnedStage, stage_of
 from retriever.engines.record import Storage, content_hash
 from retriever.errors import ForeignPoint, IndexNotReady, IndexUnavailable
@@ -156,7 +156,7 @@ def _misled(point: Point, stage: LearnedStage | None) -> str:
     """Return what is wrong with a point's learned vector, or ""."""
     if stage is None:
         return ""
-    vector = point.vectors.get(LEARNED)
+    vector = point.vectors.get(stage.using)
     [expected] = stage.passage_vectors([point.vectors[TOKENS]])
     if vector is None or vector.shape != expected.shape:
         return "has no learned vector: searches do not find it"

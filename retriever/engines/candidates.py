@@ -18,7 +18,7 @@ Shapes: Q query tokens · P passage tokens · D embedding dim
 
 from collections.abc import Mapping
 
-from retriever.engines.interface import LEARNED, MEAN, TOKENS, Stage, Vector
+from retriever.engines.interface import MEAN, TOKENS, Stage, Vector
 from retriever.engines.learned import LearnedStage
 from retriever.engines.pooling import cluster_sums
 
@@ -46,7 +46,7 @@ def passage_vectors(p_PD: Vector, learned: LearnedStage | None = None) -> Mappin
     """Return the vectors that a passage is stored with, by name."""
     vectors = {TOKENS: p_PD, MEAN: p_PD.mean(axis=0)}
     if learned is not None:
-        [vectors[LEARNED]] = learned.passage_vectors([p_PD])
+        [vectors[learned.using]] = learned.passage_vectors([p_PD])
     return vectors
 
 
@@ -79,7 +79,7 @@ def candidate_stages(
     if learned is None:
         first = Stage(MEAN, q_QD.mean(axis=0), widest)
     else:
-        first = Stage(LEARNED, learned.query_vector(q_QD), widest)
+        first = Stage(learned.using, learned.query_vector(q_QD), widest)
     ranked = max(_RANKED, _RANKED_EACH * top_k)
     if candidates < 2 * ranked:
         digest = cluster_sums(q_QD, DIGEST_ROWS)

@@ -34,11 +34,10 @@ from retriever.engines.directory import (
     write_record,
 )
 from retriever.engines.interface import (
+    GRAPHED,
     KEYWORDS,
-    LEARNED,
     MEAN,
     PREFIXED,
-    SINGLE,
     TOKENS,
     Conditions,
     Engine,
@@ -48,7 +47,7 @@ from retriever.engines.interface import (
     Search,
     Stage,
 )
-from retriever.engines.learned import vector_size
+from retriever.engines.learned import rooms
 from retriever.engines.record import Build, Record, Storage
 from retriever.errors import IndexUnavailable
 
@@ -134,17 +133,17 @@ class EmbeddedEngine:
             )
             self._wrote(len(points))
 
-    def make_room(self, dim: int) -> None:
-        """Let points have a learned vector; again does nothing.
+    def make_room(self, name: str, size: int) -> None:
+        """Let points have a vector of this name; again does nothing.
 
         Not to be killed: the engine changes its segments first and what it says of them then, and
         loads nothing that disagrees.
         """
-        size, half = vector_size(dim), edge.VectorStorageDatatype.Float16
+        half = edge.VectorStorageDatatype.Float16
         with engine_errors(self._location):
             self._shard.update(
                 edge.UpdateOperation.create_dense_vector(
-                    LEARNED, size, edge.Distance.Dot, datatype=half
+                    name, size, edge.Distance.Dot, datatype=half
                 )
             )
 
@@ -230,7 +229,7 @@ class EmbeddedEngine:
         )
 
     def _prefetch(self, stage: Stage, chosen: edge.Filter | None) -> edge.Prefetch:
-        if stage.using in SINGLE:
+        if stage.using in GRAPHED:
             params = edge.SearchParams(hnsw_ef=max(_HNSW_EF, stage.limit))
         else:
             params = self._params(exact=True, quantized=stage.quantized)
@@ -330,7 +329,8 @@ class DirectoryStore:
             self.path, edge.EdgeShard.load(str(shard)), build.storage, view=None
         )
         if is_large(engine.count() + build.fingerprint.passages):
-            engine.make_room(build.fingerprint.dim)
+            for name, size in rooms(build.fingerprint.dim, build.learned).items():
+                engine.make_room(name, size)
         return engine
 
     def invitation(self, build: Build) -> None:

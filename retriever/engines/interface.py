@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from corpus.progress import Say
 from retriever.engines.record import Build, Record
 
-TOKENS, MEAN, LEARNED = "tokens", "mean", "learned"
-# Vectors that are one a point, searched by a graph.
-SINGLE = (MEAN, LEARNED)
+TOKENS, MEAN = "tokens", "mean"
+# What a large index learns of a point, and what it learned before it chose directions.
+LEARNED, LEARNED_WHOLE = "learned-512", "learned"
+# Vectors that a graph is searched for. It finds half of the nearest learned ones, which are all
+# compared: docs/measured/candidates.md.
+GRAPHED = (MEAN, LEARNED_WHOLE)
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.
 KEYWORDS = ("source", "language")
 PREFIXED = "title"

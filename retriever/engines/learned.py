@@ -12,28 +12,30 @@ is a dot product of two vectors. w_p are the weights of regularised least square
 query rows: a passage that comes later needs its own weights alone. Rows that repeat each other
 cost nothing, and a query of 320 rows is one vector like any other.
 
-This is LEMUR's idea (arXiv 2601.21853), without training: phi(x) is how far the row is like each
-of many centres of the passages' rows, beside the row itself: a maximum over rows is made of such
-parts. Features that were trained for some seconds did worse: docs/measured/candidates.md.
+This is LEMUR's idea (arXiv 2601.21853), without training. What a maximum over rows is made of is
+how far the row is like each of many centres of the passages' rows, beside the row itself. phi(x) is
+that in a few directions: those in which the passages of the index differ most, as queries see them.
+Features that were trained for some seconds did worse: docs/measured/candidates.md.
 
 Shapes: R sampled query rows · N passages · Q query tokens · P passage tokens · T rows of several
-passages · D embedding dim · F centres · X = F + D + 1 features
+passages · D embedding dim · F centres · X = F + D + 1 likenesses · K directions, the features
 """
 
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from retriever.engines.interface import Vector
+from retriever.engines.interface import LEARNED, LEARNED_WHOLE, Vector
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 
-CENTRES = 1_024
+CENTRES, DIRECTIONS = 1_024, 512
 
 # Of the mean of the features' squares: what the weights of least squares are held down with.
 _RIDGE = 1e-3
@@ -41,9 +43,15 @@ _ROWS_AT_ONCE = 1_024  # of passages: their similarities to 4,096 sampled rows t
 _BYTE = np.float32(127)  # what a number of 1 is as a byte
 
 
-def vector_size(dim: int) -> int:
-    """Return how many numbers the learned vector of a passage has."""
-    return CENTRES + dim + 1
+def rooms(dim: int, learned: Learned | None) -> dict[str, int]:
+    """Return what learned vectors a large index has room for: their names and sizes.
+
+    Args:
+        dim: of the embeddings.
+        learned: what it is searched by until it learns anew.
+    """
+    whole = {} if learned is None or learned.directions else {LEARNED_WHOLE: CENTRES + dim + 1}
+    return {LEARNED: DIRECTIONS, **whole}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,52 +62,87 @@ class LearnedStage:
         centres_FD: unit rows that are typical of passages; rows of zeros where there are few.
         sample_RD: query rows, unit norm.
         threshold: the cosine from which on a row is like a centre.
+        directions_XK: of the likenesses; None for these themselves, as it was once.
     """
 
     centres_FD: Vector
     sample_RD: Vector
     threshold: float
+    directions_XK: Vector | None = None
+
+    @property
+    def using(self) -> str:
+        """The name of the vectors that it makes."""
+        return LEARNED_WHOLE if self.directions_XK is None else LEARNED
 
     def query_vector(self, q_QD: Vector) -> Vector:
-        """Return the vector [X] of a query: the sum of its rows' features."""
-        vector: Vector = self._features(q_QD).sum(axis=0)
+        """Return the vector [K] of a query: the sum of its rows' features."""
+        vector: Vector = self._directed(self._likenesses(q_QD).sum(axis=0))
         return vector
 
     def passage_vectors(self, passages: Sequence[Vector]) -> list[Vector]:
-        """Return for each passage, given its rows [P, D], its vector [X]."""
+        """Return for each passage, given its rows [P, D], its vector [K]."""
         if not passages:
             return []
         return list(self.solved(maxima(self.sample_RD, passages)))
 
     def solved(self, best_NR: Vector) -> Vector:
-        """Return the vectors [N, X] of passages whose maxima with the sample are known."""
-        vectors: Vector = best_NR @ self._solver_RX
+        """Return the vectors [N, K] of passages whose maxima with the sample are known."""
+        vectors: Vector = best_NR @ self._solver_RK
         return vectors
 
-    @cached_property
-    def _solver_RX(self) -> Vector:
-        """What takes maxima to weights: phi (phi^T phi + ridge)^-1, one passage a row."""
-        features_RX = self._features(self.sample_RD).astype(np.float64)
-        gram_XX = features_RX.T @ features_RX
-        gram_XX[np.diag_indices_from(gram_XX)] += _RIDGE * gram_XX.diagonal().mean()
-        return np.linalg.solve(gram_XX, features_RX.T).T.astype(np.float32)
+    def directed(self, passages: Sequence[Vector], count: int) -> Self:
+        """Return a stage without directions with those in which some passages differ most.
 
-    def _features(self, x_ND: Vector) -> Vector:
+        By differences of scores: in coordinates in which the likenesses of query rows are of one
+        size and independent, they are the principal components of the passages' weights.
+
+        Args:
+            passages: rows [P, D] each; more than `count` of them say something of all.
+            count: how many directions.
+        """
+        weights_NX = self.solved(maxima(self.sample_RD, passages)).astype(np.float64)
+        seen_XX = np.linalg.cholesky(_gram(self._likenesses(self.sample_RD)))
+        differ_NX = (weights_NX - weights_NX.mean(axis=0)) @ seen_XX
+        _, components_XX = np.linalg.eigh(differ_NX.T @ differ_NX)  # the largest come last
+        chosen_XK = np.linalg.solve(seen_XX.T, components_XX[:, ::-1][:, :count])
+        largest_K = np.abs(chosen_XK).max(axis=0)
+        return replace(self, directions_XK=(chosen_XK / largest_K).astype(np.float32))
+
+    @cached_property
+    def _solver_RK(self) -> Vector:
+        """What takes maxima to weights: phi (phi^T phi + ridge)^-1, one passage a row."""
+        features_RK = self._directed(self._likenesses(self.sample_RD))
+        solver_KR = np.linalg.solve(_gram(features_RK), features_RK.T.astype(np.float64))
+        return solver_KR.T.astype(np.float32)
+
+    def _likenesses(self, x_ND: Vector) -> Vector:
         like_NF = np.maximum(x_ND @ self.centres_FD.T - self.threshold, 0)
         ones_N1 = np.ones((len(x_ND), 1), np.float32)
         return np.concatenate([like_NF, x_ND, ones_N1], axis=1)
 
+    def _directed(self, likenesses: Vector) -> Vector:
+        return likenesses if self.directions_XK is None else likenesses @ self.directions_XK
+
     def to_text(self) -> str:
         """Return it as text, at a byte a number: any rows near these would do as well."""
-        packed = np.rint(_BYTE * np.concatenate([self.centres_FD, self.sample_RD])).astype(np.int8)
+        parts = [self.centres_FD, self.sample_RD]
+        if self.directions_XK is not None:
+            parts.append(self.directions_XK)
+        packed = np.rint(_BYTE * np.concatenate([part.ravel() for part in parts])).astype(np.int8)
         return base64.b64encode(packed.tobytes()).decode("ascii")
 
     @classmethod
-    def from_text(cls, text: str, dim: int, centres: int, threshold: float) -> Self:
-        """Return what `to_text` wrote."""
+    def from_text(
+        cls, text: str, dim: int, centres: int, threshold: float, directions: int
+    ) -> Self:
+        """Return what `to_text` wrote; 0 directions for a stage that has none."""
         numbers = np.frombuffer(base64.b64decode(text), np.int8).astype(np.float32) / _BYTE
-        centres_FD, sample_RD = np.split(numbers.reshape(-1, dim), [centres])
-        return cls(centres_FD, sample_RD, threshold)
+        likenesses = centres + dim + 1
+        rows, chosen = np.split(numbers, [len(numbers) - likenesses * directions])
+        centres_FD, sample_RD = np.split(rows.reshape(-1, dim), [centres])
+        directions_XK = chosen.reshape(likenesses, directions) if directions else None
+        return cls(centres_FD, sample_RD, threshold, directions_XK)
 
 
 @lru_cache(maxsize=4)
@@ -112,14 +155,25 @@ def stage_of(learned: Learned, dim: int) -> LearnedStage:
     if (found := text_sha256(learned.numbers)) != learned.sha256:
         raise _unusable(f"its hash is {found}, not {learned.sha256}")
     try:
-        stage = LearnedStage.from_text(learned.numbers, dim, learned.centres, learned.threshold)
+        shape = (dim, learned.centres, learned.threshold, learned.directions)
+        stage = LearnedStage.from_text(learned.numbers, *shape)
     except ValueError as exc:
         raise _unusable(f"its numbers are no rows of {dim}: {exc}") from exc
     if learned.centres < 1 or not len(stage.sample_RD):
         raise _unusable(f"of its rows {learned.centres} are centres")
+    if learned.directions not in (0, DIRECTIONS):
+        raise _unusable(f"{learned.directions} directions")
     if learned.candidates < 1 or not -1 <= learned.threshold <= 1:
         raise _unusable(f"{learned.candidates} candidates, a cosine of {learned.threshold}")
     return stage
+
+
+def _gram(features_RK: Vector) -> NDArray[np.float64]:
+    """Return the sums of the products of features, and on the diagonal a little more."""
+    exact_RK = features_RK.astype(np.float64)
+    gram_KK: NDArray[np.float64] = exact_RK.T @ exact_RK
+    gram_KK[np.diag_indices_from(gram_KK)] += _RIDGE * gram_KK.diagonal().mean()
+    return gram_KK
 
 
 def _unusable(what: str) -> IndexUnavailable:

@@ -102,6 +102,7 @@ class Learned:
     Attributes:
         numbers: what `retriever.engines.learned.LearnedStage` is made from, as text.
         centres: how many centres it has.
+        directions: how many directions; 0 where it was learned before there were any.
         threshold: the cosine from which on a row is like a centre.
         sha256: the hash of that text.
         passages: how many passages the index held.
@@ -123,6 +124,7 @@ class Learned:
     recall: tuple[tuple[int, float], ...]
     wanted: float
     candidates: int
+    directions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Fitting the learned candidate stage of an index, and measuring how far it can be trusted.
 
     sample     of the rows of queries; a few queries are held out
-    centres    of the rows of some passages: what features are made of
+    centres    of the rows of some passages: what a row is likened to
+    directions in which those passages differ: the features
     weights    of each passage, written beside its rows
     the curve  of the held-out queries: which share of the ten best is among the first C
 
@@ -9,7 +10,7 @@ The index is read once: rows of the held-out queries go along with the sample, s
 scores come of themselves.
 
 Shapes: R sampled query rows · N passages · T rows of passages · Q query tokens · D embedding dim ·
-F centres · X features · H queries held out
+F centres · K features · H queries held out
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +22,8 @@ from numpy.typing import ArrayLike
 
 from corpus.progress import Say
 from retriever.engines.candidates import CANDIDATES, WIDENING
-from retriever.engines.interface import LEARNED, TOKENS, Engine, Point, Vector
-from retriever.engines.learned import CENTRES, LearnedStage, maxima, text_sha256
+from retriever.engines.interface import TOKENS, Engine, Point, Vector
+from retriever.engines.learned import CENTRES, DIRECTIONS, LearnedStage, maxima, text_sha256
 from retriever.engines.record import Learned
 from retriever.index.points import all_points
 from retriever.index.rows import unit_rows
@@ -34,7 +35,7 @@ LEAST = 12  # queries: two of them are held out
 TOP_K = 10
 CURVE = (50, 100, 200, 500, 1_000, 2_000, 4_000)
 
-_PASSAGES, _ROWS_A_PASSAGE = 1_000, 24  # that centres are of
+_SOME, _ROWS_A_PASSAGE = 1_000, 24  # the first passages by id, which is a hash
 _ROUNDS = 4
 _FEWEST = 50  # candidates: what the digest may misplace
 _AT_ONCE = 256  # passages
@@ -81,23 +82,24 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
     held, others = _held_out(queries)
     sample_RD = _sampled(others)
     say("Fitting the candidate stage")
-    centres_FD = centres_of(_some_rows(engine), CENTRES)
-    text = LearnedStage(centres_FD, sample_RD, THRESHOLD).to_text()
+    some = [point.vectors[TOKENS] for point in islice(all_points(engine, (), vectors=True), _SOME)]
+    centres_FD = centres_of(_rows_of(some), CENTRES)
+    text = LearnedStage(centres_FD, sample_RD, THRESHOLD).directed(some, DIRECTIONS).to_text()
     # As it will be read, with numbers of one byte.
-    stage = LearnedStage.from_text(text, dim, len(centres_FD), THRESHOLD)
+    stage = LearnedStage.from_text(text, dim, CENTRES, THRESHOLD, DIRECTIONS)
     total = engine.count()
     measured = _Measured(stage, held)
     for points in _pages(all_points(engine, (), vectors=True)):
         say(f"Fitting the candidate stage to {total:,} passages: {measured.count:,} done")
-        vectors_NX = measured.solved([point.vectors[TOKENS] for point in points])
+        vectors_NK = measured.solved([point.vectors[TOKENS] for point in points])
         engine.set_vectors(
-            [Point(p.id, {LEARNED: v}, {}) for p, v in zip(points, vectors_NX, strict=True)]
+            [Point(p.id, {stage.using: v}, {}) for p, v in zip(points, vectors_NK, strict=True)]
         )
     curve = measured.curve()
     enough = [c for c, share in curve if share >= learning.recall] or [c for c, _ in curve[-1:]]
     return Learned(
         numbers=text,
-        centres=len(centres_FD),
+        centres=CENTRES,
         threshold=THRESHOLD,
         sha256=text_sha256(text),
         passages=total,
@@ -106,6 +108,7 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
         recall=curve,
         wanted=learning.recall,
         candidates=max(CANDIDATES if learning.made else _FEWEST, -(-enough[0] // WIDENING)),
+        directions=DIRECTIONS,
     )
 
 
@@ -133,7 +136,7 @@ class _Measured:
         self._stage = stage
         self._rows = np.concatenate([stage.sample_RD, *held])
         self._ends = len(stage.sample_RD) + np.cumsum([0, *map(len, held)])
-        self._queries_HX = np.stack([stage.query_vector(q_QD) for q_QD in held])
+        self._queries_HK = np.stack([stage.query_vector(q_QD) for q_QD in held])
         self._exact: list[Vector] = []
         self._estimated: list[Vector] = []
         self.count = 0
@@ -141,13 +144,13 @@ class _Measured:
     def solved(self, passages: Sequence[Vector]) -> Vector:
         """Return the vectors of passages, and remember both scores of the held-out queries."""
         best_NR = maxima(self._rows, passages)
-        vectors_NX = self._stage.solved(best_NR[:, : self._ends[0]])
+        vectors_NK = self._stage.solved(best_NR[:, : self._ends[0]])
         held_NR = best_NR[:, self._ends[0] :]
         starts = self._ends[:-1] - self._ends[0]
         self._exact.append(np.add.reduceat(held_NR, starts, axis=1))
-        self._estimated.append(vectors_NX @ self._queries_HX.T)
+        self._estimated.append(vectors_NK @ self._queries_HK.T)
         self.count += len(passages)
-        return vectors_NX
+        return vectors_NK
 
     def curve(self) -> tuple[tuple[int, float], ...]:
         """Return for some numbers C which share of the ten best is among the first C."""
@@ -171,11 +174,10 @@ def _sampled(queries: Sequence[Vector]) -> Vector:
     return chosen
 
 
-def _some_rows(engine: Engine) -> Vector:
-    """Return rows [T, D] of the first passages by id: ids are hashes."""
+def _rows_of(passages: Sequence[Vector]) -> Vector:
+    """Return some rows [T, D] of each passage."""
     rng = np.random.default_rng(0)
-    some = islice(all_points(engine, (), vectors=True), _PASSAGES)
-    return np.concatenate([rng.permutation(p.vectors[TOKENS])[:_ROWS_A_PASSAGE] for p in some])
+    return np.concatenate([rng.permutation(p_PD)[:_ROWS_A_PASSAGE] for p_PD in passages])
 
 
 def _pages(points: Iterable[Point]) -> Iterator[list[Point]]:

@@ -16,13 +16,15 @@ from typing import Literal
 
 # whole    every byte passes
 # slow     every piece waits a while
+# trickle  an answer comes in crumbs: always soon something, and never the whole
 # silent   nothing passes, and nobody is told: connections of that time stay dead for ever
 # refused  nobody listens, and whoever was connected is reset
 # cut      the answer ends in the middle, by a reset
 # garbage  something else answers, that speaks another protocol, or half of this one
-Mode = Literal["whole", "slow", "silent", "refused", "cut", "garbage"]
+Mode = Literal["whole", "slow", "trickle", "silent", "refused", "cut", "garbage"]
 
 _SLOW_SECONDS = 0.4
+_CRUMB_SECONDS = 0.1
 _PIECE = 1 << 16
 
 
@@ -152,6 +154,11 @@ class Link:
                 match self._mode:
                     case "slow":
                         time.sleep(_SLOW_SECONDS)
+                    case "trickle" if answering:
+                        for crumb in piece:
+                            time.sleep(_CRUMB_SECONDS)
+                            to.sendall(bytes([crumb]))
+                        continue
                     case "cut" if answering:
                         to.sendall(piece[: self._chance.randrange(len(piece))])
                         _reset(to)

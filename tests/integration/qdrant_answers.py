@@ -9,16 +9,21 @@ from qdrant_client import models
 
 @dataclass
 class Refusal(Exception):
-    """An error answer: a status and a text, or no answer at all where the status is 0."""
+    """An error answer: a status and a text, or no answer at all where the status is 0.
+
+    `retry_after` goes with it as the header of that name.
+    """
 
     status: int
     text: str = ""
+    retry_after: str = ""
 
 
 GRPC_CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
 }

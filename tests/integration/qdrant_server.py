@@ -142,15 +142,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 self.connection.close()
                 return None
-            return self._send(refusal.status, {"status": {"error": refusal.text}})
+            answer = {"status": {"error": refusal.text}}
+            return self._send(refusal.status, answer, refusal.retry_after)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
 
-    def _send(self, status: int, answer: dict[str, Any]) -> None:
+    def _send(self, status: int, answer: dict[str, Any], retry_after: str = "") -> None:
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
+        if retry_after:
+            self.send_header("retry-after", retry_after)
         self.end_headers()
         self.wfile.write(content)
 
@@ -339,4 +342,6 @@ class _Points(points_service_pb2_grpc.PointsServicer):  # type: ignore[misc]
             with self.state.lock:
                 return function()
         except Refusal as refusal:
+            if refusal.retry_after:
+                context.set_trailing_metadata([("retry-after", refusal.retry_after)])
             context.abort(GRPC_CODES[refusal.status or 503], refusal.text)

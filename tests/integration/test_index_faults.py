@@ -1,14 +1,16 @@
 """A server that is slow, gone, full, locked or restarting: a clear error, and nothing lost."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from retriever.engines.connection import QdrantConnection
+from retriever.engines.deadline import wanted_until
 from retriever.engines.server.engine import ServerStore
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index.passage_index import PassageIndex
@@ -74,6 +76,75 @@ def test_a_passing_failure_is_tried_again(stand_in: StandIn, operation: str, sta
         index.upsert(PASSAGES, EMBEDDINGS)
         index.finish()
         assert index.search(EMBEDDINGS[3], 1)[0].passage == PASSAGES[3]
+
+
+def asked_again(server: StandIn, index: PassageIndex, refusal: Refusal, operation: str) -> float:
+    """Return how long after a refusal an operation was asked for again, and was answered."""
+    moments: list[float] = []
+
+    def fault(current: str) -> None:
+        if current == operation:
+            moments.append(time.monotonic())
+            if len(moments) == 1:
+                raise refusal
+
+    server.fault = fault
+    if operation == "query":
+        assert index.search(EMBEDDINGS[3], 1)[0].passage == PASSAGES[3]
+    else:
+        assert len(index.rows([PASSAGES[3].id])) == 1
+    first, second = moments
+    return second - first
+
+
+@pytest.fixture
+def searched(stand_in: StandIn) -> Iterator[PassageIndex]:
+    with start(stand_in) as index:
+        index.upsert(PASSAGES, EMBEDDINGS)
+        index.finish()
+    with PassageIndex.open(f"{stand_in.url}/zoo", connection=connection(stand_in)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("status", "operation"), [(503, "query"), (429, "query"), (429, "retrieve vectors")]
+)
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(
+    stand_in: StandIn, searched: PassageIndex, status: int, operation: str
+) -> None:
+    refusal = Refusal(status, "too much", retry_after="1")
+    assert 1 <= asked_again(stand_in, searched, refusal, operation) < 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_it_may_ask_by_a_date_and_what_is_no_time_is_none(
+    stand_in: StandIn, searched: PassageIndex, status: int
+) -> None:
+    when = formatdate(time.time() + 1.5, usegmt=True)  # whole seconds
+    refusal = Refusal(status, "too much", retry_after=when)
+    assert 0.5 <= asked_again(stand_in, searched, refusal, "query") < 2.5
+    refusal = Refusal(status, "too much", retry_after="soon")
+    assert asked_again(stand_in, searched, refusal, "query") < 0.5
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_waits_for_a_busy_server_longer_than_its_answer_is_of_use(
+    stand_in: StandIn, searched: PassageIndex, status: int
+) -> None:
+    stand_in.fault = failing("query", 2, lambda: Refusal(status, "too much", retry_after="30"))
+    began, asked = time.monotonic(), stand_in.operations.count("query")
+    with (
+        wanted_until(began + 5),
+        pytest.raises(IndexUnavailable, match="as long as the answer was of use: too much"),
+    ):
+        searched.search(EMBEDDINGS[3], 1)
+    assert time.monotonic() - began < 2 and stand_in.operations.count("query") == asked + 1
+
+
+def test_nor_longer_than_a_request_may_take(stand_in: StandIn, searched: PassageIndex) -> None:
+    stand_in.fault = failing("query", 2, lambda: Refusal(503, "too much", retry_after="3600"))
+    with pytest.raises(IndexUnavailable, match="It asks to be left alone for 3600 seconds"):
+        searched.search(EMBEDDINGS[3], 1)
 
 
 def test_a_server_that_stays_away_is_reported_and_the_build_goes_on(stand_in: StandIn) -> None:

@@ -11,12 +11,14 @@ import pytest
 from qdrant_client import models
 
 from retriever.building.tools import copy_index, verify_index
+from retriever.engines import candidates
 from retriever.engines.connection import Cluster, QdrantConnection
+from retriever.engines.interface import LEARNED, MEAN
 from retriever.engines.server import retry
 from retriever.engines.server.engine import ServerStore
 from retriever.errors import IndexUnavailable
 from retriever.index import search as index_search
-from retriever.index.passage_index import PassageFilter, PassageIndex
+from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
 from tests.index_cases import ids, make_fingerprint, make_passages, random_embeddings
 from tests.integration.conftest import Server
 from tests.integration.qdrant_answers import NOT_ENOUGH_SPACE, PASSING, Refusal
@@ -261,6 +263,33 @@ FITTING = {
 def strict(server: StandIn, **settings: Any) -> None:
     config = models.StrictModeConfig(enabled=True, **settings)
     server.collections[server.aliases["zoo"]].strict = config
+
+
+def test_learned_vectors_are_all_compared_and_means_by_the_graph(
+    built: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[models.QueryRequestBatch] = []
+    check = built.check
+
+    def seen(operation: str, names: Any, request: Any, timeout: Any) -> None:
+        asked.extend([request] if operation == "query" else [])
+        check(operation, names, request, timeout)
+
+    monkeypatch.setattr(built, "check", seen)
+    monkeypatch.setattr(candidates, "LEARNED_FROM", COUNT)
+    first = []
+    for learning in (None, Learning(random_embeddings(30, seed=5))):
+        with PassageIndex.update(
+            f"{built.url}/zoo", make_fingerprint(COUNT), connection=at(built)
+        ) as index:
+            index.finish(learning=learning)
+        with opened(built) as index:
+            assert ids(index.search(EMBEDDINGS[3], 1, candidates=400)) == [PASSAGES[3].id]
+        step = asked[-1].searches[0]
+        while isinstance(step.prefetch, models.Prefetch):
+            step = step.prefetch
+        first.append((step.using, step.params.exact, step.params.hnsw_ef))
+    assert first == [(MEAN, False, 4_000), (LEARNED, True, None)]
 
 
 def test_requests_keep_to_what_strict_mode_lets_them_ask(

@@ -20,6 +20,7 @@ import pytest
 
 from retriever.building.tools import verify_index
 from retriever.engines.connection import QdrantConnection
+from retriever.engines.interface import LEARNED
 from retriever.index.passage_index import PassageIndex
 from tests.integration.conftest import BACKENDS, Home, real_home
 from tests.integration.qdrant_server import StandIn
@@ -188,7 +189,7 @@ def same_candidates(one: Home, other: Home) -> None:
         assert first.built.learned is not None and second.built.learned is not None
         for a, b in zip(first.points(), second.points(), strict=True):
             assert a.id == b.id
-            assert np.allclose(a.vectors["learned"], b.vectors["learned"], atol=0.02)
+            assert np.allclose(a.vectors[LEARNED], b.vectors[LEARNED], atol=0.02)
 
 
 def kill_thirty_times(undisturbed: Home, killed: Home) -> None:

@@ -25,7 +25,7 @@ from retriever.engines.deadline import seconds_left
 from retriever.engines.interface import MEAN, TOKENS
 from retriever.engines.record import Storage
 from retriever.engines.server.collection import ServerEngine
-from retriever.engines.server.faults import Failure, kind_of, tls_kind
+from retriever.engines.server.faults import Failure, kind_of, seconds_asked, tls_kind
 from retriever.engines.server.retry import Caller
 from retriever.errors import IndexNotReady, IndexUnavailable
 
@@ -37,6 +37,7 @@ OLDEST, TESTED = (1, 19), (1, 19)
 _RECORD, _LEASE = "kbvqa", "kbvqa-lease"
 _DEFAULT_PORT = 6333
 _CONFLICT = 409
+_RETRY_AFTER = "retry-after"
 _LEAST_SECONDS = 0.001  # 0 would be no limit
 
 # The client checks what a server answers by asserting, and reads JSON with nothing around it.
@@ -70,18 +71,26 @@ def connect(base: str, connection: QdrantConnection) -> tuple[QdrantClient, Qdra
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         rest = QdrantClient(**common, **_trusting(base, connection.ca_file))
         other = QdrantClient(**common, **_trusting(base, connection.ca_file), prefer_grpc=True)
-    rest.http.client.add_middleware(_in_time)
+    rest.http.client.add_middleware(_sent)
     return rest, other
 
 
-def _in_time(request: Any, send: Callable[[Any], Any]) -> Any:
-    """Send a request, and wait for no part of the answer longer than anybody needs it."""
+def _sent(request: Any, send: Callable[[Any], Any]) -> Any:
+    """Send a request, and wait for no part of the answer longer than anybody needs it.
+
+    That ends what is given up (`in_time`). How long a busy server asks to be left alone is told in
+    seconds, or not at all: the client takes no other spelling.
+    """
     left = max(seconds_left(), _LEAST_SECONDS)
     limits = request.extensions["timeout"]
     request.extensions["timeout"] = {
         step: left if limit is None else min(limit, left) for step, limit in limits.items()
     }
-    return send(request)
+    answer = send(request)
+    seconds = seconds_asked(answer.headers.pop(_RETRY_AFTER, ""))
+    if seconds is not None:
+        answer.headers[_RETRY_AFTER] = str(seconds)
+    return answer
 
 
 def _trusting(base: str, ca_file: Path | None) -> dict[str, Any]:
@@ -312,7 +321,7 @@ def _classify(exc: Exception) -> Failure:
     if isinstance(exc, _GARBLED):
         return Failure("garbled", f"{type(exc).__name__}: {exc}".splitlines()[0])
     if isinstance(exc, ResourceExhaustedResponse):
-        return Failure("away", str(exc), float(exc.retry_after_s))
+        return Failure("busy", str(exc), exc.retry_after_s)
     if isinstance(exc, ResponseHandlingException):
         text = f"{type(exc.source).__name__}: {exc.source}".splitlines()[0]
         if isinstance(exc.source, _GARBLED):
@@ -326,7 +335,11 @@ def _classify(exc: Exception) -> Failure:
             # Not Qdrant's JSON: what checks keys, or a proxy, answers in plain text.
             said = exc.content.decode("utf-8", "replace").strip()[:200]
             text = f"{exc.status_code} {exc.reason_phrase}{': ' * bool(said)}{said}"
-        return Failure(kind_of(exc.status_code or 0, text), text)
+        kind = kind_of(exc.status_code or 0, text)
+        asked = exc.headers.get(_RETRY_AFTER)
+        if kind == "away" and asked is not None:
+            return Failure("busy", text, int(asked))
+        return Failure(kind, text)
     assert isinstance(exc, grpc.Call)
     text = str(exc.details())
     return Failure(kind_of(exc.code().name, text), text)

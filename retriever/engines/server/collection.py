@@ -14,10 +14,9 @@ from corpus.progress import Say
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.deadline import seconds_left
 from retriever.engines.interface import (
+    GRAPHED,
     KEYWORDS,
-    LEARNED,
     PREFIXED,
-    SINGLE,
     TOKENS,
     Conditions,
     Point,
@@ -25,7 +24,6 @@ from retriever.engines.interface import (
     Search,
     Stage,
 )
-from retriever.engines.learned import vector_size
 from retriever.engines.record import Storage
 from retriever.engines.server.faults import kind_of
 from retriever.engines.server.messages import upsert_message, vectors_message
@@ -136,19 +134,19 @@ class ServerEngine:
             send = partial(self._grpc.grpc_points.Upsert, message)
             self._write(partial(send, timeout=self._connection.timeout_seconds))
 
-    def make_room(self, dim: int) -> None:
-        """Let points have a learned vector; again does nothing."""
+    def make_room(self, name: str, size: int) -> None:
+        """Let points have a vector of this name; again does nothing."""
         info = self._call(lambda: self._rest.get_collection(self._collection))
         there = info.config.params.vectors
-        if isinstance(there, dict) and LEARNED in there:
+        if isinstance(there, dict) and name in there:
             return
         dense = models.DenseVectorConfig(
-            size=vector_size(dim),
+            size=size,
             distance=models.Distance.DOT,
             datatype=models.VectorStorageDatatype.FLOAT16,
         )
         new = models.DenseVectorNameConfig(dense=dense)
-        create = partial(self._rest.create_vector_name, self._collection, LEARNED, new)
+        create = partial(self._rest.create_vector_name, self._collection, name, new)
         self._write(partial(create, timeout=self.time_limit))
 
     def set_vectors(self, points: Sequence[Point]) -> None:
@@ -347,7 +345,7 @@ class ServerEngine:
             limit=stage.limit,
             prefetch=self._prefetch(stage.before, chosen) if stage.before else None,
             filter=chosen,
-            params=params if stage.using in SINGLE else self._params(quantized=stage.quantized),
+            params=params if stage.using in GRAPHED else self._params(quantized=stage.quantized),
         )
 
     def _params(self, *, quantized: bool = False) -> models.SearchParams:

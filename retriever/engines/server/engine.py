@@ -16,6 +16,7 @@ from retriever.engines.candidates import CANDIDATES, is_large, widest_step
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.directory import build_command
 from retriever.engines.interface import Engine, Invitation
+from retriever.engines.learned import rooms
 from retriever.engines.record import SCHEMA_VERSION, Build, Record, record_from_json, record_to_json
 from retriever.engines.server.client import QdrantServer
 from retriever.engines.server.collection import ServerEngine
@@ -132,7 +133,8 @@ class ServerStore:
             logger.warning("strict mode of the collection %s: %s", build.place, problem)
         self._server.be_patient(True)
         if is_large(engine.count() + build.fingerprint.passages):
-            engine.make_room(build.fingerprint.dim)
+            for name, size in rooms(build.fingerprint.dim, build.learned).items():
+                engine.make_room(name, size)
         return engine
 
     def invitation(self, build: Build) -> Invitation:

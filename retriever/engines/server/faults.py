@@ -5,14 +5,28 @@ One table for REST and gRPC. The texts are Qdrant 1.19's: it reports what passes
 500 or INTERNAL, with the reason in the text, and so does it with what never passes.
 """
 
+import math
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from retriever.engines.server.strict import setting_behind
 
-Kind = Literal["away", "slow", "garbled", "full", "key", "missing", "untrusted", "plain", "refused"]
+Kind = Literal[
+    "away",
+    "busy",
+    "slow",
+    "garbled",
+    "full",
+    "key",
+    "missing",
+    "untrusted",
+    "plain",
+    "refused",
+]
 
-PASSING: frozenset[Kind] = frozenset({"away", "slow", "garbled"})
+PASSING: frozenset[Kind] = frozenset({"away", "busy", "slow", "garbled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +36,7 @@ class Failure:
     Attributes:
         kind: those of PASSING may pass, the others will not.
         text: in the words of the server or the network.
-        wait_seconds: how long the server asks to be left alone; None if it does not say.
+        wait_seconds: how long the server asks to be left alone: it is "busy". None if it does not.
     """
 
     kind: Kind
@@ -89,6 +103,24 @@ def kind_of(status: int | str, text: str) -> Kind:
         if any(words in lower for words in _AWAY):
             return "away"
     return tls_kind(text) or _BY_STATUS.get(status, "refused")
+
+
+def seconds_asked(retry_after: str) -> int | None:
+    """Return how long a server asks to be left alone, in whole seconds.
+
+    Args:
+        retry_after: the value of the header: seconds, or a date of HTTP.
+
+    Returns:
+        None where it is neither.
+    """
+    try:
+        if retry_after.strip().isdecimal():
+            return int(retry_after)
+        seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return max(0, math.ceil(seconds))
 
 
 def tls_kind(text: str) -> Kind | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from retriever.engines.connection import QdrantConnection
-from retriever.engines.deadline import seconds_left
+from retriever.engines.deadline import in_time, seconds_left
 from retriever.engines.server.faults import PASSING, Failure
 from retriever.engines.server.strict import setting_behind
 from retriever.errors import IndexNotReady, IndexUnavailable, RetrieverError
@@ -64,19 +64,19 @@ class Caller:
         patient = self.patient and not hurried
         while True:
             try:
-                return function()
+                return in_time(function)
+            except TimeoutError as exc:
+                raise self._late() from exc
             except self._failures as exc:
                 failure = self._classify(exc)
                 waited = time.monotonic() - first
                 left = self._connection.build_wait_seconds - waited if patient else 0.0
                 spent = attempt >= self._connection.attempts and left <= 0
                 wait = self._wait(attempt, failure)
-                if wait >= seconds_left():
-                    raise IndexUnavailable(
-                        f"the Qdrant server of {self._location} did not answer as long as the "
-                        f"answer was of use: {failure.text}"
-                    ) from exc
-                if not repeat or failure.kind not in PASSING or spent:
+                if failure.kind in PASSING and wait >= seconds_left():
+                    raise self._late(f": {failure.text}") from exc
+                too_long = wait > max(left, self._connection.timeout_seconds)
+                if not repeat or failure.kind not in PASSING or spent or too_long:
                     raise self._explained(failure, attempt, waited) from exc
                 if left > 0 and (attempt == 3 or waited - said >= _SAID_EVERY_SECONDS):
                     said = waited
@@ -88,13 +88,20 @@ class Caller:
             attempt += 1
 
     def _wait(self, attempt: int, failure: Failure) -> float:
-        """Return the seconds to wait: twice as many each time, give or take half, so that many
-        clients do not come back at the same moment."""
-        wait = failure.wait_seconds
-        if wait is None:
-            doubled = self._connection.retry_seconds * 2 ** min(attempt - 1, 16)
-            wait = doubled * random.uniform(0.5, 1.5)
-        return min(wait, _LONGEST_WAIT_SECONDS)
+        """Return the seconds to wait: as many as the server asks for and a little more, or twice
+        as many each time, give or take half. So many clients do not come back at the same moment.
+        """
+        shortest = self._connection.retry_seconds
+        if failure.wait_seconds is not None:
+            return failure.wait_seconds + shortest * random.uniform(0, 1)
+        doubled: float = shortest * 2 ** min(attempt - 1, 16)
+        return min(doubled * random.uniform(0.5, 1.5), _LONGEST_WAIT_SECONDS)
+
+    def _late(self, reason: str = "") -> IndexUnavailable:
+        return IndexUnavailable(
+            f"the Qdrant server of {self._location} did not answer as long as the answer was of "
+            f"use{reason}"
+        )
 
     def _explained(self, failure: Failure, attempts: int, waited: float) -> RetrieverError:
         server = f"the Qdrant server of {self._location}"
@@ -123,6 +130,9 @@ class Caller:
             "away": f"{server} cannot be reached{tried}: {text}. Is it running, with "
             f"its REST and its gRPC port open, and {tls}? A URL is one node of a cluster: one of a "
             "load balancer before all nodes outlives each of them. What is written so far is kept",
+            "busy": f"{server} is busy{tried}: {text}. It asks to be left alone for "
+            f"{failure.wait_seconds or 0:.0f} seconds: ask again then. What is written so far is "
+            "kept",
             "garbled": f"{server} does not answer as Qdrant does{tried} ({text}): something else "
             "listens there or stands between, such as a proxy",
             "untrusted": f"{server} shows a certificate that is not trusted: {text}. Set "

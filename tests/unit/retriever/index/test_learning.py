@@ -13,10 +13,14 @@ from retriever.building.tools import copy_index, verify_index
 from retriever.engines import candidates
 from retriever.engines.candidates import CANDIDATES
 from retriever.engines.embedded import EmbeddedEngine
-from retriever.engines.interface import LEARNED
-from retriever.engines.learned import LearnedStage, maxima, stage_of, text_sha256
+from retriever.engines.interface import LEARNED, LEARNED_WHOLE, TOKENS, Engine, Point
+from retriever.engines.learned import CENTRES, LearnedStage, maxima, stage_of, text_sha256
+from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
+from retriever.index import passage_index
+from retriever.index.learning import centres_of
 from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
+from retriever.index.points import all_points
 from tests.index_cases import DIM, Rows, ids, make_fingerprint, make_passages, unit
 
 COUNT, LEARNED_FROM = 320, 150
@@ -96,6 +100,23 @@ def test_maxima_are_those_of_each_passage(embeddings: list[Rows]) -> None:
     assert maxima(x_RD, []).shape == (0, len(x_RD))
 
 
+def test_few_directions_order_passages_as_all_likenesses_do(
+    embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    rows, sample_RD = np.concatenate(embeddings), np.concatenate(queries[30:])
+    whole = LearnedStage(centres_of(rows, 400), sample_RD, 0.2)
+    best = whole.directed(embeddings[:160], 64)
+    assert (whole.using, best.using) == (LEARNED_WHOLE, LEARNED)
+    stages = (whole, best)
+    passages = [np.stack(stage.passage_vectors(embeddings)) for stage in stages]
+    assert [vectors.shape[1] for vectors in passages] == [400 + DIM + 1, 64]
+    alike = []
+    for q_QD in queries[:30]:
+        scores = [v @ stage.query_vector(q_QD) for v, stage in zip(passages, stages, strict=True)]
+        alike.append(np.corrcoef(scores)[0, 1])
+    assert np.mean(alike) > 0.98
+
+
 def test_an_index_that_is_small_learns_nothing(
     tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
 ) -> None:
@@ -158,7 +179,7 @@ def test_a_shard_has_room_before_it_has_its_name(
     if before:
         built(tmp_path, embeddings[:before], queries)
 
-    def killed(engine: EmbeddedEngine, dim: int) -> None:
+    def killed(engine: EmbeddedEngine, name: str, size: int) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -263,13 +284,49 @@ def test_a_record_that_was_changed_is_refused(learned_index: Path) -> None:
         *({"numbers": text, "sha256": text_sha256(text)} for text in ("", "A", short, wide)),
         *({"centres": centres} for centres in (-1, 0, rows, rows + 1)),
         *({"candidates": count} for count in (0, -5)),
+        *({"directions": count} for count in (-512, 256, 513)),
         {"threshold": math.nan},
     ):
         with pytest.raises(IndexUnavailable, match=r"candidate stage .* is damaged.* anew"):
             stage_of(replace(learned, **change), DIM)
     stage = stage_of(learned, DIM)
-    again = LearnedStage.from_text(stage.to_text(), DIM, learned.centres, learned.threshold)
-    assert again.to_text() == learned.numbers
+    shape = (DIM, learned.centres, learned.threshold, learned.directions)
+    assert LearnedStage.from_text(stage.to_text(), *shape).to_text() == learned.numbers
+
+
+def learn_as_before(engine: Engine, learning: Learning, dim: int, say: object) -> Learned:
+    """Learn as was done before directions were chosen: vectors are of all likenesses."""
+    engine.make_room(LEARNED_WHOLE, CENTRES + dim + 1)
+    points = list(all_points(engine, (), vectors=True))
+    rows = [point.vectors[TOKENS] for point in points]
+    sample_RD = np.concatenate([np.asarray(q_QD) for q_QD in learning.queries])
+    text = LearnedStage(centres_of(np.concatenate(rows), CENTRES), sample_RD, 0.2).to_text()
+    stage = LearnedStage.from_text(text, dim, CENTRES, 0.2, 0)
+    vectors = [{LEARNED_WHOLE: vector} for vector in stage.passage_vectors(rows)]
+    engine.set_vectors([Point(p.id, v, {}) for p, v in zip(points, vectors, strict=True)])
+    sha256, queries = text_sha256(text), len(learning.queries)
+    curve = ((50, 1.0),)
+    return Learned(text, CENTRES, 0.2, sha256, len(points), queries, False, curve, 0.99, 50)
+
+
+def test_what_was_learned_before_directions_were_is_searched_added_to_copied_and_replaced(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(passage_index, "learn", learn_as_before)
+        built(tmp_path / "index", embeddings[:LEARNED_FROM], queries[30:])
+    for count, directions in ((LEARNED_FROM, 0), (LEARNED_FROM + 10, 0), (COUNT, 512)):
+        with PassageIndex.update(tmp_path / "index", make_fingerprint(count)) as index:
+            index.upsert(make_passages(count), embeddings[:count])
+            index.finish(learning=Learning(queries[30:]))
+        with PassageIndex.open(tmp_path / "index") as index:
+            assert index.built.learned is not None
+            assert index.built.learned.directions == directions
+            assert verify_index(index) == []
+            assert recall(index, queries[:10], 10) > 0.95
+            copy_index(index, tmp_path / f"copy-{count}")
+        with PassageIndex.open(tmp_path / f"copy-{count}") as copy:
+            assert copy.count == count and verify_index(copy) == []
 
 
 def test_a_passage_without_its_vector_is_found_by_verify(
