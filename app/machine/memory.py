@@ -3,7 +3,7 @@
 glibc gives threads arenas of their own, up to eight for each core, and what is free in one is of no
 use to a thread of another. Questions are worked on in a dozen threads, with tensors of every size:
 the arenas fill with holes, for hours, though no more is in use. With two there are fewer, and what
-is free in them goes back to the system twice a minute: docs/measured/load.md has the figures.
+is free in them goes back to the system every few seconds: docs/measured/load.md has the figures.
 
 oneDNN makes code for every shape of a computation that it meets, such as texts of another length,
 and keeps the last 1,024: hundreds of megabytes, which fill up for hours. It keeps 256 here, about a
@@ -24,7 +24,7 @@ _ARENAS = 2
 _CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _KEPT = 256
 _GLIBC = platform.libc_ver()[0] == "glibc"
-_TRIM_SECONDS = 30.0
+_TRIM_SECONDS = 5.0  # it takes 4 to 8 ms of the processor
 
 
 def share_arenas() -> bool:
