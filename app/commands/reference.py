@@ -165,9 +165,8 @@ def _default(field: FieldInfo) -> str:
 def _text(value: Any) -> str:
     if value is None or value == {}:
         return "not set"
-    return (
-        json.dumps(_masked(value)) if isinstance(value, dict) else f"{value}"
-    )  # of a key: asterisks
+    # A key is asterisks by itself.
+    return json.dumps(_masked(value)) if isinstance(value, dict) else f"{value}"
 
 
 def _masked(value: Any, name: str = "") -> Any:
