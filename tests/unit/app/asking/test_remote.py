@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from PIL import Image
 
 from app.api.application import build_api
@@ -21,6 +20,7 @@ from app.settings import Settings
 from corpus.errors import InvalidImage
 from corpus.pictures.images import load_image
 from corpus.types import Query
+from tests.served_here import served_here
 
 KEY = "0123456789abcdef"
 FIELDS: dict[str, Any] = {"question": "What is the capital of France?", "top_k": 2}
@@ -34,14 +34,8 @@ def picture(tmp_path: Path) -> Path:
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with served_here(app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_a_server_says_what_its_pipeline_does(pipeline: Pipeline, picture: Path) -> None:

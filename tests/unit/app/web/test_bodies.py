@@ -3,13 +3,11 @@
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from app.api.application import build_api
 from app.pipeline import Pipeline
@@ -18,6 +16,7 @@ from app.web.page import build_page
 from app.web.serving import bodies, uploads
 from app.web.serving.serve import mounted
 from app.web.serving.uploads import make_room, own_uploads
+from tests.served_here import served_here
 
 MIB = b"a" * (1 << 20)
 
@@ -34,15 +33,8 @@ def port(pipeline: Pipeline, folder: Path) -> Iterator[int]:
     settings = Settings()
     api = build_api(pipeline, settings)
     app = mounted(api, build_page(api.pipeline, settings), settings, folder)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, http="h11", log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(30)
+    with served_here(app, http="h11") as port:
+        yield port
 
 
 def post(path: str, kind: str) -> bytes:

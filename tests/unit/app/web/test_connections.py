@@ -3,12 +3,10 @@
 import errno
 import logging
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from app.api.numbering import NumberRequests
@@ -19,6 +17,7 @@ from app.web.serving.connections import (
     OutOfHandles,
     most_connections,
 )
+from tests.served_here import served_here
 
 HELLO = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -37,22 +36,8 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
-    config = uvicorn.Config(
-        NumberRequests(echo),
-        host="127.0.0.1",
-        port=0,
-        http=ImpatientProtocol,
-        lifespan="off",
-        log_config=None,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(30)
+    with served_here(NumberRequests(echo), http=ImpatientProtocol, lifespan="off") as port:
+        yield port
 
 
 def told(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
