@@ -76,6 +76,28 @@ def wiki6m(path: Path, pages: int = 5) -> Path:
     )
 
 
+def wit(path: Path, rows: int = 4) -> Path:
+    """Two pictures a page, of which the second is its main one; the last row has no text."""
+    values = [
+        {
+            "language": "en",
+            "page_url": f"https://en.wikipedia.org/wiki/Page_{n // 2}",
+            "image_url": f"https://x.org/{n}.jpg",
+            "page_title": f"Page {n // 2}",
+            "section_title": "Habitat",
+            "caption_reference_description": "The zone." if n == 0 else "",
+            "is_main_image": "true" if n % 2 else "false",
+            "context_section_description": f"It lives in zone {n}." if n < rows - 1 else "",
+        }
+        for n in range(rows)
+    ]
+    with path.open("w", encoding="utf-8") as file:
+        table = csv.DictWriter(file, values[0], delimiter="\t")
+        table.writeheader()
+        table.writerows(values)
+    return path
+
+
 def m2kr_passages(folder: Path, split: str = "test", count: int = 8, title: bool = False) -> Path:
     rows = [
         {

@@ -125,7 +125,8 @@ def corpus_pictures(
     corpus: "Corpus",
     output: Annotated[Path, typer.Option("--out", help="The table: a .jsonl file.")],
     every: Annotated[
-        bool, typer.Option("--every", help="All pictures of a page, not its first alone.")
+        bool,
+        typer.Option("--every", help="All pictures of a page, not its first or main one alone."),
     ] = False,
 ) -> None:
     """Write a table of the pictures that a corpus names, for `kbvqa index pictures`.
@@ -133,6 +134,7 @@ def corpus_pictures(
     \b
     kbvqa corpus pictures encyclopedic_kb_wiki.json --out pictures.jsonl
     kbvqa corpus pictures Wiki6M_ver_1_0.jsonl.gz --out pictures.jsonl
+    kbvqa corpus pictures wit_v1.train.all-00000-of-00010.tsv.gz --out pictures.jsonl
     kbvqa index pictures pictures.jsonl --images FOLDER --skip-missing --out lead.safetensors
 
     Of each picture it has the file's name, the entity and name of its page, and the URL where the
@@ -150,7 +152,7 @@ def corpus_pictures(
         partial.unlink()
         raise CorpusError(
             f"{corpus.name}: {corpus.format.what} names no pictures of entities; E-VQA's knowledge "
-            "base and Wiki6M do"
+            "base, Wiki6M and WIT do"
         )
     partial.replace(output)
     out.print(f"{count:,} pictures of {corpus.name} in {output}", highlight=False, soft_wrap=True)

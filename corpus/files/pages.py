@@ -33,6 +33,7 @@ class Page:
         entity: the id of the thing it describes; "" when unknown.
         language: of the text, as a BCP 47 tag; "" when unknown.
         pictures: URLs of pictures of the thing, the most telling first, where the corpus has some.
+        shown: whether the first of them shows the thing itself, not what its page speaks of too.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Page:
     entity: str = ""
     language: str = ""
     pictures: tuple[str, ...] = ()
+    shown: bool = True
 
 
 class Entry(NamedTuple):

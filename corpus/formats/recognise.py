@@ -16,6 +16,8 @@ from corpus.formats.google_search import GoogleSearch
 from corpus.formats.lines import JsonLines, Wiki6M, WikipediaJsonLines
 from corpus.formats.plain import CsvPassages, MarkdownFile
 from corpus.formats.wikipedia import WikipediaDump
+from corpus.formats.wit import COLUMNS as WIT_COLUMNS
+from corpus.formats.wit import WikipediaImageText
 
 _HEAD_BYTES = 1 << 16
 _IDS = {"id", "_id"}
@@ -61,6 +63,7 @@ FORMATS = {
             "google-search", "okvqa_full_corpus.csv, okvqa_train_corpus.csv", GoogleSearch, TABLES
         ),
         Format("m2kr", "*_passages parquet", M2krPassages, _PARQUET),
+        Format("wit", "wit_v1.*.tsv.gz", WikipediaImageText, TABLES, pages=True),
         Format("csv", "CSV or TSV with id, text, title", CsvPassages, (*TABLES, ".txt")),
         Format(
             "markdown", "Markdown or plain text: a page a file", MarkdownFile, MARKDOWN, pages=True
@@ -158,7 +161,8 @@ def _keys_in(text: str) -> list[str]:
 
 
 def _by_header(path: Path) -> Format:
-    for columns, name in ((("kid", "text"), "google-search"), (("id", "text"), "csv")):
+    known = {"google-search": ("kid", "text"), "csv": ("id", "text"), "wit": WIT_COLUMNS}
+    for name, columns in known.items():
         try:
             CsvRows(path, columns)
         except CorpusError:

@@ -31,6 +31,8 @@ def page_pictures(
 ) -> Generator[Row, None, None]:
     """Yield the pictures of a corpus's pages: of each the first that has a name, or every one.
 
+    Where a corpus says which pictures show what the page is about, the first is one of these.
+
     Pages without an entity have none: passages of them could not be told by it.
 
     Raises:
@@ -51,7 +53,7 @@ def page_pictures(
                     for url in dict.fromkeys(entry.page.pictures)
                     if (name := file_name(url))
                 ]
-                yield from rows if every else rows[:1]
+                yield from rows if every else rows[: entry.page.shown]
         before += file.stat().st_size
 
 

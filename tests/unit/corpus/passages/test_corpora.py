@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ CORPORA: dict[str, tuple[Callable[[Path], Path], str, int]] = {
     "evqa": (lambda d: make.evqa_kb(d / "kb.json"), "evqa-kb", 8),
     "evqa.zip": (lambda d: zipped(make.evqa_kb(d / "kb.json")), "evqa-kb", 8),
     "wiki6m": (lambda d: gzipped(make.wiki6m(d / "Wiki6M.jsonl")), "wiki6m", 5),
+    "wit": (lambda d: gzipped(make.wit(d / "wit_v1.tsv")), "wit", 3),
     "google": (lambda d: make.google_search(d / "gs.csv", range(20)), "google-search", 20),
     "m2kr": (lambda d: make.m2kr_passages(d / "OKVQA_passages"), "m2kr", 8),
     "m2kr title": (lambda d: make.m2kr_passages(d / "I", title=True).parent, "m2kr", 8),
@@ -133,6 +135,16 @@ def test_passages_carry_what_the_corpus_says(tmp_path: Path) -> None:
     assert first("google", None).id == "GS_0"
     assert first("google").text == 'snippet 0, with "quotes",\nand a second line'
     assert first("wiki6m").entity == "Q0"
+    assert replace(first("wit"), id="") == Passage(
+        id="",
+        title="Page 0",
+        text="The zone.\nIt lives in zone 0.",
+        url="https://en.wikipedia.org/wiki/Page_0",
+        source="WIT",
+        section="Habitat",
+        entity="https://en.wikipedia.org/wiki/Page_0",
+        language="en",
+    )
     text = "title: Thing 0 content: Thing 0 is the 0th thing."
     assert first("m2kr", None) == Passage(
         "WikiWeb_0", "Thing 0", text, source="M2KR", language="en"

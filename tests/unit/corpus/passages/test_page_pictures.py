@@ -50,6 +50,20 @@ def test_wiki6m_has_one(tmp_path: Path) -> None:
     assert (row["image"], row["entity"], row["name"]) == ("c.png", "Q1", "Thing 1")
 
 
+def test_of_wit_a_page_has_its_main_picture(tmp_path: Path) -> None:
+    corpus = open_corpus(make.wit(tmp_path / "wit.tsv"))
+    row = {
+        "image": "1.jpg",
+        "entity": "https://en.wikipedia.org/wiki/Page_0",
+        "name": "Page 0",
+        "url": "https://x.org/1.jpg",
+    }
+    assert next(page_pictures(corpus)) == row
+    assert [row["image"] for row in page_pictures(corpus)] == ["1.jpg", "3.jpg"]
+    every = [row["image"] for row in page_pictures(corpus, every=True)]
+    assert every == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     corpus = open_corpus(knowledge_base(tmp_path, ["https://x.org/a.png"], [7]))
     with pytest.raises(InvalidRecord, match="image_urls"):
@@ -89,5 +103,5 @@ def test_a_corpus_without_pictures_says_which_have_some(tmp_path: Path) -> None:
     path = make.google_search(tmp_path / "okvqa_full_corpus.csv", range(3))
     table = tmp_path / "pictures.jsonl"
     done = CliRunner().invoke(app, ["corpus", "pictures", str(path), "--out", str(table)])
-    assert isinstance(done.exception, CorpusError) and "Wiki6M do" in str(done.exception)
+    assert isinstance(done.exception, CorpusError) and "WIT do" in str(done.exception)
     assert list(tmp_path.iterdir()) == [path]

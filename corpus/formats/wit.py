@@ -1,0 +1,69 @@
+"""Wikipedia-based Image Text (WIT, arXiv 2103.01913): wit_v1.train.all-00000-of-00010.tsv.gz.
+
+A row is a picture on a page of Wikipedia: its URL, its caption, and the beginnings of the page and
+of the section that it stands in. Pages of other corpora are the same entities: their URLs are.
+"""
+
+import hashlib
+from collections.abc import Generator
+from pathlib import Path
+
+from corpus.errors import CorpusError
+from corpus.files.csv_rows import CsvRows
+from corpus.files.pages import Entry, Page, Section
+
+COLUMNS = ("page_url", "image_url")
+_OPTIONAL = (
+    *("page_title", "section_title", "hierarchical_section_title", "caption_reference_description"),
+    *("context_section_description", "context_page_description", "is_main_image", "language"),
+)
+
+
+class WikipediaImageText:
+    """Reads a file of it: a row is a page of one section, what is said of its picture there.
+
+    Only a page's main picture is taken for one of what the page is about.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._rows = CsvRows(path, (*COLUMNS, *_OPTIONAL), optional=_OPTIONAL)
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how far into the file reading has come."""
+        return self._rows.bytes_read
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """Yield every row."""
+        for line, values in self._rows.read():
+            if isinstance(values, CorpusError):
+                yield Entry(values, line)
+            else:
+                yield Entry(_page(*(value.strip() for value in values)), line)
+
+
+def _page(
+    url: str,
+    picture: str,
+    title: str,
+    heading: str,
+    headings: str,
+    caption: str,
+    section: str,
+    lead: str,
+    main: str,
+    language: str,
+) -> Page:
+    text = "\n".join(dict.fromkeys(filter(None, (caption, section or lead))))
+    where = hashlib.sha256(f"{picture}\n{headings or heading}".encode()).hexdigest()
+    return Page(
+        id=f"{url}#{where[:12]}",
+        title=title,
+        sections=(Section(heading, text),) if text else (),
+        url=url,
+        source="WIT",
+        entity=url,
+        language=language,
+        pictures=(picture,),
+        shown=main.lower() == "true",
+    )
