@@ -63,7 +63,8 @@ def index_pictures(
     collection that KBVQA_PICTURES names: passages of entities whose pictures resemble the asked
     one come up, and a result shows the pictures. It belongs to the checkpoint that made it. The
     demo's drawings come along with kbvqa-mini; KBVQA_PICTURES=none turns them off. A picture that
-    cannot be read is left out and named, with its line. Stopped, the same command goes on.
+    cannot be read is left out and named, with its line. Stopped, the same command goes on. From
+    50,000 pictures on the file has a graph beside it, OUT.graph, without which searches take long.
     docs/guide/pictures.md says when it helps.
     """
     settings = settings_with(None, checkpoint)
@@ -106,7 +107,8 @@ def index_pictures(
             if not broken:
                 raise
             raise InvalidImage(f"{broken[0]}. None of the pictures can be read") from exc
-        collection.save(output)
+        say("Writing the collection")
+        collection.save(output, advance)
     shutil.rmtree(parts, ignore_errors=True)
     for said in broken:
         out.print(f"[yellow]Left out:[/] {escape(said)}", soft_wrap=True, highlight=False)

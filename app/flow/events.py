@@ -20,7 +20,7 @@ from retriever.inputs.text_vision import names_in
 
 if TYPE_CHECKING:
     from retriever.encoding.queries import EncodedQuery
-    from retriever.pictures.collection import SimilarPicture
+    from retriever.pictures.neighbours import SimilarPicture
 
 
 @dataclass(frozen=True, slots=True)

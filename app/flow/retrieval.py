@@ -34,7 +34,8 @@ from retriever.inputs.foreground import foreground
 from retriever.inputs.images import crop_regions
 from retriever.inputs.text_vision import named_again
 from retriever.pictures import fusing
-from retriever.pictures.collection import PictureCollection, SimilarPicture
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
 

@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -200,10 +200,14 @@ def disk_full(location: Path, needed: int | None = None) -> str:
 
 
 @contextlib.contextmanager
-def engine_errors(location: Path) -> Iterator[None]:
+def engine_errors(location: Path, again: str = "") -> Iterator[None]:
     """Raise IndexUnavailable for what the engine, or the disk below it, raises.
 
     The engine raises bare `Exception`, or pyo3's PanicException, which is no Exception at all.
+
+    Args:
+        location: what is used.
+        again: the command that makes it; "" for that of an index.
     """
     try:
         yield
@@ -216,7 +220,7 @@ def engine_errors(location: Path) -> Iterator[None]:
         advice = (
             ""
             if isinstance(exc, OSError)
-            else (f". If it stays so, remove {location} and run {build_command(location)}")
+            else f". If it stays so, remove {location} and run {again or build_command(location)}"
         )
         raise IndexUnavailable(
             f"the index at {location} cannot be used: {'damaged, ' * panic}{exc}{advice}"
@@ -269,11 +273,16 @@ class ReaderView:
         self.path, self._lock = path, lock
 
     @classmethod
-    def create(cls, location: Path, build: Build) -> Self:
-        """Return a view of a finished build of the index at `location`.
+    def create(cls, location: Path, place: str, files: Iterable[str]) -> Self:
+        """Return a view of what is finished at `location`.
 
         It lies in LOCATION/readers, where files can be linked; where that cannot be written
         (a read-only mount), in the temporary directory, as a full copy.
+
+        Args:
+            location: a directory.
+            place: the directory in it that is viewed.
+            files: their paths there.
         """
         try:
             (location / _READERS).mkdir(exist_ok=True)
@@ -286,8 +295,8 @@ class ReaderView:
         # Only now does it get the name that others clean up by: whoever sees it sees it locked.
         view = cls(unlocked.rename(parent / unlocked.name.removeprefix(".")), lock)
         try:
-            for name in build.files:
-                _link_or_copy(location / build.place / name, view.path / name)
+            for name in files:
+                _link_or_copy(location / place / name, view.path / name)
         except OSError:
             view.release()
             raise

@@ -1,4 +1,4 @@
-"""Qdrant's engine in this process, on a directory (qdrant-edge). The only file that imports it.
+"""Qdrant's engine in this process, on a directory (qdrant-edge). Only `graph` imports it besides.
 
 One process writes, any number read a finished build. A finished build never changes: changing an
 index works on a copy, which takes its place when it is finished, so that whoever searches goes on
@@ -350,7 +350,7 @@ class DirectoryStore:
             if self._lock is None:
                 self.tidy()
             check_files(self.path, build)
-            view = ReaderView.create(self.path, build)
+            view = ReaderView.create(self.path, build.place, build.files)
             try:
                 shard = edge.EdgeShard.load(str(view.path))
             except BaseException:

@@ -5,18 +5,20 @@
     .search(vectors_QV, top_k)                      the most similar picture of each entity
 
 The vectors are what the checkpoint's frozen tower and its neck make of a picture, so a collection
-belongs to the checkpoint that made it. They are kept as whole numbers of one byte, and searched by
-one matrix product. Up to a quarter of a million of them are held as float32 too once searched:
-100,000 pictures of 1,024 numbers take 100 MB and then 400 MB more. More than that are turned into
-float32 block by block, anew for each search: ask for many at once.
+belongs to the checkpoint that made it. They are kept as whole numbers of one byte, and mapped. A
+search compares all of them, by one matrix product, for which they are held as float32: 50,000 of
+1,024 numbers take 200 MB. More than that have a graph beside them, which names some hundred that
+are near; these are compared. Without it, all are, block by block: then ask for many at once.
 
-Shapes: Q queries · I pictures · V width of the pooled vector · E entities
+Shapes: Q queries · I pictures · V width of the pooled vector · E entities · C pictures compared
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import logging
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -30,33 +32,18 @@ from corpus.errors import InvalidImage
 from corpus.pictures.entities import EntityPicture
 from corpus.progress import Advance
 from retriever.encoding.encoder import Encoder
+from retriever.engines.graph import VectorGraph
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.neighbours import Neighbours, SimilarPicture
 from retriever.pictures.parts import Part, made_of
 
 # By what is in the file.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 PART = 1_024  # pictures that are kept together while a collection is built
-_HELD = 2**28  # numbers that are held as float32, 1 GiB of them
-_BLOCK = 2**22  # numbers that are made float32 at a time, where they are not held
-_SIMILARITIES = 2**26  # that are computed at a time
+GRAPHED = 50_000  # pictures from which on a collection has a graph
 
-
-@dataclass(frozen=True, slots=True)
-class SimilarPicture:
-    """A picture of an entity that resembles the query's.
-
-    Attributes:
-        image: its name, as the table has it.
-        entity: what it shows.
-        similarity: the cosine of both pictures' vectors.
-        name: of the entity, for people; "" where the collection has none.
-    """
-
-    image: str
-    entity: str
-    similarity: float
-    name: str = ""
+logger = logging.getLogger(__name__)
 
 
 def not_left_out(picture: EntityPicture, exc: InvalidImage) -> None:
@@ -74,6 +61,7 @@ class PictureCollection:
         fusion: how much its pictures count beside passages.
         corpus: the hash of the passages that it was made for; "" for whatever has its entities.
         titles: names of entities, for people.
+        graph: what names the nearest of many pictures; None for all being compared.
     """
 
     def __init__(
@@ -84,9 +72,11 @@ class PictureCollection:
         fusion: Fusion,
         corpus: str = "",
         titles: Mapping[str, str] | None = None,
+        graph: VectorGraph | None = None,
     ) -> None:
         self.checkpoint, self.names, self.fusion = checkpoint, tuple(names), fusion
         self.vectors_IV, self.corpus, self.titles = vectors_IV, corpus, dict(titles or {})
+        self.graph = graph
 
     @classmethod
     def build(
@@ -143,13 +133,17 @@ class PictureCollection:
         titles = {picture.entity: picture.name for picture in pictures if picture.name}
         return cls(revision, names, np.concatenate(rows), fusion or Fusion(), corpus, titles)
 
-    def save(self, path: Path) -> None:
-        """Write the collection as one file.
+    def save(self, path: Path, advance: Advance = lambda done, total: None) -> None:
+        """Write the collection as one file, and beside that of a large one its graph.
+
+        Args:
+            path: the file; the graph is the directory with `.graph` behind its name.
+            advance: told of how many of how many pictures are in the graph.
 
         Raises:
             IndexUnavailable: it cannot be written.
         """
-        fusion = json.dumps(asdict(self.fusion))
+        fusion, graph = json.dumps(asdict(self.fusion)), path.with_name(f"{path.name}.graph")
         metadata = {"checkpoint": self.checkpoint, "corpus": self.corpus, "fusion": fusion}
         tensors = {
             "vectors": self.vectors_IV,
@@ -158,6 +152,14 @@ class PictureCollection:
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if len(self.names) < GRAPHED:
+                shutil.rmtree(graph, ignore_errors=True)
+            else:
+                metadata["graph"] = hashlib.sha256(self.vectors_IV.tobytes()).hexdigest()
+                VectorGraph.build(
+                    *(graph, self.vectors_IV, metadata["graph"]),
+                    lambda done: advance(done, len(self.names)),
+                )
             partial = path.with_name(path.name + ".partial")
             save_file(tensors, partial, metadata)
             partial.replace(path)
@@ -180,7 +182,9 @@ class PictureCollection:
             )
         try:
             with safe_open(path, "numpy") as file:
-                metadata, vectors = file.metadata() or {}, file.get_tensor("vectors")
+                metadata = file.metadata() or {}
+                graphed = metadata.get("graph", "")
+                vectors = _mapped(path) if graphed else file.get_tensor("vectors")
                 # Before, both stood in the metadata, which have room for a million pictures.
                 said = {name: metadata.get(name, "{}") for name in ("names", "titles")}
                 held = set(said) & set(file.keys())
@@ -189,20 +193,32 @@ class PictureCollection:
             fusion = Fusion(**json.loads(metadata["fusion"]))
             if vectors.ndim != 2 or len(names) != len(vectors) or not names:
                 raise ValueError(f"{len(names)} names for vectors of shape {vectors.shape}")
-            if vectors.dtype != np.int8 or not vectors.any(axis=1).all():
+            if vectors.dtype != np.int8 or not (graphed or vectors.any(axis=1).all()):
                 raise ValueError(f"vectors of {vectors.dtype}, not int8, or one of zeros")
             titles = {k: v + "" for k, v in json.loads(said["titles"]).items()}
-            return cls(metadata["checkpoint"], names, vectors, fusion, metadata["corpus"], titles)
+            known = (metadata["checkpoint"], names, vectors, fusion, metadata["corpus"], titles)
         except (*_UNREADABLE, OSError, SafetensorError) as exc:
             raise IndexUnavailable(
                 f"{path} is no collection of pictures, or damaged ({exc!r}): make it anew with "
                 "`kbvqa index pictures`"
             ) from exc
+        if not graphed:
+            return cls(*known)
+        place = path.with_name(f"{path.name}.graph")
+        graph = VectorGraph.open(place, graphed)
+        if graph is None:
+            logger.warning(
+                "%s is not beside %s, or of other pictures: every picture is compared with each "
+                "that is asked, which takes long. Copy it there, or make the collection anew",
+                *(place, path),
+            )
+        return cls(*known, graph)
 
     @cached_property
     def sha256(self) -> str:
         """Return the hash of all that decides what it finds."""
-        made = json.dumps([self.checkpoint, self.names, asdict(self.fusion)])
+        graph = ["graph"] if self.graph else []
+        made = json.dumps([self.checkpoint, self.names, asdict(self.fusion), *graph])
         digest = hashlib.sha256(made.encode())
         digest.update(self.vectors_IV.tobytes())
         return digest.hexdigest()
@@ -227,77 +243,21 @@ class PictureCollection:
             raise ValueError(
                 f"vectors of shape {queries_QV.shape} were given, [queries, {width}] is wanted"
             )
-        found, together = [], max(1, _SIMILARITIES // len(self.names))
-        for start in range(0, len(queries_QV), together):
-            similarity_QI = self._similarities(queries_QV[start : start + together])
-            for number, similarity_I in enumerate(similarity_QI, start):
-                wanted = among[number] if among else ()
-                found.append(self._most_similar(similarity_I, top_k, wanted))
-        return found
-
-    def _most_similar(
-        self, similarity_I: NDArray[np.float32], top_k: int, wanted: Collection[str]
-    ) -> list[SimilarPicture]:
-        """Return the best picture of each of the `top_k` best entities, and of those wanted."""
-        order_I, starts_E, number = self._entities
-        best_E = np.maximum.reduceat(similarity_I[order_I], starts_E[:-1])
-        chosen = {number[entity] for entity in wanted if entity in number}
-        if top_k < len(best_E):
-            chosen.update(np.argpartition(-best_E, top_k)[:top_k].tolist())
-        else:
-            chosen.update(range(len(best_E)))
-        pictures = []
-        for e in chosen:
-            of_entity = order_I[starts_E[e] : starts_E[e + 1]]
-            pictures.append(int(of_entity[np.argmax(similarity_I[of_entity])]))
-        pictures.sort(key=lambda i: (-similarity_I[i], i))
-        return [
-            SimilarPicture(image, entity, float(similarity_I[i]), self.titles.get(entity, ""))
-            for i in pictures
-            for image, entity in (self.names[i],)
-        ]
+        return self._neighbours.search(queries_QV, top_k, among)
 
     @cached_property
-    def _entities(self) -> tuple[NDArray[np.intp], NDArray[np.intp], dict[str, int]]:
-        """Return the pictures entity by entity, where each entity begins, and each one's number.
+    def _neighbours(self) -> Neighbours:
+        return Neighbours(self.names, self.vectors_IV, self.titles, self.graph)
 
-        The beginnings are one more than there are entities: where the last ends.
-        """
-        number: dict[str, int] = {}
-        entity_I = np.array([number.setdefault(name, len(number)) for _, name in self.names])
-        order_I = np.argsort(entity_I, kind="stable")
-        starts_E = np.searchsorted(entity_I[order_I], np.arange(len(number) + 1))
-        return order_I, starts_E, number
 
-    def _similarities(self, queries_QV: NDArray[np.float32]) -> NDArray[np.float32]:
-        similarity_QI = np.empty((len(queries_QV), len(self.names)), dtype=np.float32)
-        for start, rows_IV in self._blocks():
-            similarity_QI[:, start : start + len(rows_IV)] = queries_QV @ rows_IV.T
-        similarity_QI /= self._lengths_I
-        return similarity_QI
-
-    def _blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield vectors as float32, with the number of the first of them."""
-        if self.vectors_IV.size <= _HELD:
-            yield 0, self._held_IV
-            return
-        block = max(1, _BLOCK // self.vectors_IV.shape[1])
-        for start in range(0, len(self.names), block):
-            yield start, self.vectors_IV[start : start + block].astype(np.float32)
-
-    @cached_property
-    def _held_IV(self) -> NDArray[np.float32]:
-        return self.vectors_IV.astype(np.float32)
-
-    @cached_property
-    def _lengths_I(self) -> NDArray[np.float32]:
-        block = max(1, _BLOCK // self.vectors_IV.shape[1])
-        lengths = [
-            np.linalg.norm(self.vectors_IV[start : start + block].astype(np.float32), axis=1)
-            for start in range(0, len(self.names), block)
-        ]
-        lengths_I: NDArray[np.float32] = np.concatenate(lengths)
-        return lengths_I
+def _mapped(path: Path) -> NDArray[np.int8]:
+    """Return the vectors of a file of safetensors that was opened, left where they are."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        start = file.tell() + header["vectors"]["data_offsets"][0]
+    if header["vectors"]["dtype"] != "I8":
+        raise ValueError(f"vectors of {header['vectors']['dtype']}, not int8")
+    return np.memmap(path, np.int8, "r", start, tuple(header["vectors"]["shape"]))
 
 
 def _as_bytes(value: object) -> NDArray[np.uint8]:

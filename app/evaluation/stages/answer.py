@@ -36,7 +36,7 @@ from generator.answers.selection import WEIGHED
 from generator.errors import EmptyCompletion, GeneratorUnavailable
 from generator.interface import Capabilities
 from retriever.index.passage_index import PassageIndex
-from retriever.pictures.collection import SimilarPicture
+from retriever.pictures.neighbours import SimilarPicture
 
 _LOOKED_UP = 64  # questions whose passages are looked up at once
 # Failures that say nothing about the generator.

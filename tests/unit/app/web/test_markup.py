@@ -11,7 +11,7 @@ from app.web.shown.marked import highlight
 from corpus.types import Citation, Hit, Passage
 from generator.answers.answer import UNDECIDED, Answer, Confidence, PromptRecord
 from generator.rewriting import Turn
-from retriever.pictures.collection import SimilarPicture
+from retriever.pictures.neighbours import SimilarPicture
 
 EVIL = Passage(
     id="x",

@@ -15,8 +15,10 @@ from retriever.checkpoint.loading import load_checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures import collection as collection_module
-from retriever.pictures.collection import PictureCollection, SimilarPicture
+from retriever.pictures import neighbours
+from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.neighbours import SimilarPicture
 from retriever.pictures.parts import compact
 
 
@@ -99,7 +101,7 @@ def test_many_are_searched_block_by_block(monkeypatch: pytest.MonkeyPatch) -> No
         assert {s.entity: s.similarity for s in similar} == pytest.approx(wanted, abs=1e-5)
         assert [s.similarity for s in similar] == sorted(s.similarity for s in similar)[::-1]
     for name, value in (("_HELD", 0), ("_BLOCK", 8 * 64), ("_SIMILARITIES", 2_000)):
-        monkeypatch.setattr(collection_module, name, value)
+        monkeypatch.setattr(neighbours, name, value)
     blocks = PictureCollection("revision", names, rows, Fusion()).search(queries, 10, among)
     for ours, theirs in zip(blocks, whole, strict=True):
         assert [s.image for s in ours] == [s.image for s in theirs]
