@@ -1,9 +1,11 @@
 """How often an answer that is given as sure is wrong, where passages may not have one.
 
     python -m benchmarks.everyday --out docs/measured/everyday.md
+    python -m benchmarks.everyday --set strangers --out docs/measured/strangers.md
 
-Asks the demo's everyday questions (`everyday.jsonl`), half of which no passage about their picture
-answers, of the index that the settings name, in this process. Needs `kbvqa setup`.
+Asks questions as people type them, some of which no passage about their picture answers, of the
+index that the settings name, in this process: the demo's everyday questions, or those of somebody
+who had seen the passages alone. Needs `kbvqa setup`.
 """
 
 import argparse
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.components import open_pipeline
-from app.evaluation.benchmarks.benchmark import contains_match
+from app.evaluation.benchmarks.benchmark import contains_match, exact_match
 from app.evaluation.tables import table
 from app.pipeline import Pipeline
 from app.settings import load_settings
@@ -24,6 +26,13 @@ from corpus.types import Query
 from generator.answers.answer import Trust
 from generator.answers.reliability import expected_calibration_error, ranked_right
 from retriever.metrics import mean_and_stderr
+
+# Of each set how it may be read.
+SETS = {
+    "everyday": "Development: what the confidence is fitted on was chosen by it.",
+    "strangers": "Nothing was chosen by these questions; reader and retriever know most of what "
+    "they are about from training.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +75,15 @@ class Asked:
         """Return whether the words contain an acceptable answer, or are contained in one."""
         return contains_match(self.text, self.to.answers) == 1
 
+    @property
+    def exact(self) -> bool:
+        """Return whether the words are an acceptable answer."""
+        return exact_match(self.text, self.to.answers) == 1
 
-def questions() -> list[Everyday]:
-    """Return the questions, in the order of their file."""
-    path = demo_file("everyday.jsonl")
+
+def questions(name: str) -> list[Everyday]:
+    """Return the questions of a set, in the order of their file."""
+    path = demo_file(f"{name}.jsonl")
     found = []
     for line, record in read_records(path):
         texts = [text_field(path, line, record, name) for name in ("image", "kind", "question")]
@@ -110,6 +124,7 @@ def tables(asked: Sequence[Asked]) -> str:
                 _percent([one.verdict == "given" for one in mine if not one.to.answers]),
                 _percent([one.verdict == "withheld" for one in mine if not one.to.answers]),
                 _percent([one.right for one in mine if one.to.answers]),
+                _percent([one.exact for one in mine if one.to.answers]),
                 f"{ranked_right(values, right):.3f}",
                 f"{expected_calibration_error(values, right):.3f}",
             )
@@ -117,6 +132,7 @@ def tables(asked: Sequence[Asked]) -> str:
     columns = (
         *("pictures", "wrong, of sure", "sure, of right", "withheld, of right"),
         *("sure, of unanswerable", "withheld, of unanswerable", "right, of answerable"),
+        "exact, of answerable",
         *("AUROC", "ECE"),
     )
     return "\n".join(table(columns, rows))
@@ -132,21 +148,24 @@ def _percent(values: Sequence[bool]) -> str:
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.everyday", description=__doc__)
+    parser.add_argument("--set", choices=SETS, default="everyday", help="which questions")
     parser.add_argument("--out", type=Path, required=True, help="where the page goes")
-    out = parser.parse_args().out
+    arguments = parser.parse_args()
     pipeline = open_pipeline(load_settings(), print)
     assert pipeline.answering is not None
     asked = []
-    for one in ask(pipeline, questions()):
+    for one in ask(pipeline, questions(arguments.set)):
         asked.append(one)
         print(f"{one.verdict:8s} {one.confidence:.2f} {one.to.question}: {one.text}")
     note = (
-        f"{pipeline.encoder.checkpoint.id}, {pipeline.answering.generator.name}. Development: what "
-        "the confidence is fitted on was chosen by it. Percent with standard errors, and of how "
-        "many; sure are answers that are given without a warning."
+        f"{pipeline.encoder.checkpoint.id}, {pipeline.answering.generator.name}. "
+        f"{SETS[arguments.set]} Percent with standard errors, and of how many; sure are answers "
+        "that are given without a warning."
     )
-    command = f"python -m benchmarks.everyday --out {out}"
-    out.write_text(page("Everyday questions", command, tables(asked), note), encoding="utf-8")
+    chosen = "" if arguments.set == "everyday" else f" --set {arguments.set}"
+    command = f"python -m benchmarks.everyday{chosen} --out {arguments.out}"
+    title = "Everyday questions" if not chosen else "Questions of a stranger"
+    arguments.out.write_text(page(title, command, tables(asked), note), encoding="utf-8")
 
 
 if __name__ == "__main__":
