@@ -63,6 +63,10 @@ _LEADING = re.compile(
     rf"(?:(?:in|on|at|during)\s+(?:the\s+)?(?=\d|{MONTH})|from\s+(?=.{{1,30}}\sto\s)|both\s+(?=.*\sand\s))",
     re.IGNORECASE,
 )
+# Behind a list: "tin, arsenic, etc.", "lenses, mirrors, or a combination of both".
+_TRAILING = re.compile(
+    r"(?<=\w),?\s+(?:etc\.?|(?:and|or)\s+(?:an?\s+|any\s+)?combinations?(?:\s+(?:of|thereof)\b[^,;]*)?)$"
+)
 # What somebody is, before a name of several words: "daimyo Imagawa Yoshimoto".
 _CALLING = re.compile(r"(?:[a-z]\w+\s+){1,2}(?=[A-Z][\w.]+\s+[A-Z])")
 _NAMED = re.compile(r"\b(?:who(?:['’]?s)?|whom|whose)\b", re.IGNORECASE)
@@ -99,12 +103,14 @@ def shortened(question: str, text: str, span: Range) -> tuple[Range, ...]:
     ['18%']
     """
     parts = _shortened(question, text, span)
-    return tuple(_begun(question, text, _unqualified(text, part, span)) for part in parts)
+    return tuple(_bare(question, text, _unqualified(text, part, span)) for part in parts)
 
 
-def _begun(question: str, text: str, part: Range) -> Range:
-    """Return a part without the words in front that belong to its sentence."""
+def _bare(question: str, text: str, part: Range) -> Range:
+    """Return a part without the words around it that belong to its sentence or name nothing."""
     start, end = part
+    if (found := _TRAILING.search(text, start, end)) is not None:
+        end = found.start()
     found = _LEADING.match(text, start, end)
     if found is None and _NAMED.search(question):
         found = _CALLING.match(text, start, end)
