@@ -155,8 +155,8 @@ class Settings(BaseSettings):
     strategy: Strategy | None = None
     prompt_style: Literal["few-shot", "instruct"] | None = None
     calibration: Path | None = None
-    unsure_below: float = Field(default=0.5, ge=0, le=1)
-    withhold_below: float = Field(default=0.2, ge=0, le=1)
+    unsure_below: float = Field(default=0.6, ge=0, le=1)
+    withhold_below: float = Field(default=0.3, ge=0, le=1)
     threads: int | None = Field(default=None, ge=1)
     log_format: LogFormat = "text"
     log_level: LogLevel = "warning"

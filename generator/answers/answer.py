@@ -92,6 +92,8 @@ class Evidence:
             answer" in its passage, within -CERTAIN and CERTAIN of `extracting`.
         subject: how many more of the passages read are about the same as the answer's than about
             any other thing, as a share; see `selection.one_subject`.
+        subject_prior: the probability that the passage sought is about the same as the answer's, by
+            the scores of the ten best; see `selection.subject_prior`.
         alike: the similarity of the most similar picture of an entity, a cosine; None where none
             had a say in what was found.
     """
@@ -103,6 +105,7 @@ class Evidence:
     answerable: float | None = None
     certain: float | None = None
     subject: float | None = None
+    subject_prior: float | None = None
     alike: float | None = None
 
 

@@ -40,8 +40,8 @@ class Answering:
     generator: Answerer
     plan: AnswerPlan
     calibration: Calibration
-    unsure_below: float = 0.5
-    withhold_below: float = 0.2
+    unsure_below: float = 0.6
+    withhold_below: float = 0.3
     corpus: str = ""
     pictures: str = ""
 

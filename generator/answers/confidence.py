@@ -20,7 +20,7 @@ from generator.errors import InvalidCalibration
 
 FEATURES = (
     *("lead", "answer_logprob", "agreement", "relevance", "answerable", "certain", "subject"),
-    "alike",
+    *("subject_prior", "alike"),
 )
 PACKAGED = Path(__file__).with_name("calibration.json")
 
@@ -31,6 +31,7 @@ _REASONS = {
     "answerable": "the passage may not hold an answer to this question",
     "certain": "other words of the passage compete with these",
     "subject": "the passages that were read are about different things",
+    "subject_prior": "passages about other things fit nearly as well",
     "relevance": "the passage was judged not to answer the question",
     "alike": "no picture of a known thing is much like this one",
 }
@@ -169,6 +170,37 @@ def fit_confidence(
         likelihood, fit = _fit_positive(cut, y_N, c_N, ridge)
         fits.append((likelihood, replace(fit, enough=enough)))
     return max(fits, key=lambda pair: pair[0])[1]
+
+
+def centred(
+    fit: Fit, evidence: Sequence[Evidence], right: Sequence[bool], counts: Sequence[float]
+) -> Fit:
+    """Return the fit with the bias at which as many answers are right as it says, in all.
+
+    What tells right from wrong is learnt best where much is wrong; how much is right is another
+    question, and these answers tell it.
+
+    Args:
+        fit: whose weights stay.
+        evidence: of each answer.
+        right: whether it was right.
+        counts: how much each answer counts.
+
+    Raises:
+        ValueError: no answer counts, or all of those are right or all wrong.
+    """
+    c_N, y_N = np.array(counts, dtype=float), np.array(right, dtype=float)
+    wanted = float(c_N @ y_N)
+    if not 0 < wanted < c_N.sum():
+        raise ValueError(f"{wanted:g} of {c_N.sum():g} answers are right: no bias is possible")
+    z_N = np.array([sum(fit.contributions(e).values()) for e in evidence])
+
+    def above(bias: float) -> float:
+        return float(c_N @ (1 / (1 + np.exp(-np.clip(z_N + bias, -50, 50))))) - wanted
+
+    from scipy.optimize import brentq  # only what fits needs it
+
+    return replace(fit, bias=float(brentq(above, -100, 100)))
 
 
 def _fit_positive(

@@ -9,7 +9,7 @@ from generator.answers.answer import UNDECIDED, Answer, Candidate, Evidence, Giv
 from generator.answers.deciding import asks_yes_no, decide
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan
-from generator.answers.selection import choose, lead, log_prior, one_subject
+from generator.answers.selection import choose, lead, log_prior, one_subject, subject_prior
 from generator.errors import EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
 from generator.identity import asks_identity
@@ -84,6 +84,7 @@ def extract(
             answerable=max(-LIMIT, min(LIMIT, reading.logprob - reading.none_logprob)),
             certain=max(-CERTAIN, min(CERTAIN, _log_odds(reading.logprob))),
             subject=one_subject(hits[: plan.passages], winner.number),
+            subject_prior=subject_prior(hits, winner.number, plan.temperature),
         ),
         candidates=tuple(candidates),
         doubts=(UNDECIDED,) if winner.text.startswith(_NEITHER) else (),

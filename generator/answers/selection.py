@@ -88,10 +88,42 @@ def one_subject(hits: Sequence[Hit], number: int) -> float:
     >>> [one_subject(hits, number) for number in (1, 2, 4)]
     [0.25, -0.25, -0.25]
     """
-    subjects = [hit.passage.title or str(n) for n, hit in enumerate(hits, start=1)]
+    subjects = _subjects(hits)
     counts = Counter(subjects)
     own = counts.pop(subjects[number - 1])
     return (own - max(counts.values(), default=0)) / len(hits)
+
+
+def subject_prior(hits: Sequence[Hit], number: int, temperature: float) -> float:
+    """Return how probable it is that the passage sought is about the same as one of the hits.
+
+    The sum of p(z | x) over what is about that thing among the first WEIGHED, by their titles.
+    Where a thing has one passage, `one_subject` is small however far that one stands out; this is
+    not.
+
+    Args:
+        hits: the best first.
+        number: of the hit, from 1.
+        temperature: of the softmax.
+
+    Raises:
+        ValueError: the temperature is not positive.
+
+    >>> from corpus.types import Passage
+    >>> hits = [Hit(Passage(title, title, "Big."), 2.0) for title in ("Oz", "Sea", "Oz", "")]
+    >>> [subject_prior(hits, number, 1.0) for number in (1, 2, 4)]
+    [0.5, 0.25, 0.25]
+    """
+    weighed = hits[: max(WEIGHED, number)]
+    subjects = _subjects(weighed)
+    priors = log_prior([hit.score for hit in weighed], temperature)
+    own = subjects[number - 1]
+    return sum(math.exp(p) for p, about in zip(priors, subjects, strict=True) if about == own)
+
+
+def _subjects(hits: Sequence[Hit]) -> list[str]:
+    """Return what each hit is about: its title, or itself alone."""
+    return [hit.passage.title or str(n) for n, hit in enumerate(hits, start=1)]
 
 
 def choose(candidates: Sequence[Candidate], *, agree: bool = True) -> Choice:

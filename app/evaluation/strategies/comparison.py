@@ -3,14 +3,14 @@
     found = retrieve(pipeline, out, advance)                 app.evaluation.strategies.sets
     todo = questions(cases(found, ...), plan, sizes)
     rows = run(answering, todo, out, advance)
-    calibration = calibrated(rows, answering)                on the half that calibrates
+    calibration = calibrated(rows, answering)                app.evaluation.strategies.fitting
     report(summarise(rows, calibration, answering))          `answer_figures`, the other half
 
 Every answer is one line of rows.jsonl, so that an interrupted run goes on where it stopped.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -20,24 +20,25 @@ from app.evaluation.benchmarks.catalog import spread
 from app.evaluation.files.resumable import Breaker, ResumableRows, write_json
 from app.evaluation.provenance import generator_record
 from app.evaluation.strategies.figures import report, summarise
+from app.evaluation.strategies.fitting import (
+    added_to,
+    calibrated,
+    fitted_choice,
+    fitted_temperature,
+)
 from app.evaluation.strategies.rows import VariantRow, VerdictRow
-from app.evaluation.strategies.sets import ATTACKS, KINDS, Case, Finding, Sizes, cases, retrieve
+from app.evaluation.strategies.sets import ATTACKS, Case, Sizes, cases, retrieve
 from app.pipeline import Pipeline
 from corpus.pictures.images import featureless, load_image
 from corpus.types import Query
-from generator.answers.answer import Answer, Candidate, Evidence, Strategy
+from generator.answers.answer import Answer, Evidence, Strategy
 from generator.answers.answering import Answering
 from generator.answers.confidence import (
     Calibration,
     calibration_json,
-    fit_confidence,
-    fit_name,
-    fit_temperature,
 )
-from generator.answers.extracting import shown, sureness
 from generator.answers.parsing import contains
 from generator.answers.plan import AnswerPlan
-from generator.answers.selection import choose, log_prior
 from generator.errors import EmptyCompletion, GeneratorError
 from generator.extractive.reader import ExtractiveReader
 from generator.interface import Usage, wait
@@ -80,7 +81,6 @@ VARIANTS = (
     Variant("ra-vqa", agree=False),
     Variant("concat", delimit=False),
 )
-TEMPERATURES = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 Todo = list[tuple[Variant, Case]]
 
 
@@ -195,54 +195,6 @@ def run(answering: Answering, todo: Todo, out: Path, advance: Advance) -> list[V
         return [rows[variant.name, case.key] for variant, case in todo]
 
 
-def fitted_temperature(found: Sequence[Finding], read: int) -> float:
-    """Return the temperature of retrieval scores, fitted on the half that calibrates.
-
-    Args:
-        found: all examples with their hits.
-        read: how many hits the softmax is over; queries whose gold passage is not among them
-            say nothing.
-    """
-    scores, gold = [], []
-    for f in found:
-        proves = [hit.passage.id in f.example.gold_passage_ids for hit in f.hits[:read]]
-        if f.calibrates and True in proves:
-            scores.append([hit.score for hit in f.hits[:read]])
-            gold.append(proves.index(True))
-    return fit_temperature(scores, gold)
-
-
-def fitted_choice(reader: ExtractiveReader, found: Sequence[Finding], read: int) -> float:
-    """Return the temperature at which most answers are right, on the half that calibrates.
-
-    The extractive reader says little of whether a passage is the right one, so that what is
-    likeliest for the passages is not what is best for the answers. Of equal ones the greatest.
-
-    Args:
-        reader: reads the passages.
-        found: all examples with their hits.
-        read: how many hits it reads.
-    """
-    right = dict.fromkeys(TEMPERATURES, 0.0)
-    for f in found:
-        if not f.calibrates or not f.known:
-            continue
-        hits = f.hits[:read]
-        question = f.example.question
-        readings = reader.read(question, [hit.passage.text for hit in hits])
-        for temperature in TEMPERATURES:
-            priors = log_prior([hit.score for hit in hits], temperature)
-            candidates = [
-                Candidate(i + 1, shown(question, hits[i].passage, r)[0], priors[i], sureness(r))
-                for i, r in enumerate(readings)
-                if r.text
-            ]
-            if candidates:
-                answer = choose(candidates).winner.text
-                right[temperature] += contains_match(answer, f.example.answers)
-    return max(TEMPERATURES, key=lambda t: (right[t], t))
-
-
 def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> float:
     """Return from which probability the critic is believed; what it said is kept in `out`.
 
@@ -271,60 +223,6 @@ def fitted_critic(answering: Answering, cases: Sequence[Case], out: Path) -> flo
                 kept = rows.add(VerdictRow(case.key, case.sha256, yes, gold))
             judged += zip(kept.yes, kept.gold, strict=True)
     return relevance_threshold(judged)
-
-
-def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
-    """Return the calibration with the confidence of the strategy that is set.
-
-    Fitted on the rows that calibrate, flags and things alike, to sixteen with their gold
-    passage four without it, one with it but without the sentence that answers, and one to a picture
-    that shows nothing. Beside pictures it is added to the one without, where there is one, and
-    fitted on what pictures had a say in, with four to a picture that shows nothing: how alike it is
-    to others tells it apart.
-    """
-    plan, added = answering.plan, added_to(answering)
-    mine = [
-        row
-        for row in rows
-        if row.calibrates
-        and not (row.failure or row.empty)
-        and row.variant == plan.strategy
-        and (row.evidence.alike is not None or not added)
-    ]
-    right = [row.right == 1 for row in mine]
-    if not 0 < sum(right) < len(right):
-        return answering.calibration
-    counts: dict[str, dict[str, float]] = {}
-    for kind in KINDS:
-        sets = [row.set for row in mine if row.kind == kind]
-        share = {
-            "answerable": 1.0,
-            "unanswerable": 1 / 4,
-            "unsaid": 1 / 16,
-            "unknown": 1 / 4 if added else 1 / 16,
-        }
-        counts[kind] = {
-            name: part * sets.count("answerable") / max(1, sets.count(name))
-            for name, part in share.items()
-        }
-    fit = fit_confidence(
-        # A fit that is for both knows nothing of pictures.
-        [row.evidence if added else replace(row.evidence, alike=None) for row in mine],
-        right,
-        [counts[row.kind][row.set] for row in mine],
-    )
-    names = [
-        fit_name(answering.generator.name, plan.style, plan.strategy, pictures)
-        for pictures in ((answering.pictures,) if added else ("", answering.pictures))
-    ]
-    kept = (answering.calibration.fits or {}) if added else {}
-    return replace(answering.calibration, fits={**kept, **dict.fromkeys(names, fit)})
-
-
-def added_to(answering: Answering) -> bool:
-    """Return whether a confidence beside pictures is added to one without them, which is kept."""
-    alone = replace(answering, pictures="").fit(answering.plan.strategy)
-    return bool(answering.pictures) and alone is not None
 
 
 def relevance_threshold(judged: Sequence[tuple[float, bool]]) -> float:

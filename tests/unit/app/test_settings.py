@@ -199,7 +199,7 @@ def test_an_index_server_behind_a_proxy_that_cannot_be_used_is_said(monkeypatch)
 
 def test_thresholds_that_contradict_each_other_are_refused(monkeypatch) -> None:
     monkeypatch.setenv("KBVQA_UNSURE_BELOW", "0.1")
-    with pytest.raises(InvalidSettings, match=r"^KBVQA_WITHHOLD_BELOW is 0.2, more than"):
+    with pytest.raises(InvalidSettings, match=r"^KBVQA_WITHHOLD_BELOW is 0.3, more than"):
         load_settings()
     monkeypatch.setenv("KBVQA_WITHHOLD_BELOW", "0.1")
     assert load_settings().withhold_below == 0.1

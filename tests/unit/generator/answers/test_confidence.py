@@ -12,6 +12,7 @@ from generator.answers.confidence import (
     Calibration,
     Fit,
     calibration_json,
+    centred,
     fit_confidence,
     fit_name,
     fit_temperature,
@@ -77,6 +78,17 @@ def test_the_fit_recovers_what_made_the_answers_right() -> None:
     said = [judge(e, fit, unsure_below=0, withhold_below=0).value for e in evidence]
     assert np.mean(said) == pytest.approx(np.mean(right), abs=1e-3)
     assert fit.n == 4000
+
+
+def test_a_fit_is_centred_on_how_much_is_right_of_what_is_asked() -> None:
+    evidence = [Evidence(answer_logprob=v, agreement=0.8) for v in (-3.0, -1.0, 0.0, 1.0)]
+    right, counts = [False, True, True, False], [0.25, 1.0, 1.0, 0.0]
+    fit = centred(FIT, evidence, right, counts)
+    assert replace(fit, bias=FIT.bias) == FIT
+    said = [judge(e, fit, unsure_below=0, withhold_below=0).value for e in evidence]
+    assert np.dot(said, counts) == pytest.approx(np.dot(right, counts))
+    with pytest.raises(ValueError, match=r"^0 of 0\.25 answers are right: no bias is possible"):
+        centred(FIT, evidence[:1], right[:1], counts[:1])
 
 
 def test_a_lead_that_is_great_enough_says_no_more() -> None:

@@ -65,6 +65,22 @@ def test_whether_one_thing_was_found_is_told_by_all_that_could_be_read() -> None
     assert extract(reader, Query("What is this?"), hits, plan).evidence.subject == 0.5
 
 
+def test_a_thing_with_one_passage_is_likely_by_how_far_that_stands_out() -> None:
+    ids = [str(n) for n in range(12)]
+    scores = (23.0, *(20.0,) * 11)
+    titles = ("Oz", *(f"Sea {n}" for n in ids[1:9]), "Oz", "Oz", "Oz")
+    hits = [
+        Hit(Passage(n, title, n), score)
+        for n, title, score in zip(ids, titles, scores, strict=True)
+    ]
+    reader = ByHand(**dict.fromkeys(ids, SAID))
+    plan = AnswerPlan("extract", passages=2, temperature=1.5)
+    evidence = extract(reader, Query("capital?"), hits, plan).evidence
+    assert evidence.subject == 0.0
+    # Of ten passages two are about it, exp(3 / 1.5) to one as probable as each other one.
+    assert evidence.subject_prior == pytest.approx((math.e**2 + 1) / (math.e**2 + 9))
+
+
 def test_passages_without_words_have_no_say_and_alone_no_answer() -> None:
     assert answer(a=NOTHING, b=SAID).citations[0].number == 2
     with pytest.raises(EmptyCompletion, match="Ask otherwise"):

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from app.errors import InvalidSettings, TooManyFailures
@@ -16,14 +17,13 @@ from app.evaluation.benchmarks.catalog import spread
 from app.evaluation.strategies import sets
 from app.evaluation.strategies.comparison import (
     Variant,
-    calibrated,
     compare,
-    fitted_temperature,
     questions,
     relevance_threshold,
     run,
 )
 from app.evaluation.strategies.figures import report, summarise
+from app.evaluation.strategies.fitting import calibrated, fitted_temperature, shares_of
 from app.evaluation.strategies.sets import (
     ATTACKS,
     KINDS,
@@ -43,7 +43,7 @@ from corpus.files.passages import read_passages
 from corpus.pictures.images import load_image
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers.answering import Answering
-from generator.answers.confidence import Calibration, read_calibration
+from generator.answers.confidence import Calibration, judge, read_calibration
 from generator.answers.plan import AnswerPlan
 from generator.errors import GeneratorUnavailable
 from generator.prompts import Prompt
@@ -253,6 +253,22 @@ def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
     assert "| ra-vqa | mixed 4:1 | flags | 80.0 ± 8.2 |" in text
     assert "| - | - | - | 10 |" in text  # no answer is right where the passages are gone
     json.dumps(results)
+
+
+def test_of_five_questions_that_the_confidence_is_of_four_can_be_answered(
+    answering, tmp_path: Path
+) -> None:
+    rows = run(answering, [(RA_VQA, case) for case in CASES], tmp_path, nothing)
+    fitted = calibrated(rows, answering).fit("scripted", "few-shot", "ra-vqa")
+    mine = [row for row in rows if row.calibrates]
+    counts = np.array(shares_of(mine, {"answerable": 1.0, "unanswerable": 1 / 4}))
+    by_set = defaultdict(float)
+    for row, count in zip(mine, counts, strict=True):
+        by_set[row.kind, row.set] += count
+    assert by_set["flags", "answerable"] == 4 * by_set["flags", "unanswerable"] > 0
+    assert by_set["flags", "unsaid"] == 0
+    said = [judge(r.evidence, fitted, unsure_below=0, withhold_below=0).value for r in mine]
+    assert counts @ said == pytest.approx(counts @ [row.right for row in mine])
 
 
 def test_beside_pictures_a_confidence_is_added_to_the_one_without(
