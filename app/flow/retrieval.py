@@ -306,7 +306,7 @@ def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> Non
 
 def _require_width(pictures: PictureCollection, encoder: Encoder) -> None:
     """Raise IndexNotReady unless an encoder's pictures may be compared with a collection's."""
-    width, wanted = pictures.vectors_IV.shape[1], encoder.picture_width
+    width, wanted = pictures.width, encoder.picture_width
     if width != wanted:
         raise IndexNotReady(
             f"the collection of pictures has vectors of {width:,} numbers, and the checkpoint "
