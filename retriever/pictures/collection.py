@@ -5,9 +5,9 @@
     .search(vectors_QV, top_k)                      the most similar picture of each entity
 
 The vectors are what the checkpoint's frozen tower and its neck make of a picture, so a collection
-belongs to the checkpoint that made it. Where enough entities have several pictures the cosine is of
-what tells entities apart (metric.py). The vectors are kept as whole numbers of one byte, and mapped.
-A search compares all of them, by one matrix product, for which they are held as float32: 50,000 of
+belongs to the checkpoint that made it. Where enough entities have several pictures the cosine is
+of what tells entities apart (metric.py). They are kept as whole numbers of one byte, and mapped. A
+search compares all of them, by one matrix product, for which they are held as float32: 50,000 of
 1,024 numbers take 200 MB. More than that have a graph beside them, which names some hundred that
 are near; these are compared. Without it, all are, block by block: then ask for many at once.
 
@@ -136,12 +136,27 @@ class PictureCollection:
         if not names:
             raise ValueError("no pictures: a collection holds one at least")
         titles = {picture.entity: picture.name for picture in pictures if picture.name}
-        vectors_IV = np.concatenate(rows)
+        return cls.of(revision, names, np.concatenate(rows), fusion, corpus, titles)
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: str,
+        names: Sequence[tuple[str, str]],
+        vectors_IV: NDArray[np.int8],
+        fusion: Fusion | None = None,
+        corpus: str = "",
+        titles: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the collection of pictures that are encoded, in the metric that fits them.
+
+        Args: as of the class; `vectors_IV` are as the checkpoint makes them.
+        """
         metric = Metric.fitted(vectors_IV, [entity for _, entity in names])
         if metric is not None:
             blocks = range(0, len(names), PART)
             vectors_IV = np.concatenate([compact(metric(vectors_IV[i : i + PART])) for i in blocks])
-        return cls(revision, names, vectors_IV, fusion or Fusion(), corpus, titles, metric=metric)
+        return cls(checkpoint, names, vectors_IV, fusion or Fusion(), corpus, titles, metric=metric)
 
     @property
     def width(self) -> int:
