@@ -145,7 +145,7 @@ def drawings(checkpoint: Checkpoint, views: Views) -> PictureCollection:
     pooled_IV = tower.neck(torch.from_numpy(views.grids[0][drawn]).float()).pooled_BV
     names = [(images[place].image, images[place].entity) for place in drawn]
     vectors = compact(tower.likeness(pooled_IV).numpy())
-    return PictureCollection(checkpoint.revision, names, vectors, fusing.Fusion())
+    return PictureCollection.of(checkpoint.revision, names, vectors)
 
 
 def ranks(

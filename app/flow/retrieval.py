@@ -10,8 +10,10 @@ looked at by itself.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+from PIL.Image import Image
 
 from app.errors import InvalidQuestion
 from app.flow.clock import timed
@@ -22,7 +24,7 @@ from corpus.types import Box, Hit, Query
 from generator.answers.selection import WEIGHED
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
-from retriever.encoding.queries import EncodedQuery
+from retriever.encoding.queries import EncodedQuery, Look
 from retriever.engines.candidates import CANDIDATES
 from retriever.engines.deadline import wanted_until
 from retriever.errors import IndexNotReady, InvalidQuery
@@ -39,7 +41,7 @@ from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
 
-Encode = Callable[[Sequence[Query]], list[EncodedQuery]]
+Encode = Callable[[Sequence[Query], Sequence[Look]], list[EncodedQuery]]
 
 _SOURCES_NAMED = 20  # to whoever asks for one that there is not
 
@@ -57,6 +59,20 @@ class EncodedQuestion:
     asked: EncodedQuery
     alone: EncodedQuery | None
     boxes: tuple[Box, ...]
+
+
+class _Shown(NamedTuple):
+    """What is looked at of a query.
+
+    Attributes:
+        query: with that part for its picture, where it is one.
+        boxes: the parts of the whole picture that are looked at; () for the whole.
+        look: at its picture; None where that is still to be looked at.
+    """
+
+    query: Query
+    boxes: tuple[Box, ...]
+    look: Look | None
 
 
 class Finder:
@@ -140,39 +156,41 @@ class Finder:
         return self._encoded(queries, self.encoder.encode_queries)
 
     def _encoded(self, queries: Sequence[Query], encode: Encode) -> list[EncodedQuestion]:
-        """Return queries encoded, with the thing before a busy background in the picture's place.
+        shown = [self._shown(query) for query in queries]
+        alone = [self._alone(each.query) for each in shown]
+        # Together: the picture is the same.
+        together = [*(each.query for each in shown), *(q for q in alone if q is not None)]
+        encoded = encode(together, [each.look for each in shown if each.look is not None])
+        rest = iter(encoded[len(shown) :])
+        return [
+            EncodedQuestion(asked, None if own is None else next(rest), each.boxes)
+            for asked, own, each in zip(encoded, alone, shown, strict=False)
+        ]
+
+    def _shown(self, query: Query) -> _Shown:
+        """Return a query of what is looked at: the thing before a busy background by itself.
 
         Not where the classifier might take that part for what it named in the whole picture, which
         then is a photograph of that.
         """
-        encoded = self._as_they_are(queries, encode)
-        parts = {
-            place: replace(query, boxes=(box,))
-            for place, query in enumerate(queries)
-            if (box := self._thing(query))
-        }
-        closer = self._as_they_are(list(parts.values()), encode) if parts else []
-        for place, part in zip(parts, closer, strict=True):
-            if not named_again(encoded[place].asked.seen, part.asked.guesses):
-                encoded[place] = part
-        return encoded
+        box = self._thing(query)
+        if query.image is None or box is None:
+            return _Shown(self.looked_at(query), query.boxes, None)
+        [image] = crop_regions(query.image, [box])
+        whole, part = self.encoder.look([query.image, image])
+        if named_again(whole.seen.sentence, part.seen.guesses):
+            return _Shown(query, (), whole)
+        return _Shown(replace(query, image=image), (box,), part)
 
     def _thing(self, query: Query) -> Box | None:
         """Return where a thing stands before a busy background; None where a part is named."""
-        if query.image is None or query.boxes or self.encoder.checkpoint.text_vision is None:
+        # What is no picture is refused where it is encoded.
+        if not isinstance(query.image, Image) or query.boxes:
+            return None
+        # A checkpoint that looks at parts beside the whole is told of those that somebody names.
+        if self.encoder.checkpoint.text_vision is None or self.encoder.takes_regions:
             return None
         return foreground(query.image)
-
-    def _as_they_are(self, queries: Sequence[Query], encode: Encode) -> list[EncodedQuestion]:
-        looked = [self.looked_at(query) for query in queries]
-        alone = [self._alone(query) for query in looked]
-        # Together: the picture is the same.
-        encoded = encode([*looked, *(q for q in alone if q is not None)])
-        rest = iter(encoded[len(looked) :])
-        return [
-            EncodedQuestion(asked, None if shown is None else next(rest), query.boxes)
-            for asked, shown, query in zip(encoded, alone, queries, strict=False)
-        ]
 
     def search_many(self, encoded: Sequence[EncodedQuestion], top_k: int) -> list[Retrieval]:
         """Return the `top_k` best passages for each of many queries, searched together.
@@ -306,7 +324,7 @@ def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> Non
 
 def _require_width(pictures: PictureCollection, encoder: Encoder) -> None:
     """Raise IndexNotReady unless an encoder's pictures may be compared with a collection's."""
-    width, wanted = pictures.vectors_IV.shape[1], encoder.picture_width
+    width, wanted = pictures.width, encoder.picture_width
     if width != wanted:
         raise IndexNotReady(
             f"the collection of pictures has vectors of {width:,} numbers, and the checkpoint "

@@ -21,8 +21,11 @@ from retriever.encoding.microbatch import MicroBatcher
 from retriever.encoding.onednn import use_onednn
 from retriever.encoding.passages import Embedding, OnCut, PassageEncoder
 from retriever.encoding.precision import DTYPES, fastest_on_cpu
-from retriever.encoding.queries import EncodedQuery, QueryEncoder
+from retriever.encoding.queries import EncodedQuery, Look, QueryEncoder
 from retriever.numbers import PassagePrecision, Precision
+
+# Queries, and looks at pictures of theirs.
+_Asked = tuple[list[Query], Sequence[Look]]
 
 
 class Encoder:
@@ -70,7 +73,7 @@ class Encoder:
         self._passages = PassageEncoder(
             checkpoint, self.device, self.passage_precision, compile_model
         )
-        self._batcher: MicroBatcher[list[Query], list[EncodedQuery]] = MicroBatcher(self._share)
+        self._batcher: MicroBatcher[_Asked, list[EncodedQuery]] = MicroBatcher(self._share)
         self._batches: Counter[int] = Counter()
         self._counting = threading.Lock()
 
@@ -124,19 +127,27 @@ class Encoder:
         """
         return self.encode_together([query])[0]
 
-    def encode_together(self, queries: Iterable[Query]) -> list[EncodedQuery]:
+    def encode_together(
+        self, queries: Iterable[Query], looks: Sequence[Look] = ()
+    ) -> list[EncodedQuery]:
         """Return the embeddings of a few queries, as `encode_queries`, in a batch that is shared.
 
         What other threads ask for just now is in it too, which takes less of the processor than
         each by itself; a query that fails costs its own caller alone.
         """
         listed = list_of(Query, queries)
-        return self._told(listed, self._batcher(listed)) if listed else []
+        return self._told(listed, self._batcher((listed, looks))) if listed else []
 
-    def encode_queries(self, queries: Iterable[Query]) -> list[EncodedQuery]:
+    def encode_queries(
+        self, queries: Iterable[Query], looks: Sequence[Look] = ()
+    ) -> list[EncodedQuery]:
         """Return the queries' embeddings, without the rows that are masked out.
 
         Queries with and without a picture, or with several regions of one, may be mixed.
+
+        Args:
+            queries: what is asked.
+            looks: what `look` returned of pictures of theirs, which are not looked at again.
 
         Raises:
             InvalidQuery: an instruction leaves no room for the question; a text is not Unicode;
@@ -144,7 +155,7 @@ class Encoder:
             TypeError: something is no query, its question no text, or its image no picture.
         """
         listed = list_of(Query, queries)
-        return self._told(listed, self._queries.encode(listed))
+        return self._told(listed, self._queries.encode(listed, looks))
 
     def _told(self, queries: list[Query], made: list[EncodedQuery]) -> list[EncodedQuery]:
         """Return what was made of queries, what was cut of them logged in the caller's thread."""
@@ -152,12 +163,21 @@ class Encoder:
             self._queries.say_cut(query, encoded)
         return made
 
-    def _share(self, callers: Sequence[list[Query]]) -> list[list[EncodedQuery]]:
+    def _share(self, callers: Sequence[_Asked]) -> list[list[EncodedQuery]]:
         """Return the embeddings of each caller's queries, made in one batch."""
         with self._counting:
             self._batches[len(callers)] += 1
-        made = iter(self._queries.encode([query for own in callers for query in own]))
-        return [list(islice(made, len(own))) for own in callers]
+        queries = [query for own, _ in callers for query in own]
+        looks = [look for _, own in callers for look in own]
+        made = iter(self._queries.encode(queries, looks))
+        return [list(islice(made, len(own))) for own, _ in callers]
+
+    def look(self, pictures: Sequence[Image]) -> list[Look]:
+        """Return what the vision tower makes of pictures, for queries to be encoded with.
+
+        To choose among pictures, or parts of one, before a question is asked about the best.
+        """
+        return self._queries.look(pictures)
 
     def encode_pictures(self, pictures: Sequence[Image]) -> list[Embedding]:
         """Return the unit vectors [V] by which pictures are compared, in their order.

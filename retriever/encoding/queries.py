@@ -47,6 +47,21 @@ NOTHING = Seen()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What the vision tower makes of a picture, which `encode` then need not look at again.
+
+    Attributes:
+        picture: this very object.
+        features: of it alone, pooled [V] and patches [N, W].
+        seen: what a classifier sees in it.
+    """
+
+    picture: Image
+    features: VisionFeatures
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EncodedQuery:
     """A query's embedding; numpy takes it as its rows.
 
@@ -104,7 +119,7 @@ class QueryEncoder:
         return config.use_vision_encoder and not config.use_transformer_mapping_network
 
     @torch.inference_mode()
-    def encode(self, queries: Sequence[Query]) -> list[EncodedQuery]:
+    def encode(self, queries: Sequence[Query], looks: Sequence[Look] = ()) -> list[EncodedQuery]:
         """Return the queries' embeddings; errors as of `Encoder.encode_queries`."""
         for query in queries:
             _require_text(query.question)
@@ -113,7 +128,8 @@ class QueryEncoder:
         results: dict[int, EncodedQuery] = {}
         for count in sorted({len(p) for p in pictures}):
             chosen = [i for i, p in enumerate(pictures) if len(p) == count]
-            rows = self._encode_alike([queries[i] for i in chosen], [pictures[i] for i in chosen])
+            some, own = [queries[i] for i in chosen], [pictures[i] for i in chosen]
+            rows = self._encode_alike(some, own, looks)
             results.update(zip(chosen, rows, strict=True))
         return [results[i] for i in range(len(queries))]
 
@@ -147,10 +163,15 @@ class QueryEncoder:
         return parts[: self._regions] + [parts[-1]] * (self._regions - len(parts))
 
     def _encode_alike(
-        self, queries: Sequence[Query], pictures: Sequence[Sequence[Image]]
+        self,
+        queries: Sequence[Query],
+        pictures: Sequence[Sequence[Image]],
+        looks: Sequence[Look],
     ) -> list[EncodedQuery]:
         """Encode queries that have the same number of pictures."""
-        vision, seen = self.see(pictures) if pictures[0] else (None, [NOTHING] * len(queries))
+        vision, seen = None, [NOTHING] * len(queries)
+        if pictures[0]:
+            vision, seen = self.see(pictures, looks)
         texts = [self.text(q, s.sentence) for q, s in zip(queries, seen, strict=True)]
         rows = self._checkpoint.query_tokenizer.tokenize(texts)
         cut = [self._overflow(query, row) for query, row in zip(queries, rows, strict=True)]
@@ -185,18 +206,35 @@ class QueryEncoder:
         pooled = vision.pooled_BV if vision.pooled_BV.dim() == 2 else vision.pooled_BV[:, 0]
         return list(self._model.query_vision_encoder.likeness(pooled).cpu().numpy())
 
-    def see(self, pictures: Sequence[Sequence[Image]]) -> tuple[VisionFeatures, list[Seen]]:
-        """Return the features of the pictures [B, (R,) V], and what a classifier sees."""
+    def see(
+        self, pictures: Sequence[Sequence[Image]], looks: Sequence[Look] = ()
+    ) -> tuple[VisionFeatures, list[Seen]]:
+        """Return the features of the pictures [B, (R,) V], and what a classifier sees.
+
+        Those that there are looks at are not looked at again.
+        """
         flat = [picture for own in pictures for picture in own]
+        known = {id(look.picture): look for look in looks}
         # A picture that several queries ask about is looked at once.
-        once = list({id(picture): picture for picture in flat}.values())
-        place = {id(picture): number for number, picture in enumerate(once)}
-        places = torch.tensor([place[id(picture)] for picture in flat], device=self._device)
-        opaque = list(self._threads.map(as_rgb, once))
+        once = list({id(p): p for p in flat if id(p) not in known}.values())
+        known |= {id(look.picture): look for look in self.look(once)}
+        features = [known[id(picture)].features for picture in flat]
+        vision = VisionFeatures(*(torch.stack(each) for each in zip(*features, strict=True)))
+        if len(pictures[0]) > 1:
+            shape = len(pictures), len(pictures[0])
+            vision = VisionFeatures(*(f.reshape(*shape, *f.shape[1:]) for f in vision))
+        return vision, [known[id(own[0])].seen for own in pictures]
+
+    @torch.inference_mode()
+    def look(self, pictures: Sequence[Image]) -> list[Look]:
+        """Return what the vision tower makes of pictures, looked at in one batch."""
+        if not pictures:
+            return []
+        opaque = list(self._threads.map(as_rgb, pictures))
         prepared = self._checkpoint.image_processor(opaque, self._threads)
         pixels = on_device(prepared, self._device).to(self._dtype)
         tower, settings = self._model.query_vision_encoder, self._checkpoint.text_vision
-        seen = [NOTHING] * len(once)
+        seen = [NOTHING] * len(pictures)
         if isinstance(tower, EfficientNetVisionEncoder):
             maps = tower.vision_model(pixels)
             vision = tower.neck(tower.grid_features(maps))
@@ -204,11 +242,8 @@ class QueryEncoder:
                 seen = describe(tower.vision_model, maps[-1], settings)
         else:
             vision = tower(pixels)
-        vision = VisionFeatures(*(features[places] for features in vision))
-        if len(pictures[0]) > 1:
-            shape = len(pictures), len(pictures[0])
-            vision = VisionFeatures(*(f.reshape(*shape, *f.shape[1:]) for f in vision))
-        return vision, [seen[place[id(own[0])]] for own in pictures]
+        features = map(VisionFeatures, *vision)
+        return [Look(*each) for each in zip(pictures, features, seen, strict=True)]
 
     def text(self, query: Query, seen: str) -> str:
         """Return a query's text: its own instruction counts where the checkpoint masks one."""

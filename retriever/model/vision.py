@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from retriever.model.clip import CLIPTower, CLIPVisionConfig
 from retriever.model.efficientnet import FEATURE_CHANNELS, EfficientNetLite0
 
+_LAYOUT = 2.0  # as much of a picture's likeness as the mean is 1 (docs/measured/pictures.md)
+
 
 class VisionFeatures(NamedTuple):
     """What a vision encoder sees: pooled [B, V] and patches [B, N, W]."""
@@ -65,8 +67,7 @@ class EfficientNetVisionEncoder(nn.Module):
         self.feature_std = nn.Parameter(torch.ones(FEATURE_CHANNELS), requires_grad=False)
         self.layout_linear = nn.Linear(FEATURE_CHANNELS, layout_channels, bias=False)
         self.patch_size = FEATURE_CHANNELS
-        self.likeness_size = grid * grid * layout_channels
-        self.pooled_size = FEATURE_CHANNELS + self.likeness_size
+        self.pooled_size = self.likeness_size = FEATURE_CHANNELS + grid * grid * layout_channels
 
     def forward(self, pixels_B3HW: Tensor) -> VisionFeatures:
         """Return pooled [B, pooled_size] and patches [B, grid^2, patch_size]."""
@@ -85,8 +86,11 @@ class EfficientNetVisionEncoder(nn.Module):
         return VisionFeatures(pooled_BV, patches_BNW)
 
     def likeness(self, pooled_BV: Tensor) -> Tensor:
-        """Return the unit vectors [B, grid^2 C] by which pictures are compared.
+        """Return the unit vectors [B, V] by which pictures are compared.
 
-        The layout alone: beside it the mean found fewer flags, and no more of other drawings.
+        The mean's direction beside the layout's, which is twice as long: with as much of both
+        fewer flags are found, and fewer other drawings with the layout alone.
         """
-        return F.normalize(pooled_BV[:, FEATURE_CHANNELS:].float(), dim=-1)
+        mean_BV = F.normalize(pooled_BV[:, :FEATURE_CHANNELS].float(), dim=-1)
+        layout_BV = F.normalize(pooled_BV[:, FEATURE_CHANNELS:].float(), dim=-1)
+        return F.normalize(torch.cat([mean_BV, _LAYOUT * layout_BV], dim=-1), dim=-1)

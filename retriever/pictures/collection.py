@@ -5,7 +5,8 @@
     .search(vectors_QV, top_k)                      the most similar picture of each entity
 
 The vectors are what the checkpoint's frozen tower and its neck make of a picture, so a collection
-belongs to the checkpoint that made it. They are kept as whole numbers of one byte, and mapped. A
+belongs to the checkpoint that made it. Where enough entities have several pictures the cosine is
+of what tells entities apart (metric.py). They are kept as whole numbers of one byte, and mapped. A
 search compares all of them, by one matrix product, for which they are held as float32: 50,000 of
 1,024 numbers take 200 MB. More than that have a graph beside them, which names some hundred that
 are near; these are compared. Without it, all are, block by block: then ask for many at once.
@@ -35,8 +36,9 @@ from retriever.encoding.encoder import Encoder
 from retriever.engines.graph import VectorGraph
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.metric import Metric
 from retriever.pictures.neighbours import Neighbours, SimilarPicture
-from retriever.pictures.parts import Part, made_of
+from retriever.pictures.parts import Part, compact, made_of
 
 # By what is in the file.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
@@ -57,11 +59,13 @@ class PictureCollection:
     Attributes:
         checkpoint: revision of the checkpoint that made the vectors.
         names: of each picture its image and entity.
-        vectors_IV: the direction of each picture's vector, int8 as `compact` makes it.
+        vectors_IV: the direction of each picture's vector, int8 as `compact` makes it; in the
+            metric where there is one.
         fusion: how much its pictures count beside passages.
         corpus: the hash of the passages that it was made for; "" for whatever has its entities.
         titles: names of entities, for people.
         graph: what names the nearest of many pictures; None for all being compared.
+        metric: by which vectors are compared; None for as the checkpoint makes them.
     """
 
     def __init__(
@@ -73,10 +77,11 @@ class PictureCollection:
         corpus: str = "",
         titles: Mapping[str, str] | None = None,
         graph: VectorGraph | None = None,
+        metric: Metric | None = None,
     ) -> None:
         self.checkpoint, self.names, self.fusion = checkpoint, tuple(names), fusion
         self.vectors_IV, self.corpus, self.titles = vectors_IV, corpus, dict(titles or {})
-        self.graph = graph
+        self.graph, self.metric = graph, metric
 
     @classmethod
     def build(
@@ -131,7 +136,34 @@ class PictureCollection:
         if not names:
             raise ValueError("no pictures: a collection holds one at least")
         titles = {picture.entity: picture.name for picture in pictures if picture.name}
-        return cls(revision, names, np.concatenate(rows), fusion or Fusion(), corpus, titles)
+        return cls.of(revision, names, np.concatenate(rows), fusion, corpus, titles)
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: str,
+        names: Sequence[tuple[str, str]],
+        vectors_IV: NDArray[np.int8],
+        fusion: Fusion | None = None,
+        corpus: str = "",
+        titles: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the collection of pictures that are encoded, in the metric that fits them.
+
+        Args: as of the class; `vectors_IV` are as the checkpoint makes them.
+        """
+        metric = Metric.fitted(vectors_IV, [entity for _, entity in names])
+        if metric is not None:
+            blocks = range(0, len(names), PART)
+            vectors_IV = np.concatenate([compact(metric(vectors_IV[i : i + PART])) for i in blocks])
+        return cls(checkpoint, names, vectors_IV, fusion or Fusion(), corpus, titles, metric=metric)
+
+    @property
+    def width(self) -> int:
+        """Return how many numbers a vector has that is searched for."""
+        if self.metric is None:
+            return int(self.vectors_IV.shape[1])
+        return len(self.metric.directions_VK)
 
     def save(self, path: Path, advance: Advance = lambda done, total: None) -> None:
         """Write the collection as one file, and beside that of a large one its graph.
@@ -145,11 +177,14 @@ class PictureCollection:
         """
         fusion, graph = json.dumps(asdict(self.fusion)), path.with_name(f"{path.name}.graph")
         metadata = {"checkpoint": self.checkpoint, "corpus": self.corpus, "fusion": fusion}
-        tensors = {
+        tensors: dict[str, NDArray[np.generic]] = {
             "vectors": self.vectors_IV,
             "names": _as_bytes(self.names),
             "titles": _as_bytes(self.titles),
         }
+        if self.metric is not None:
+            tensors["directions"] = self.metric.directions_VK.astype(np.float16)
+            tensors["offset"] = self.metric.offset_K
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if len(self.names) < GRAPHED:
@@ -189,12 +224,18 @@ class PictureCollection:
                 said = {name: metadata.get(name, "{}") for name in ("names", "titles")}
                 held = set(said) & set(file.keys())
                 said |= {name: bytes(file.get_tensor(name)) for name in held}
+                metric = None
+                if "directions" in file.keys():  # noqa: SIM118 (it is no mapping)
+                    directions = file.get_tensor("directions").astype(np.float32)
+                    metric = Metric(directions, file.get_tensor("offset"))
             names = [(image + "", entity + "") for image, entity in json.loads(said["names"])]
             fusion = Fusion(**json.loads(metadata["fusion"]))
             if vectors.ndim != 2 or len(names) != len(vectors) or not names:
                 raise ValueError(f"{len(names)} names for vectors of shape {vectors.shape}")
             if vectors.dtype != np.int8 or not (graphed or vectors.any(axis=1).all()):
                 raise ValueError(f"vectors of {vectors.dtype}, not int8, or one of zeros")
+            if metric is not None and metric.directions_VK.shape[1:] != vectors.shape[1:]:
+                raise ValueError(f"directions of shape {metric.directions_VK.shape}")
             titles = {k: v + "" for k, v in json.loads(said["titles"]).items()}
             known = (metadata["checkpoint"], names, vectors, fusion, metadata["corpus"], titles)
         except (*_UNREADABLE, OSError, SafetensorError) as exc:
@@ -203,7 +244,7 @@ class PictureCollection:
                 "`kbvqa index pictures`"
             ) from exc
         if not graphed:
-            return cls(*known)
+            return cls(*known, metric=metric)
         place = path.with_name(f"{path.name}.graph")
         graph = VectorGraph.open(place, graphed)
         if graph is None:
@@ -212,7 +253,7 @@ class PictureCollection:
                 "that is asked, which takes long. Copy it there, or make the collection anew",
                 *(place, path),
             )
-        return cls(*known, graph)
+        return cls(*known, graph, metric)
 
     @cached_property
     def sha256(self) -> str:
@@ -221,6 +262,8 @@ class PictureCollection:
         made = json.dumps([self.checkpoint, self.names, asdict(self.fusion), *graph])
         digest = hashlib.sha256(made.encode())
         digest.update(self.vectors_IV.tobytes())
+        if self.metric is not None:
+            digest.update(self.metric.directions_VK.tobytes() + self.metric.offset_K.tobytes())
         return digest.hexdigest()
 
     def search(
@@ -238,11 +281,12 @@ class PictureCollection:
             ValueError: a vector is not as wide as the collection's.
         """
         queries_QV = np.asarray(vectors_QV, dtype=np.float32)
-        width = self.vectors_IV.shape[1]
-        if queries_QV.ndim != 2 or queries_QV.shape[1] != width:
+        if queries_QV.ndim != 2 or queries_QV.shape[1] != self.width:
             raise ValueError(
-                f"vectors of shape {queries_QV.shape} were given, [queries, {width}] is wanted"
+                f"vectors of shape {queries_QV.shape} were given, [queries, {self.width}] is wanted"
             )
+        if self.metric is not None:
+            queries_QV = self.metric(queries_QV)
         return self._neighbours.search(queries_QV, top_k, among)
 
     @cached_property

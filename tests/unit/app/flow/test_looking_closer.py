@@ -1,6 +1,7 @@
 """A thing before a busy background is looked at by itself, and the result says where it is."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -110,3 +111,23 @@ def test_without_a_classifier_it_looks_at_the_whole(before_something: Image.Imag
     finder = Finder(Encoder(load_checkpoint(GOLDEN / "B_preflmr")), None)
     [question] = finder.encode_many([Query(QUESTION, before_something)])
     assert question.boxes == ()
+
+
+def test_what_was_looked_at_is_not_looked_at_again(
+    finder: Finder, before_something: Image.Image
+) -> None:
+    """The tower sees the whole and the part once each, and the text tower one query."""
+    model, seen = finder.encoder.model, []
+    tower, text = model.query_vision_encoder.vision_model, model.query_text_encoder
+    with ExitStack() as hooks:
+        for module in (tower, text):
+            handle = module.register_forward_hook(lambda m, a, _: seen.append((m, len(a[0]))))
+            hooks.callback(handle.remove)
+        [question] = finder.encode_many([Query(QUESTION, before_something)])
+    says = 1 if question.alone is None else 2
+    assert question.boxes and seen == [(tower, 2), (text, says)]
+
+
+def test_what_is_no_picture_is_said(finder: Finder) -> None:
+    with pytest.raises(TypeError, match="must be a PIL picture"):
+        finder.retrieve(Query(QUESTION, "flag.png"))  # type: ignore[arg-type]

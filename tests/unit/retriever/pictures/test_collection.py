@@ -15,9 +15,11 @@ from retriever.checkpoint.loading import load_checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.pictures import collection as collection_module
+from retriever.pictures import metric as metric_module
 from retriever.pictures import neighbours
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.metric import Metric
 from retriever.pictures.neighbours import SimilarPicture
 from retriever.pictures.parts import compact
 
@@ -62,6 +64,18 @@ def test_a_picture_is_most_like_itself_and_an_entity_is_found_once(
     # int8 keeps two digits of each number.
     assert first.similarity == pytest.approx(1.0, abs=2e-3)
     assert (second.entity, second.name) == ("flag:X", "") and second.similarity < first.similarity
+
+
+def test_a_build_fits_how_its_pictures_are_compared(
+    encoder: Encoder, pictures: list[EntityPicture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PictureCollection.build(pictures, encoder).metric is None, "three are too few"
+    monkeypatch.setattr(metric_module, "LEAST", 2)
+    made = PictureCollection.build(pictures, encoder)
+    assert made.metric is not None and made.width == encoder.picture_width
+    vectors = encoder.encode_pictures([Image.open(picture.path) for picture in pictures])
+    best = [found for [found] in made.search(vectors, 1)]
+    assert [found.image for found in best] == ["a.png", "b.png", "c.png"]
 
 
 def test_a_question_without_a_picture_resembles_nothing(encoder: Encoder) -> None:
@@ -226,6 +240,16 @@ def test_a_collection_that_no_build_writes_is_said(tmp_path: Path, rows: Any, na
     metadata = {"checkpoint": "r", "corpus": "", "names": names, "fusion": "{}"}
     path.write_bytes(save({"vectors": rows}, metadata))
     with pytest.raises(IndexUnavailable, match="no collection of pictures, or damaged"):
+        PictureCollection.open(path)
+
+
+def test_directions_of_other_vectors_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.safetensors"
+    metric = Metric(np.ones((4, 3), np.float32), np.zeros(3, np.float32))
+    PictureCollection("r", [("a", "one")], np.ones((1, 2), np.int8), Fusion(), metric=metric).save(
+        path
+    )
+    with pytest.raises(IndexUnavailable, match=r"directions of shape \(4, 3\)"):
         PictureCollection.open(path)
 
 
