@@ -111,7 +111,7 @@ def subject_prior(hits: Sequence[Hit], number: int, temperature: float) -> float
 
     >>> from corpus.types import Passage
     >>> hits = [Hit(Passage(title, title, "Big."), 2.0) for title in ("Oz", "Sea", "Oz", "")]
-    >>> [subject_prior(hits, number, 1.0) for number in (1, 2, 4)]
+    >>> [round(subject_prior(hits, number, 1.0), 2) for number in (1, 2, 4)]
     [0.5, 0.25, 0.25]
     """
     weighed = hits[: max(WEIGHED, number)]
