@@ -198,7 +198,9 @@ def test_of_an_example_that_has_changed_what_depends_on_it_is_made_again(
     encoded: list[int] = []
     encode = pipeline.encoder.encode_queries
     monkeypatch.setattr(
-        pipeline.encoder, "encode_queries", lambda q: encoded.append(len(q)) or encode(q)
+        pipeline.encoder,
+        "encode_queries",
+        lambda q, looks: encoded.append(len(q)) or encode(q, looks),
     )
     rows[1] = replace(rows[1], **changed)
     results = run(pipeline, asked(*rows), images, out, batch=1)
