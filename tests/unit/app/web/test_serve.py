@@ -18,13 +18,15 @@ from app.web.page import build_page
 from app.web.serving.serve import mounted
 from app.web.serving.uploads import kept_pictures, own_uploads
 from corpus.demo.data import demo_dir, example_gallery, example_image_path
+from tests.served_here import HERE
 
 KEY = "0123456789abcdef"
 
 
 def served(pipeline: Pipeline, settings: Settings) -> TestClient:
     api, uploads = build_api(pipeline, settings), Path(get_upload_folder())
-    return TestClient(mounted(api, build_page(api.pipeline, settings), settings, uploads))
+    app = mounted(api, build_page(api.pipeline, settings), settings, uploads)
+    return TestClient(app, base_url=HERE)
 
 
 @pytest.fixture
@@ -39,6 +41,17 @@ def test_page_and_api_share_an_address(client: TestClient) -> None:
     assert client.get("/v1/models").json()["generator"] == "scripted"
     assert client.get("/gradio_api/info").json()["named_endpoints"].keys() == {"/ask"}
     assert client.get("/v1/nothing").headers["content-type"] == "application/problem+json"
+
+
+def test_neither_page_nor_its_streams_answer_to_another_name(client: TestClient) -> None:
+    paths = ("/", "/config", "/gradio_api/info", "/gradio_api/queue/data?session_hash=a")
+    for path in paths:
+        answer = client.get(path, headers={"Host": "evil.example:7860"})
+        assert answer.status_code == 421, path
+        assert "KBVQA_ALLOWED_HOSTS" in answer.json()["detail"]
+    for path in ("/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/call/ask"):
+        answer = client.post(path, json={}, headers={"Host": "evil.example:7860"})
+        assert answer.status_code == 421, path
 
 
 def test_every_script_of_a_page_has_its_word_and_no_other_page_s(client: TestClient) -> None:
