@@ -230,10 +230,11 @@ def web(
     require("web")
     with _unless_in_vain(in_vain):
         use_traces()
-        settings = settings_with(index, checkpoint, candidates=candidates)
-    host, port = host or settings.host, port or settings.port
-    check_port(host, port)
-    network.prepare(f"http://{host}")
+        settings = settings_with(
+            index, checkpoint, candidates=candidates, host=host or None, port=port
+        )
+    check_port(settings.host, settings.port)
+    network.prepare(f"http://{settings.host}")
     from app.api.application import build_api
     from app.components import open_pipeline
     from app.web.page import build_page
@@ -253,7 +254,8 @@ def web(
     with own_uploads() as uploads:
         page = build_page(served.pipeline, settings)
         application = mounted(served, page, settings, uploads)
-        serve(application, host, port, partial(served.finish, settings.stop_seconds))
+        finish = partial(served.finish, settings.stop_seconds)
+        serve(application, settings.host, settings.port, finish)
 
 
 @app.command()

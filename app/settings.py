@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import InvalidSettings
 from app.machine import network
-from app.machine.key_files import key_in_file
+from app.machine.keys import key_in_file, keys_in, require_safe
 from app.machine.logs import LogFormat, LogLevel
 from corpus.home import home_directory
 from retriever.engines.connection import QdrantConnection, is_url
@@ -95,6 +95,10 @@ class Settings(BaseSettings):
             each request, without what was asked; "debug" may show that too.
         host: the address the page is served on.
         port: its port.
+        allowed_hosts: names by which the page and the API may be asked, beside addresses and
+            localhost, with commas between them: what stands in the links of its users, such as
+            "kbvqa.example.org"; "*.example.org" is all below it, "*" any name; others are refused;
+            None for no name where `host` is of this machine alone, for any name elsewhere.
         root_path: where a proxy in front shows the page, such as "/kbvqa"; None for at its root.
         top_k: passages shown.
         passages_in_prompt: passages that are read, the best first; None for 5 by the extractive
@@ -162,6 +166,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = "warning"
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=1, le=65535)
+    allowed_hosts: str | None = None
     root_path: str | None = Field(default=None, pattern=r"^(/|https?://[^/\s]+/?)[^\s?#]*$")
     top_k: int = Field(default=5, ge=1, le=100)
     passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
@@ -204,16 +209,14 @@ class Settings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _keys_that_protect(cls, value: SecretStr | None) -> SecretStr | None:
-        """Return the keys, unless one could be guessed, or could not be sent in a header."""
-        keys = _split(value)
-        if value is not None and not keys:
-            raise ValueError("there is no key in it: give one, or unset it, which opens the API")
-        for number, key in enumerate(keys, start=1):
-            if not 16 <= len(key) <= 256 or re.search(r"[^!-~]", key):
-                raise ValueError(
-                    f"key {number} is not 16 to 256 letters, digits and signs of ASCII without "
-                    "spaces: make one with `openssl rand -hex 24`"
-                )
+        if value is not None:
+            require_safe(keys_in(value.get_secret_value()))
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_of_hosts(cls, value: str | None) -> str | None:
+        network.host_names(value or "")
         return value
 
     @field_validator("qdrant_api_key")
@@ -256,7 +259,14 @@ class Settings(BaseSettings):
     @property
     def keys(self) -> tuple[str, ...]:
         """Return the keys of the API and the page; () where both are open."""
-        return _split(self.api_keys)
+        return keys_in(self.api_keys.get_secret_value()) if self.api_keys else ()
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Return the names by which the page may be asked, beside localhost; ("*",) for any."""
+        if self.allowed_hosts is None:
+            return () if network.is_here(self.host.strip("[]")) else ("*",)
+        return network.host_names(self.allowed_hosts)
 
     @property
     def data_directory(self) -> Path:
@@ -333,11 +343,6 @@ class Settings(BaseSettings):
         )
 
 
-def _split(keys: SecretStr | None) -> tuple[str, ...]:
-    listed = re.split(r"[,\n]", keys.get_secret_value()) if keys else []
-    return tuple(key for part in listed if (key := part.strip()))
-
-
 def secret_fields() -> tuple[str, ...]:
     """Return the names of the settings that are keys."""
     fields = Settings.model_fields.items()
@@ -362,20 +367,14 @@ def load_settings() -> Settings:
     """
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
     files = {f"{PREFIX}{name}_FILE".upper(): name for name in secret_fields()}
+    environment = {name.upper(): value for name, value in os.environ.items()}  # case says nothing
     # KBVQA_TEST_* belongs to the test suite.
-    unknown = sorted(
-        name
-        for name in os.environ
-        if name.upper().startswith(PREFIX)
-        and name.upper() not in known | files.keys()
-        and not name.upper().startswith(f"{PREFIX}TEST_")
-    )
-    if unknown:
+    ours = {name for name in environment if re.match(f"{PREFIX}(?!TEST_)", name)}
+    if unknown := sorted(ours - known - files.keys()):
         raise InvalidSettings(
             f"unknown environment variable {unknown[0]}. Known are: "
             f"{', '.join(sorted(known | files.keys()))}"
         )
-    environment = {name.upper(): value for name, value in os.environ.items()}  # case says nothing
     found = {name: key_in_file(variable, environment) for variable, name in files.items()}
     keys: dict[str, Any] = {name: SecretStr(key) for name, key in found.items() if key}
     try:

@@ -1,8 +1,28 @@
 """What all tests share."""
 
+import os
+import re
+import shutil
 import signal
+from pathlib import Path
+
+MEMORY = Path("/dev/shm")
+NEEDED_BYTES = 8 << 30
 
 
 def pytest_configure() -> None:
-    """End as by Ctrl-C where a run is told to end, so that the servers that it started end too."""
+    """Keep what tests write in memory, and end as by Ctrl-C where a run is told to end.
+
+    An index is written through to the disk whenever it is built, opened or closed, which takes
+    longer than the tests of it. By SIGTERM the servers that a run started end too.
+    """
+    if MEMORY.is_dir() and _room() > NEEDED_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _room() -> int:
+    """Return how many bytes may be written to memory."""
+    available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
+    free = 1024 * int(available[1]) if available else 0
+    return min(free, shutil.disk_usage(MEMORY).free)

@@ -9,6 +9,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+# For a client without a network: a server is not known by the name that it would send itself.
+HERE = "http://127.0.0.1"
+
 
 @contextmanager
 def served_here(app: ASGIApp, **options: Any) -> Iterator[int]:

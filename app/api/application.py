@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import schema
 from app.api.health import Health
+from app.api.hosts import KnownHosts
 from app.api.keys import Keys, Rates
 from app.api.line import Line, SharedPipeline
 from app.api.metrics import CountRequests, Metrics
@@ -119,7 +120,11 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
         docs_url=None,  # these load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(CountRequests, metrics=metrics), Middleware(NumberRequests)],
+        middleware=[
+            Middleware(CountRequests, metrics=metrics),
+            Middleware(NumberRequests),
+            Middleware(KnownHosts, names=settings.host_names),
+        ],
     )
     handle_problems(app)
     rates = Rates(settings.api_requests_per_minute)

@@ -140,19 +140,21 @@ def settings_with(
     checkpoint: str | None,
     strategy: str | None = None,
     candidates: int | None = None,
+    host: str | None = None,
+    port: int | None = None,
 ) -> Settings:
     """Return the settings with the command's options on top; the log is as they say."""
-    changes: dict[str, Any] = {}
-    if index is not None:
-        changes["index"] = index
-    if checkpoint is not None:
-        changes["checkpoint"] = checkpoint
-    if candidates is not None:
-        changes["candidates"] = candidates
-    if strategy is not None:
-        if strategy not in (known := get_args(Strategy)):
-            raise typer.BadParameter(f"{strategy!r} is no strategy; choose from {', '.join(known)}")
-        changes["strategy"] = strategy
+    if strategy is not None and strategy not in (known := get_args(Strategy)):
+        raise typer.BadParameter(f"{strategy!r} is no strategy; choose from {', '.join(known)}")
+    given = {
+        "index": index,
+        "checkpoint": checkpoint,
+        "strategy": strategy,
+        "candidates": candidates,
+        "host": host,
+        "port": port,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
     settings = load_settings().model_copy(update=changes)
     use_logs(settings.log_format, settings.log_level)
     return settings

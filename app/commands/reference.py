@@ -29,7 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Confidence": ("calibration", "unsure_below", "withhold_below"),
     "This machine": ("threads", "log_"),
     "The page and the API": (
-        *("host", "port", "root_path", "top_k", "max_question_characters"),
+        *("host", "port", "allowed_hosts", "root_path", "top_k", "max_question_characters"),
         *("concurrent_questions", "answer_seconds", "repeated_answers", "stop_seconds", "api_"),
     ),
 }

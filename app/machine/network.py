@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from app.errors import InvalidSettings
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+_HOST_NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*")
 _NAME = re.compile(r"\.?[\w*-]+(\.[\w*-]+)*\.?(:\d{1,5})?")
 
 
@@ -29,7 +30,7 @@ def proxy_for(url: str) -> str | None:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    if _is_here(host) or any(_covers(entry, host, parts.port) for entry in _no_proxy()):
+    if is_here(host) or any(_covers(entry, host, parts.port) for entry in _no_proxy()):
         return None
     for scheme in (parts.scheme, "all"):
         for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
@@ -76,6 +77,22 @@ def describe() -> str:
     return f"{shown}; directly: this machine" + (f", {direct}" if direct else "")
 
 
+def host_names(listed: str) -> tuple[str, ...]:
+    """Return names of hosts, which commas or spaces separate, in small letters.
+
+    Raises:
+        ValueError: one is an URL, has a port, or has a star elsewhere than before all of it.
+    """
+    names = tuple(re.findall(r"[^\s,]+", listed.lower()))
+    for name in names:
+        if name != "*" and not _HOST_NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no name of a host: give it without https://, port or path, as "
+                '"kbvqa.example.org", "*.example.org" for all below it, or "*" for any'
+            )
+    return names
+
+
 def require_no_user(name: str, url: str) -> None:
     """Raise where a name or a password stands in an address, which messages and logs show.
 
@@ -96,7 +113,8 @@ def _no_proxy() -> list[str]:
     return [entry for part in value.split(",") if (entry := part.strip())]
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Return whether a host is this machine, by a name or address that nobody else can use."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

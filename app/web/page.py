@@ -62,6 +62,10 @@ _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 # a chance to say what is wrong with it.
 _RAW: dict[str, Any] = {"preprocess": False}
 
+# Gradio keeps 90 kB for each page that was ever opened, of the last so many; by itself of 10,000.
+# Nothing of a user's is in it, and a page that was forgotten gets it anew.
+MOST_SESSIONS = 500
+
 _ONLY_FILES = "Only files are taken: save the picture on this computer, then add the file."
 
 log = logging.getLogger(__name__)
@@ -109,6 +113,7 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
             page.load(None, js=script.read_text(encoding="utf-8"))
     only_own_files(page)
     # The line is refused by this page in words of its own, before Gradio does.
+    page.state_session_capacity = MOST_SESSIONS
     page.queue(default_concurrency_limit=at_once, max_size=2 * MAX_WAITING)
     return page
 

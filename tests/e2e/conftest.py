@@ -66,10 +66,20 @@ def index(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(home: Path, index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `server` keeps what is uploaded."""
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="session")
+def server(
+    home: Path, index: Path, uploads: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The address of `kbvqa web` with the extractive reader."""
-    with serving(home, index, tmp_path_factory.mktemp("server") / "log") as web:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(home, index, log, GRADIO_TEMP_DIR=str(uploads)) as web:
         yield web.url
+    assert not list(uploads.glob("kbvqa-uploads-*")), "uploads go when the page stops"
 
 
 @pytest.fixture(scope="session")

@@ -12,15 +12,15 @@ from corpus.demo.data import demo_dir
 
 PICTURE = demo_dir() / "examples" / "kenya.png"
 BODY = b'{"question": "What?"}'
-HIDDEN = b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n"
-ASK = b"POST /v1/search HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+HIDDEN = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+ASK = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 END = b"0\r\n\r\n"
 
 
 def get(path: bytes, *headers: bytes) -> bytes:
-    lines = [b"GET " + path + b" HTTP/1.1", b"Host: a", *headers, b"Connection: close"]
+    lines = [b"GET " + path + b" HTTP/1.1", b"Host: localhost", *headers, b"Connection: close"]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
@@ -49,8 +49,9 @@ REFUSED = {
     "another protocol": (b"PRI * HTTP/2.0\r\n\r\n", {400, 404, 405}),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200), {400}),
     "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", {400}),
+    "another's name": (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", {421}),
     "two hosts": (get(b"/healthz", b"Host: b"), {400}),
-    "a method of its own": (b"BREW /v1/ask HTTP/1.1\r\nHost: a\r\n\r\n", {405}),
+    "a method of its own": (b"BREW /v1/ask HTTP/1.1\r\nHost: localhost\r\n\r\n", {405}),
     "another's address": (get(b"http://169.254.169.254/latest/meta-data"), {404}),
     "a number with a line": (get(b"/healthz", b"X-Request-ID: a\rSet-Cookie: b"), {200, 400}),
     "a file above": (get(b"/../../../../etc/passwd"), {400, 404}),

@@ -1,5 +1,6 @@
 """A tiny real retriever: the golden PreFLMR, an index it made, and a scripted generator."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from generator.answers.plan import AnswerPlan
 from retriever.building.build import build_index
 from retriever.checkpoint.loading import Checkpoint, load_checkpoint
 from retriever.encoding.encoder import Encoder
+from retriever.index.passage_index import PassageIndex
 from tests.golden_cases import GOLDEN
 from tests.scripted import ScriptedGenerator
 
@@ -61,15 +63,22 @@ def index_location(
     return location
 
 
+@pytest.fixture(scope="session")
+def index(
+    checkpoint: Checkpoint, index_location: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PassageIndex]:
+    """The same, open: a copy, as one process at a time has a directory."""
+    copy = shutil.copytree(index_location, tmp_path_factory.mktemp("opened") / "tiny")
+    with open_index(copy, checkpoint) as index:
+        yield index
+
+
 @pytest.fixture
 def generator() -> ScriptedGenerator:
     return ScriptedGenerator(lambda prompt: ("Paris [1]", -0.1))
 
 
 @pytest.fixture
-def pipeline(
-    checkpoint: Checkpoint, index_location: Path, generator: ScriptedGenerator
-) -> Iterator[Pipeline]:
-    with open_index(index_location, checkpoint) as index:
-        answering = Answering(generator, AnswerPlan("concat", passages=2), Calibration())
-        yield Pipeline(Encoder(checkpoint), index, answering)
+def pipeline(checkpoint: Checkpoint, index: PassageIndex, generator: ScriptedGenerator) -> Pipeline:
+    answering = Answering(generator, AnswerPlan("concat", passages=2), Calibration())
+    return Pipeline(Encoder(checkpoint), index, answering)

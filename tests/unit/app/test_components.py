@@ -23,6 +23,11 @@ from tests.scripted import ScriptedGenerator
 MINI_REVISION = "48176b5330b3"
 
 
+@pytest.fixture(scope="module")
+def reader() -> ExtractiveReader:
+    return ExtractiveReader.from_pretrained()
+
+
 @pytest.mark.parametrize(
     ("environment", "extractive", "strategy", "passages"),
     [
@@ -41,14 +46,13 @@ def test_what_answers_decides_the_defaults(
     passages: int,
     monkeypatch: pytest.MonkeyPatch,
     checkpoint: Checkpoint,
+    reader: ExtractiveReader,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(f"KBVQA_{name}", value)
     settings = load_settings()
     assert settings.extractive == extractive
-    generator: Answerer = ScriptedGenerator(str)
-    if extractive:
-        generator = ExtractiveReader.from_pretrained()
+    generator: Answerer = reader if extractive else ScriptedGenerator(str)
     answering = open_answering(settings, checkpoint, generator)
     assert (answering.plan.strategy, answering.plan.passages) == (strategy, passages)
     if not {"STRATEGY", "PASSAGES_IN_PROMPT"} & environment.keys():

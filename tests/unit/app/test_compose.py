@@ -131,6 +131,19 @@ def test_the_proxy_in_front_can_be_believed_and_lets_through_what_the_page_and_t
     assert int(burst) >= 200  # a page that is opened is some 80 requests
 
 
+def test_no_website_asks_the_page_through_a_browser_but_its_own_proxy_may() -> None:
+    listed = str(SERVICES["app"]["environment"]["KBVQA_ALLOWED_HOSTS"])
+    given = "${KBVQA_ALLOWED_HOSTS:-}"
+    assert Settings(host="0.0.0.0", allowed_hosts=listed.replace(given, "")).host_names == ("app",)
+    nginx = (ROOT / "examples" / "nginx.conf").read_text(encoding="utf-8")
+    (name,) = re.findall(r"KBVQA_ALLOWED_HOSTS=(\S+)\.", nginx)
+    assert f"server_name {name};" in nginx
+    settings = Settings(host="0.0.0.0", allowed_hosts=listed.replace(given, name))
+    assert settings.host_names == ("app", name)
+    targets = (MONITORING / "prometheus.yml").read_text(encoding="utf-8")
+    assert 'targets: ["app:7860"]' in targets
+
+
 def test_one_variable_chooses_the_build_of_torch() -> None:
     build = SERVICES["app"]["build"]
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -31,6 +31,15 @@ def test_environment_variables_are_read(monkeypatch) -> None:
     assert settings.index_location == Path("/data/index")
 
 
+@pytest.mark.parametrize(
+    "name", ["https://a.example", "a.example:80", "a.example/b", "*example.org", "a.*.org", "-,,/"]
+)
+def test_what_is_no_name_of_a_host_is_refused(monkeypatch, name: str) -> None:
+    monkeypatch.setenv("KBVQA_ALLOWED_HOSTS", f"b.example,{name}")
+    with pytest.raises(InvalidSettings, match=r"KBVQA_ALLOWED_HOSTS: .*without https://"):
+        load_settings()
+
+
 PATHS = (
     *("home", "data", "checkpoint", "index", "pictures", "qdrant_ca_file", "reader"),
     "calibration",

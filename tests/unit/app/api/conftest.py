@@ -11,6 +11,7 @@ from PIL import Image
 from app.api.application import Served, build_api
 from app.pipeline import Pipeline
 from app.settings import Settings
+from tests.served_here import HERE
 
 
 @pytest.fixture(scope="session")
@@ -32,5 +33,5 @@ def served(pipeline: Pipeline) -> Served:
 
 @pytest.fixture
 def client(served: Served) -> Iterator[TestClient]:
-    with TestClient(served.app, raise_server_exceptions=False) as client:
+    with TestClient(served.app, raise_server_exceptions=False, base_url=HERE) as client:
         yield client

@@ -16,6 +16,7 @@ from app.settings import Settings
 from generator.answers.confidence import Calibration, Fit
 from retriever.index.passage_index import PassageIndex
 from retriever.index.watching import RecallWatch
+from tests.served_here import HERE
 
 MODELS = {
     "AskBody": schema.AskBody,
@@ -99,7 +100,7 @@ def test_where_all_is_calibrated_there_is_nothing_to_say(pipeline: Pipeline) -> 
     fit = Fit(0.0, {}, {}, {}, None, 50)
     known = Calibration("c", 1.0, {}, {"scripted/few-shot/concat": fit})
     pipeline.answering = replace(pipeline.answering, calibration=known)
-    with TestClient(build_api(pipeline, Settings()).app) as client:
+    with TestClient(build_api(pipeline, Settings()).app, base_url=HERE) as client:
         assert client.get("/v1/models").json()["uncalibrated"] is None
 
 
@@ -110,7 +111,7 @@ def test_a_passage_is_given_whole(client: TestClient) -> None:
 
 def test_keys_and_the_proxy_s_path_are_in_the_document(pipeline: Pipeline) -> None:
     settings = Settings(api_keys="0123456789abcdef", root_path="/kbvqa")
-    with TestClient(build_api(pipeline, settings).app) as client:
+    with TestClient(build_api(pipeline, settings).app, base_url=HERE) as client:
         document = client.get("/v1/openapi.json").json()
     assert document["servers"] == [{"url": "/kbvqa"}]
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
@@ -137,7 +138,7 @@ def test_as_many_are_answered_at_once_as_the_settings_say(
     generator.write = write
     served = build_api(pipeline, Settings(concurrent_questions=at_once))
     body = {"question": "Which city?", "image": encoded}
-    with TestClient(served.app) as client, ThreadPoolExecutor(at_once + 2) as pool:
+    with TestClient(served.app, base_url=HERE) as client, ThreadPoolExecutor(at_once + 2) as pool:
         asked = [pool.submit(client.post, "/v1/ask", json=body) for _ in range(at_once + 2)]
         assert all_begun.wait(60)
         while served.line.waiting() < 2:
@@ -162,7 +163,7 @@ def test_questions_are_offered_to_the_watch_of_an_index_that_promises(
         return watches[0]
 
     monkeypatch.setattr(RecallWatch, "of", of)
-    with TestClient(build_api(pipeline, Settings()).app) as client:
+    with TestClient(build_api(pipeline, Settings()).app, base_url=HERE) as client:
         question = {"question": "What is the capital of France?", "image": encoded}
         assert client.post("/v1/search", json=question).status_code == 200
         text = client.get("/metrics").text.splitlines()

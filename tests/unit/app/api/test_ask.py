@@ -28,6 +28,7 @@ from generator.errors import GeneratorUnavailable
 from generator.extractive.reader import ExtractiveReader
 from generator.interface import Waiting
 from retriever.errors import IndexUnavailable
+from tests.served_here import HERE
 
 QUESTION = "What is the capital of France?"
 
@@ -310,7 +311,7 @@ def test_a_server_that_shows_many_on_the_command_line_shows_as_many_as_it_may(
     pipeline: Pipeline, png: bytes
 ) -> None:
     served = build_api(pipeline, Settings(top_k=100))
-    with TestClient(served.app) as client:
+    with TestClient(served.app, base_url=HERE) as client:
         answer = client.post("/v1/ask", data={"question": QUESTION}, files={"image": png})
         assert answer.status_code == 200, answer.text
         assert len(answer.json()["hits"]) == 4

@@ -28,6 +28,7 @@ from app.web.views import views
 from corpus.pictures.images import load_image
 from corpus.types import Query
 from generator.interface import Waiting
+from tests.served_here import HERE
 
 QUESTION = "What is the capital of France?"
 SHORT = 0.2
@@ -78,7 +79,8 @@ def test_the_server_s_time_counts_where_it_is_shorter(
 ) -> None:
     Endless(generator)
     body = {"question": QUESTION, "image": encoded, "within_seconds": 3600}
-    with TestClient(build_api(pipeline, Settings(answer_seconds=SHORT)).app) as client:
+    app = build_api(pipeline, Settings(answer_seconds=SHORT)).app
+    with TestClient(app, base_url=HERE) as client:
         answer = client.post("/v1/ask", json=body)
         assert answer.status_code == 504 and "within 0.2 s" in answer.json()["detail"]
         for wrong in (0, -1, 3601, "soon"):
@@ -285,7 +287,7 @@ def test_who_stands_in_the_line_is_answered_though_the_server_is_stopped(
     async def stop() -> None:
         body = {"question": QUESTION, "image": encoded}
         app = httpx.ASGITransport(served.app)
-        async with httpx.AsyncClient(transport=app, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=app, base_url=HERE) as client:
             with ExitStack() as places:
                 for _ in range(2):
                     await places.enter_context(served.line.place()).turn()

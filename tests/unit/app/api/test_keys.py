@@ -8,6 +8,7 @@ from app.api.keys import Keys, Rates
 from app.errors import InvalidSettings
 from app.pipeline import Pipeline
 from app.settings import Settings, load_settings
+from tests.served_here import HERE
 
 KEYS = ("0123456789abcdef", "another-key-of-mine")
 
@@ -48,7 +49,7 @@ def test_without_a_key_nothing_but_health_is_open(
     pipeline: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(api_keys=",".join(KEYS))
-    with TestClient(build_api(pipeline, settings).app) as client:
+    with TestClient(build_api(pipeline, settings).app, base_url=HERE) as client:
         for path in ("/v1/models", "/v1/passages/p:paris", "/metrics"):
             for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEYS[0]}):
                 refused = client.get(path, headers=given)
@@ -65,7 +66,7 @@ def test_without_a_key_nothing_but_health_is_open(
 
 def test_who_asks_too_often_is_told_when_to_come_again(pipeline: Pipeline) -> None:
     settings = Settings(api_keys=",".join(KEYS), api_requests_per_minute=2)
-    with TestClient(build_api(pipeline, settings).app) as client:
+    with TestClient(build_api(pipeline, settings).app, base_url=HERE) as client:
         mine, other = ({"Authorization": f"Bearer {key}"} for key in KEYS)
         assert [client.get("/v1/models", headers=mine).status_code for _ in "ab"] == [200, 200]
         refused = client.get("/v1/models", headers=mine)

@@ -12,6 +12,7 @@ from app.api.line import Line
 from app.api.problems import Refusal
 from app.pipeline import Pipeline
 from app.settings import Settings
+from tests.served_here import HERE
 
 
 class Asking:
@@ -103,6 +104,6 @@ def test_a_caller_is_known_by_the_key_or_the_address(
         served.line, "place", lambda caller: (callers.append(caller), placed(caller))[1]
     )
     headers = {"Authorization": f"Bearer {secret}"} if keys else {}
-    with TestClient(served.app, headers=headers) as client:
+    with TestClient(served.app, headers=headers, base_url=HERE) as client:
         assert client.post("/v1/search", json={"question": "What?"}).status_code == 200
     assert callers == ["key 1" if keys else "testclient"]

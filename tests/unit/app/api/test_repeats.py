@@ -24,13 +24,14 @@ from corpus.types import Query
 from generator.errors import GeneratorUnavailable
 from generator.rewriting import Turn
 from retriever.errors import IndexUnavailable
+from tests.served_here import HERE
 
 QUESTION = "What is the capital of France?"
 
 
 @pytest.fixture
 def client(pipeline: Pipeline) -> Iterator[TestClient]:
-    with TestClient(build_api(pipeline, Settings(repeated_answers=2)).app) as client:
+    with TestClient(build_api(pipeline, Settings(repeated_answers=2)).app, base_url=HERE) as client:
         yield client
 
 
@@ -85,7 +86,7 @@ def test_no_key_is_told_what_another_asked(pipeline: Pipeline) -> None:
         return client.post("/v1/ask", json=body, headers=headers).json().get("repeated", False)
 
     served = build_api(pipeline, settings)
-    with TestClient(served.app) as client:
+    with TestClient(served.app, base_url=HERE) as client:
         assert [repeated(client, key) for key in keys * 2] == [False, False, True, True]
         page = served.pipeline.ask(Query(QUESTION, load_image(base64.b64decode(body["image"]))))
         assert not page.repeated
@@ -192,7 +193,7 @@ def test_an_index_that_is_away_is_counted_where_results_are_kept_too(
         raise IndexUnavailable("the index does not answer")
 
     monkeypatch.setattr(pipeline.index, "current_build", away)
-    with TestClient(build_api(pipeline, Settings(repeated_answers=2)).app) as client:
+    with TestClient(build_api(pipeline, Settings(repeated_answers=2)).app, base_url=HERE) as client:
         answer = client.post("/v1/ask", json={"question": QUESTION, "image": picture("red")})
         assert answer.status_code == 503
         assert 'kbvqa_questions_total{outcome="away"} 1.0' in client.get("/metrics").text

@@ -26,6 +26,7 @@ from generator.answers.plan import AnswerPlan
 from generator.errors import GeneratorUnavailable
 from generator.server.client import OpenAIGenerator
 from tests.integration.generator_server import KEY, MODEL, serve
+from tests.served_here import HERE
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace")
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
@@ -148,7 +149,7 @@ def test_the_server_that_answers_is_told_whose_work_it_does(
         assert pipeline.answering is not None
         asked = Answering(writes, AnswerPlan("concat", passages=2), pipeline.answering.calibration)
         shared = build_api(Pipeline(pipeline.encoder, pipeline.index, asked), Settings())
-        with TestClient(shared.app) as client:
+        with TestClient(shared.app, base_url=HERE) as client:
             body = {"question": QUESTION, "image": encoded}
             assert client.post("/v1/ask", json=body).json()["answer"] == "Paris"
             client.post("/v1/ask", json=body, headers=TRACEPARENT)

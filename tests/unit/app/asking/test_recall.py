@@ -72,6 +72,7 @@ def test_what_was_seen_is_told_by_doctor_and_info(
                 assert time.monotonic() < end
             while (seen := last_seen(index, settings)) is None or seen.queries < FEWEST:
                 assert time.monotonic() < end
+                time.sleep(0.05)  # the process that writes it has a core then
         finally:
             watch.close()
         assert seen.found == watch.seen.recall and seen.promised == watch.promised

@@ -39,8 +39,8 @@ def port(pipeline: Pipeline, folder: Path) -> Iterator[int]:
 
 def post(path: str, kind: str) -> bytes:
     """Return the head of a request whose body never ends."""
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 9999999999"
-    return head.encode() + b"\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+    return head.encode() + b"Content-Length: 9999999999\r\n\r\n"
 
 
 def status(connection: socket.socket) -> int:

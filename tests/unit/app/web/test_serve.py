@@ -14,17 +14,20 @@ from PIL import Image
 from app.api.application import build_api
 from app.pipeline import Pipeline
 from app.settings import Settings
+from app.web import page
 from app.web.page import build_page
 from app.web.serving.serve import mounted
 from app.web.serving.uploads import kept_pictures, own_uploads
 from corpus.demo.data import demo_dir, example_gallery, example_image_path
+from tests.served_here import HERE
 
 KEY = "0123456789abcdef"
 
 
 def served(pipeline: Pipeline, settings: Settings) -> TestClient:
     api, uploads = build_api(pipeline, settings), Path(get_upload_folder())
-    return TestClient(mounted(api, build_page(api.pipeline, settings), settings, uploads))
+    app = mounted(api, build_page(api.pipeline, settings), settings, uploads)
+    return TestClient(app, base_url=HERE)
 
 
 @pytest.fixture
@@ -39,6 +42,17 @@ def test_page_and_api_share_an_address(client: TestClient) -> None:
     assert client.get("/v1/models").json()["generator"] == "scripted"
     assert client.get("/gradio_api/info").json()["named_endpoints"].keys() == {"/ask"}
     assert client.get("/v1/nothing").headers["content-type"] == "application/problem+json"
+
+
+def test_neither_page_nor_its_streams_answer_to_another_name(client: TestClient) -> None:
+    paths = ("/", "/config", "/gradio_api/info", "/gradio_api/queue/data?session_hash=a")
+    for path in paths:
+        answer = client.get(path, headers={"Host": "evil.example:7860"})
+        assert answer.status_code == 421, path
+        assert "KBVQA_ALLOWED_HOSTS" in answer.json()["detail"]
+    for path in ("/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/call/ask"):
+        answer = client.post(path, json={}, headers={"Host": "evil.example:7860"})
+        assert answer.status_code == 421, path
 
 
 def test_every_script_of_a_page_has_its_word_and_no_other_page_s(client: TestClient) -> None:
@@ -96,13 +110,13 @@ def run_at_once(client: TestClient, *data: Any) -> str:
     return client.post("/gradio_api/run/ask", json={"data": data}).text
 
 
-def queued(client: TestClient, *data: Any) -> str:
+def queued(client: TestClient, *data: Any, session: str = "s") -> str:
     """Return what comes of a question as the page's own script sends one."""
     events = client.get("/config").json()["dependencies"]
     [asked] = [event["id"] for event in events if event["api_name"] == "ask"]
-    sent = {"data": data, "fn_index": asked, "session_hash": "s"}
+    sent = {"data": data, "fn_index": asked, "session_hash": session}
     assert client.post("/gradio_api/queue/join", json=sent).status_code == 200
-    return client.get("/gradio_api/queue/data?session_hash=s").text
+    return client.get("/gradio_api/queue/data", params={"session_hash": session}).text
 
 
 @pytest.mark.parametrize("ask", [called, run_at_once, queued])
@@ -127,6 +141,18 @@ def test_a_file_without_an_end_is_not_begun(pipeline: Pipeline, uploads: Path, a
     with served(pipeline, Settings()) as client:
         said = ask(client, {"path": "/dev/zero", **FILE}, "Which city?", 3, "concat", "", False)
     assert NOT_UPLOADED in said
+
+
+def test_of_pages_that_were_left_the_last_alone_take_memory(
+    pipeline: Pipeline, uploads: Path, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MOST_SESSIONS", 2)
+    with served(pipeline, Settings()) as client:
+        [path] = client.post("/gradio_api/upload", files={"files": private.open("rb")}).json()
+        asked = ({"path": path, **FILE}, "Which city?", 3, "concat", "", False)
+        for session in ("a", "b", "c", "a"):  # the first is forgotten meanwhile
+            assert "Paris" in queued(client, *asked, session=session)
+        assert list(client.app.routes[-1].app.state_holder.session_data) == ["c", "a"]
 
 
 def test_uploads_and_examples_are_asked_about(

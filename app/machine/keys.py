@@ -1,9 +1,27 @@
-"""Keys that are in files, as container engines hand them out."""
+"""Keys: several in one text, and in files, as container engines hand them out."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from app.errors import InvalidSettings
+
+
+def keys_in(text: str) -> tuple[str, ...]:
+    """Return the keys of a text that has commas or line ends between them."""
+    return tuple(key for part in re.split(r"[,\n]", text) if (key := part.strip()))
+
+
+def require_safe(keys: tuple[str, ...]) -> None:
+    """Raise ValueError where there is no key, one could be guessed, or no header could carry it."""
+    if not keys:
+        raise ValueError("there is no key in it: give one, or unset it, which opens the API")
+    for number, key in enumerate(keys, start=1):
+        if not 16 <= len(key) <= 256 or re.search(r"[^!-~]", key):
+            raise ValueError(
+                f"key {number} is not 16 to 256 letters, digits and signs of ASCII without "
+                "spaces: make one with `openssl rand -hex 24`"
+            )
 
 
 def key_in_file(variable: str, environment: Mapping[str, str]) -> str:
