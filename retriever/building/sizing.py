@@ -32,7 +32,7 @@ class IndexPlan:
         quantized: their quantized copy, in memory.
         means: the means, in memory.
         graph: the graph of the means, in memory.
-        learned: the learned vectors of a large index and their graph, in memory.
+        learned: the learned vectors of a large index, in memory.
         ids: the points' ids, in memory.
         payload: the passages, on disk.
         disk: of everything, when nothing is being optimised.
@@ -104,7 +104,7 @@ def plan_index(
     means, graph, ids = points * dim * 4, points * _GRAPH_BYTES, points * _ID_BYTES
     payload = points * payload_bytes
     large = is_large(passages)
-    learned = points * (DIRECTIONS * 2 + _GRAPH_BYTES) if large else 0
+    learned = points * DIRECTIONS * 2 if large else 0
     disk = tokens + quantized + means + graph + learned + ids + payload + _LOG_BYTES * replicas
     memory = quantized + means + graph + learned + ids
     nodes = max(math.ceil(memory / (node_memory * _USABLE)), 3 if replicas > 1 else 1)

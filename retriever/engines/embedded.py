@@ -34,6 +34,7 @@ from retriever.engines.directory import (
     write_record,
 )
 from retriever.engines.interface import (
+    GRAPH_LINKS,
     GRAPHED,
     KEYWORDS,
     MEAN,
@@ -397,12 +398,19 @@ def _schema(dim: int, storage: Storage) -> edge.EdgeConfig:
         multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim),
         datatype=_DATATYPES[storage.tokens],
         quantization_config=quantization,
-        # m=0 is no HNSW: on token vectors it took 48 CPU-seconds for 250 passages.
-        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10),
+        # On token vectors a graph took 48 CPU-seconds for 250 passages.
+        hnsw_config=_graph(0),
     )
     # Cosine, as the dot product with means lost recall@10.
-    mean = edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)
-    return edge.EdgeConfig(vectors={TOKENS: tokens, MEAN: mean})
+    mean = edge.EdgeVectorParams(
+        size=dim, distance=edge.Distance.Cosine, hnsw_config=_graph(GRAPH_LINKS)
+    )
+    # Vectors that get room later, the learned ones, are all compared: no graph of them either.
+    return edge.EdgeConfig(vectors={TOKENS: tokens, MEAN: mean}, hnsw_config=_graph(0))
+
+
+def _graph(links: int) -> edge.HnswIndexConfig:
+    return edge.HnswIndexConfig(m=links, ef_construct=100, full_scan_threshold=10_000)
 
 
 def _filter(conditions: Conditions | None) -> edge.Filter | None:

@@ -22,6 +22,7 @@ LEARNED, LEARNED_WHOLE = "learned-512", "learned"
 # Vectors that a graph is searched for. It finds half of the nearest learned ones, which are all
 # compared: docs/measured/candidates.md.
 GRAPHED = (MEAN, LEARNED_WHOLE)
+GRAPH_LINKS = 16  # of a point; 0 is no graph
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.
 KEYWORDS = ("source", "language")
 PREFIXED = "title"

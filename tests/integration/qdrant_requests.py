@@ -25,15 +25,16 @@ def grpc_record(record: models.Record) -> Any:
     )
 
 
+def edge_graph(asked: models.HnswConfigDiff | None) -> edge.HnswIndexConfig | None:
+    if asked is None or asked.m is None:
+        return None
+    return edge.HnswIndexConfig(m=asked.m, ef_construct=100, full_scan_threshold=10_000)
+
+
 def edge_vector_params(params: models.VectorParams) -> edge.EdgeVectorParams:
     multi = None
     if params.multivector_config is not None:
         multi = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
-    hnsw = None
-    if params.hnsw_config is not None and params.hnsw_config.m is not None:
-        hnsw = edge.HnswIndexConfig(
-            m=params.hnsw_config.m, ef_construct=100, full_scan_threshold=10_000
-        )
     quantization: Any = None
     if isinstance(params.quantization_config, models.ScalarQuantization):
         quantization = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, quantile=0.99)
@@ -45,7 +46,7 @@ def edge_vector_params(params: models.VectorParams) -> edge.EdgeVectorParams:
         distance=getattr(edge.Distance, params.distance.value),
         multivector_config=multi,
         datatype=getattr(edge.VectorStorageDatatype, datatype.value.capitalize()),
-        hnsw_config=hnsw,
+        hnsw_config=edge_graph(params.hnsw_config),
         quantization_config=quantization,
     )
 

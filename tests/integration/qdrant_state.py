@@ -16,7 +16,7 @@ from tests.integration.qdrant_answers import (
     check_strict,
     check_timeout,
 )
-from tests.integration.qdrant_requests import edge_filter, edge_vector_params
+from tests.integration.qdrant_requests import edge_filter, edge_graph, edge_vector_params
 
 
 @dataclass
@@ -114,7 +114,8 @@ class State:
         path = self.directory / name
         path.mkdir()
         vectors = {n: edge_vector_params(params) for n, params in request.vectors.items()}
-        shard = edge.EdgeShard.create(str(path), edge.EdgeConfig(vectors=vectors))
+        config = edge.EdgeConfig(vectors=vectors, hnsw_config=edge_graph(request.hnsw_config))
+        shard = edge.EdgeShard.create(str(path), config)
         made = Collection(request, shard, dict(request.metadata or {}))
         made.strict = request.strict_mode_config
         self.collections[name] = made

@@ -22,7 +22,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from retriever.engines.connection import Cluster, QdrantConnection
 from retriever.engines.deadline import seconds_left
-from retriever.engines.interface import MEAN, TOKENS
+from retriever.engines.interface import GRAPH_LINKS, MEAN, TOKENS
 from retriever.engines.record import Storage
 from retriever.engines.server.collection import ServerEngine
 from retriever.engines.server.faults import Failure, kind_of, seconds_asked, tls_kind
@@ -180,6 +180,8 @@ class QdrantServer:
                 self._rest.create_collection(
                     collection,
                     vectors_config=_schema(dim, storage, layout),
+                    # Vectors that get room later, the learned ones, are all compared.
+                    hnsw_config=models.HnswConfigDiff(m=0),
                     shard_number=layout.shards,
                     replication_factor=layout.replicas,
                     write_consistency_factor=layout.write_consistency,
@@ -311,7 +313,7 @@ def _schema(dim: int, storage: Storage, layout: Cluster) -> dict[str, models.Vec
         size=dim,
         distance=models.Distance.COSINE,
         memory=models.Memory("cached" if layout.means_memory == "pinned" else layout.means_memory),
-        hnsw_config=models.HnswConfigDiff(memory=models.Memory(layout.means_memory)),
+        hnsw_config=models.HnswConfigDiff(m=GRAPH_LINKS, memory=models.Memory(layout.means_memory)),
     )
     return {TOKENS: tokens, MEAN: mean}
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 
 from retriever.building.tools import copy_index, verify_index
 from retriever.engines import candidates
 from retriever.engines.candidates import CANDIDATES
 from retriever.engines.embedded import EmbeddedEngine
-from retriever.engines.interface import LEARNED, LEARNED_WHOLE, TOKENS, Engine, Point
+from retriever.engines.interface import LEARNED, LEARNED_WHOLE, MEAN, TOKENS, Engine, Point
 from retriever.engines.learned import CENTRES, LearnedStage, maxima, stage_of, text_sha256
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
@@ -115,6 +116,23 @@ def test_few_directions_order_passages_as_all_likenesses_do(
         scores = [v @ stage.query_vector(q_QD) for v, stage in zip(passages, stages, strict=True)]
         alike.append(np.corrcoef(scores)[0, 1])
     assert np.mean(alike) > 0.98
+
+
+def test_a_graph_is_made_of_the_means_alone(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    built(tmp_path, embeddings, queries)
+    config = tmp_path / "shard" / "edge_config.json"
+    soon = json.loads(config.read_text()) | {"optimizers": {"indexing_threshold": 1}}
+    config.write_text(json.dumps(soon))  # graphs of few points too
+    shard = edge.EdgeShard.load(str(tmp_path / "shard"))
+    shard.optimize()
+    shard.close()
+    links = {
+        path.parent.name.removeprefix("vector_index-"): json.loads(path.read_text())["m"]
+        for path in tmp_path.rglob("hnsw_config.json")
+    }
+    assert links == {MEAN: 16, LEARNED: 0, TOKENS: 0}
 
 
 def test_an_index_that_is_small_learns_nothing(
