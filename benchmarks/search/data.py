@@ -60,11 +60,13 @@ def fit_queries(folder: Path) -> list[Rows]:
     return np.split(stored["rows"], np.cumsum(stored["lengths"])[:-1])
 
 
-def queries(folder: Path, count: int, tokens: int, cosine: float = 0.8) -> list[Rows]:
+def queries(
+    folder: Path, count: int, tokens: int, cosine: float = 0.8, skip: int = 0
+) -> list[Rows]:
     """Return queries of so many rows: 56 are real, for others rows are repeated with noise."""
     stored = np.load(folder / "queries.npz")
     rows = stored["rows"].reshape(len(stored["lengths"]), -1, stored["rows"].shape[-1])
-    chosen = rows[shuffled(len(rows))[:count]]
+    chosen = rows[shuffled(len(rows))[skip : skip + count]]
     if tokens == chosen.shape[1]:
         return list(chosen)
     wanted = np.arange(tokens) % chosen.shape[1]

@@ -3,11 +3,13 @@
 python -m benchmarks.search.learned FOLDER SIZE WORK OUT.json [--rows 56] [--queries 30]
 
 FOLDER is one that `benchmarks.search prepare` wrote, with fit.npz: rows of questions on pictures of
-vendors that are not among the queries. What is found is held against `ExactSearcher`. A table goes
-to OUT.md. An index that is too small to learn by itself learns here.
+vendors that are not among the queries. What is found is held against all scores (`ExactSearcher`,
+all queries at once), CPU times against the engine's own exact scan. A table goes to OUT.md. An
+index that is too small to learn by itself learns here.
 """
 
 import json
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +26,12 @@ from retriever.engines.learned import LearnedStage, stage_of
 from retriever.index.exact import ExactSearcher
 from retriever.index.foreign import Foreign
 from retriever.index.passage_index import Fingerprint, Learning, PassageIndex
-from retriever.index.search import search_engine
+from retriever.index.search import SearchMode, search_engine
 from retriever.index.writing import write_corpus
 
 FITTED = 160  # queries that a stage is fitted on
 TOP_K = 10
-CANDIDATES = {"learned": (50, 100, 200, 400, 800), "means": (200, 400)}
+CANDIDATES = {"learned": (100, 200, 400, 800), "means": (400,)}
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None)
 
@@ -47,7 +49,7 @@ def build(folder: Path, size: int, location: Path) -> dict[str, float]:
 
 
 def searches(
-    index: PassageIndex, folder: Path, rows_of: list[int], counts: list[int]
+    index: PassageIndex, folder: Path, rows_of: list[int], counts: list[int], skip: int, scans: int
 ) -> list[dict[str, Any]]:
     """Return recall and CPU milliseconds by rows of a query, stage and number of candidates.
 
@@ -56,14 +58,19 @@ def searches(
         folder: of the vectors.
         rows_of: how many rows queries have.
         counts: how many queries of each number of rows.
+        skip: how many of the queries are passed over.
+        scans: how many of them the engine's own exact scan is timed with.
     """
-    exact = ExactSearcher.load(index)
     assert index.built.learned is not None
     ways = {"learned": stage_of(index.built.learned, DIM), "means": None}
+    exact = ExactSearcher.load(index)
     found = []
     for rows, count in zip(rows_of, counts, strict=True):
-        asked = queries(folder, count, rows)
-        best, scan_ms = timed(lambda q: [hit.passage.id for hit in exact.search(q, TOP_K)], asked)
+        asked = queries(folder, count, rows, skip=skip)
+        began = time.process_time()
+        best = [[hit.passage.id for hit in hits] for hits in exact.search_many(asked, TOP_K)]
+        product_ms = 1000 * (time.process_time() - began) / count
+        _, scan_ms = timed(search(index, None, TOP_K, "exact"), asked[:scans])
         for name, stage in ways.items():
             for candidates in sorted({*CANDIDATES[name], index.candidates}):
                 chosen, cpu_ms = timed(search(index, stage, candidates), asked)
@@ -78,6 +85,7 @@ def searches(
                         "stderr": float(np.std(shares) / count**0.5),
                         "cpu_ms": cpu_ms,
                         "scan_ms": scan_ms,
+                        "product_ms": product_ms,
                     }
                 )
                 print(json.dumps(found[-1]), flush=True)
@@ -85,7 +93,10 @@ def searches(
 
 
 def search(
-    index: PassageIndex, stage: LearnedStage | None, candidates: int
+    index: PassageIndex,
+    stage: LearnedStage | None,
+    candidates: int,
+    mode: SearchMode = "two-stage",
 ) -> Callable[[Rows], list[str]]:
     """Return what searches an index with a stage of one's choice."""
 
@@ -96,7 +107,7 @@ def search(
             TOP_K,
             dim=DIM,
             conditions=None,
-            mode="two-stage",
+            mode=mode,
             candidates=candidates,
             learned=stage,
             quantized=False,
@@ -110,16 +121,18 @@ def search(
 def timed(
     function: Callable[[Rows], list[str]], asked: list[Rows]
 ) -> tuple[list[list[str]], float]:
-    """Return the answers to queries asked one by one, and the CPU milliseconds of each."""
-    function(asked[0])
-    began = time.process_time()
-    answers = [function(q_QD) for q_QD in asked]
-    return answers, 1000 * (time.process_time() - began) / len(asked)
+    """Return the answers to queries asked one by one, and the median of their CPU milliseconds."""
+    answers, spent = [], []
+    for q_QD in asked:
+        began = time.process_time()
+        answers.append(function(q_QD))
+        spent.append(1000 * (time.process_time() - began))
+    return answers, statistics.median(spent)
 
 
 def table(result: dict[str, Any]) -> str:
     """Return the searches as a Markdown table."""
-    head = ("query rows", "stage", "candidates", "recall@10", "CPU ms", "of the scan", "n")
+    head = "query rows", "stage", "candidates", "recall@10", "CPU ms", "of the scan", "n"
     lines = [f"| {' | '.join(head)} |", f"| ---: | --- |{' ---: |' * 5}"]
     for s in result["searches"]:
         default = " (default)" * (s["stage"] == "learned" and s["candidates"] == result["default"])
@@ -140,6 +153,8 @@ def main(
     out: Path,
     rows: Annotated[list[int], typer.Option(help="Of a query.")] = [56, 113, 320],  # noqa: B006
     asked: Annotated[list[int], typer.Option("--queries", help="For each --rows.")] = [30],  # noqa: B006
+    skip: Annotated[int, typer.Option(help="Queries that chose something before.")] = 0,
+    scans: Annotated[int, typer.Option(help="Queries for the engine's exact scan.")] = 3,
 ) -> None:
     """Build where nothing is built, measure, write JSON and a table."""
     torch.set_num_threads(1)
@@ -152,7 +167,7 @@ def main(
         print(json.dumps(told), flush=True)
         result: dict[str, Any] = {"size": size, **told, "default": index.candidates}
         counts = asked * len(rows) if len(asked) == 1 else asked
-        result["searches"] = searches(index, folder, rows, counts)
+        result["searches"] = searches(index, folder, rows, counts, skip, scans)
     out.write_text(json.dumps(result, indent=1) + "\n")
     out.with_suffix(".md").write_text(table(result))
 

@@ -18,8 +18,8 @@ _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
 _GRAPH_BYTES = 160  # HNSW with m=16: 32 links of 4 bytes at the lowest level, and some above
 _ID_BYTES = 80  # the point's UUID in both directions, version, offset of its rows
 _LOG_BYTES = 100 * 2**20  # the write-ahead log, in pieces of 32 MiB
-# Of 50 thousand passages, with real questions: docs/measured/candidates.md.
-LEARNED_CANDIDATES = 200
+# What finds 0.99 of the ten best among so many passages: docs/measured/candidates.md.
+MEASURED_CANDIDATES = ((50_000, 200), (100_000, 400))
 _USABLE = 0.75  # of a node's memory and disk
 
 
@@ -45,8 +45,8 @@ class IndexPlan:
             the memory of these nodes beside the rest.
         means_memory: where it should keep the graph: "pinned" on a cluster, which is made for it.
         candidates: what a search takes that does not say. A large index learns its own number,
-            and `kbvqa index info` says it; without an index that has measured it, it is what one of
-            made passages took.
+            and `kbvqa index info` says it; without an index that has measured it, it is what made
+            passages took, as many or, at most, 100 thousand.
     """
 
     tokens: int
@@ -125,14 +125,17 @@ def plan_index(
         shards=1 if nodes == 1 else 2 * nodes,
         tokens_memory="cached" if memory + tokens <= nodes * node_memory * _USABLE else "cold",
         means_memory="cached" if nodes == 1 else "pinned",
-        candidates=_candidates(large, measured),
+        candidates=_candidates(passages, measured),
     )
 
 
-def _candidates(large: bool, measured: Learned | None) -> int:
-    if not large:
+def _candidates(passages: int, measured: Learned | None) -> int:
+    if not is_large(passages):
         return CANDIDATES
-    return LEARNED_CANDIDATES if measured is None else measured.candidates
+    if measured is not None:
+        return measured.candidates
+    enough = [candidates for size, candidates in MEASURED_CANDIDATES if passages <= size]
+    return min(enough, default=MEASURED_CANDIDATES[-1][1])
 
 
 def _peak(disk: float, nodes: int) -> float:

@@ -7,6 +7,7 @@ import pytest
 
 from corpus.types import Passage
 from retriever.building.sizing import plan_index
+from retriever.engines.record import Learned
 from retriever.index.passage_index import Fingerprint, PassageIndex, Storage
 
 COUNT, ROWS, DIM = 2_000, 48, 128
@@ -55,9 +56,21 @@ def test_sizes_grow_with_the_index() -> None:
     assert plan_index(100_000, 120, node_memory=2**30).tokens_memory == "cold"
     billion = plan_index(1_000_000_000, 120, replicas=2)
     assert billion.memory > 1_000_000_000 * 2 * 128 * 4
-    # A large index has learned vectors, of 512 numbers at two bytes, and takes fewer candidates.
-    assert small.learned == 100_000 * 512 * 2 and small.candidates < 400
-    assert plan_index(15_000, 120).candidates == 400 and plan_index(15_000, 120).learned == 0
+    # A large index has learned vectors, of 512 numbers at two bytes.
+    assert small.learned == 100_000 * 512 * 2 and plan_index(15_000, 120).learned == 0
+
+
+@pytest.mark.parametrize(
+    ("passages", "candidates"),
+    [(15_000, 400), (20_000, 200), (50_000, 200), (50_001, 400), (10**7, 400)],
+)
+def test_candidates_without_an_index_are_those_measured_at_such_a_size(
+    passages: int, candidates: int
+) -> None:
+    assert plan_index(passages, 120).candidates == candidates
+    learned = Learned("", 1, 0.2, "", passages, 23, False, ((6_500, 0.99),), 0.99, 650)
+    with_index = plan_index(passages, 120, measured=learned).candidates
+    assert with_index == (650 if passages >= 20_000 else 400)
 
 
 @pytest.mark.parametrize("passages", [10_000, 7_500_000, 40_000_000, 10**9])
