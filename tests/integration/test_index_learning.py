@@ -63,7 +63,7 @@ def test_a_build_learns_from_a_file_of_questions(
     learned = shown["learned"]
     assert (learned["passages"], learned["queries"], learned["made"]) == (64, 3, False)
     assert learned["wanted"] == 0.9 and list(learned["recall"]) == ["50"]
-    assert "numbers" not in learned and shown["candidates"] == 50
+    assert "numbers" not in learned and shown["candidates"] == 200
     text = kbvqa("index", "info", "--index", tmp_path / "index").stdout
     assert "recall (50 " in " ".join(text.split())
     verified = kbvqa("index", "verify", "--index", tmp_path / "index")
@@ -71,7 +71,7 @@ def test_a_build_learns_from_a_file_of_questions(
 
     planned = ("index", "plan", "--index", tmp_path / "index")
     plan = json.loads(kbvqa(*planned, "--json").stdout)
-    assert plan["candidates"] == 50 and plan["measured"] == learned
+    assert plan["candidates"] == 200 and plan["measured"] == learned
     rows = [count for _, count in PassageIndex.open(tmp_path / "index").row_counts()]
     dim = shown["dim"]
     assert plan["tokens"] == sum(rows) * dim * 2 and plan["means"] == 64 * dim * 4
