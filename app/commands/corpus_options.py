@@ -47,7 +47,12 @@ def named_corpus(
         int | None, typer.Option("--size", min=1, help="Tokens or sentences in a passage.")
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option("--overlap", min=0, help="How many it shares with the one before.")
+        int | None,
+        typer.Option(
+            "--overlap",
+            min=0,
+            help="How many it shares with the one before. Default: 20, of few a ninth.",
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", help="A tokenizer.json that counts the tokens.")
@@ -121,6 +126,8 @@ def named_corpus(
     if workers is None and corpus.bytes_total > _LARGE_BYTES:
         corpus = replace(corpus, workers=os.cpu_count() or 1)
     changes = {name: value for name, value in policy.items() if value is not None}
+    if size is not None:
+        changes.setdefault("overlap", min(corpus.policy.overlap, size // 9))
     try:
         return replace(corpus, policy=replace(corpus.policy, **changes))
     except ValueError as exc:

@@ -147,6 +147,20 @@ def test_options_that_cannot_be_used(run, tmp_path: Path) -> None:
         raise run("corpus", "show", path, *options, ok=False).exception  # type: ignore[misc]
 
 
+def test_short_passages_share_a_ninth_unless_more_is_asked_for(run, tmp_path: Path) -> None:
+    text = " ".join(f"Sentence {n} is here." for n in range(40))
+    path = make.jsonl(tmp_path / "p.jsonl", [{"id": "a", "text": text}])
+    for options, count in (
+        ((1,), 40),
+        ((18,), 3),
+        ((18, "--overlap", 0), 3),
+        ((20, "--overlap", 10), 3),
+    ):
+        out = tmp_path / "out.jsonl"
+        run("corpus", "make", path, "--by", "sentences", "--out", out, "--size", *options)
+        assert len(out.read_text("utf-8").splitlines()) == count, options
+
+
 def test_an_index_is_built_of_any_corpus_under_its_own_name(run, tmp_path: Path) -> None:
     folder = tmp_path / "OKVQA_passages"
     for split in ("train", "test"):
