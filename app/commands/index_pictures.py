@@ -97,7 +97,7 @@ def index_pictures(
         named = InvalidRecord(table, picture.line, "image", str(exc)) if table else exc
         broken.append(str(named))
 
-    parts.mkdir(exist_ok=True)
+    parts.mkdir(parents=True, exist_ok=True)
     if (lock := DirectoryLock.acquire(parts)) is None:
         raise IndexUnavailable(
             f"another process is making {output}: wait until it has ended, or name another --out"
