@@ -21,6 +21,7 @@ _MORE_RECALL = (
     "are asked."
 )
 _SET_UP = "Run `kbvqa setup`, which builds the demo's index."
+_PASSAGES_ALONE = f"{PREFIX}PICTURES=none searches passages alone."
 _VERIFY = "`kbvqa index verify` looks at every passage of it; `kbvqa index build` makes it anew."
 PACKAGES = ("torch", "transformers", "qdrant-edge-py")
 
@@ -69,6 +70,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
 
     checkpoint, searched, beside = None, "", ""
     seen: LastSeen | None = None
+    unfit = ""
     try:
         checkpoint = open_checkpoint(settings)
     except (KbvqaError, OSError) as exc:
@@ -77,7 +79,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("checkpoint", True, checkpoint.id)
 
         def describe_index() -> str:
-            nonlocal searched, beside, seen
+            nonlocal searched, beside, seen, unfit
             location = settings.searched_index
             with open_set_index(settings, checkpoint) as index:
                 if problems := index.unfit(settings.candidates or index.candidates):
@@ -85,13 +87,18 @@ def _components(settings: Settings) -> Iterator[Finding]:
                 of = index.fingerprint
                 searched, seen = of.corpus_sha256, last_seen(index, settings)
                 state = f"{of.passages:,} passages (corpus: {of.corpus}) in {location}"
-                if (pictures := open_pictures(settings, checkpoint, index)) is not None:
-                    require_pictures(pictures, checkpoint)
-                    beside = pictures.sha256
-                    state += f", {len(pictures.names):,} pictures beside them"
+                try:
+                    if (pictures := open_pictures(settings, checkpoint, index)) is not None:
+                        require_pictures(pictures, checkpoint)
+                        beside = pictures.sha256
+                        state += f", {len(pictures.names):,} pictures beside them"
+                except KbvqaError as exc:
+                    unfit = str(exc)
                 return "; ".join(filter(None, [state, index.state]))
 
         yield _checked("index", describe_index, _SET_UP if settings.index is None else _VERIFY)
+        if unfit:
+            yield Finding("pictures", False, unfit, _PASSAGES_ALONE)
         if seen is not None:
             yield Finding("recall", not seen.low, str(seen), _MORE_RECALL, grave=False)
     at = f"{PREFIX}GENERATOR"

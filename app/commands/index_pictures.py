@@ -74,6 +74,8 @@ def index_pictures(
     from corpus.files.passages import passages_sha256
     from corpus.pictures.entities import EntityPicture, read_entity_pictures
     from retriever.encoding.encoder import Encoder
+    from retriever.engines.directory import DirectoryLock
+    from retriever.errors import IndexUnavailable
     from retriever.pictures.collection import PictureCollection
     from retriever.pictures.fusing import Fusion
 
@@ -95,7 +97,12 @@ def index_pictures(
         named = InvalidRecord(table, picture.line, "image", str(exc)) if table else exc
         broken.append(str(named))
 
-    with progress() as (say, advance):
+    parts.mkdir(parents=True, exist_ok=True)
+    if (lock := DirectoryLock.acquire(parts)) is None:
+        raise IndexUnavailable(
+            f"another process is making {output}: wait until it has ended, or name another --out"
+        )
+    with lock, progress() as (say, advance):
         say("Loading the checkpoint")
         encoder = Encoder(open_checkpoint(settings))
         say("Encoding pictures")

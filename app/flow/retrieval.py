@@ -105,7 +105,6 @@ class Finder:
             require_checkpoint(index, encoder.checkpoint)
         if pictures is not None:
             require_pictures(pictures, encoder.checkpoint)
-            _require_width(pictures, encoder)
         self.encoder, self.index = encoder, index
         if candidates is None:
             candidates = CANDIDATES if index is None else index.candidates
@@ -314,21 +313,17 @@ def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
 
 
 def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> None:
-    """Raise IndexNotReady unless a checkpoint made a collection of pictures."""
+    """Raise IndexNotReady unless a checkpoint makes vectors as a collection of pictures has."""
     if pictures.checkpoint != checkpoint.revision:
         raise IndexNotReady(
             f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
             f"not {checkpoint.id}: make it anew with `kbvqa index pictures`"
         )
-
-
-def _require_width(pictures: PictureCollection, encoder: Encoder) -> None:
-    """Raise IndexNotReady unless an encoder's pictures may be compared with a collection's."""
-    width, wanted = pictures.width, encoder.picture_width
+    width, wanted = pictures.width, checkpoint.picture_width
     if width != wanted:
         raise IndexNotReady(
             f"the collection of pictures has vectors of {width:,} numbers, and the checkpoint "
-            f"{encoder.checkpoint.id} makes vectors of {wanted:,}: make it anew with "
+            f"{checkpoint.id} makes vectors of {wanted:,}: make it anew with "
             "`kbvqa index pictures`"
         )
 

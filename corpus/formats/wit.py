@@ -55,7 +55,8 @@ def _page(
     language: str,
 ) -> Page:
     text = "\n".join(dict.fromkeys(filter(None, (caption, section or lead))))
-    where = hashlib.sha256(f"{picture}\n{headings or heading}".encode()).hexdigest()
+    # A section may show a picture twice, with another caption.
+    where = hashlib.sha256(f"{picture}\n{headings or heading}\n{caption}".encode()).hexdigest()
     return Page(
         id=f"{url}#{where[:12]}",
         title=title,

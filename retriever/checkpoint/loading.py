@@ -59,6 +59,12 @@ class Checkpoint:
         """Return name and revision: what an index remembers of its checkpoint."""
         return f"{self.name}@{self.revision}"
 
+    @property
+    def picture_width(self) -> int:
+        """Return how many numbers a picture's vector has, by which pictures are compared; or 0."""
+        sees = self.model.config.use_vision_encoder
+        return self.model.query_vision_encoder.likeness_size if sees else 0
+
 
 def load_checkpoint(
     location: Path | str, revision: str | None = None, assembled: Path | None = None

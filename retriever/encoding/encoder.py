@@ -190,9 +190,7 @@ class Encoder:
     @property
     def picture_width(self) -> int:
         """Return how many numbers a vector of `encode_pictures` has; 0 where it sees none."""
-        model = self.checkpoint.model
-        sees = model.config.use_vision_encoder
-        return model.query_vision_encoder.likeness_size if sees else 0
+        return self.checkpoint.picture_width
 
     def query_text(self, query: Query, seen: str = "") -> str:
         """Return the text of a query as it is tokenised: instruction, question, what is seen."""

@@ -246,6 +246,12 @@ class DirectoryLock:
             raise
         return cls(descriptor)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def release(self) -> None:
         """End the lock; again does nothing."""
         if self._descriptor is not None:

@@ -44,6 +44,9 @@ class Metric:
     def fitted(cls, vectors_IV: NDArray[np.int8], entities: Sequence[str]) -> Self | None:
         """Return the metric for pictures; None where too few are of entities that have several.
 
+        None too where those of an entity are all alike, as where each is listed twice: nothing
+        then says what differs within one.
+
         Args:
             vectors_IV: directions of the pictures' vectors, of any length.
             entities: what each picture shows.
@@ -60,6 +63,8 @@ class Metric:
         within_VV = _within(x_IV, entity_I)
         width = len(mean_V)
         even = within_VV.trace() / width
+        if even <= np.finfo(np.float64).eps:  # of unit vectors, so what is left is rounding
+            return None
         within_VV *= 1 - SHRUNK
         within_VV[np.diag_indices(width)] += SHRUNK * even
         # With C_within = L L', the symmetric problem of L^-1 C L'^-1 has the same values l; the

@@ -19,6 +19,9 @@ from app.reader import Reader
 from generator.answers.confidence import Calibration, Fit, calibration_json
 from generator.extractive.reader import ExtractiveReader
 from retriever.checkpoint.loading import load_checkpoint
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import compact
 from tests.golden_cases import GOLDEN
 
 KINDS = [
@@ -54,6 +57,19 @@ def closed_port() -> Iterator[int]:
 
 def found() -> dict[str, Finding]:
     return {finding.what: finding for finding in examine()}
+
+
+def test_pictures_that_the_checkpoint_cannot_compare_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every question would be refused, though this very checkpoint made them once."""
+    path, revision = tmp_path / "mine.safetensors", load_checkpoint(GOLDEN / "B_preflmr").revision
+    PictureCollection(revision, [("a.png", "a")], compact([[1.0, 0.0]]), Fusion()).save(path)
+    monkeypatch.setenv("KBVQA_PICTURES", str(path))
+    findings = found()
+    assert findings["index"].ok and not findings["pictures"].ok
+    assert "vectors of 2 numbers" in findings["pictures"].state
+    assert "KBVQA_PICTURES=none" in findings["pictures"].advice
 
 
 def test_everything_is_there(index_location: Path) -> None:

@@ -154,6 +154,22 @@ def test_passages_carry_what_the_corpus_says(tmp_path: Path) -> None:
     assert first("dump").url == "https://en.wikipedia.org/wiki/A"
 
 
+def test_of_wit_a_section_may_show_a_picture_twice(tmp_path: Path) -> None:
+    """With other words below it, which have quotes, tabs and line ends within."""
+    path = make.wit(tmp_path / "wit_v1.tsv", rows=1)
+    header = path.read_text(encoding="utf-8").splitlines()[0]
+    page = ("en", "https://en.wikipedia.org/wiki/A", "https://x.org/a.jpg", "A", "Habitat")
+    lives = "It lives where the sea is shallow and cold."
+    said = ('"The ""upper""\tzone"', '"The\nlower"')
+    rows = ["\t".join((*page, caption, "true", lives)) for caption in said]
+    path.write_text("\r\n".join((header, *rows)), encoding="utf-8", newline="")
+    read = list(open_corpus(path, policy=RECORD_POLICY).read())
+    assert [passage.text for passage in read] == [
+        f'The "upper"\tzone\n{lives}',
+        f"The\nlower\n{lives}",
+    ]
+
+
 def test_sections_keep_the_numbers_that_questions_refer_to(tmp_path: Path) -> None:
     corpus = open_corpus(make.evqa_kb(tmp_path / "kb.json"), policy=SECTIONS)
     ids = [passage.id.partition("Page_")[2] for passage in corpus.read()]

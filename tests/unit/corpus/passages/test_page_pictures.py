@@ -11,6 +11,7 @@ from app.cli import app
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.passages.corpora import open_corpus
 from corpus.passages.page_pictures import file_name, page_pictures
+from retriever.engines.directory import lock_for_building
 from retriever.pictures.collection import PictureCollection
 from tests import corpus_files as make
 
@@ -92,8 +93,14 @@ def test_the_commands_go_from_the_corpus_to_the_collection(tmp_path: Path) -> No
     Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
     arguments = ["index", "pictures", str(table), "--out", str(made)]
     assert isinstance(CliRunner().invoke(app, arguments).exception, InvalidRecord)
+    parts = made.with_name("lead.safetensors.parts")
+    parts.mkdir()
+    with lock_for_building(parts):
+        done = CliRunner().invoke(app, [*arguments, "--skip-missing"])
+    assert "another process is making" in str(done.exception) and not made.exists()
     done = CliRunner().invoke(app, [*arguments, "--skip-missing"])
     assert done.exit_code == 0, done.output
+    assert not parts.exists()
     collection = PictureCollection.open(made)
     page = "https://en.wikipedia.org/wiki/Page_0"
     assert collection.names == (("red.png", page),) and collection.titles == {page: "Page 0"}

@@ -72,3 +72,14 @@ def test_there_is_none_where_few_entities_have_several_pictures() -> None:
     enough = [f"e{n // 2}" for n in range(LEAST)] + alone[LEAST:]
     assert Metric.fitted(rows, enough) is not None
     assert Metric.fitted(rows, [*enough[: LEAST - 2], *alone[LEAST - 2 :]]) is None
+
+
+def test_there_is_none_where_the_pictures_of_an_entity_are_all_alike(tmp_path: Path) -> None:
+    """As where a table lists each twice: what differs within one is rounding at most."""
+    rows = np.repeat(compact(drawn(LEAST, seed=1))[:LEAST], 3, axis=0)
+    names = [(f"{n}.png", f"e{n // 3}") for n in range(len(rows))]
+    alike = PictureCollection.of("r", names, rows)
+    assert alike.metric is None
+    alike.save(tmp_path / "pictures.safetensors")
+    [[best]] = PictureCollection.open(tmp_path / "pictures.safetensors").search(rows[3:4], 1)
+    assert best.entity == "e1"
