@@ -63,7 +63,7 @@ def test_a_large_index_learns_from_what_is_given_and_a_small_one_reads_none_of_i
             assert (learned is not None) is large
             if learned is not None:
                 assert learned.made is not given and learned.wanted == 0.9
-                assert index.candidates == (50 if given else 400)
+                assert index.candidates == (200 if given else 400)
 
 
 def test_a_large_index_made_in_python_learns_too(
