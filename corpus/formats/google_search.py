@@ -5,18 +5,19 @@ questions. Numbers measured on one are not comparable with the other, so the nam
 what is in the file, never from what it is called. Passages are "GS_{kid}", as RA-VQA stores them.
 """
 
-from collections.abc import Generator
+from collections.abc import Sequence
 from pathlib import Path
 
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.files.csv_rows import CsvRows
-from corpus.files.pages import Entry, Page, Section
+from corpus.files.pages import Page, Section
+from corpus.formats.tables import TableReader
 
 TRAIN_PASSAGES = 112_724
 TRAIN_NAME, FULL_NAME = "GS112K", "GS-full"
 
 
-class GoogleSearch:
+class GoogleSearch(TableReader):
     """Reads the corpus.
 
     Args:
@@ -25,28 +26,17 @@ class GoogleSearch:
     """
 
     def __init__(self, path: Path, *, only_train: bool = False) -> None:
-        self.path, self.only_train = path, only_train
-        self._rows = CsvRows(path, ("kid", "text"))
+        super().__init__(path, ("kid", "text"))
+        self.only_train = only_train
 
-    @property
-    def bytes_read(self) -> int:
-        """Return how far into the file reading has come."""
-        return self._rows.bytes_read
-
-    def entries(self) -> Generator[Entry, None, None]:
-        """Yield every row."""
-        for line, values in self._rows.read():
-            if isinstance(values, CorpusError):
-                yield Entry(values, line)
-                continue
-            kid, text = values
-            if not (kid.isascii() and kid.isdigit()):
-                error = InvalidRecord(self.path, line, "kid", f"must be a number, not {kid!r:.40}")
-                yield Entry(error, line)
-            elif self.only_train and int(kid) >= TRAIN_PASSAGES:
-                yield Entry(None, line)
-            else:
-                yield Entry(Page(f"GS_{kid}", "", (Section("", text),), source="Google"), line)
+    def page(self, line: int, values: Sequence[str]) -> Page | CorpusError | None:
+        """Return the page of a row."""
+        kid, text = values
+        if not (kid.isascii() and kid.isdigit()):
+            return InvalidRecord(self.path, line, "kid", f"must be a number, not {kid!r:.40}")
+        if self.only_train and int(kid) >= TRAIN_PASSAGES:
+            return None
+        return Page(f"GS_{kid}", "", (Section("", text),), source="Google")
 
 
 def corpus_name(path: Path) -> str:

@@ -1,38 +1,29 @@
 """Plain corpora: CSV files with title and text, and folders of Markdown files."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from corpus.errors import CorpusError, InvalidRecord
-from corpus.files.csv_rows import CsvRows
+from corpus.errors import InvalidRecord
 from corpus.files.pages import Entry, Page, Section
 from corpus.files.sources import DamagedFile, Source, path_text
 from corpus.formats.markdown import front_matter, parts
+from corpus.formats.tables import TableReader
 
 
-class CsvPassages:
+class CsvPassages(TableReader):
     """Reads a CSV or TSV file with the columns id (or _id), title and text: a passage a row.
 
     A title may be empty, and its column absent.
     """
 
     def __init__(self, path: Path) -> None:
-        self._rows = CsvRows(path, ("id", "title", "text"), optional=("title",))
+        super().__init__(path, ("id", "title", "text"), ("title",))
 
-    @property
-    def bytes_read(self) -> int:
-        """Return how far into the file reading has come."""
-        return self._rows.bytes_read
-
-    def entries(self) -> Generator[Entry, None, None]:
-        """Yield every row."""
-        for line, values in self._rows.read():
-            if isinstance(values, CorpusError):
-                yield Entry(values, line)
-            else:
-                id_, title, text = values
-                yield Entry(Page(id_, title, (Section("", text),)), line)
+    def page(self, line: int, values: Sequence[str]) -> Page:
+        """Return the page of a row."""
+        id_, title, text = values
+        return Page(id_, title, (Section("", text),))
 
 
 class MarkdownFile:

@@ -5,12 +5,11 @@ of the section that it stands in. Pages of other corpora are the same entities: 
 """
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Sequence
 from pathlib import Path
 
-from corpus.errors import CorpusError
-from corpus.files.csv_rows import CsvRows
-from corpus.files.pages import Entry, Page, Section
+from corpus.files.pages import Page, Section
+from corpus.formats.tables import TableReader
 
 COLUMNS = ("page_url", "image_url")
 _OPTIONAL = (
@@ -19,27 +18,18 @@ _OPTIONAL = (
 )
 
 
-class WikipediaImageText:
+class WikipediaImageText(TableReader):
     """Reads a file of it: a row is a page of one section, what is said of its picture there.
 
     Only a page's main picture is taken for one of what the page is about.
     """
 
     def __init__(self, path: Path) -> None:
-        self._rows = CsvRows(path, (*COLUMNS, *_OPTIONAL), optional=_OPTIONAL)
+        super().__init__(path, (*COLUMNS, *_OPTIONAL), _OPTIONAL)
 
-    @property
-    def bytes_read(self) -> int:
-        """Return how far into the file reading has come."""
-        return self._rows.bytes_read
-
-    def entries(self) -> Generator[Entry, None, None]:
-        """Yield every row."""
-        for line, values in self._rows.read():
-            if isinstance(values, CorpusError):
-                yield Entry(values, line)
-            else:
-                yield Entry(_page(*(value.strip() for value in values)), line)
+    def page(self, line: int, values: Sequence[str]) -> Page:
+        """Return the page of a row."""
+        return _page(*(value.strip() for value in values))
 
 
 def _page(
