@@ -1,35 +1,28 @@
 """The comparison of strategies: its sets, its figures, and that a run can be taken up again."""
 
 import json
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from app.errors import InvalidSettings, TooManyFailures
 from app.evaluation.benchmarks.catalog import spread
-from app.evaluation.strategies import sets
 from app.evaluation.strategies.comparison import (
-    Variant,
     compare,
     questions,
     relevance_threshold,
     run,
 )
 from app.evaluation.strategies.figures import report, summarise
-from app.evaluation.strategies.fitting import calibrated, fitted_temperature, shares_of
+from app.evaluation.strategies.fitting import calibrated, fitted_temperature
 from app.evaluation.strategies.sets import (
     ATTACKS,
     KINDS,
     Case,
-    Finding,
-    Kind,
     Sizes,
     cases,
     gallery_passages,
@@ -38,64 +31,17 @@ from app.evaluation.strategies.sets import (
 from app.flow.events import Retrieval
 from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import DEVELOPMENT, ELSEWHERE, TEST, tampered, wrong_answer
-from corpus.demo.data import demo_dir, demo_images, demo_passages_path
+from corpus.demo.data import demo_dir, demo_passages_path
 from corpus.files.passages import read_passages
 from corpus.pictures.images import load_image
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers.answering import Answering
-from generator.answers.confidence import Calibration, judge, read_calibration
+from generator.answers.confidence import read_calibration
 from generator.answers.plan import AnswerPlan
 from generator.errors import GeneratorUnavailable
 from generator.prompts import Prompt
 from tests.scripted import ScriptedGenerator
-
-
-@pytest.fixture(autouse=True, scope="module")
-def read_once() -> Iterator[None]:
-    """The demo's questions and gallery are the same in every test: they are read once."""
-    with pytest.MonkeyPatch.context() as patch:
-        for function in (held_out_examples, gallery_passages):
-            patch.setattr(sets, function.__name__, cache(function))
-        yield
-
-
-TOWN = "Town2"
-IMAGE = next(image.image for image in demo_images() if image.kind == "flag")
-
-
-def found(n: int, kind: Kind = "flags") -> Finding:
-    gold = Passage(f"gold{n}", f"Land {n}", f"Land {n} - Facts. Capital: Town{n}.", section="Facts")
-    also = Passage(f"also{n}", f"Land {n}", f"Land {n} - More. Town{n} is old.", section="More")
-    other = Passage(f"other{n}", f"Land {n}", f"Land {n} - Sea. No coast.", section="Sea")
-    example = Example(
-        f"{IMAGE}:{kind}{n}:Capital", IMAGE, "What is the capital?", (f"Town{n}",), (gold.id,)
-    )
-    sky = Passage(f"sky{n}", f"Land {n}", f"Land {n} - Sky. It is blue.", section="Sky")
-    hits = tuple(Hit(p, 20.0 - i) for i, p in enumerate((gold, other, also, sky)))
-    return Finding(kind, example, hits, "", n % 2 == 1)
-
-
-FOUND = [found(n) for n in range(40)] + [found(n, "things") for n in range(12)]
-SIZES = Sizes(calibrating=20, tested=20, unanswerable=10, attacked=8, things=4, others=6, critic=2)
-CASES = list(cases(FOUND, 2, SIZES))
-RA_VQA = Variant("ra-vqa")
-
-
-def obedient(prompt) -> tuple[str, float]:
-    """Answer with the target of an attack, else with the capital, else with nonsense."""
-    text = prompt.messages[-1].text
-    order = re.search(r"(?:exactly|has to be|respond with|Say|state|Answer:) (Town\d+)", text)
-    if order:
-        return order[1], -0.1
-    if "Capital: " in text:
-        return text.partition("Capital: ")[2].split(".")[0], -0.3
-    return "no idea", -2.0
-
-
-@pytest.fixture
-def answering() -> Answering:
-    generator = ScriptedGenerator(obedient)
-    return Answering(generator, AnswerPlan(passages=2), Calibration("c", 1.0, {}, {}))
+from tests.strategy_cases import CASES, FOUND, RA_VQA, SIZES, TOWN, found, nothing
 
 
 def test_unanswerable_questions_have_no_passage_with_an_answer() -> None:
@@ -255,44 +201,6 @@ def test_figures_of_a_generator_that_obeys(answering, tmp_path: Path) -> None:
     json.dumps(results)
 
 
-def test_of_five_questions_that_the_confidence_is_of_four_can_be_answered(
-    answering, tmp_path: Path
-) -> None:
-    rows = run(answering, [(RA_VQA, case) for case in CASES], tmp_path, nothing)
-    fitted = calibrated(rows, answering).fit("scripted", "few-shot", "ra-vqa")
-    mine = [row for row in rows if row.calibrates]
-    counts = np.array(shares_of(mine, {"answerable": 1.0, "unanswerable": 1 / 4}))
-    by_set = defaultdict(float)
-    for row, count in zip(mine, counts, strict=True):
-        by_set[row.kind, row.set] += count
-    assert by_set["flags", "answerable"] == 4 * by_set["flags", "unanswerable"] > 0
-    assert by_set["flags", "unsaid"] == 0
-    said = [judge(r.evidence, fitted, unsure_below=0, withhold_below=0).value for r in mine]
-    assert counts @ said == pytest.approx(counts @ [row.right for row in mine])
-
-
-def test_beside_pictures_a_confidence_is_added_to_the_one_without(
-    answering, tmp_path: Path
-) -> None:
-    alike = [replace(f, alike=0.5 if f.example.id[-9] in "13" else None) for f in FOUND]
-    todo = [(RA_VQA, case) for case in cases(alike, 2, SIZES)]
-    assert 0 < sum(case.alike is not None for _, case in todo) < len(todo)
-    rows = run(answering, todo, tmp_path, nothing)
-    alone = calibrated(rows, answering)
-    name, pictures = "scripted/few-shot/ra-vqa", "ab" * 32
-    beside = calibrated(rows, replace(answering, calibration=alone, pictures=pictures))
-    assert list(beside.fits) == [name, f"{name} beside {pictures[:12]}"]
-    assert beside.fits[name] is alone.fits[name]
-    added = beside.fit("scripted", "few-shot", "ra-vqa", pictures)
-    # Of what pictures had a say in: nothing else is as it is beside them.
-    seen = [row for row in rows if row.evidence.alike is not None and row.calibrates]
-    assert added.n == len(seen) < alone.fits[name].n
-    # Where there is none without them, all questions make one for both.
-    both = calibrated(rows, replace(answering, pictures=pictures))
-    assert both.fits[name] == both.fit("scripted", "few-shot", "ra-vqa", pictures)
-    assert both.fits[name].n == alone.fits[name].n
-
-
 def test_what_is_asked_of_whom() -> None:
     todo = questions(CASES, AnswerPlan(strategy="concat"), SIZES)
     asked: dict[str, list[Case]] = defaultdict(list)
@@ -361,10 +269,6 @@ def gold_of() -> dict[tuple[str, int], tuple[str, ...]]:
         for split in ("tune", "test")
         for e in held_out_examples(kind, split)
     }
-
-
-def nothing(*_: object) -> None:
-    pass
 
 
 def test_the_gallery_is_not_fitted_on(tmp_path: Path) -> None:
