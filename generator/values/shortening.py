@@ -34,6 +34,7 @@ _TIME = re.compile(
     r"\b(?:when|(?:what|which) (?:date|day|year|month|time)|since|how long ago)\b", re.IGNORECASE
 )
 _WHO = re.compile(r"\b(?:who(?:['’]?s)?|whom|whose|name)\b", re.IGNORECASE)
+_NONE = re.compile(r"\b(?:no|without(?: any)?)\s+\w", re.IGNORECASE)
 _PARTY = re.compile(r"\b(?:who|whom|whose|which (?:country|nation|power|state))\b", re.IGNORECASE)
 # What stands in brackets behind a name, where the question is not about the name.
 _BESIDE = re.compile(
@@ -42,7 +43,8 @@ _BESIDE = re.compile(
 )
 _MOST = re.compile(
     r"\b(?:most|main|mainly|largest|biggest|longest|greatest|primary|chief|dominant|predominant|"
-    r"principal|major|majority|top|(?:nearly|almost) all)\b((?:\s+\w+){0,3})",
+    r"principal|leading|number one|no\.? ?1|major|majority|top|(?:nearly|almost) all)\b"
+    r"((?:\s+\w+){0,3})",
     re.IGNORECASE,
 )
 _LEAST = re.compile(r"\b(?:least|smallest|shortest|fewest)\b((?:\s+\w+){0,3})", re.IGNORECASE)
@@ -63,6 +65,8 @@ _LEADING = re.compile(
     rf"(?:(?:in|on|at|during)\s+(?:the\s+)?(?=\d|{MONTH})|from\s+(?=.{{1,30}}\sto\s)|both\s+(?=.*\sand\s))",
     re.IGNORECASE,
 )
+# "Between March and August", of which a reader may take the end alone.
+_BETWEEN = re.compile(r"\bbetween\s+((?:[^\s,.;]+\s+){1,3})and\s+$", re.IGNORECASE)
 # Behind a list: "tin, arsenic, etc.", "lenses, mirrors, or a combination of both".
 _TRAILING = re.compile(
     r"(?<=\w),?\s+(?:etc\.?|(?:and|or)\s+(?:an?\s+|any\s+)?combinations?(?:\s+(?:of|thereof)\b[^,;]*)?)$"
@@ -80,6 +84,7 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _NAME_WORDS = 5
+_PAIR_CHARS = 60
 _LABEL = re.compile(r"([A-Z][^.:;]{2,40}):\s*$")
 _SMALL = frozenset(
     "the and for was are were does did what which who whom whose where when why how its this that "  # noqa: SIM905
@@ -103,7 +108,7 @@ def shortened(question: str, text: str, span: Range) -> tuple[Range, ...]:
     ['18%']
     """
     parts = _shortened(question, text, span)
-    return tuple(_bare(question, text, _unqualified(text, part, span)) for part in parts)
+    return tuple(_bare(question, text, _unqualified(question, text, part, span)) for part in parts)
 
 
 def _bare(question: str, text: str, part: Range) -> Range:
@@ -117,7 +122,7 @@ def _bare(question: str, text: str, part: Range) -> Range:
     return found.end() if found else start, end
 
 
-def _unqualified(text: str, part: Range, span: Range) -> Range:
+def _unqualified(question: str, text: str, part: Range, span: Range) -> Range:
     """Return a part, or all of the item that it is of where the rest says "not", "dozen", "until".
 
     The item may begin before the span and end behind it, where the reader took a name alone.
@@ -126,6 +131,8 @@ def _unqualified(text: str, part: Range, span: Range) -> Range:
         start, end = item.whole
         if start <= part[0] and part[1] <= end:
             left = f"{text[start : part[0]]} {text[part[1] : end]}"
+            if _NONE.search(question):  # "Without religion?" means the item "none 60%"
+                left = left.removeprefix("none ")
             return item.whole if QUALIFIED.search(left) else part
     return part
 
@@ -134,10 +141,15 @@ def _shortened(question: str, text: str, span: Range) -> tuple[Range, ...]:
     if _AND.search(question):
         return (span,)
     start, end = span
+    pair = _BETWEEN.search(text, max(0, start - _PAIR_CHARS), start)
+    if pair and not _words(pair[1]) & _words(question):
+        start = pair.start(1)
     end = _clause(text, start, end)
     listed = items(text, start, end)
     if not listed:
         return (span,)
+    if _TIME.search(question) and _dated_alone(text, listed):
+        return (listed[0].whole,)
     if len(listed) > 1:
         return _of_several(question, text, (start, end), listed)
     item = listed[0]
@@ -146,7 +158,13 @@ def _shortened(question: str, text: str, span: Range) -> tuple[Range, ...]:
         further = items(text, start, len(text))[0]
         item = further if further.name == item.name else item
     part = _of_one(question, text, item)
-    return (span,) if part == item.whole and end == span[1] else (part,)
+    return (span,) if part == item.whole and (start, end) == span else (part,)
+
+
+def _dated_alone(text: str, listed: Sequence[Item]) -> bool:
+    """Return whether the first of what is listed is a date, and no other has one."""
+    first, *others = (text[slice(*item.whole)] for item in listed)
+    return _DATE.fullmatch(first) is not None and not any(map(_DATE.search, others))
 
 
 def _of_one(question: str, text: str, item: Item) -> Range:
@@ -195,6 +213,8 @@ def _date(start: int, inside: str, asked: set[str]) -> Range | None:
 def _of_several(question: str, text: str, span: Range, listed: Sequence[Item]) -> tuple[Range, ...]:
     label = _LABEL.search(text[: span[0]])
     asked = _words(question) - _words(label[1] if label else "")
+    if _NONE.search(question):
+        asked.add("none")
     shared = [len(asked & _words(text[slice(*item.name)])) for item in listed]
     named = [i for i, n in zip(listed, shared, strict=True) if n == max(shared) > 0]
     if _asks_amount(question) or _TIME.search(question):

@@ -8,6 +8,8 @@ Which ocean does it border?         the Indian Ocean, and not Ethiopia; Somalia;
 What do the colours mean?           the soil and its people, and not black, red, green
 
 How long is the night?              hours, and not Independence Day, 17 June (1944)
+When did the top fall off?          14 December 1991, and not Aoraki/Mount Cook
+Who founded the town?               Pierre Savorgnan de BRAZZA, and not 1883
 
 Only what surely is something else is told apart: words without a unit may be anything, and so may
 shares and speeds.
@@ -46,7 +48,10 @@ _PERSON = re.compile(
 _NO_PERSON = re.compile(
     r"\b(?:where|when|how (?:many|much)|population|inhabitants|headcount)\b", re.IGNORECASE
 )
-_AMOUNT_ASKED = re.compile(r"\bhow\s+(?:many|much)\b", re.IGNORECASE)
+_AMOUNT_ASKED = re.compile(
+    r"\bhow\s+(?:many|much)\b|\b(?:what|which)\s+(?:percent(?:age)?|share|proportion|fraction)\b",
+    re.IGNORECASE,
+)
 _NUMBERS = (
     *("no", "none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
     *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
@@ -63,6 +68,25 @@ _EXTENT_ASKED = re.compile(
     r"\bhow\s+(?:long\s+(?:is|are)|tall|high|wide|deep|heavy|fast|big)\b", re.I
 )
 _DATE = re.compile(rf"\b\d{{1,2}}\s+{MONTH}|{MONTH}\s+\d", re.IGNORECASE)
+# Of what has happened: "When do they sleep?" may be answered by "after rain".
+_TIME_ASKED = re.compile(
+    r"(?:^|[,.!?]|\b(?:and|since|from))\s*when\s+(?:was|were|did|had|has|have)\b|"
+    r"\b(?:what|which)\s+(?:year|century|decade)\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    rf"\d|\b{MONTH}\b|\b(?:centur|millenni|decade|year|month|week|day|night|morning|evening|time|"
+    r"jurassic|triassic|cretaceous|season|spring|summer|autumn|fall|winter|age|era|epoch|period|dynasty|reign|war|revolution|"
+    r"ancient|antiquity|prehistor|medieval|renaissance|recent|early|earli|late|mid|first|last|ago|"
+    r"after|before|during|until|since|when|while|never|not|no|none|now|still|always)\w*",
+    re.IGNORECASE,
+)
+_WHO_ASKED = re.compile(r"^\W*(?:and\s+)?who(?:['’]?s)?\b(?!.*\bwhen\b)", re.IGNORECASE)
+_NOBODY = re.compile(
+    rf"(?:[\W\d]|\b(?:about|around|circa|in|on|the|early|late|mid|by|of|est|AD|BC|A\.D|B\.C|"
+    rf"BCE|CE|centur(?:y|ies)|st|nd|rd|th|{MONTH})\b|(?<=\d)(?:st|nd|rd|th|s)\b)*",
+    re.IGNORECASE,
+)
 _WATER_ASKED = re.compile(
     r"\b(?:which|what)\s+(?:oceans?|seas?)\s+(?:is|are|do|does|can|lies?|borders?|surrounds?|touch)\b",
     re.IGNORECASE,
@@ -118,6 +142,10 @@ def can_answer(question: str, words: str) -> bool:
     if _PERSON.match(words) and _NO_PERSON.search(question):
         return _PERSON_ASKED.search(question) is not None
     if _WATER_ASKED.search(question) and not _WATER.search(words):
+        return False
+    if _TIME_ASKED.search(question) and not _TIME.search(words):
+        return False
+    if _WHO_ASKED.search(question) and _NOBODY.fullmatch(words):
         return False
     look = _MEANING_ASKED.search(question) and _LOOK.search(words)
     if look and not _MEANING.search(words):

@@ -55,6 +55,7 @@ def said(question: str, value: str, label: str = "Field") -> list[str]:
         ("What is the daimyo's name?", "daimyo Imagawa Yoshimoto", ["daimyo Imagawa Yoshimoto"]),
         ("Who eats it?", "black Bears", ["black Bears"]),
         ("What is it named after?", "Okhotsk, itself named for a river", ["Okhotsk"]),
+        ("Since when is it called so?", "1986, at the country's request", ["1986"]),
         ("Explain the name", "name, which means tusk", ["name, which means tusk"]),
     ],
 )
@@ -81,6 +82,10 @@ def test_one_value_is_said_without_what_is_added(question, value, expected) -> N
         ("How long is the border with Syria?", BORDERS, ["83 km"]),
         ("How long are the borders?", BORDERS, [BORDERS]),
         ("What is its main export?", "oil, gas, cars", ["oil"]),
+        ("whats the no. 1 thing they sell", "oil, gas, cars", ["oil"]),
+        ("Their leading export?", "oil, gas, cars", ["oil"]),
+        ("How many percent have no religion?", "Hindu 40%, none 60% (2021 est.)", ["60%"]),
+        ("When was it?", "14 July 1998, 3 May 1999", ["14 July 1998, 3 May 1999"]),
         ("Which languages are official?", "Thai (official), Lao (formerly official)", ["Thai"]),
         ("When was it built?", "Tower (destroyed 1944, built 1200)", ["1200"]),
         (
@@ -131,6 +136,14 @@ def test_the_amount_behind_a_name_that_was_taken_alone_is_found() -> None:
     text = "Languages: Nepali (official) 44.9%, Maithali 11.1%."
     [(a, b)] = shortened("What share speaks Nepali?", text, (11, 17))
     assert text[a:b] == "44.9%"
+
+
+def test_of_two_ends_neither_is_left_out_unless_the_question_has_it() -> None:
+    text = "Storms are most common between March and August."
+    span = text.index("August"), text.index(".")
+    [(a, b)] = shortened("which months have storms", text, span)
+    assert text[a:b] == "March and August"
+    assert shortened("From March until when do they have storms?", text, span) == (span,)
 
 
 def test_prose_has_no_first_that_is_the_most() -> None:
