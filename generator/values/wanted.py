@@ -42,14 +42,16 @@ _MEASURED = {name: re.compile(rf"\b(?:{how})", re.IGNORECASE) for name, how in _
 _PERSON = re.compile(
     r"(?:(?:vice|deputy|acting|interim|prime)\s+)*"
     r"(?:president|minister|premier|chancellor|governor(?: general)?|administrator)\s+"
-    r"(?:of\s+(?:\w+\s+)+)?(?=(?-i:[A-Z]))",
+    r"(?:of\s+(?:\w+\s+)+)?(?=(?-i:[A-Z]))|"
+    # A monarch as the Factbook writes him: "King CHARLES III", and not King George Island.
+    r"(?:king|queen|sultan|amir|emir|prince|princess)\s+(?=(?-i:[A-Z]{2}))",
     re.IGNORECASE,
 )
 _NO_PERSON = re.compile(
     r"\b(?:where|when|how (?:many|much)|population|inhabitants|headcount)\b", re.IGNORECASE
 )
 _AMOUNT_ASKED = re.compile(
-    r"\bhow\s+(?:many|much)\b|\b(?:what|which)\s+(?:percent(?:age)?|share|proportion|fraction)\b",
+    r"\bhow\s+(?:many|much)\b|\bheadcount\b|\b(?:what|which)\s+(?:percent(?:age)?|share|proportion|fraction)\b",
     re.IGNORECASE,
 )
 _NUMBERS = (
