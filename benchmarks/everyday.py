@@ -1,11 +1,12 @@
 """How often an answer that is given as sure is wrong, where passages may not have one.
 
     python -m benchmarks.everyday --out docs/measured/everyday.md
+    python -m benchmarks.everyday --set free --out docs/measured/free.md
     python -m benchmarks.everyday --set strangers --out docs/measured/strangers.md
 
 Asks questions as people type them, some of which no passage about their picture answers, of the
-index that the settings name, in this process: the demo's everyday questions, or those of somebody
-who had seen the passages alone. Needs `kbvqa setup`.
+index that the settings name, in this process: the demo's everyday questions, or one of two sets by
+people who had seen the passages alone. Needs `kbvqa setup`.
 """
 
 import argparse
@@ -30,8 +31,14 @@ from retriever.metrics import mean_and_stderr
 # Of each set how it may be read.
 SETS = {
     "everyday": "Development: what the confidence is fitted on was chosen by it.",
+    "free": "Development: which words can be meant was looked at on it.",
     "strangers": "Nothing was chosen by these questions; reader and retriever know most of what "
     "they are about from training.",
+}
+TITLES = {
+    "everyday": "Everyday questions",
+    "free": "Questions in free wordings",
+    "strangers": "Questions of a stranger",
 }
 
 
@@ -164,8 +171,8 @@ def main() -> None:
     )
     chosen = "" if arguments.set == "everyday" else f" --set {arguments.set}"
     command = f"python -m benchmarks.everyday{chosen} --out {arguments.out}"
-    title = "Everyday questions" if not chosen else "Questions of a stranger"
-    arguments.out.write_text(page(title, command, tables(asked), note), encoding="utf-8")
+    text = page(TITLES[arguments.set], command, tables(asked), note)
+    arguments.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

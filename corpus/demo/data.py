@@ -5,7 +5,8 @@ images.jsonl, images/      pictures with the entity each shows: "train" and "val
 questions.jsonl.gz         questions about those entities
 handwritten.jsonl          a benchmark: questions written by hand; never fitted to
 everyday.jsonl             questions that passages may not answer, for development
-strangers.jsonl            the same, by somebody who knew the passages alone; never fitted to
+free.jsonl                 the same, by somebody who knew the passages alone, for development
+strangers.jsonl            the same, by yet another; never fitted to
 follow-ups.jsonl           dialogues of two questions, for development
 examples/                  a small gallery of pictures with a question each
 """
