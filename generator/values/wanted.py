@@ -50,9 +50,9 @@ _PERSON = re.compile(
 _NO_PERSON = re.compile(
     r"\b(?:where|when|how (?:many|much)|population|inhabitants|headcount)\b", re.IGNORECASE
 )
+# Not of percents: a reader may point at the name before them.
 _AMOUNT_ASKED = re.compile(
-    r"\bhow\s+(?:many|much)\b|\bheadcount\b|\b(?:what|which)\s+(?:percent(?:age)?|share|proportion|fraction)\b",
-    re.IGNORECASE,
+    r"\bhow\s+(?:many|much)\b(?!\s+(?:%|per\s*cent))|\bheadcount\b", re.IGNORECASE
 )
 _NUMBERS = (
     *("no", "none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),

@@ -38,7 +38,6 @@ from generator.values.wanted import can_answer, meant
         ("In which year was it built?", "Gustave Eiffel"),
         ("who started the capital city, a frenchman no?", "1883"),
         ("who drew this", "about A.D. 500"),
-        ("What share of it is from India?", "refined petroleum, natural gas"),
         ("what do the colours mean", "black, red, green, white"),
         ("what does each of the colors stand for?", "red and light blue"),
         (
@@ -82,7 +81,8 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
         ("When did it become free?", "none (overseas territory of the UK)"),
         ("Who led them, and when?", "1883"),
         ("who reigned", "Louis XIV"),
-        ("What share is wooded?", "nearly half"),
+        ("What share of them speaks Hindi?", "Hindi"),
+        ("how many percent speak hindi", "Hindi"),  # "43.6%" stands behind it
         ("How many legs does it have?", "Four"),
         ("how many kilometres of coast", "6,435 km"),
         ("How many metres tall is it?", "1.9 m"),
