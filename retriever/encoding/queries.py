@@ -203,8 +203,9 @@ class QueryEncoder:
 
     def _likeness(self, vision: VisionFeatures) -> list[Embedding]:
         """Return the vector of each query's whole picture, which comes first."""
-        pooled = vision.pooled_BV if vision.pooled_BV.dim() == 2 else vision.pooled_BV[:, 0]
-        return list(self._model.query_vision_encoder.likeness(pooled).cpu().numpy())
+        several = vision.pooled_BV.dim() == 3
+        whole = VisionFeatures(*(x[:, 0] for x in vision)) if several else vision
+        return list(self._model.query_vision_encoder.likeness(whole).cpu().numpy())
 
     def see(
         self, pictures: Sequence[Sequence[Image]], looks: Sequence[Look] = ()
