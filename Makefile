@@ -15,6 +15,8 @@ UV_VERSION := 0.13.9
 # Which build of torch: cpu, cuda (4 GB more) or auto; requirements/install.sh says what that is.
 TORCH ?= auto
 export HF_HUB_DISABLE_TELEMETRY := 1
+# Tests in as many processes as there are cores, four at the most, of 2 GB each.
+AT_ONCE := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock demo up test test-slow test-chaos test-abuse test-vllm test-containers test-bem test-lowest test-newest test-processors lint data train evaluate measure-encode measure-index sbom audit clean
@@ -80,7 +82,7 @@ lint: $(VENV)/installed  ## ruff, mypy, the dependency rule, and hadolint on wha
 	$(BIN)/hadolint Dockerfile $(addprefix tests/containers/Containerfile.,index generator)
 
 test: lint  ## everything but the slow tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not containers and not chaos"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(AT_ONCE) -m "not slow and not vllm and not containers and not chaos"
 
 test-slow: $(VENV)/installed  ## the slow tests alone
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "slow and not vllm"
@@ -93,10 +95,10 @@ test-abuse: $(VENV)/installed  ## 10,000 broken pictures and 10,000 malformed re
 	  tests/integration/test_mutated_pictures.py tests/unit/app/api/test_schema.py tests/e2e/test_abuse.py
 
 test-lowest: $(LOWEST_VENV)/installed  ## the unit tests with the lowest versions that pyproject.toml allows
-	HF_HUB_OFFLINE=1 $(LOWEST_VENV)/bin/python -m pytest tests/unit -m "not slow and not vllm"
+	HF_HUB_OFFLINE=1 $(LOWEST_VENV)/bin/python -m pytest $(AT_ONCE) tests/unit -m "not slow and not vllm"
 
 test-newest: $(NEWEST_VENV)/installed  ## the unit tests under the newest Python that has all wheels, NEWEST_PYTHON
-	HF_HUB_OFFLINE=1 $(NEWEST_VENV)/bin/python -m pytest tests/unit -m "not slow and not vllm"
+	HF_HUB_OFFLINE=1 $(NEWEST_VENV)/bin/python -m pytest $(AT_ONCE) tests/unit -m "not slow and not vllm"
 
 # As on other processors: MKL, PyTorch's own kernels and oneDNN, each held back alone, then all of them.
 # `make test` is the run without any of these. MKL knows AVX2 on Intel's processors only: elsewhere it
@@ -112,7 +114,7 @@ test-processors: $(VENV)/installed  ## the unit tests of what computes, as on ol
 	@for setting in $(PROCESSORS); do \
 	  echo "== $$setting"; \
 	  env $$(echo $$setting | tr , ' ') HF_HUB_OFFLINE=1 \
-	    $(BIN)/python -m pytest -q $(PROCESSOR_TESTS) -m "not slow" \
+	    $(BIN)/python -m pytest $(AT_ONCE) -q $(PROCESSOR_TESTS) -m "not slow" \
 	    || { echo "Failed under $$setting"; exit 1; }; \
 	done
 

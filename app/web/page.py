@@ -66,6 +66,10 @@ _RAW: dict[str, Any] = {"preprocess": False}
 # Nothing of a user's is in it, and a page that was forgotten gets it anew.
 MOST_SESSIONS = 500
 
+# How often the line is looked at, in seconds. Gradio does so a thousand times a second, which takes
+# a twelfth of a core of a page that nobody uses.
+LOOKS_EVERY = 0.02
+
 _ONLY_FILES = "Only files are taken: save the picture on this computer, then add the file."
 
 log = logging.getLogger(__name__)
@@ -115,6 +119,8 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
     # The line is refused by this page in words of its own, before Gradio does.
     page.state_session_capacity = MOST_SESSIONS
     page.queue(default_concurrency_limit=at_once, max_size=2 * MAX_WAITING)
+    page._queue.sleep_when_free = LOOKS_EVERY
+    page._queue.progress_update_sleep_when_free = LOOKS_EVERY
     return page
 
 

@@ -1,5 +1,6 @@
 """The real page in a process of its own, and a real Chromium that may talk to it alone."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ from tests.integration.generator_server import KEY, MODEL, Server, serve
 
 PASSAGES = 200
 START_SECONDS = 300
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Chromium's own calls home would look like the page's.
 QUIET_CHROMIUM = (
     "--no-sandbox",
@@ -121,7 +123,9 @@ def serving(
     environment = {**ours, "KBVQA_HOME": str(home), "HF_HUB_OFFLINE": "1", **environment}
     command = [sys.executable, "-m", "kbvqa", "web", "--port", str(port), "--index", str(index)]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            command, env=environment, stdout=file, stderr=file, preexec_fn=_end_with_this_process
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, process, log)
@@ -132,6 +136,12 @@ def serving(
     finally:
         process.kill()
         process.wait()
+
+
+def _end_with_this_process() -> None:
+    """Have Linux stop the child where this process ends, be it by SIGKILL: nobody else would."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:

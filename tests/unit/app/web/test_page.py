@@ -1,5 +1,6 @@
 """The page without a browser: what it shows, which errors become which message, what is served."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator
@@ -235,6 +236,22 @@ def test_page_and_endpoint_share_one_limit(pipeline) -> None:
     answering = [fn for fn in page.fns.values() if fn.concurrency_id == "answering"]
     assert len(answering) == 2
     assert {fn.concurrency_limit for fn in answering} == {2}
+
+
+def test_a_page_that_nobody_asks_is_hardly_ever_awake(pipeline, monkeypatch) -> None:
+    line = build_page(pipeline, Settings())._queue
+    waits = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        line.stopped = True
+
+    monkeypatch.setattr("gradio.queueing.asyncio.sleep", sleep)
+    for work in (line.start_processing, line.start_progress_updates):
+        line.stopped, line.active_jobs = False, [None]
+        asyncio.run(work())
+    assert len(waits) == 2
+    assert min(waits) >= 0.02
 
 
 def test_the_page_offers_one_endpoint_and_tells_nobody(pipeline) -> None:
