@@ -13,7 +13,7 @@ import itertools
 import operator
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -169,18 +169,24 @@ class ExtractiveReader:
         kind = _wanted(kinds)
         numbers = sentence_numbers(text, window.offsets)
         several = kind == "list"
+        likeliest: list[Span] = []
         for _ in range(_LOOKS):
             spans, none = best_spans(
                 start_L, end_L, window.first, allowed, count=_SEVERAL, sentences=numbers
             )
+            likeliest = likeliest or spans[:1]
             can = meant(question, text, [_characters(window, span) for span in spans])
             if all(can):
                 break
             # What cannot be the answer is no alternative to it either.
             for span in itertools.compress(spans, map(operator.not_, can)):
                 allowed[span.first : span.last + 1] = [False] * (span.last - span.first + 1)
-        if not (spans := list(itertools.compress(spans, can))):
+        if not likeliest:
             return NOTHING
+        # Where no words can be meant the likeliest are said, for what no words are worth.
+        spans = list(itertools.compress(spans, can)) or [
+            replace(likeliest[0], logprob=NOTHING.logprob)
+        ]
         spans = spans if several else spans[:1]
         chosen = [s for s in spans if s.logprob - spans[0].logprob >= _log(_LIST_FROM)]
         places = [whole_words(text, *_characters(window, span)) for span in chosen]

@@ -272,3 +272,9 @@ def test_nobody_is_a_place(reader, passages) -> None:
         "Where is the seat of government?", [passages["factbook:TR:Government"]]
     )
     assert "President" not in reading.text
+
+
+def test_where_no_words_can_be_meant_some_are_said_and_are_worth_nothing(reader) -> None:
+    [reading] = reader.read("When was it built?", ["A red tower."])
+    assert reading.text
+    assert reading.logprob <= NOTHING.logprob
