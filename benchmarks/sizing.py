@@ -55,7 +55,7 @@ def bytes_a_passage() -> str:
     rows = []
     for name, storage in STORAGES.items():
         plan = plan_index(million, TOKENS, dim=DIM, storage=storage)
-        cells = [plan.tokens, plan.quantized, plan.means + plan.graph, plan.learned, plan.ids]
+        cells = [plan.tokens, plan.quantized, plan.means, plan.learned, plan.ids]
         cells += [plan.payload, plan.memory, plan.disk]
         rows.append([name, *(f"{cell / million:,.0f}" for cell in cells)])
     return table(
