@@ -66,15 +66,30 @@ _DATATYPES = {
 
 
 class EmbeddedEngine:
-    """An open shard: the one being built, or a view of a finished one."""
+    """An open shard: the one being built, or a view of a finished one.
+
+    Args:
+        location: of the index, for messages.
+        shard: the engine's.
+        storage: how tokens are kept.
+        view: what is released at the end; None for the shard being built.
+        changes: the directory of a shard that holds more than this build has written; None for
+            one that it alone has written, or that is only searched.
+    """
 
     time_limit = None
     writers = 1  # the engine takes one write after another
 
     def __init__(
-        self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None
+        self,
+        location: Path,
+        shard: edge.EdgeShard,
+        storage: Storage,
+        view: ReaderView | None = None,
+        changes: Path | None = None,
     ) -> None:
         self._location, self._shard, self._storage, self._view = location, shard, storage, view
+        self._changes = changes
         self._open = True
         self._unflushed = 0
 
@@ -186,10 +201,16 @@ class EmbeddedEngine:
         return []
 
     def optimise(self, say: Say = lambda what: None) -> None:
-        """Merge segments; the disk holds both versions meanwhile."""
+        """Merge segments, drop what was removed, make the quantized copy, where there is any.
+
+        The disk holds both versions meanwhile. What was only written is in order as it is.
+        """
         with engine_errors(self._location):
             self._shard.flush()
-            require_free(self._location, allocated_bytes(self._location) + _RESERVE_BYTES)
+            if self._changes is None and self._storage.quantization is None:
+                return
+            place = self._changes or self._location
+            require_free(self._location, allocated_bytes(place) + _RESERVE_BYTES)
             self._shard.optimize()
             self._shard.flush()
 
@@ -320,9 +341,9 @@ class DirectoryStore:
             return self._written(shard, build)
 
     def _written(self, shard: Path, build: Build) -> EmbeddedEngine:
-        engine = EmbeddedEngine(
-            self.path, edge.EdgeShard.load(str(shard)), build.storage, view=None
-        )
+        changes = shard if build.base else None
+        loaded = edge.EdgeShard.load(str(shard))
+        engine = EmbeddedEngine(self.path, loaded, build.storage, changes=changes)
         if is_large(engine.count() + build.fingerprint.passages):
             for name, size in rooms(build.fingerprint.dim, build.learned).items():
                 engine.make_room(name, size)
@@ -397,7 +418,9 @@ def _schema(dim: int, storage: Storage) -> edge.EdgeConfig:
     mean = edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)
     # All vectors are compared, those that get room later too: docs/measured/candidates.md.
     no_graph = edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000)
-    return edge.EdgeConfig(vectors={TOKENS: tokens, MEAN: mean}, hnsw_config=no_graph)
+    # Segments are written anew for graphs and for quantized copies, unless the threshold is 0.
+    asked = edge.EdgeOptimizersConfig(indexing_threshold=0 if quantization is None else None)
+    return edge.EdgeConfig({TOKENS: tokens, MEAN: mean}, hnsw_config=no_graph, optimizers=asked)
 
 
 def _filter(conditions: Conditions | None) -> edge.Filter | None:
