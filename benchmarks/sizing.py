@@ -117,11 +117,11 @@ def bytes_read(plan: IndexPlan) -> float:
 
 
 def _plain() -> IndexPlan:
-    return plan_index(10**6, TOKENS)
+    return plan_index(10**5, TOKENS)
 
 
 def _with_copy() -> IndexPlan:
-    return plan_index(10**6, TOKENS, storage=Storage("float16", "binary"))
+    return plan_index(10**5, TOKENS, storage=Storage("float16", "binary"))
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:

@@ -90,7 +90,7 @@ def index_plan(
     command = f"kbvqa index build CORPUS --index http://HOST:6333/NAME {chosen}"
     out.print(f"On a server: {command}", soft_wrap=True, highlight=False)
     out.print(
-        "Sizes beyond 100 thousand passages are extrapolated: docs/guide/index.md.", style="dim"
+        "Sizes beyond 300 thousand passages are extrapolated: docs/guide/index.md.", style="dim"
     )
 
 

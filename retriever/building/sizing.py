@@ -1,7 +1,7 @@
 """What an index of a size takes: bytes, memory, disk, nodes. Arithmetic only.
 
 The factors are the schema's; tests/unit/retriever/building/test_sizing.py compares them with an
-index that was built. Nothing beyond 100 thousand passages has been built
+index that was built. Nothing beyond 300 thousand passages has been searched
 here: the rest is extrapolated.
 """
 
@@ -18,7 +18,7 @@ _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
 _ID_BYTES = 80  # the point's UUID in both directions, version, offset of its rows
 _LOG_BYTES = 100 * 2**20  # the write-ahead log, in pieces of 32 MiB
 # What finds 0.99 of the ten best among so many passages: docs/measured/candidates.md.
-MEASURED_CANDIDATES = ((50_000, 200), (100_000, 400))
+MEASURED_CANDIDATES = ((50_000, 200), (100_000, 400), (300_000, 1_600))
 _USABLE = 0.75  # of a node's memory and disk
 
 
@@ -43,7 +43,7 @@ class IndexPlan:
             the memory of these nodes beside the rest.
         candidates: what a search takes that does not say. A large index learns its own number,
             and `kbvqa index info` says it; without an index that has measured it, it is what made
-            passages took, as many or, at most, 100 thousand.
+            passages took, as many or, at most, 300 thousand.
     """
 
     tokens: int

@@ -20,7 +20,7 @@ from retriever.engines.learned import CENTRES, LearnedStage, maxima, stage_of, t
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 from retriever.index import passage_index
-from retriever.index.learning import centres_of
+from retriever.index.learning import _Measured, centres_of
 from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
 from retriever.index.points import all_points
 from tests.index_cases import DIM, Rows, ids, make_fingerprint, make_passages, unit
@@ -117,6 +117,16 @@ def test_few_directions_order_passages_as_all_likenesses_do(
         scores = [v @ stage.query_vector(q_QD) for v, stage in zip(passages, stages, strict=True)]
         alike.append(np.corrcoef(scores)[0, 1])
     assert np.mean(alike) > 0.98
+
+
+def test_a_curve_goes_on_as_far_as_the_best_of_a_large_index_lie() -> None:
+    stage = LearnedStage(unit(np.ones((1, DIM))), unit(np.ones((2, DIM))), 0.2)
+    measured = _Measured(stage, [unit(np.ones((2, DIM)))])
+    estimated_N1 = np.arange(40_000, 0, -1, dtype=np.float32)[:, None]
+    measured._estimated.append(estimated_N1)
+    measured._exact.append((estimated_N1 == 40_000 - 20_000).astype(np.float32) * 10)
+    measured._exact[0][:9] = 1
+    assert dict(measured.curve())[16_000] == 0.9 and dict(measured.curve())[32_000] == 1
 
 
 def optimised(location: Path, **settings: object) -> dict[str, int]:
