@@ -142,9 +142,9 @@ def drawings(checkpoint: Checkpoint, views: Views) -> PictureCollection:
     images = demo_images()
     drawn = [place for place, image in enumerate(images) if image.split == "train"]
     tower = checkpoint.model.query_vision_encoder
-    pooled_IV = tower.neck(torch.from_numpy(views.grids[0][drawn]).float()).pooled_BV
+    features = tower.neck(torch.from_numpy(views.grids[0][drawn]).float())
     names = [(images[place].image, images[place].entity) for place in drawn]
-    vectors = compact(tower.likeness(pooled_IV).numpy())
+    vectors = compact(tower.likeness(features).numpy())
     return PictureCollection.of(checkpoint.revision, names, vectors)
 
 

@@ -8,7 +8,7 @@ Beside a classifier, which tells photographs of things, what stands before a bus
 looked at by itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from retriever.index import picture
 from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
-from retriever.inputs.foreground import foreground
+from retriever.inputs.foreground import foregrounds
 from retriever.inputs.images import crop_regions
 from retriever.inputs.text_vision import named_again
 from retriever.pictures import fusing
@@ -40,6 +40,9 @@ from retriever.pictures.collection import PictureCollection
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
+# The cosine from which on a part is taken for the thing that a drawing shows. Less is looked at
+# elsewhere, too (docs/measured/pictures.md).
+_ALIKE = 0.35
 
 Encode = Callable[[Sequence[Query], Sequence[Look]], list[EncodedQuery]]
 
@@ -172,24 +175,47 @@ class Finder:
         Not where the classifier might take that part for what it named in the whole picture, which
         then is a photograph of that.
         """
-        box = self._thing(query)
+        boxes = self._things(query)
+        box = next(boxes, None)
         if query.image is None or box is None:
             return _Shown(self.looked_at(query), query.boxes, None)
         [image] = crop_regions(query.image, [box])
         whole, part = self.encoder.look([query.image, image])
         if named_again(whole.seen.sentence, part.seen.guesses):
             return _Shown(query, (), whole)
-        return _Shown(replace(query, image=image), (box,), part)
+        box, part = self._likest(query.image, (box, part), boxes)
+        return _Shown(replace(query, image=part.picture), (box,), part)
 
-    def _thing(self, query: Query) -> Box | None:
-        """Return where a thing stands before a busy background; None where a part is named."""
+    def _likest(
+        self, picture: Image, first: tuple[Box, Look], others: Iterator[Box]
+    ) -> tuple[Box, Look]:
+        """Return the part that is most like a picture of the collection; the first if much so."""
+        pictures = self.pictures
+        if pictures is None:
+            return first
+
+        def similarities(looks: Sequence[Look]) -> list[float]:
+            found = pictures.search(self.encoder.compared(looks), 1)
+            return [best.similarity for [best] in found]
+
+        [similarity] = similarities([first[1]])
+        if similarity >= _ALIKE:
+            return first
+        boxes = list(others)
+        looks = self.encoder.look(crop_regions(picture, boxes))
+        parts = [first, *zip(boxes, looks, strict=True)]
+        measured = [similarity, *similarities(looks)]
+        return parts[measured.index(max(measured))]
+
+    def _things(self, query: Query) -> Iterator[Box]:
+        """Return where a thing may stand before a busy background; nowhere if a part is named."""
         # What is no picture is refused where it is encoded.
         if not isinstance(query.image, Image) or query.boxes:
-            return None
+            return iter(())
         # A checkpoint that looks at parts beside the whole is told of those that somebody names.
         if self.encoder.checkpoint.text_vision is None or self.encoder.takes_regions:
-            return None
-        return foreground(query.image)
+            return iter(())
+        return foregrounds(query.image)
 
     def search_many(self, encoded: Sequence[EncodedQuestion], top_k: int) -> list[Retrieval]:
         """Return the `top_k` best passages for each of many queries, searched together.

@@ -179,6 +179,10 @@ class Encoder:
         """
         return self._queries.look(pictures)
 
+    def compared(self, looks: Sequence[Look]) -> list[Embedding]:
+        """Return the unit vectors [V] by which pictures are compared that were looked at."""
+        return self._queries.compared(looks)
+
     def encode_pictures(self, pictures: Sequence[Image]) -> list[Embedding]:
         """Return the unit vectors [V] by which pictures are compared, in their order.
 

@@ -197,14 +197,21 @@ class QueryEncoder:
         """Return the pictures' unit vectors; errors as of `Encoder.encode_pictures`."""
         if not self._model.config.use_vision_encoder:
             raise ValueError("this checkpoint has no vision encoder: it sees no pictures")
-        if not pictures:
+        return self.compared(self.look(pictures))
+
+    @torch.inference_mode()
+    def compared(self, looks: Sequence[Look]) -> list[Embedding]:
+        """Return the unit vectors of pictures that were looked at."""
+        if not looks:
             return []
-        return self._likeness(self.see([[picture] for picture in pictures])[0])
+        each = zip(*(look.features for look in looks), strict=True)
+        return self._likeness(VisionFeatures(*map(torch.stack, each)))
 
     def _likeness(self, vision: VisionFeatures) -> list[Embedding]:
         """Return the vector of each query's whole picture, which comes first."""
-        pooled = vision.pooled_BV if vision.pooled_BV.dim() == 2 else vision.pooled_BV[:, 0]
-        return list(self._model.query_vision_encoder.likeness(pooled).cpu().numpy())
+        several = vision.pooled_BV.dim() == 3
+        whole = VisionFeatures(*(x[:, 0] for x in vision)) if several else vision
+        return list(self._model.query_vision_encoder.likeness(whole).cpu().numpy())
 
     def see(
         self, pictures: Sequence[Sequence[Image]], looks: Sequence[Look] = ()

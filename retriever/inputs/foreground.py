@@ -2,9 +2,13 @@
 
 A drawing on a photograph is little like the same drawing on white. What stands out from the
 picture's border in colour and texture is looked for, in a coarse grid of cells; nothing is learnt.
+Colours differ otherwise as hue and saturation, and as Lab: each says where the thing may be.
 
 Shapes: S cells along each side · N = S x S cells · E cells at the border · C numbers a cell
 """
+
+import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,37 +22,48 @@ CELLS = 28  # along each side
 _FINE = 4 * CELLS
 _NEAREST = 3  # cells of the border that a cell is compared with
 _RING = 7  # fine cells that a border is wide
+# Modes of Pillow's in which colours are compared, and what is added to each side of what is found:
+# Lab finds too little.
+_COLOURS = {"RGB": 0.0, "HSV": 0.0, "LAB": 0.125}
 # Of 255 levels: on a calm border a quarter or more of neighbouring cells are the same.
 _LEAST_STEP = 1.0
 
 Grid = NDArray[np.floating]
 
 
-def foreground(picture: Image.Image) -> Box | None:
-    """Return the part that is unlike the border, or None where the border is calm.
+def foregrounds(picture: Image.Image) -> Iterator[Box]:
+    """Yield the parts that may be what is unlike the border, the likeliest first.
 
-    A calm border is of one colour or a few, as of drawings and what is cut out of them. None, too,
-    where the picture shows nothing: a gradient, or mere noise.
+    None where the border is calm: of one colour or a few, as of drawings and what is cut out of
+    them. None, too, where the picture shows nothing: a gradient, or mere noise.
 
     Args:
         picture: of any mode and size.
 
-    Returns:
+    Yields:
         Left, upper, right and lower edge in pixels of the upright picture.
     """
     picture = as_rgb(picture)
-    fine = np.asarray(picture.resize((_FINE, _FINE), Image.Resampling.BOX), dtype=np.float32)
-    if not _busy(fine) or featureless(picture):
-        return None
-    # The root: what is most unlike must not hide the rest of the thing.
-    unlike_SS = np.sqrt(_unlike_border(fine))
-    left, upper, right, lower = _fullest(unlike_SS - _between(unlike_SS))
-    width, height = picture.size
+    small = picture.resize((_FINE, _FINE), Image.Resampling.BOX)
+    if not _busy(np.asarray(small, dtype=np.float32)) or featureless(picture):
+        return
+    for mode, more in _COLOURS.items():
+        fine = np.asarray(small.convert(mode), dtype=np.float32)
+        # The root: what is most unlike must not hide the rest of the thing.
+        unlike_SS = np.sqrt(_unlike_border(fine))
+        yield _in_pixels(_fullest(unlike_SS - _between(unlike_SS)), more, picture.size)
+
+
+def _in_pixels(cells: Box, more: float, size: tuple[int, int]) -> Box:
+    """Return a box of cells in pixels of a picture of this size, `more` wider on each side."""
+    left, upper, right, lower = cells
+    beside, above = more * (right - left), more * (lower - upper)
+    width, height = size
     return (
-        left * width // CELLS,
-        upper * height // CELLS,
-        -(-right * width // CELLS),
-        -(-lower * height // CELLS),
+        int(max(0, left - beside) * width / CELLS),
+        int(max(0, upper - above) * height / CELLS),
+        math.ceil(min(CELLS, right + beside) * width / CELLS),
+        math.ceil(min(CELLS, lower + above) * height / CELLS),
     )
 
 

@@ -5,7 +5,7 @@ the mapping MLP turns into prefix tokens, and a grid of patch vectors, which the
 mapping transformer turns into patch tokens. CLIP serves the released checkpoints,
 EfficientNet-Lite0 the small model that trains on a CPU.
 
-Shapes: B images, N patches, L = 1 + N, V pooled width, W patch width.
+Shapes: B images, N patches, L = 1 + N, V pooled width, W patch width, S likeness width.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retriever.model.clip import CLIPTower, CLIPVisionConfig
-from retriever.model.efficientnet import FEATURE_CHANNELS, EfficientNetLite0
+from retriever.model.efficientnet import FEATURE_CHANNELS, HEAD_CHANNELS, EfficientNetLite0
 
-_LAYOUT = 2.0  # as much of a picture's likeness as the mean is 1 (docs/measured/pictures.md)
+_EARLY_CHANNELS = FEATURE_CHANNELS - HEAD_CHANNELS  # of a patch, first: colours, edges and parts
 
 
 class VisionFeatures(NamedTuple):
@@ -46,9 +46,9 @@ class CLIPVisionEncoder(nn.Module):
         before_BLW, after_BLW = self.vision_model["vision_model"](pixels_B3HW)
         return VisionFeatures(after_BLW[:, 0], before_BLW[:, 1:])
 
-    def likeness(self, pooled_BV: Tensor) -> Tensor:
+    def likeness(self, features: VisionFeatures) -> Tensor:
         """Return the unit vectors [B, V] by which pictures are compared."""
-        return F.normalize(pooled_BV.float(), dim=-1)
+        return F.normalize(features.pooled_BV.float(), dim=-1)
 
 
 class EfficientNetVisionEncoder(nn.Module):
@@ -67,7 +67,8 @@ class EfficientNetVisionEncoder(nn.Module):
         self.feature_std = nn.Parameter(torch.ones(FEATURE_CHANNELS), requires_grad=False)
         self.layout_linear = nn.Linear(FEATURE_CHANNELS, layout_channels, bias=False)
         self.patch_size = FEATURE_CHANNELS
-        self.pooled_size = self.likeness_size = FEATURE_CHANNELS + grid * grid * layout_channels
+        self.pooled_size = FEATURE_CHANNELS + grid * grid * layout_channels
+        self.likeness_size = self.pooled_size + grid * grid * _EARLY_CHANNELS
 
     def forward(self, pixels_B3HW: Tensor) -> VisionFeatures:
         """Return pooled [B, pooled_size] and patches [B, grid^2, patch_size]."""
@@ -85,12 +86,15 @@ class EfficientNetVisionEncoder(nn.Module):
         pooled_BV = torch.cat([patches_BNW.mean(1), layout_BNC.flatten(1)], dim=1)
         return VisionFeatures(pooled_BV, patches_BNW)
 
-    def likeness(self, pooled_BV: Tensor) -> Tensor:
-        """Return the unit vectors [B, V] by which pictures are compared.
+    def likeness(self, features: VisionFeatures) -> Tensor:
+        """Return the unit vectors [B, S] by which pictures are compared.
 
-        The mean's direction beside the layout's, which is twice as long: with as much of both
-        fewer flags are found, and fewer other drawings with the layout alone.
+        The mean, the layout and the early channels of each patch, as long as one another. Of each
+        number the root is taken, with its sign: without it a few large ones decide (Perronnin et
+        al. 2010). What was compared with this: docs/measured/pictures.md.
         """
-        mean_BV = F.normalize(pooled_BV[:, :FEATURE_CHANNELS].float(), dim=-1)
-        layout_BV = F.normalize(pooled_BV[:, FEATURE_CHANNELS:].float(), dim=-1)
-        return F.normalize(torch.cat([mean_BV, _LAYOUT * layout_BV], dim=-1), dim=-1)
+        mean_BW, layout_BN = features.pooled_BV.tensor_split([FEATURE_CHANNELS], dim=-1)
+        early_BN = features.patches_BNW[..., :_EARLY_CHANNELS].flatten(1)
+        rooted = [x.float().sign() * x.float().abs().sqrt() for x in (mean_BW, layout_BN, early_BN)]
+        each = [F.normalize(x, dim=-1) for x in rooted]
+        return F.normalize(torch.cat(each, dim=-1), dim=-1)

@@ -113,14 +113,13 @@ class PictureCollection:
         """
         rows: list[NDArray[np.int8]] = []
         names: list[tuple[str, str]] = []
-        revision = encoder.checkpoint.revision
         for start in range(0, len(pictures), PART):
             some = pictures[start : start + PART]
 
             def of_all(done: int, start: int = start) -> None:
                 advance(start + done, len(pictures))
 
-            made = made_of(some, revision)
+            made = made_of(some, encoder)
             kept = None if parts is None else parts / f"{start:09d}.safetensors"
             part = None if kept is None else Part.open(kept, made)
             if part is None:
@@ -136,6 +135,7 @@ class PictureCollection:
         if not names:
             raise ValueError("no pictures: a collection holds one at least")
         titles = {picture.entity: picture.name for picture in pictures if picture.name}
+        revision = encoder.checkpoint.revision
         return cls.of(revision, names, np.concatenate(rows), fusion, corpus, titles)
 
     @classmethod

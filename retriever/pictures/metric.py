@@ -10,7 +10,7 @@ solved, not trained:
 The covariance within entities is half shrunk to a multiple of the identity (Ledoit and Wolf 2004
 say why): there are about as many pictures as it has rows.
 
-Shapes: I pictures · V width of the pooled vector · K directions
+Shapes: I pictures · V width of a vector · R = min(V, I) · K directions
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 DIRECTIONS = 256
 SHRUNK = 0.5  # of the covariance within entities
 LEAST = 1_000  # pictures of entities that have several: from fewer it finds less than the cosine
-MOST = 10_000  # that it is solved for: 200 MB, and more say little
+MOST = 5_000  # that it is solved for: 200 MB of kbvqa-mini's vectors, and more say little
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,19 +60,22 @@ class Metric:
         x_IV = _unit(vectors_IV[chosen]).astype(np.float64)
         mean_V = x_IV.mean(axis=0)
         x_IV -= mean_V
-        within_VV = _within(x_IV, entity_I)
-        width = len(mean_V)
-        even = within_VV.trace() / width
+        # Off the span of the pictures all entities are alike: solved in it, in R <= I numbers.
+        span_VR, _ = np.linalg.qr(x_IV.T)
+        y_IR = x_IV @ span_VR
+        within_RR = _within(y_IR, entity_I)
+        even = within_RR.trace() / len(mean_V)
         if even <= np.finfo(np.float64).eps:  # of unit vectors, so what is left is rounding
             return None
-        within_VV *= 1 - SHRUNK
-        within_VV[np.diag_indices(width)] += SHRUNK * even
+        within_RR *= 1 - SHRUNK
+        within_RR[np.diag_indices(len(within_RR))] += SHRUNK * even
         # With C_within = L L', the symmetric problem of L^-1 C L'^-1 has the same values l; the
         # covariance C of all pictures has the same directions as the one between entities.
-        lower_VV = np.linalg.cholesky(within_VV)
-        whitened_VI = np.linalg.solve(lower_VV, x_IV.T)
-        _, vectors_VV = np.linalg.eigh(whitened_VI @ whitened_VI.T)
-        directions_VK = np.linalg.solve(lower_VV.T, vectors_VV[:, ::-1][:, :DIRECTIONS])
+        lower_RR = np.linalg.cholesky(within_RR)
+        whitened_RI = np.linalg.solve(lower_RR, y_IR.T)
+        _, vectors_RR = np.linalg.eigh(whitened_RI @ whitened_RI.T)
+        directions_RK = np.linalg.solve(lower_RR.T, vectors_RR[:, ::-1][:, :DIRECTIONS])
+        directions_VK = span_VR @ directions_RK
         # The cosine asks for no scale, and float16 wants none that is extreme.
         directions_VK /= np.abs(directions_VK).max()
         rounded_VK = directions_VK.astype(np.float16).astype(np.float32)
@@ -83,14 +86,14 @@ class Metric:
         return _unit(_unit(vectors_IV) @ self.directions_VK - self.offset_K)
 
 
-def _within(x_IV: NDArray[np.float64], entity_I: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the covariance [V, V] of vectors around the mean of their entity."""
+def _within(y_IR: NDArray[np.float64], entity_I: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the covariance [R, R] of vectors around the mean of their entity."""
     count_E = np.bincount(entity_I)
-    sum_EV = np.zeros((len(count_E), x_IV.shape[1]))
-    np.add.at(sum_EV, entity_I, x_IV)
-    off_IV = x_IV - (sum_EV / count_E[:, None])[entity_I]
-    covariance_VV: NDArray[np.float64] = off_IV.T @ off_IV / (len(x_IV) - len(count_E))
-    return covariance_VV
+    sum_ER = np.zeros((len(count_E), y_IR.shape[1]))
+    np.add.at(sum_ER, entity_I, y_IR)
+    off_IR = y_IR - (sum_ER / count_E[:, None])[entity_I]
+    covariance_RR: NDArray[np.float64] = off_IR.T @ off_IR / (len(y_IR) - len(count_E))
+    return covariance_RR
 
 
 def _unit(vectors_IV: ArrayLike) -> NDArray[np.float32]:

@@ -83,8 +83,11 @@ class Part:
             return None
 
 
-def made_of(pictures: Sequence[EntityPicture], checkpoint: str) -> str:
-    """Return the hash of what a part is made of: pictures as they lie there, and a checkpoint."""
+def made_of(pictures: Sequence[EntityPicture], encoder: Encoder) -> str:
+    """Return the hash of what a part is made of: pictures as they lie there, and an encoder.
+
+    With how wide its vectors are: earlier versions made others by the same checkpoint.
+    """
     files: list[tuple[str, int, int]] = []
     for picture in pictures:
         try:
@@ -93,7 +96,8 @@ def made_of(pictures: Sequence[EntityPicture], checkpoint: str) -> str:
             files.append((picture.image, -1, -1))
         else:
             files.append((picture.image, stat.st_size, stat.st_mtime_ns))
-    return hashlib.sha256(json.dumps([checkpoint, files]).encode()).hexdigest()
+    made = [encoder.checkpoint.revision, encoder.picture_width, files]
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
 def compact(vectors_IV: ArrayLike) -> NDArray[np.int8]:

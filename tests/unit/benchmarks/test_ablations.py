@@ -71,8 +71,8 @@ def test_drawings_are_compared_by_the_trained_neck(checkpoint: Checkpoint) -> No
     collection = drawings(checkpoint, Views(grids, np.zeros(0), np.zeros(0)))
     place = next(i for i, image in enumerate(images) if image.split == "train")
     with torch.inference_mode():
-        pooled = tower.neck(torch.from_numpy(grids[0, place : place + 1]).float()).pooled_BV
-        [[best]] = collection.search(tower.likeness(pooled).numpy(), 1)
+        features = tower.neck(torch.from_numpy(grids[0, place : place + 1]).float())
+        [[best]] = collection.search(tower.likeness(features).numpy(), 1)
     assert (best.image, best.entity) == (images[place].image, images[place].entity)
     assert best.similarity == pytest.approx(1, abs=0.01)  # of one byte a number
 

@@ -8,13 +8,16 @@ import pytest
 from PIL import Image
 
 from app.asking.why import explain
+from app.flow import retrieval
 from app.flow.retrieval import Finder
 from corpus.demo.data import demo_dir, demo_images
-from corpus.types import Passage, Query
+from corpus.types import Box, Passage, Query
 from retriever.checkpoint.loading import load_checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.index.passage_index import PassageIndex
-from retriever.inputs.foreground import foreground
+from retriever.inputs.foreground import foregrounds
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.parts import compact
 from tests.golden_cases import GOLDEN
 
 PASSAGES = [
@@ -51,8 +54,7 @@ def before_something() -> Image.Image:
 
 
 def test_what_is_searched_with_is_the_thing(finder: Finder, before_something: Image.Image) -> None:
-    box = foreground(before_something)
-    assert box is not None
+    box = next(foregrounds(before_something))
     found = finder.retrieve(Query(QUESTION, before_something), 2)
     named = finder.retrieve(Query(QUESTION, before_something, boxes=(box,)), 2)
     assert found.boxes == named.boxes == (box,)
@@ -64,7 +66,7 @@ def test_what_is_searched_with_is_the_thing(finder: Finder, before_something: Im
 def test_many_at_once_are_looked_at_as_one_is(
     finder: Finder, before_something: Image.Image
 ) -> None:
-    box = foreground(before_something)
+    box = next(foregrounds(before_something))
     queries = [Query(QUESTION), Query(QUESTION, before_something), Query(QUESTION, rough(9, 9))]
     queries.append(Query(QUESTION, drawing("flag:KE")))
     encoded = finder.encode_many(queries)
@@ -99,8 +101,7 @@ def test_what_is_named_in_the_whole_picture_too_is_left_in_it(finder: Finder) ->
     with Image.open(demo_dir() / "images/emoji-noto/zebra.png") as opened:
         zebra = opened.convert("RGBA").resize((190, 190))
     picture.paste(zebra, (25, 25), zebra)
-    box = foreground(picture)
-    assert box is not None
+    box = next(foregrounds(picture))
     queries = [Query(QUESTION, picture), Query(QUESTION, picture, boxes=(box,))]
     whole, part = finder.encode_many(queries)
     assert whole.asked.seen == "It shows zebra." and "zebra" in part.asked.guesses
@@ -126,6 +127,39 @@ def test_what_was_looked_at_is_not_looked_at_again(
         [question] = finder.encode_many([Query(QUESTION, before_something)])
     says = 1 if question.alone is None else 2
     assert question.boxes and seen == [(tower, 2), (text, says)]
+
+
+THING = (100, 90, 220, 170)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "looked_at", "looks"),
+    [
+        ([THING, (0, 0, 90, 80)], THING, [2]),
+        ([(0, 0, 90, 80), (200, 0, 300, 80), THING], THING, [2, 2]),
+    ],
+)
+def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at(
+    finder: Finder,
+    before_something: Image.Image,
+    monkeypatch: pytest.MonkeyPatch,
+    boxes: list[Box],
+    looked_at: Box,
+    looks: list[int],
+) -> None:
+    rows = np.stack(finder.encoder.encode_pictures([drawing("flag:KE"), drawing("flag:JP")]))
+    names = [("ke.png", "flag:KE"), ("jp.png", "flag:JP")]
+    pictures = PictureCollection.of(finder.encoder.checkpoint.revision, names, compact(rows))
+    beside = Finder(finder.encoder, finder.index, pictures=pictures)
+    monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
+    tower, seen = finder.encoder.model.query_vision_encoder.vision_model, []
+    with ExitStack() as hooks:
+        handle = tower.register_forward_hook(lambda m, a, _: seen.append(len(a[0])))
+        hooks.callback(handle.remove)
+        [question] = beside.encode_many([Query(QUESTION, before_something)])
+    assert (question.boxes, seen) == ((looked_at,), looks)
+    [alone] = finder.encode_many([Query(QUESTION, before_something)])
+    assert alone.boxes == (boxes[0],), "without drawings the likeliest is taken"
 
 
 def test_what_is_no_picture_is_said(finder: Finder) -> None:

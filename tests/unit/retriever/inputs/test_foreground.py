@@ -8,13 +8,18 @@ from PIL import Image, ImageDraw
 
 from corpus.benchmarks.unknown import unknown_pictures
 from corpus.types import Box
-from retriever.inputs.foreground import foreground
+from retriever.inputs.foreground import foregrounds
 
 
 def busy(width: int, height: int) -> Image.Image:
     """Return what is as rough everywhere as grass or gravel."""
     levels = np.random.default_rng(0).integers(60, 160, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(levels)
+
+
+def foreground(picture: Image.Image) -> Box | None:
+    """Return the likeliest part; None where nothing is looked for."""
+    return next(foregrounds(picture), None)
 
 
 def share_in_common(a: Box, b: Box) -> float:
@@ -76,9 +81,16 @@ def test_in_gradients_screens_and_print_nothing_is_looked_for(
     assert not [name for name, p in pictures if not name.startswith("noise") and foreground(p)]
 
 
+def test_each_way_to_compare_colours_finds_a_thing() -> None:
+    """That of Lab has a margin: it finds less of it."""
+    picture, thing = busy(224, 224), (40, 60, 150, 180)
+    picture.paste("gold", thing)
+    found = list(foregrounds(picture))
+    assert len(found) == 3 and all(share_in_common(box, thing) > 0.5 for box in found)
+    assert found[2][0] < found[0][0] and found[2][2] > found[0][2]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 500), (500, 2), (27, 29)])
 def test_a_box_is_never_empty_or_outside(size: tuple[int, int]) -> None:
-    found = foreground(busy(*size))
-    if found is not None:
-        left, upper, right, lower = found
+    for left, upper, right, lower in foregrounds(busy(*size)):
         assert 0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]

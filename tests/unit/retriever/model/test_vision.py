@@ -3,7 +3,7 @@ import torch
 
 from retriever.checkpoint.mini import IMAGE_PROCESSOR, base_weights
 from retriever.inputs.text_vision import TextVision, imagenet_names
-from retriever.model.vision import EfficientNetVisionEncoder
+from retriever.model.vision import EfficientNetVisionEncoder, VisionFeatures
 from tests.golden_cases import golden_image, golden_json
 
 
@@ -40,6 +40,22 @@ def test_pooled_features_keep_the_layout(encoder) -> None:
     layout = slice(encoder.patch_size, None)
     difference = (upright.pooled_BV - mirrored.pooled_BV)[:, layout].abs().max()
     assert difference > 0.1
+
+
+def test_pictures_are_compared_by_many_numbers_and_by_where_colours_are(encoder) -> None:
+    rng = torch.Generator().manual_seed(0)
+    pooled_BV = torch.randn(1, encoder.pooled_size, generator=rng)
+    patches_BNW = torch.randn(1, 16, encoder.patch_size, generator=rng)
+    one = encoder.likeness(VisionFeatures(pooled_BV, patches_BNW))
+    assert one.shape == (1, encoder.likeness_size)
+
+    def cosine(pooled_BV: torch.Tensor, patches_BNW: torch.Tensor) -> float:
+        return float((one * encoder.likeness(VisionFeatures(pooled_BV, patches_BNW))).sum())
+
+    loud_BV = pooled_BV.clone()
+    loud_BV[0, 7] = 100.0
+    assert cosine(loud_BV, patches_BNW) > 0.95, "one number decides"
+    assert 0.5 < cosine(pooled_BV, patches_BNW.flip(1)) < 0.75, "a third is of the patches"
 
 
 def test_classes_are_named_only_with_confidence() -> None:

@@ -184,6 +184,17 @@ class Counting(Encoder):
         return super().encode_pictures(pictures)
 
 
+class Wider(Counting):
+    """The same checkpoint, whose vectors have one number more."""
+
+    @property
+    def picture_width(self) -> int:
+        return super().picture_width + 1
+
+    def encode_pictures(self, pictures: Any) -> Any:
+        return [np.append(row, np.float32(0)) for row in super().encode_pictures(pictures)]
+
+
 def test_a_build_that_was_stopped_goes_on(
     pictures: list[EntityPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +224,10 @@ def test_a_build_that_was_stopped_goes_on(
     other = build(again)
     assert again.encoded == 2 and other.sha256 != whole.sha256
     assert (other.vectors_IV[1:] == whole.vectors_IV[1:]).all()
+    # So is what an earlier version made by the same checkpoint, of other numbers.
+    wider = Wider()
+    build(wider)
+    assert wider.encoded == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors", b"\x02\0\0\0\0\0\0\0{}"])

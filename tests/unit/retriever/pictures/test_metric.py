@@ -65,6 +65,20 @@ def test_fewer_directions_than_numbers_are_kept(monkeypatch: pytest.MonkeyPatch)
     assert fitted.width == WIDTH and found(fitted, drawn(entities, seed=2)) > 0.9
 
 
+def test_pictures_may_be_fewer_than_the_numbers_of_a_vector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metric_module, "DIRECTIONS", TELLING)
+    entities = LEAST // EACH + 1
+    names, wide = names_of(entities), [(0, 0), (0, 2 * LEAST)]
+    rows = compact(np.pad(drawn(entities, seed=1), wide))
+    metric = Metric.fitted(rows, [entity for _, entity in names])
+    assert metric is not None and len(metric.directions_VK) > len(rows)
+    assert np.abs(metric.directions_VK[WIDTH:]).max() < 1e-3, "nothing differs there"
+    fitted = PictureCollection("r", names, compact(metric(rows)), Fusion(), metric=metric)
+    assert found(fitted, np.pad(drawn(entities, seed=2), wide)) > 0.9
+
+
 def test_there_is_none_where_few_entities_have_several_pictures() -> None:
     rows = compact(drawn(LEAST, seed=1))
     alone = [f"e{n}" for n in range(len(rows))]
