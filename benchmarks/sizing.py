@@ -55,7 +55,7 @@ def bytes_a_passage() -> str:
     rows = []
     for name, storage in STORAGES.items():
         plan = plan_index(million, TOKENS, dim=DIM, storage=storage)
-        cells = [plan.tokens, plan.quantized, plan.means + plan.graph, plan.learned, plan.ids]
+        cells = [plan.tokens, plan.quantized, plan.means, plan.learned, plan.ids]
         cells += [plan.payload, plan.memory, plan.disk]
         rows.append([name, *(f"{cell / million:,.0f}" for cell in cells)])
     return table(
@@ -117,11 +117,11 @@ def bytes_read(plan: IndexPlan) -> float:
 
 
 def _plain() -> IndexPlan:
-    return plan_index(10**6, TOKENS)
+    return plan_index(10**5, TOKENS)
 
 
 def _with_copy() -> IndexPlan:
-    return plan_index(10**6, TOKENS, storage=Storage("float16", "binary"))
+    return plan_index(10**5, TOKENS, storage=Storage("float16", "binary"))
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:

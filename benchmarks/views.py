@@ -147,7 +147,8 @@ class Searches:
         }
         if self.beside is None:
             return found
-        return {"all": self.beside.search_many(encoded, k), **found}
+        # Beside pictures other parts may be looked at.
+        return {"all": self.beside.search_many(self.beside.encode_many(queries), k), **found}
 
 
 def recalls(found: Sequence[Retrieval], asked: Sequence[Asked]) -> dict[str, float]:

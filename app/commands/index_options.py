@@ -8,9 +8,8 @@ import typer
 
 from retriever.engines.connection import (
     Cluster,
-    MeansMemory,
     QdrantConnection,
-    TokensMemory,
+    VectorsMemory,
     is_url,
 )
 from retriever.engines.record import DEFAULT_STORAGE, Quantization, Storage, TokenNumbers
@@ -95,15 +94,12 @@ def cluster(
         typer.Option(min=1, help="On a server: copies that must have a write. Default: 1."),
     ] = None,
     tokens_memory: Annotated[
-        TokensMemory | None,
+        VectorsMemory | None,
         typer.Option(help="On a server: read token vectors when needed (cold), or at its start."),
     ] = None,
     means_memory: Annotated[
-        MeansMemory | None,
-        typer.Option(
-            help="On a server: likewise the means and their graph, or pin the graph in memory. "
-            "Default: cached."
-        ),
+        VectorsMemory | None,
+        typer.Option(help="On a server: likewise the means. Default: cached."),
     ] = None,
 ) -> Cluster | None:
     """Return how these options lay out a collection; None where they say nothing."""

@@ -86,11 +86,11 @@ def index_plan(
     chosen = f"--tokens {storage.tokens} --shards {plan.shards} --replicas {replicas} "
     if storage.quantization is not None:
         chosen += f"--quantization {storage.quantization} "
-    chosen += f"--tokens-memory {plan.tokens_memory} --means-memory {plan.means_memory}"
+    chosen += f"--tokens-memory {plan.tokens_memory}"
     command = f"kbvqa index build CORPUS --index http://HOST:6333/NAME {chosen}"
     out.print(f"On a server: {command}", soft_wrap=True, highlight=False)
     out.print(
-        "Sizes beyond 100 thousand passages are extrapolated: docs/guide/index.md.", style="dim"
+        "Sizes beyond 300 thousand passages are extrapolated: docs/guide/index.md.", style="dim"
     )
 
 

@@ -1,7 +1,7 @@
 """What an index of a size takes: bytes, memory, disk, nodes. Arithmetic only.
 
 The factors are the schema's; tests/unit/retriever/building/test_sizing.py compares them with an
-index that was built. Nothing beyond 100 thousand passages has been built
+index that was built. Nothing beyond 300 thousand passages has been searched
 here: the rest is extrapolated.
 """
 
@@ -9,17 +9,16 @@ import math
 from dataclasses import dataclass
 
 from retriever.engines.candidates import CANDIDATES, is_large
-from retriever.engines.connection import MeansMemory, TokensMemory
+from retriever.engines.connection import VectorsMemory
 from retriever.engines.learned import DIRECTIONS
 from retriever.engines.record import DEFAULT_STORAGE, Learned, Storage
 
 _BYTES_PER_NUMBER = {"float32": 4.0, "float16": 2.0, "turbo4": 0.56}  # turbo4 with its scales
 _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
-_GRAPH_BYTES = 160  # HNSW with m=16: 32 links of 4 bytes at the lowest level, and some above
 _ID_BYTES = 80  # the point's UUID in both directions, version, offset of its rows
 _LOG_BYTES = 100 * 2**20  # the write-ahead log, in pieces of 32 MiB
 # What finds 0.99 of the ten best among so many passages: docs/measured/candidates.md.
-MEASURED_CANDIDATES = ((50_000, 200), (100_000, 400))
+MEASURED_CANDIDATES = ((50_000, 200), (100_000, 400), (300_000, 1_600))
 _USABLE = 0.75  # of a node's memory and disk
 
 
@@ -31,7 +30,6 @@ class IndexPlan:
         tokens: the token vectors, on disk.
         quantized: their quantized copy, in memory.
         means: the means, in memory.
-        graph: the graph of the means, in memory.
         learned: the learned vectors of a large index, in memory.
         ids: the points' ids, in memory.
         payload: the passages, on disk.
@@ -43,16 +41,14 @@ class IndexPlan:
         shards: parts to cut the collection in: two a node.
         tokens_memory: where a server should keep the token vectors: "cached" if they fit into
             the memory of these nodes beside the rest.
-        means_memory: where it should keep the graph: "pinned" on a cluster, which is made for it.
         candidates: what a search takes that does not say. A large index learns its own number,
             and `kbvqa index info` says it; without an index that has measured it, it is what made
-            passages took, as many or, at most, 100 thousand.
+            passages took, as many or, at most, 300 thousand.
     """
 
     tokens: int
     quantized: int
     means: int
-    graph: int
     learned: int
     ids: int
     payload: int
@@ -61,8 +57,7 @@ class IndexPlan:
     memory: int
     nodes: int
     shards: int
-    tokens_memory: TokensMemory
-    means_memory: MeansMemory
+    tokens_memory: VectorsMemory
     candidates: int
 
 
@@ -101,12 +96,12 @@ def plan_index(
     points = passages * replicas
     tokens = rows * _BYTES_PER_NUMBER[storage.tokens]
     quantized = rows * _QUANTIZED_BYTES[storage.quantization]
-    means, graph, ids = points * dim * 4, points * _GRAPH_BYTES, points * _ID_BYTES
+    means, ids = points * dim * 4, points * _ID_BYTES
     payload = points * payload_bytes
     large = is_large(passages)
     learned = points * DIRECTIONS * 2 if large else 0
-    disk = tokens + quantized + means + graph + learned + ids + payload + _LOG_BYTES * replicas
-    memory = quantized + means + graph + learned + ids
+    disk = tokens + quantized + means + learned + ids + payload + _LOG_BYTES * replicas
+    memory = quantized + means + learned + ids
     nodes = max(math.ceil(memory / (node_memory * _USABLE)), 3 if replicas > 1 else 1)
     while _peak(disk, nodes) > nodes * node_disk * _USABLE:
         nodes += 1
@@ -114,7 +109,6 @@ def plan_index(
         tokens=int(tokens),
         quantized=int(quantized),
         means=means,
-        graph=graph,
         learned=learned,
         ids=ids,
         payload=payload,
@@ -124,7 +118,6 @@ def plan_index(
         nodes=nodes,
         shards=1 if nodes == 1 else 2 * nodes,
         tokens_memory="cached" if memory + tokens <= nodes * node_memory * _USABLE else "cold",
-        means_memory="cached" if nodes == 1 else "pinned",
         candidates=_candidates(passages, measured),
     )
 

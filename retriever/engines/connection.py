@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-TokensMemory = Literal["cold", "cached"]
-MeansMemory = Literal["cold", "cached", "pinned"]
+VectorsMemory = Literal["cold", "cached"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +17,14 @@ class Cluster:
         write_consistency: copies that must have a write before it counts.
         tokens_memory: "cold" reads token vectors from disk as they are needed, "cached" reads
             them into the disk cache at the start. Qdrant pins no vectors.
-        means_memory: likewise of the means and their graph; "pinned" keeps the graph in memory
-            for good, and the means cached.
+        means_memory: likewise of the means.
     """
 
     shards: int | None = None
     replicas: int = 1
     write_consistency: int = 1
-    tokens_memory: TokensMemory = "cold"
-    means_memory: MeansMemory = "cached"
+    tokens_memory: VectorsMemory = "cold"
+    means_memory: VectorsMemory = "cached"
 
     def __post_init__(self) -> None:
         numbers = (self.shards or 1, self.replicas, self.write_consistency)

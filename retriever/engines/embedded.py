@@ -34,8 +34,6 @@ from retriever.engines.directory import (
     write_record,
 )
 from retriever.engines.interface import (
-    GRAPH_LINKS,
-    GRAPHED,
     KEYWORDS,
     MEAN,
     PREFIXED,
@@ -52,7 +50,6 @@ from retriever.engines.learned import rooms
 from retriever.engines.record import Build, Record, Storage
 from retriever.errors import IndexUnavailable
 
-_HNSW_EF = 1024
 # Bytes written for each number of an embedding: 2 as float16, 5 in the write-ahead log.
 _BYTES_PER_ELEMENT = 8
 # What the engine may touch beyond that: its log comes in pieces of 32 MiB.
@@ -69,15 +66,30 @@ _DATATYPES = {
 
 
 class EmbeddedEngine:
-    """An open shard: the one being built, or a view of a finished one."""
+    """An open shard: the one being built, or a view of a finished one.
+
+    Args:
+        location: of the index, for messages.
+        shard: the engine's.
+        storage: how tokens are kept.
+        view: what is released at the end; None for the shard being built.
+        changes: the directory of a shard that holds more than this build has written; None for
+            one that it alone has written, or that is only searched.
+    """
 
     time_limit = None
     writers = 1  # the engine takes one write after another
 
     def __init__(
-        self, location: Path, shard: edge.EdgeShard, storage: Storage, view: ReaderView | None
+        self,
+        location: Path,
+        shard: edge.EdgeShard,
+        storage: Storage,
+        view: ReaderView | None = None,
+        changes: Path | None = None,
     ) -> None:
         self._location, self._shard, self._storage, self._view = location, shard, storage, view
+        self._changes = changes
         self._open = True
         self._unflushed = 0
 
@@ -189,10 +201,16 @@ class EmbeddedEngine:
         return []
 
     def optimise(self, say: Say = lambda what: None) -> None:
-        """Merge segments and build the graph; the disk holds both versions meanwhile."""
+        """Merge segments, drop what was removed, make the quantized copy, where there is any.
+
+        The disk holds both versions meanwhile. What was only written is in order as it is.
+        """
         with engine_errors(self._location):
             self._shard.flush()
-            require_free(self._location, allocated_bytes(self._location) + _RESERVE_BYTES)
+            if self._changes is None and self._storage.quantization is None:
+                return
+            place = self._changes or self._location
+            require_free(self._location, allocated_bytes(place) + _RESERVE_BYTES)
             self._shard.optimize()
             self._shard.flush()
 
@@ -226,27 +244,24 @@ class EmbeddedEngine:
             prefetches=[self._prefetch(search.before, chosen)] if search.before else None,
             filter=chosen,
             with_payload=True,
-            params=self._params(exact=True),
+            params=self._params(),
         )
 
     def _prefetch(self, stage: Stage, chosen: edge.Filter | None) -> edge.Prefetch:
-        if stage.using in GRAPHED:
-            params = edge.SearchParams(hnsw_ef=max(_HNSW_EF, stage.limit))
-        else:
-            params = self._params(exact=True, quantized=stage.quantized)
         return edge.Prefetch(
             limit=stage.limit,
             query=edge.Query.Nearest(stage.vector.tolist(), using=stage.using),
             prefetches=[self._prefetch(stage.before, chosen)] if stage.before else None,
             filter=chosen,
-            params=params,
+            params=self._params(quantized=stage.quantized),
         )
 
-    def _params(self, *, exact: bool, quantized: bool = False) -> edge.SearchParams:
+    def _params(self, *, quantized: bool = False) -> edge.SearchParams:
         quantization = None
         if self._storage.quantization is not None:
             quantization = edge.QuantizationSearchParams(ignore=not quantized, rescore=False)
-        return edge.SearchParams(exact=exact, quantization=quantization)
+        # An index of before has a graph of its means: they are all compared all the same.
+        return edge.SearchParams(exact=True, quantization=quantization)
 
 
 class DirectoryStore:
@@ -326,9 +341,9 @@ class DirectoryStore:
             return self._written(shard, build)
 
     def _written(self, shard: Path, build: Build) -> EmbeddedEngine:
-        engine = EmbeddedEngine(
-            self.path, edge.EdgeShard.load(str(shard)), build.storage, view=None
-        )
+        changes = shard if build.base else None
+        loaded = edge.EdgeShard.load(str(shard))
+        engine = EmbeddedEngine(self.path, loaded, build.storage, changes=changes)
         if is_large(engine.count() + build.fingerprint.passages):
             for name, size in rooms(build.fingerprint.dim, build.learned).items():
                 engine.make_room(name, size)
@@ -398,19 +413,14 @@ def _schema(dim: int, storage: Storage) -> edge.EdgeConfig:
         multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim),
         datatype=_DATATYPES[storage.tokens],
         quantization_config=quantization,
-        # On token vectors a graph took 48 CPU-seconds for 250 passages.
-        hnsw_config=_graph(0),
     )
     # Cosine, as the dot product with means lost recall@10.
-    mean = edge.EdgeVectorParams(
-        size=dim, distance=edge.Distance.Cosine, hnsw_config=_graph(GRAPH_LINKS)
-    )
-    # Vectors that get room later, the learned ones, are all compared: no graph of them either.
-    return edge.EdgeConfig(vectors={TOKENS: tokens, MEAN: mean}, hnsw_config=_graph(0))
-
-
-def _graph(links: int) -> edge.HnswIndexConfig:
-    return edge.HnswIndexConfig(m=links, ef_construct=100, full_scan_threshold=10_000)
+    mean = edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)
+    # All vectors are compared, those that get room later too: docs/measured/candidates.md.
+    no_graph = edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000)
+    # Segments are written anew for graphs and for quantized copies, unless the threshold is 0.
+    asked = edge.EdgeOptimizersConfig(indexing_threshold=0 if quantization is None else None)
+    return edge.EdgeConfig({TOKENS: tokens, MEAN: mean}, hnsw_config=no_graph, optimizers=asked)
 
 
 def _filter(conditions: Conditions | None) -> edge.Filter | None:

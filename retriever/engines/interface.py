@@ -19,10 +19,6 @@ from retriever.engines.record import Build, Record
 TOKENS, MEAN = "tokens", "mean"
 # What a large index learns of a point, and what it learned before it chose directions.
 LEARNED, LEARNED_WHOLE = "learned-512", "learned"
-# Vectors that a graph is searched for. It finds half of the nearest learned ones, which are all
-# compared: docs/measured/candidates.md.
-GRAPHED = (MEAN, LEARNED_WHOLE)
-GRAPH_LINKS = 16  # of a point; 0 is no graph
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.
 KEYWORDS = ("source", "language")
 PREFIXED = "title"
@@ -154,7 +150,7 @@ class Engine(Protocol):
         """Return for each search the points with the highest MaxSim."""
 
     def optimise(self, say: Say) -> None:
-        """Bring segments and graphs in order; blocks until it is done, and says how far it is."""
+        """Bring segments in order; blocks until it is done, and says how far it is."""
 
     def state(self) -> str:
         """Return what is not in order with how the points are kept; "" if all is."""

@@ -33,7 +33,7 @@ SAMPLE_ROWS = 4_096
 HELD_OUT = 24  # queries at most, and a sixth of all
 LEAST = 12  # queries: two of them are held out
 TOP_K = 10
-CURVE = (50, 100, 200, 500, 1_000, 2_000, 4_000, 8_000)
+CURVE = (50, 100, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 
 _SOME, _ROWS_A_PASSAGE = 1_000, 24  # the first passages by id, which is a hash
 _ROUNDS = 4

@@ -15,11 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from corpus.types import Passage
+from retriever.engines.record import DEFAULT_STORAGE, Storage
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index.passage_index import Fingerprint, PassageIndex
 
 ROOT = Path(__file__).parents[2]
-DIM, ROWS, COUNT = 128, 48, 1_000  # 12 MB of float16: enough for the engine to build its HNSW
+DIM, ROWS, COUNT = 128, 48, 1_000  # 12 MB of float16: enough for segments to be written anew
 
 BUILDER = """
 import sys
@@ -94,8 +95,11 @@ def ask(child: "subprocess.Popen[str]", passage: int) -> str:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    location = tmp_path_factory.mktemp("index")
-    with PassageIndex.create(location, FINGERPRINT) as index:
+    return built(tmp_path_factory.mktemp("index"), DEFAULT_STORAGE)
+
+
+def built(location: Path, storage: Storage) -> Path:
+    with PassageIndex.create(location, FINGERPRINT, storage) as index:
         index.upsert(passages(), embeddings())
         index.finish()
     return location
@@ -109,9 +113,12 @@ def file_contents(location: Path) -> dict[str, bytes]:
     }
 
 
-def test_several_processes_search_one_index_at_once(finished: Path) -> None:
+@pytest.mark.parametrize("storage", [DEFAULT_STORAGE, Storage(quantization="scalar")])
+def test_several_processes_search_one_index_at_once(storage: Storage, tmp_path: Path) -> None:
+    finished = built(tmp_path, storage)
     before = file_contents(finished)
-    assert any(name.endswith("matrix.dat") for name in before), "the engine has optimised it"
+    anew = any(name.endswith("matrix.dat") for name in before)
+    assert anew is (storage.quantization is not None), "the engine has optimised it"
 
     with process(READER, finished) as one, process(READER, finished) as two:
         assert [read_line(one), read_line(two)] == ["open", "open"]

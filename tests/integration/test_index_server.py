@@ -265,7 +265,7 @@ def strict(server: StandIn, **settings: Any) -> None:
     server.collections[server.aliases["zoo"]].strict = config
 
 
-def test_learned_vectors_are_all_compared_and_means_by_the_graph(
+def test_learned_vectors_and_means_are_all_compared(
     built: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[models.QueryRequestBatch] = []
@@ -289,7 +289,7 @@ def test_learned_vectors_are_all_compared_and_means_by_the_graph(
         while isinstance(step.prefetch, models.Prefetch):
             step = step.prefetch
         first.append((step.using, step.params.exact, step.params.hnsw_ef))
-    assert first == [(MEAN, False, 4_000), (LEARNED, True, None)]
+    assert first == [(MEAN, True, None), (LEARNED, True, None)]
 
 
 def test_requests_keep_to_what_strict_mode_lets_them_ask(

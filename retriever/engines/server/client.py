@@ -22,7 +22,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from retriever.engines.connection import Cluster, QdrantConnection
 from retriever.engines.deadline import seconds_left
-from retriever.engines.interface import GRAPH_LINKS, MEAN, TOKENS
+from retriever.engines.interface import MEAN, TOKENS
 from retriever.engines.record import Storage
 from retriever.engines.server.collection import ServerEngine
 from retriever.engines.server.faults import Failure, kind_of, seconds_asked, tls_kind
@@ -180,7 +180,7 @@ class QdrantServer:
                 self._rest.create_collection(
                     collection,
                     vectors_config=_schema(dim, storage, layout),
-                    # Vectors that get room later, the learned ones, are all compared.
+                    # All vectors are compared, those that get room later too: no graph.
                     hnsw_config=models.HnswConfigDiff(m=0),
                     shard_number=layout.shards,
                     replication_factor=layout.replicas,
@@ -305,15 +305,13 @@ def _schema(dim: int, storage: Storage, layout: Cluster) -> dict[str, models.Vec
             comparator=models.MultiVectorComparator.MAX_SIM
         ),
         datatype=models.Datatype(storage.tokens),
-        hnsw_config=models.HnswConfigDiff(m=0),
         quantization_config=quantization,
         memory=models.Memory(layout.tokens_memory),
     )
     mean = models.VectorParams(
         size=dim,
         distance=models.Distance.COSINE,
-        memory=models.Memory("cached" if layout.means_memory == "pinned" else layout.means_memory),
-        hnsw_config=models.HnswConfigDiff(m=GRAPH_LINKS, memory=models.Memory(layout.means_memory)),
+        memory=models.Memory(layout.means_memory),
     )
     return {TOKENS: tokens, MEAN: mean}
 

@@ -14,7 +14,6 @@ from corpus.progress import Say
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.deadline import seconds_left
 from retriever.engines.interface import (
-    GRAPHED,
     KEYWORDS,
     PREFIXED,
     TOKENS,
@@ -31,7 +30,6 @@ from retriever.engines.server.retry import Caller
 from retriever.engines.server.strict import Limits, least
 from retriever.errors import IndexNotReady, IndexUnavailable
 
-_HNSW_EF = 1024
 # Writes under way at once: docs/measured/index-growth.md.
 _WRITERS = 4
 _POLL_SECONDS = 0.2
@@ -246,7 +244,7 @@ class ServerEngine:
         self._call(lambda: self._grpc.scroll(self._collection, limit=1, with_vectors=True))
 
     def optimise(self, say: Say = lambda what: None) -> None:
-        """Wait until the server has merged segments and built the graph, as it does by itself.
+        """Wait until the server has merged segments, as it does by itself.
 
         After a restart it waits for a write before it goes on ("grey"), and so it does when its
         disk was too full ("red"): an empty change of its settings wakes it.
@@ -336,22 +334,20 @@ class ServerEngine:
         )
 
     def _prefetch(self, stage: Stage, chosen: models.Filter | None) -> models.Prefetch:
-        # The graph is searched for `limit` points at least, whatever is asked here.
-        wanted = least(max(_HNSW_EF, stage.limit), self._limits.hnsw_ef)
-        params = models.SearchParams(hnsw_ef=wanted)
         return models.Prefetch(
             query=stage.vector.tolist(),
             using=stage.using,
             limit=stage.limit,
             prefetch=self._prefetch(stage.before, chosen) if stage.before else None,
             filter=chosen,
-            params=params if stage.using in GRAPHED else self._params(quantized=stage.quantized),
+            params=self._params(quantized=stage.quantized),
         )
 
     def _params(self, *, quantized: bool = False) -> models.SearchParams:
         quantization = None
         if self._storage.quantization is not None:
             quantization = models.QuantizationSearchParams(ignore=not quantized, rescore=False)
+        # A collection of before has a graph of its means: they are all compared all the same.
         return models.SearchParams(exact=True, quantization=quantization)
 
 

@@ -1,9 +1,9 @@
 """A collection's strict mode, read once: what one request may ask, and which settings fit.
 
-must stay unset or true    search_allow_exact: MaxSim compares vectors that have no graph
+must stay unset or true    search_allow_exact: all vectors are compared, without a graph
 must be large enough       max_query_limit: ten times the candidates of a search
-are kept to                max_timeout, search_max_hnsw_ef, upsert_max_batchsize,
-                           search_max_batchsize, condition_max_size
+are kept to                max_timeout, upsert_max_batchsize, search_max_batchsize,
+                           condition_max_size
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ _BEHIND = {
     "vector indexing is disabled": "search_allow_exact",
     'for "limit"': "max_query_limit",
     'for "timeout"': "max_timeout",
-    'for "hnsw_ef"': "search_max_hnsw_ef",
     'for "upsert limit"': "upsert_max_batchsize",
     'for "search batch size"': "search_max_batchsize",
     "Condition size limit reached": "condition_max_size",
@@ -30,7 +29,7 @@ _BEHIND = {
     "Write rate limit": "write_rate_limit",
 }
 _EXACT_NEEDED = (
-    "search_allow_exact is false, but token vectors have no graph and are always compared exactly: "
+    "search_allow_exact is false, but vectors have no graph and are always compared exactly: "
     "set it to true"
 )
 
@@ -48,7 +47,6 @@ class Limits:
         exact: whether vectors may be compared without a graph.
         points: points that a step of a search, or a page, may name.
         timeout_seconds: how long a request may ask to be worked on.
-        hnsw_ef: how thoroughly the graph may be searched.
         written: points in a write.
         searches: searches in a batch.
         condition: values in a condition, ids too.
@@ -57,7 +55,6 @@ class Limits:
     exact: bool = True
     points: int | None = None
     timeout_seconds: int | None = None
-    hnsw_ef: int | None = None
     written: int | None = None
     searches: int | None = None
     condition: int | None = None
@@ -71,7 +68,6 @@ class Limits:
             exact=config.search_allow_exact is not False,
             points=config.max_query_limit,
             timeout_seconds=config.max_timeout,
-            hnsw_ef=config.search_max_hnsw_ef,
             written=config.upsert_max_batchsize,
             searches=config.search_max_batchsize,
             condition=config.condition_max_size,

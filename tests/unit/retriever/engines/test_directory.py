@@ -141,10 +141,16 @@ def test_a_full_disk_is_reported_before_writing(
         index.upsert(make_passages(2), random_embeddings(2))
         with monkeypatch.context() as patch:
             patch.setattr(shutil, "disk_usage", lambda path: usage(free=4096))
+            index.finish()  # what was only written is in order
+        assert index.count == 2
+    with PassageIndex.update(tmp_path, replace(make_fingerprint(1), corpus_sha256="d1")) as index:
+        index.delete(["p001"])
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", lambda path: usage(free=4096))
             with pytest.raises(IndexUnavailable, match="is full"):
                 index.finish()
         index.finish()
-        assert index.count == 2
+        assert index.count == 1
 
 
 def finish_and_be_killed(location: Path, monkeypatch: pytest.MonkeyPatch) -> Fingerprint:

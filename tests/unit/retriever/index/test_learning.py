@@ -13,13 +13,14 @@ import qdrant_edge as edge
 from retriever.building.tools import copy_index, verify_index
 from retriever.engines import candidates
 from retriever.engines.candidates import CANDIDATES
+from retriever.engines.directory import shard_files
 from retriever.engines.embedded import EmbeddedEngine
 from retriever.engines.interface import LEARNED, LEARNED_WHOLE, MEAN, TOKENS, Engine, Point
 from retriever.engines.learned import CENTRES, LearnedStage, maxima, stage_of, text_sha256
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 from retriever.index import passage_index
-from retriever.index.learning import centres_of
+from retriever.index.learning import _Measured, centres_of
 from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
 from retriever.index.points import all_points
 from tests.index_cases import DIM, Rows, ids, make_fingerprint, make_passages, unit
@@ -118,21 +119,50 @@ def test_few_directions_order_passages_as_all_likenesses_do(
     assert np.mean(alike) > 0.98
 
 
-def test_a_graph_is_made_of_the_means_alone(
-    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
-) -> None:
-    built(tmp_path, embeddings, queries)
-    config = tmp_path / "shard" / "edge_config.json"
-    soon = json.loads(config.read_text()) | {"optimizers": {"indexing_threshold": 1}}
-    config.write_text(json.dumps(soon))  # graphs of few points too
-    shard = edge.EdgeShard.load(str(tmp_path / "shard"))
+def test_a_curve_goes_on_as_far_as_the_best_of_a_large_index_lie() -> None:
+    stage = LearnedStage(unit(np.ones((1, DIM))), unit(np.ones((2, DIM))), 0.2)
+    measured = _Measured(stage, [unit(np.ones((2, DIM)))])
+    estimated_N1 = np.arange(40_000, 0, -1, dtype=np.float32)[:, None]
+    measured._estimated.append(estimated_N1)
+    measured._exact.append((estimated_N1 == 40_000 - 20_000).astype(np.float32) * 10)
+    measured._exact[0][:9] = 1
+    assert dict(measured.curve())[16_000] == 0.9 and dict(measured.curve())[32_000] == 1
+
+
+def optimised(location: Path, **settings: object) -> dict[str, int]:
+    """Let the engine index few points too; return the links of a point in each of its graphs."""
+    config = location / "shard" / "edge_config.json"
+    soon = json.loads(config.read_text()) | {"optimizers": {"indexing_threshold": 1}} | settings
+    config.write_text(json.dumps(soon))
+    shard = edge.EdgeShard.load(str(location / "shard"))
     shard.optimize()
     shard.close()
-    links = {
+    return {
         path.parent.name.removeprefix("vector_index-"): json.loads(path.read_text())["m"]
-        for path in tmp_path.rglob("hnsw_config.json")
+        for path in location.rglob("hnsw_config.json")
     }
-    assert links == {MEAN: 16, LEARNED: 0, TOKENS: 0}
+
+
+def test_no_graph_is_made(tmp_path: Path, embeddings: list[Rows], queries: list[Rows]) -> None:
+    built(tmp_path, embeddings, queries)
+    assert optimised(tmp_path) == {MEAN: 0, LEARNED: 0, TOKENS: 0}
+
+
+def test_an_index_that_has_a_graph_opens_and_is_searched_without(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    built(tmp_path, embeddings[: LEARNED_FROM - 1], [])
+    # So sparse that it finds next to nothing by itself.
+    graph = {"m": 1, "ef_construct": 1, "full_scan_threshold": 1}
+    config = json.loads((tmp_path / "shard" / "edge_config.json").read_text())
+    config["vectors"][MEAN]["hnsw_config"] = graph
+    assert optimised(tmp_path, vectors=config["vectors"])[MEAN] == 1
+    record = json.loads((tmp_path / "kbvqa-index.json").read_text())
+    record["finished"]["files"] = shard_files(tmp_path / "shard")
+    (tmp_path / "kbvqa-index.json").write_text(json.dumps(record))
+    with PassageIndex.open(tmp_path) as index:
+        for q_QD in queries[:10]:
+            assert ids(index.search(q_QD, 10)) == ids(index.search(q_QD, 10, mode="exact"))
 
 
 def test_an_index_that_is_small_learns_nothing(
