@@ -43,6 +43,8 @@ _SHOWN = 3  # similar pictures that a result has
 # The cosine from which on a part is taken for the thing that a drawing shows. Less is looked at
 # elsewhere, too (docs/measured/pictures.md).
 _ALIKE = 0.35
+# How much more like a drawing than the whole picture a part must be to stand for it.
+_MORE_ALIKE = 0.02
 
 Encode = Callable[[Sequence[Query], Sequence[Look]], list[EncodedQuery]]
 
@@ -172,8 +174,8 @@ class Finder:
     def _shown(self, query: Query) -> _Shown:
         """Return a query of what is looked at: the thing before a busy background by itself.
 
-        Not where the classifier might take that part for what it named in the whole picture, which
-        then is a photograph of that.
+        Not where the classifier might take that part for what it named in the whole picture, nor
+        where the part is hardly more like a drawing: then the picture is a photograph.
         """
         boxes = self._things(query)
         box = next(boxes, None)
@@ -181,15 +183,22 @@ class Finder:
             return _Shown(self.looked_at(query), query.boxes, None)
         [image] = crop_regions(query.image, [box])
         whole, part = self.encoder.look([query.image, image])
-        if named_again(whole.seen.sentence, part.seen.guesses):
-            return _Shown(query, (), whole)
-        box, part = self._likest(query.image, (box, part), boxes)
+        thing = None
+        if not named_again(whole.seen.sentence, part.seen.guesses):
+            thing = self._likest(whole, (box, part), boxes)
+        if thing is None:
+            # More names in photographs were measured beside pictures of entities only.
+            return _Shown(query, (), whole if self.pictures is None else whole.as_photograph())
+        box, part = thing
         return _Shown(replace(query, image=part.picture), (box,), part)
 
     def _likest(
-        self, picture: Image, first: tuple[Box, Look], others: Iterator[Box]
-    ) -> tuple[Box, Look]:
-        """Return the part that is most like a picture of the collection; the first if much so."""
+        self, whole: Look, first: tuple[Box, Look], others: Iterator[Box]
+    ) -> tuple[Box, Look] | None:
+        """Return the part that is most like a picture of the collection; the first if much so.
+
+        None where the whole picture is as much so; the first without a collection.
+        """
         pictures = self.pictures
         if pictures is None:
             return first
@@ -198,14 +207,15 @@ class Finder:
             found = pictures.search(self.encoder.compared(looks), 1)
             return [best.similarity for [best] in found]
 
-        [similarity] = similarities([first[1]])
-        if similarity >= _ALIKE:
-            return first
-        boxes = list(others)
-        looks = self.encoder.look(crop_regions(picture, boxes))
-        parts = [first, *zip(boxes, looks, strict=True)]
-        measured = [similarity, *similarities(looks)]
-        return parts[measured.index(max(measured))]
+        parts = [first]
+        of_whole, *measured = similarities([whole, first[1]])
+        if measured[0] < _ALIKE:
+            boxes = list(others)
+            looks = self.encoder.look(crop_regions(whole.picture, boxes))
+            parts += zip(boxes, looks, strict=True)
+            measured += similarities(looks)
+        most = max(measured)
+        return parts[measured.index(most)] if most >= of_whole + _MORE_ALIKE else None
 
     def _things(self, query: Query) -> Iterator[Box]:
         """Return where a thing may stand before a busy background; nowhere if a part is named."""

@@ -7,7 +7,7 @@ width, C channels of the tower's last map.
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -37,10 +37,17 @@ logger = logging.getLogger(__name__)
 
 
 class Seen(NamedTuple):
-    """What a classifier sees in a picture: what is written of it, and its likeliest names."""
+    """What a classifier sees in a picture.
+
+    Attributes:
+        sentence: what is written of it.
+        guesses: the likeliest names.
+        photographed: what is written instead where the picture is known to be a photograph.
+    """
 
     sentence: str = ""
     guesses: tuple[str, ...] = ()
+    photographed: str = ""
 
 
 NOTHING = Seen()
@@ -59,6 +66,10 @@ class Look:
     picture: Image
     features: VisionFeatures
     seen: Seen
+
+    def as_photograph(self) -> "Look":
+        """Return the look with what is written of a picture that is known to be a photograph."""
+        return replace(self, seen=self.seen._replace(sentence=self.seen.photographed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -289,8 +300,13 @@ class QueryEncoder:
 def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[Seen]:
     """Return what the classifier sees in each picture, from the tower's last map [B, C, H, W]."""
     best = tower.classify(head).softmax(-1).topk(settings.max_names)
+    photographs = settings.of_photographs()
     return [
-        Seen(settings.describe(probabilities, ids), tuple(imagenet_names()[c] for c in ids))
+        Seen(
+            settings.describe(probabilities, ids),
+            tuple(imagenet_names()[c] for c in ids),
+            photographs.describe(probabilities, ids),
+        )
         for probabilities, ids in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
 

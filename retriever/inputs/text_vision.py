@@ -7,7 +7,7 @@ that say how confident: the text encoder reads them, and the patches attend to t
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,10 @@ from pathlib import Path
 from retriever.errors import InvalidCheckpoint
 
 SETTINGS_NAME = "text_vision.json"
+
+# The classifier learnt from photographs: of what is known to be one, it is right where it is less
+# sure than it must be of a drawing (docs/measured/pictures.md).
+_PHOTOGRAPH_GATE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ class TextVision:
         """Write the settings beside the weights."""
         text = json.dumps(asdict(self), indent=2) + "\n"
         (checkpoint / SETTINGS_NAME).write_text(text, encoding="utf-8")
+
+    def of_photographs(self) -> "TextVision":
+        """Return the settings for what is known to be a photograph, of which more is named."""
+        return replace(self, gate=min(self.gate, _PHOTOGRAPH_GATE))
 
     def names(self, probabilities: Sequence[float], class_ids: Sequence[int]) -> list[str]:
         """Return the names to write, best first, from the likeliest classes in order."""

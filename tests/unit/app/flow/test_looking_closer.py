@@ -129,6 +129,13 @@ def test_what_was_looked_at_is_not_looked_at_again(
     assert question.boxes and seen == [(tower, 2), (text, says)]
 
 
+def with_drawings(finder: Finder, drawings: list[Image.Image]) -> Finder:
+    rows = np.stack(finder.encoder.encode_pictures(drawings))
+    names = [(f"{n}.png", f"entity {n}") for n in range(len(drawings))]
+    pictures = PictureCollection.of(finder.encoder.checkpoint.revision, names, compact(rows))
+    return Finder(finder.encoder, finder.index, pictures=pictures)
+
+
 THING = (100, 90, 220, 170)
 
 
@@ -147,10 +154,7 @@ def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at(
     looked_at: Box,
     looks: list[int],
 ) -> None:
-    rows = np.stack(finder.encoder.encode_pictures([drawing("flag:KE"), drawing("flag:JP")]))
-    names = [("ke.png", "flag:KE"), ("jp.png", "flag:JP")]
-    pictures = PictureCollection.of(finder.encoder.checkpoint.revision, names, compact(rows))
-    beside = Finder(finder.encoder, finder.index, pictures=pictures)
+    beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
     monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
     tower, seen = finder.encoder.model.query_vision_encoder.vision_model, []
     with ExitStack() as hooks:
@@ -160,6 +164,20 @@ def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at(
     assert (question.boxes, seen) == ((looked_at,), looks)
     [alone] = finder.encode_many([Query(QUESTION, before_something)])
     assert alone.boxes == (boxes[0],), "without drawings the likeliest is taken"
+
+
+def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograph(
+    finder: Finder, before_something: Image.Image
+) -> None:
+    drawings = [drawing("flag:KE"), drawing("flag:JP")]
+    query = Query(QUESTION, before_something)
+    [part] = with_drawings(finder, drawings).encode_many([query])
+    [whole] = with_drawings(finder, [*drawings, before_something]).encode_many([query])
+    assert part.boxes and whole.boxes == ()
+    # The classifier gives either a fifth: too little to be named in what may be a drawing.
+    [look] = finder.encoder.look([before_something])
+    assert look.seen.sentence == ""
+    assert whole.asked.seen == "It may show street sign, traffic light."
 
 
 def test_what_is_no_picture_is_said(finder: Finder) -> None:

@@ -64,6 +64,10 @@ def test_classes_are_named_only_with_confidence() -> None:
     assert settings.describe([0.7, 0.2], [lemon, orange]) == " It shows lemon."
     assert settings.describe([0.4, 0.35], [lemon, orange]) == " It may show lemon, orange."
     assert settings.describe([0.29, 0.2], [lemon, orange]) == ""
+    photographs = settings.of_photographs()
+    assert photographs.describe([0.29, 0.14], [lemon, orange]) == " It may show lemon."
+    assert photographs.describe([0.14, 0.1], [lemon, orange]) == ""
+    assert TextVision(gate=0.1, sure=0.6).of_photographs() == TextVision(gate=0.1, sure=0.6)
 
 
 def test_there_are_a_thousand_class_names() -> None:
