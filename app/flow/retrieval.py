@@ -187,8 +187,7 @@ class Finder:
         if not named_again(whole.seen.sentence, part.seen.guesses):
             thing = self._likest(whole, (box, part), boxes)
         if thing is None:
-            # More names in photographs were measured beside pictures of entities only.
-            return _Shown(query, (), whole if self.pictures is None else whole.as_photograph())
+            return _Shown(query, (), whole.as_photograph())
         box, part = thing
         return _Shown(replace(query, image=part.picture), (box,), part)
 

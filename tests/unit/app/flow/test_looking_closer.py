@@ -167,7 +167,7 @@ def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at(
 
 
 def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograph(
-    finder: Finder, before_something: Image.Image
+    finder: Finder, before_something: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawings = [drawing("flag:KE"), drawing("flag:JP")]
     query = Query(QUESTION, before_something)
@@ -178,6 +178,10 @@ def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograp
     [look] = finder.encoder.look([before_something])
     assert look.seen.sentence == ""
     assert whole.asked.seen == "It may show street sign, traffic light."
+    monkeypatch.setattr(retrieval, "named_again", lambda sentence, guesses: True)
+    [named] = finder.encode_many([query])
+    assert named.boxes == ()
+    assert named.asked.seen == whole.asked.seen, "without drawings, too"
 
 
 def test_what_is_no_picture_is_said(finder: Finder) -> None:
