@@ -28,17 +28,21 @@ from generator.answers.answer import Trust
 from generator.answers.reliability import expected_calibration_error, ranked_right
 from retriever.metrics import mean_and_stderr
 
-# Of each set how it may be read.
+# Of each set the title of its page, and how it may be read.
 SETS = {
-    "everyday": "Development: what the confidence is fitted on was chosen by it.",
-    "free": "Development: which words can be meant was looked at on it.",
-    "strangers": "Nothing was chosen by these questions; reader and retriever know most of what "
-    "they are about from training.",
-}
-TITLES = {
-    "everyday": "Everyday questions",
-    "free": "Questions in free wordings",
-    "strangers": "Questions of a stranger",
+    "everyday": (
+        "Everyday questions",
+        "Development: what the confidence is fitted on was chosen by it.",
+    ),
+    "free": (
+        "Questions in free wordings",
+        "Development: which words can be meant was looked at on it.",
+    ),
+    "strangers": (
+        "Questions of a stranger",
+        "Nothing was chosen by these questions; reader and retriever know most of what they are "
+        "about from training.",
+    ),
 }
 
 
@@ -160,19 +164,19 @@ def main() -> None:
     arguments = parser.parse_args()
     pipeline = open_pipeline(load_settings(), print)
     assert pipeline.answering is not None
+    title, reading = SETS[arguments.set]
     asked = []
     for one in ask(pipeline, questions(arguments.set)):
         asked.append(one)
         print(f"{one.verdict:8s} {one.confidence:.2f} {one.to.question}: {one.text}")
     note = (
         f"{pipeline.encoder.checkpoint.id}, {pipeline.answering.generator.name}. "
-        f"{SETS[arguments.set]} Percent with standard errors, and of how many; sure are answers "
+        f"{reading} Percent with standard errors, and of how many; sure are answers "
         "that are given without a warning."
     )
     chosen = "" if arguments.set == "everyday" else f" --set {arguments.set}"
     command = f"python -m benchmarks.everyday{chosen} --out {arguments.out}"
-    text = page(TITLES[arguments.set], command, tables(asked), note)
-    arguments.out.write_text(text, encoding="utf-8")
+    arguments.out.write_text(page(title, command, tables(asked), note), encoding="utf-8")
 
 
 if __name__ == "__main__":

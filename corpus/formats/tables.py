@@ -1,5 +1,6 @@
 """What readers of CSV and TSV files with a header have in common: a record is a row."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from corpus.files.csv_rows import CsvRows
 from corpus.files.pages import Entry, Page
 
 
-class TableReader:
+class TableReader(ABC):
     """Reads a table. Subclasses say which columns, and what a row is: they override `page`.
 
     Args:
@@ -34,6 +35,6 @@ class TableReader:
             page = values if isinstance(values, CorpusError) else self.page(line, values)
             yield Entry(page, line)
 
+    @abstractmethod
     def page(self, line: int, values: Sequence[str]) -> Page | CorpusError | None:
         """Return the page of a row, given what its columns hold; None leaves it out."""
-        raise NotImplementedError
