@@ -32,7 +32,7 @@ from retriever.index import picture
 from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
-from retriever.inputs.foreground import foregrounds
+from retriever.inputs.foreground import cut_out, foregrounds
 from retriever.inputs.images import crop_regions
 from retriever.inputs.text_vision import named_again
 from retriever.pictures import fusing
@@ -40,11 +40,13 @@ from retriever.pictures.collection import PictureCollection
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
-# The cosine from which on a part is taken for the thing that a drawing shows. Less is looked at
-# elsewhere, too (docs/measured/pictures.md).
+# The cosine from which on a part is taken for the thing that a drawing shows. From less it is cut
+# out, here and elsewhere (docs/measured/pictures.md).
 _ALIKE = 0.35
 # How much more like a drawing than the whole picture a part must be to stand for it.
 _MORE_ALIKE = 0.02
+# The same of what is cut out on white, which anything is more like a drawing.
+_CUT_ALIKE = 0.1
 
 Encode = Callable[[Sequence[Query], Sequence[Look]], list[EncodedQuery]]
 
@@ -196,7 +198,8 @@ class Finder:
     ) -> tuple[Box, Look] | None:
         """Return the part that is most like a picture of the collection; the first if much so.
 
-        None where the whole picture is as much so; the first without a collection.
+        If not, all parts are cut out and put on white, as drawings are. None where the whole
+        picture is as much so; the first without a collection.
         """
         pictures = self.pictures
         if pictures is None:
@@ -207,14 +210,15 @@ class Finder:
             return [best.similarity for [best] in found]
 
         parts = [first]
-        of_whole, *measured = similarities([whole, first[1]])
-        if measured[0] < _ALIKE:
-            boxes = list(others)
-            looks = self.encoder.look(crop_regions(whole.picture, boxes))
-            parts += zip(boxes, looks, strict=True)
-            measured += similarities(looks)
-        most = max(measured)
-        return parts[measured.index(most)] if most >= of_whole + _MORE_ALIKE else None
+        of_whole, of_first = similarities([whole, first[1]])
+        gained = [of_first - of_whole - _MORE_ALIKE]
+        if of_first < _ALIKE:
+            cut = [cut_out(whole.picture, box) for box in (first[0], *others)]
+            looks = self.encoder.look([image for image, _ in cut])
+            parts += zip((box for _, box in cut), looks, strict=True)
+            gained += (each - of_whole - _CUT_ALIKE for each in similarities(looks))
+        most = max(gained)
+        return parts[gained.index(most)] if most >= 0 else None
 
     def _things(self, query: Query) -> Iterator[Box]:
         """Return where a thing may stand before a busy background; nowhere if a part is named."""

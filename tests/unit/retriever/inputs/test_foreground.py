@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from corpus.benchmarks.unknown import unknown_pictures
 from corpus.types import Box
-from retriever.inputs.foreground import foregrounds
+from retriever.inputs.foreground import cut_out, foregrounds
 
 
 def busy(width: int, height: int) -> Image.Image:
@@ -94,3 +94,33 @@ def test_each_way_to_compare_colours_finds_a_thing() -> None:
 def test_a_box_is_never_empty_or_outside(size: tuple[int, int]) -> None:
     for left, upper, right, lower in foregrounds(busy(*size)):
         assert 0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]
+
+
+def test_a_thing_is_cut_out_on_white() -> None:
+    """Also what is like its background but inside of it stays; the margin of a box that is off."""
+    picture, thing = busy(224, 224), (40, 60, 150, 180)
+    ImageDraw.Draw(picture).ellipse((40, 60, 149, 179), fill="gold")
+    picture.paste(busy(30, 30), (80, 105))
+    alone, box = cut_out(picture, (48, 66, 156, 184))
+    assert share_in_common(box, thing) > 0.85
+    assert alone.size == (box[2] - box[0], box[3] - box[1])
+    at = [(x - box[0], y - box[1]) for x, y in ((60, 120), (95, 120), (43, 63), (146, 176))]
+    gold, inside, *corners = (alone.getpixel(place) for place in at)
+    assert gold == (255, 215, 0) and inside == picture.getpixel((95, 120))
+    assert corners == [(255, 255, 255)] * 2
+
+
+def test_where_nothing_is_around_a_part_it_stays_as_it_is() -> None:
+    picture = busy(60, 40)
+    whole = (0, 0, 60, 40)
+    alone, box = cut_out(picture, whole)
+    assert box == whole and alone.tobytes() == picture.tobytes()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 500), (500, 2), (27, 29)])
+def test_what_is_cut_out_is_never_empty_or_outside(size: tuple[int, int]) -> None:
+    width, height = size
+    for box in [(0, 0, 1, 1), (width - 1, height - 1, width, height), (0, 0, width, height)]:
+        alone, (left, upper, right, lower) = cut_out(busy(*size), box)
+        assert 0 <= left < right <= width and 0 <= upper < lower <= height
+        assert alone.size == (right - left, lower - upper)
