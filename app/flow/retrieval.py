@@ -40,8 +40,8 @@ from retriever.pictures.collection import PictureCollection
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
-# The cosine from which on a part is taken for the thing that a drawing shows. From less it is cut
-# out, here and elsewhere (docs/measured/pictures.md).
+# The cosine from which on a part is taken for the thing that a drawing shows. Less is looked at
+# elsewhere, too, and cut out (docs/measured/pictures.md).
 _ALIKE = 0.35
 # How much more like a drawing than the whole picture a part must be to stand for it.
 _MORE_ALIKE = 0.02
@@ -198,8 +198,8 @@ class Finder:
     ) -> tuple[Box, Look] | None:
         """Return the part that is most like a picture of the collection; the first if much so.
 
-        If not, all parts are cut out and put on white, as drawings are. None where the whole
-        picture is as much so; the first without a collection.
+        If not, the others are looked at, and all of them cut out on white, as drawings are. None
+        where the whole picture is as much so; the first without a collection.
         """
         pictures = self.pictures
         if pictures is None:
@@ -213,10 +213,14 @@ class Finder:
         of_whole, of_first = similarities([whole, first[1]])
         gained = [of_first - of_whole - _MORE_ALIKE]
         if of_first < _ALIKE:
-            cut = [cut_out(whole.picture, box) for box in (first[0], *others)]
-            looks = self.encoder.look([image for image, _ in cut])
-            parts += zip((box for _, box in cut), looks, strict=True)
-            gained += (each - of_whole - _CUT_ALIKE for each in similarities(looks))
+            boxes = list(others)
+            cut = [cut_out(whole.picture, box) for box in (first[0], *boxes)]
+            images = [*crop_regions(whole.picture, boxes), *(image for image, _ in cut)]
+            looks = self.encoder.look(images)
+            parts += zip((*boxes, *(box for _, box in cut)), looks, strict=True)
+            needed = [_MORE_ALIKE] * len(boxes) + [_CUT_ALIKE] * len(cut)
+            alike = similarities(looks)
+            gained += (s - of_whole - more for s, more in zip(alike, needed, strict=True))
         most = max(gained)
         return parts[gained.index(most)] if most >= 0 else None
 

@@ -161,14 +161,14 @@ def test_a_part_that_is_like_a_drawing_is_taken_as_it_is(
     assert question.boxes == (THING,) and [len(x) for x in seen] == [2]
 
 
-def test_where_the_likeliest_part_is_like_no_drawing_all_are_cut_out(
+def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at_and_cut_out(
     finder: Finder, before_something: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
     boxes: list[Box] = [(0, 0, 90, 80), (200, 0, 300, 80), (92, 84, 228, 178)]
     monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
     question, seen = looked_at_tower(beside, before_something)
-    assert [len(x) for x in seen] == [2, 3], "the whole and the likeliest; each of them cut out"
+    assert [len(x) for x in seen] == [2, 5], "the whole and the likeliest; others, and all cut out"
     [box] = question.boxes
     assert np.abs(np.subtract(box, THING)).max() <= 8, "where it is, closer than it was looked for"
     [alone] = finder.encode_many([Query(QUESTION, before_something)])
@@ -178,14 +178,14 @@ def test_where_the_likeliest_part_is_like_no_drawing_all_are_cut_out(
 def test_what_is_cut_out_must_be_much_more_like_a_drawing_than_the_whole(
     finder: Finder, before_something: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On white anything is: a photograph stays whole."""
+    """On white anything is, a part of a photograph too."""
     beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
     boxes: list[Box] = [(0, 0, 90, 80), (92, 84, 228, 178)]
     monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
-    assert looked_at_tower(beside, before_something)[0].boxes
-    monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
-    monkeypatch.setattr(retrieval, "_CUT_ALIKE", 1.0)
-    assert looked_at_tower(beside, before_something)[0].boxes == ()
+    for needed in (-1.0, 1.0):
+        monkeypatch.setattr(retrieval, "_CUT_ALIKE", needed)
+        [box] = looked_at_tower(beside, before_something)[0].boxes
+        assert (box in boxes) == (needed > 0)
 
 
 def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograph(

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from corpus.benchmarks.unknown import unknown_pictures
 from corpus.types import Box
+from retriever.inputs import foreground as foreground_module
 from retriever.inputs.foreground import cut_out, foregrounds
 
 
@@ -124,3 +125,10 @@ def test_what_is_cut_out_is_never_empty_or_outside(size: tuple[int, int]) -> Non
         alone, (left, upper, right, lower) = cut_out(busy(*size), box)
         assert 0 <= left < right <= width and 0 <= upper < lower <= height
         assert alone.size == (right - left, lower - upper)
+
+
+def test_colours_are_as_pillow_converts_them() -> None:
+    picture = busy(30, 20)
+    for mode in ("RGB", "HSV", "LAB"):
+        converted = picture.convert(mode)
+        assert foreground_module._as(mode, picture).tobytes() == converted.tobytes()
