@@ -32,7 +32,7 @@ from retriever.index import picture
 from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
-from retriever.inputs.foreground import cut_out, foregrounds
+from retriever.inputs.foreground import foregrounds
 from retriever.inputs.images import crop_regions
 from retriever.inputs.text_vision import named_again
 from retriever.pictures import fusing
@@ -41,12 +41,10 @@ from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
 # The cosine from which on a part is taken for the thing that a drawing shows. Less is looked at
-# elsewhere, too, and cut out (docs/measured/pictures.md).
+# elsewhere, too (docs/measured/pictures.md).
 _ALIKE = 0.35
 # How much more like a drawing than the whole picture a part must be to stand for it.
 _MORE_ALIKE = 0.02
-# The same of what is cut out on white, which anything is more like a drawing.
-_CUT_ALIKE = 0.1
 
 Encode = Callable[[Sequence[Query], Sequence[Look]], list[EncodedQuery]]
 
@@ -198,8 +196,7 @@ class Finder:
     ) -> tuple[Box, Look] | None:
         """Return the part that is most like a picture of the collection; the first if much so.
 
-        If not, the others are looked at, and all of them cut out on white, as drawings are. None
-        where the whole picture is as much so; the first without a collection.
+        None where the whole picture is as much so; the first without a collection.
         """
         pictures = self.pictures
         if pictures is None:
@@ -210,19 +207,14 @@ class Finder:
             return [best.similarity for [best] in found]
 
         parts = [first]
-        of_whole, of_first = similarities([whole, first[1]])
-        gained = [of_first - of_whole - _MORE_ALIKE]
-        if of_first < _ALIKE:
+        of_whole, *measured = similarities([whole, first[1]])
+        if measured[0] < _ALIKE:
             boxes = list(others)
-            cut = [cut_out(whole.picture, box) for box in (first[0], *boxes)]
-            images = [*crop_regions(whole.picture, boxes), *(image for image, _ in cut)]
-            looks = self.encoder.look(images)
-            parts += zip((*boxes, *(box for _, box in cut)), looks, strict=True)
-            needed = [_MORE_ALIKE] * len(boxes) + [_CUT_ALIKE] * len(cut)
-            alike = similarities(looks)
-            gained += (s - of_whole - more for s, more in zip(alike, needed, strict=True))
-        most = max(gained)
-        return parts[gained.index(most)] if most >= 0 else None
+            looks = self.encoder.look(crop_regions(whole.picture, boxes))
+            parts += zip(boxes, looks, strict=True)
+            measured += similarities(looks)
+        most = max(measured)
+        return parts[measured.index(most)] if most >= of_whole + _MORE_ALIKE else None
 
     def _things(self, query: Query) -> Iterator[Box]:
         """Return where a thing may stand before a busy background; nowhere if a part is named."""

@@ -26,11 +26,6 @@ _RING = 7  # fine cells that a border is wide
 # Modes of Pillow's in which colours are compared, and what is added to each side of what is found:
 # Lab finds too little.
 _COLOURS = {"RGB": 0.0, "HSV": 0.0, "LAB": 0.125}
-# A part that is cut out: what is wider on each side, how wide the ring around it is, of what share
-# of a side, and in how many cells along each side it is told from the ring.
-_MARGIN, _AROUND, _CUT = 0.1, 0.12, 40
-_SAMPLES = 300  # of a ring's cells
-_LEAST_SHARE = 0.1  # of a part that a thing fills: less is a piece of one
 # Of 255 levels: on a calm border a quarter or more of neighbouring cells are the same.
 _LEAST_STEP = 1.0
 
@@ -60,109 +55,16 @@ def foregrounds(picture: Image.Image) -> Iterator[Box]:
         yield _in_pixels(_fullest(unlike_SS - _between(unlike_SS)), more, picture.size)
 
 
-def cut_out(picture: Image.Image, box: Box) -> tuple[Image.Image, Box]:
-    """Return what stands in a part of a picture on white, as drawings do, and where it is.
-
-    What is like the ring around the part, and reaches up to its edge, is made white. Where that
-    leaves next to nothing, the part is returned as it is.
-
-    Args:
-        picture: of any mode and size.
-        box: where the thing is, about, in pixels of the upright picture.
-    """
-    picture = as_rgb(picture)
-    part = _wider(box, _MARGIN, picture.size)
-    thing_SS = _thing(picture, part)
-    if thing_SS is None:
-        return picture.crop(box), box
-    left, upper, right, lower = _fullest(thing_SS - 0.25)
-    width, height = (part[2] - part[0]) / _CUT, (part[3] - part[1]) / _CUT
-    found = (
-        part[0] + int(left * width),
-        part[1] + int(upper * height),
-        part[0] + math.ceil(right * width),
-        part[1] + math.ceil(lower * height),
-    )
-    seen = picture.crop(part)
-    levels = Image.fromarray((255 * thing_SS).astype(np.uint8))
-    alone = Image.composite(
-        *(seen, Image.new("RGB", seen.size, "white")),
-        levels.resize(seen.size, Image.Resampling.BILINEAR),
-    )
-    beside, above = part[:2]
-    at = (found[0] - beside, found[1] - above, found[2] - beside, found[3] - above)
-    return alone.crop(at), found
-
-
-def _thing(picture: Image.Image, part: Box) -> Grid | None:
-    """Return 1 for each cell [S, S] of a part that is unlike what is around it, else 0.
-
-    None where nothing is around it, or where too little is unlike that.
-    """
-    around = _wider(part, _AROUND, picture.size)
-
-    def cells(box: Box) -> Grid:
-        small = picture.crop(box).resize((_CUT, _CUT), Image.Resampling.BOX)
-        return np.asarray(_as("LAB", small), dtype=np.float32)
-
-    middle = np.arange(_CUT) + 0.5
-    across, down = (
-        (part[axis] - around[axis] < middle * (around[axis + 2] - around[axis]) / _CUT)
-        & (middle * (around[axis + 2] - around[axis]) / _CUT < part[axis + 2] - around[axis])
-        for axis in (0, 1)
-    )
-    ring_EC = cells(around)[~(down[:, None] & across)]
-    if len(ring_EC) < _CUT:
-        return None
-    ring_EC = ring_EC[:: math.ceil(len(ring_EC) / _SAMPLES)]
-    cells_NC = cells(part).reshape(-1, 3)
-    squares_NE = (cells_NC**2).sum(1)[:, None] + (ring_EC**2).sum(1) - 2 * cells_NC @ ring_EC.T
-    nearest_N = np.sqrt(np.partition(squares_NE.clip(min=0), 1, axis=1)[:, :2].mean(1))
-    padded = np.pad(nearest_N.reshape(_CUT, _CUT), 1, mode="edge")
-    blurred_SS = sum(padded[i : i + _CUT, j : j + _CUT] for i in range(3) for j in range(3)) / 9
-    unlike_SS = np.sqrt(blurred_SS)
-    like = unlike_SS <= _between(unlike_SS)
-    outside = np.zeros_like(like)
-    outside[[0, -1]], outside[:, [0, -1]] = like[[0, -1]], like[:, [0, -1]]
-    while True:  # what of it is connected with the edge
-        grown = np.pad(outside, 1)
-        grown = (
-            grown[1:-1, 1:-1]
-            | grown[2:, 1:-1]
-            | grown[:-2, 1:-1]
-            | grown[1:-1, 2:]
-            | grown[1:-1, :-2]
-        )
-        grown &= like
-        if (grown == outside).all():
-            break
-        outside = grown
-    thing_SS: Grid = (~outside).astype(np.float64)
-    return thing_SS if thing_SS.mean() >= _LEAST_SHARE else None
-
-
 def _as(mode: str, picture: Image.Image) -> Image.Image:
-    """Return a picture of mode RGB in another: what Pillow's `convert` does, in half the time."""
+    """Return a picture of mode RGB in another, as Pillow's `convert` does."""
     return _to_lab().apply(picture) if mode == "LAB" else picture.convert(mode)
 
 
 @cache
 def _to_lab() -> ImageCms.ImageCmsTransform:
-    """Return the conversion to Lab, which takes longer to make than to apply."""
+    """Return the conversion to Lab, which `convert` makes anew: longer than to find a thing."""
     profiles = (ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"))
     return ImageCms.buildTransform(*profiles, "RGB", "LAB")
-
-
-def _wider(box: Box, more: float, size: tuple[int, int]) -> Box:
-    """Return a box in pixels of a picture of this size, `more` wider on each side."""
-    left, upper, right, lower = box
-    beside, above = math.ceil(more * (right - left)), math.ceil(more * (lower - upper))
-    return (
-        max(0, left - beside),
-        max(0, upper - above),
-        min(size[0], right + beside),
-        min(size[1], lower + above),
-    )
 
 
 def _in_pixels(cells: Box, more: float, size: tuple[int, int]) -> Box:

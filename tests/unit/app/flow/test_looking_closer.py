@@ -5,12 +5,11 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from app.asking.why import explain
 from app.flow import retrieval
-from app.flow.retrieval import EncodedQuestion, Finder
+from app.flow.retrieval import Finder
 from corpus.demo.data import demo_dir, demo_images
 from corpus.types import Box, Passage, Query
 from retriever.checkpoint.loading import load_checkpoint
@@ -140,52 +139,31 @@ def with_drawings(finder: Finder, drawings: list[Image.Image]) -> Finder:
 THING = (100, 90, 220, 170)
 
 
-def looked_at_tower(
-    finder: Finder, picture: Image.Image
-) -> tuple[EncodedQuestion, list[torch.Tensor]]:
-    """Return how a query of a picture is encoded, and what the vision tower was given for it."""
+@pytest.mark.parametrize(
+    ("boxes", "looked_at", "looks"),
+    [
+        ([THING, (0, 0, 90, 80)], THING, [2]),
+        ([(0, 0, 90, 80), (200, 0, 300, 80), THING], THING, [2, 2]),
+    ],
+)
+def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at(
+    finder: Finder,
+    before_something: Image.Image,
+    monkeypatch: pytest.MonkeyPatch,
+    boxes: list[Box],
+    looked_at: Box,
+    looks: list[int],
+) -> None:
+    beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
+    monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
     tower, seen = finder.encoder.model.query_vision_encoder.vision_model, []
     with ExitStack() as hooks:
-        handle = tower.register_forward_hook(lambda m, a, _: seen.append(a[0]))
+        handle = tower.register_forward_hook(lambda m, a, _: seen.append(len(a[0])))
         hooks.callback(handle.remove)
-        [question] = finder.encode_many([Query(QUESTION, picture)])
-    return question, seen
-
-
-def test_a_part_that_is_like_a_drawing_is_taken_as_it_is(
-    finder: Finder, before_something: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
-    monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter([THING, (0, 0, 90, 80)]))
-    question, seen = looked_at_tower(beside, before_something)
-    assert question.boxes == (THING,) and [len(x) for x in seen] == [2]
-
-
-def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at_and_cut_out(
-    finder: Finder, before_something: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
-    boxes: list[Box] = [(0, 0, 90, 80), (200, 0, 300, 80), (92, 84, 228, 178)]
-    monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
-    question, seen = looked_at_tower(beside, before_something)
-    assert [len(x) for x in seen] == [2, 5], "the whole and the likeliest; others, and all cut out"
-    [box] = question.boxes
-    assert np.abs(np.subtract(box, THING)).max() <= 8, "where it is, closer than it was looked for"
+        [question] = beside.encode_many([Query(QUESTION, before_something)])
+    assert (question.boxes, seen) == ((looked_at,), looks)
     [alone] = finder.encode_many([Query(QUESTION, before_something)])
     assert alone.boxes == (boxes[0],), "without drawings the likeliest is taken"
-
-
-def test_what_is_cut_out_must_be_much_more_like_a_drawing_than_the_whole(
-    finder: Finder, before_something: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On white anything is, a part of a photograph too."""
-    beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
-    boxes: list[Box] = [(0, 0, 90, 80), (92, 84, 228, 178)]
-    monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
-    for needed in (-1.0, 1.0):
-        monkeypatch.setattr(retrieval, "_CUT_ALIKE", needed)
-        [box] = looked_at_tower(beside, before_something)[0].boxes
-        assert (box in boxes) == (needed > 0)
 
 
 def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograph(

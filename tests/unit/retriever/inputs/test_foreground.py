@@ -4,12 +4,12 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageCms, ImageDraw
 
 from corpus.benchmarks.unknown import unknown_pictures
 from corpus.types import Box
 from retriever.inputs import foreground as foreground_module
-from retriever.inputs.foreground import cut_out, foregrounds
+from retriever.inputs.foreground import foregrounds
 
 
 def busy(width: int, height: int) -> Image.Image:
@@ -97,38 +97,15 @@ def test_a_box_is_never_empty_or_outside(size: tuple[int, int]) -> None:
         assert 0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]
 
 
-def test_a_thing_is_cut_out_on_white() -> None:
-    """Also what is like its background but inside of it stays; the margin of a box that is off."""
-    picture, thing = busy(224, 224), (40, 60, 150, 180)
-    ImageDraw.Draw(picture).ellipse((40, 60, 149, 179), fill="gold")
-    picture.paste(busy(30, 30), (80, 105))
-    alone, box = cut_out(picture, (48, 66, 156, 184))
-    assert share_in_common(box, thing) > 0.85
-    assert alone.size == (box[2] - box[0], box[3] - box[1])
-    at = [(x - box[0], y - box[1]) for x, y in ((60, 120), (95, 120), (43, 63), (146, 176))]
-    gold, inside, *corners = (alone.getpixel(place) for place in at)
-    assert gold == (255, 215, 0) and inside == picture.getpixel((95, 120))
-    assert corners == [(255, 255, 255)] * 2
-
-
-def test_where_nothing_is_around_a_part_it_stays_as_it_is() -> None:
-    picture = busy(60, 40)
-    whole = (0, 0, 60, 40)
-    alone, box = cut_out(picture, whole)
-    assert box == whole and alone.tobytes() == picture.tobytes()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (2, 500), (500, 2), (27, 29)])
-def test_what_is_cut_out_is_never_empty_or_outside(size: tuple[int, int]) -> None:
-    width, height = size
-    for box in [(0, 0, 1, 1), (width - 1, height - 1, width, height), (0, 0, width, height)]:
-        alone, (left, upper, right, lower) = cut_out(busy(*size), box)
-        assert 0 <= left < right <= width and 0 <= upper < lower <= height
-        assert alone.size == (right - left, lower - upper)
-
-
-def test_colours_are_as_pillow_converts_them() -> None:
-    picture = busy(30, 20)
-    for mode in ("RGB", "HSV", "LAB"):
-        converted = picture.convert(mode)
-        assert foreground_module._as(mode, picture).tobytes() == converted.tobytes()
+def test_colours_are_as_pillow_has_them_and_what_converts_is_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To make it takes longer than to find a thing."""
+    picture = busy(224, 224)
+    picture.paste("gold", (40, 60, 150, 180))
+    converted = picture.convert("LAB")
+    first = list(foregrounds(picture))
+    monkeypatch.delattr(ImageCms, "buildTransform")
+    monkeypatch.delattr(ImageCms.core, "buildTransform")
+    assert list(foregrounds(picture)) == first
+    assert foreground_module._as("LAB", picture).tobytes() == converted.tobytes()
