@@ -9,10 +9,11 @@ Shapes: S cells along each side · N = S x S cells · E cells at the border · C
 
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from corpus.pictures.images import as_rgb, featureless
 from corpus.types import Box
@@ -48,10 +49,22 @@ def foregrounds(picture: Image.Image) -> Iterator[Box]:
     if not _busy(np.asarray(small, dtype=np.float32)) or featureless(picture):
         return
     for mode, more in _COLOURS.items():
-        fine = np.asarray(small.convert(mode), dtype=np.float32)
+        fine = np.asarray(_as(mode, small), dtype=np.float32)
         # The root: what is most unlike must not hide the rest of the thing.
         unlike_SS = np.sqrt(_unlike_border(fine))
         yield _in_pixels(_fullest(unlike_SS - _between(unlike_SS)), more, picture.size)
+
+
+def _as(mode: str, picture: Image.Image) -> Image.Image:
+    """Return a picture of mode RGB in another, as Pillow's `convert` does."""
+    return _to_lab().apply(picture) if mode == "LAB" else picture.convert(mode)
+
+
+@cache
+def _to_lab() -> ImageCms.ImageCmsTransform:
+    """Return the conversion to Lab, which `convert` makes anew: longer than to find a thing."""
+    profiles = (ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"))
+    return ImageCms.buildTransform(*profiles, "RGB", "LAB")
 
 
 def _in_pixels(cells: Box, more: float, size: tuple[int, int]) -> Box:

@@ -4,10 +4,11 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageCms, ImageDraw
 
 from corpus.benchmarks.unknown import unknown_pictures
 from corpus.types import Box
+from retriever.inputs import foreground as foreground_module
 from retriever.inputs.foreground import foregrounds
 
 
@@ -94,3 +95,16 @@ def test_each_way_to_compare_colours_finds_a_thing() -> None:
 def test_a_box_is_never_empty_or_outside(size: tuple[int, int]) -> None:
     for left, upper, right, lower in foregrounds(busy(*size)):
         assert 0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]
+
+
+def test_colours_are_as_pillow_has_them_and_what_converts_is_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To make it takes longer than to find a thing."""
+    picture = busy(224, 224)
+    picture.paste("gold", (40, 60, 150, 180))
+    converted = picture.convert("LAB")
+    first = list(foregrounds(picture))
+    monkeypatch.delattr(ImageCms, "buildTransform")
+    assert list(foregrounds(picture)) == first
+    assert foreground_module._as("LAB", picture).tobytes() == converted.tobytes()
