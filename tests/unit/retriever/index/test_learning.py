@@ -15,7 +15,16 @@ from retriever.engines import candidates
 from retriever.engines.candidates import CANDIDATES
 from retriever.engines.directory import shard_files
 from retriever.engines.embedded import EmbeddedEngine
-from retriever.engines.interface import LEARNED, LEARNED_WHOLE, MEAN, TOKENS, Engine, Point
+from retriever.engines.interface import (
+    LEARNED,
+    LEARNED_HALF,
+    LEARNED_WHOLE,
+    MEAN,
+    TOKENS,
+    Engine,
+    Point,
+    Room,
+)
 from retriever.engines.learned import CENTRES, LearnedStage, maxima, stage_of, text_sha256
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
@@ -108,7 +117,7 @@ def test_few_directions_order_passages_as_all_likenesses_do(
     rows, sample_RD = np.concatenate(embeddings), np.concatenate(queries[30:])
     whole = LearnedStage(centres_of(rows, 400), sample_RD, 0.2)
     best = whole.directed(embeddings[:160], 64)
-    assert (whole.using, best.using) == (LEARNED_WHOLE, LEARNED)
+    assert (whole.using, best.using) == (LEARNED_WHOLE, LEARNED_HALF)
     stages = (whole, best)
     passages = [np.stack(stage.passage_vectors(embeddings)) for stage in stages]
     assert [vectors.shape[1] for vectors in passages] == [400 + DIM + 1, 64]
@@ -344,7 +353,7 @@ def test_a_record_that_was_changed_is_refused(learned_index: Path) -> None:
 
 def learn_as_before(engine: Engine, learning: Learning, dim: int, say: object) -> Learned:
     """Learn as was done before directions were chosen: vectors are of all likenesses."""
-    engine.make_room(LEARNED_WHOLE, CENTRES + dim + 1)
+    engine.make_room(LEARNED_WHOLE, Room(CENTRES + dim + 1, "float16"))
     points = list(all_points(engine, (), vectors=True))
     rows = [point.vectors[TOKENS] for point in points]
     sample_RD = np.concatenate([np.asarray(q_QD) for q_QD in learning.queries])
