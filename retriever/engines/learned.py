@@ -13,12 +13,13 @@ query rows: a passage that comes later needs its own weights alone. Rows that re
 cost nothing, and a query of 320 rows is one vector like any other.
 
 This is LEMUR's idea (arXiv 2601.21853), without training. What a maximum over rows is made of is
-how far the row is like each of many centres of queries' rows, beside the row itself. phi(x) is
-that in a few directions: those in which the passages of the index differ most, as queries see them.
+how far the row is like each of many centres of queries' and passages' rows, beside the row itself.
+phi(x) is that in a few directions: those in which the passages of the index differ most, as queries
+see them.
 Features that were trained for some seconds did worse: docs/measured/candidates.md.
 
-The engine keeps a number of a passage's vector in four bits (turbo4, which turns the vector first, so
-that all numbers are of one size). So the vector is without what all passages have in common, and
+The engine keeps a number of a passage's vector in four bits (turbo4, which turns the vector first,
+so that all numbers are of one size). So the vector is without what all passages have in common, and
 each direction is multiplied by what makes passages and queries of one size in it, as what is lost
 of one is multiplied by the other. The order of passages stays.
 
@@ -44,7 +45,7 @@ CENTRES, DIRECTIONS = 1_024, 512
 
 # Of the mean of the features' squares: what the weights of least squares are held down with.
 _RIDGE = 1e-3
-_ROWS_AT_ONCE = 1_024  # of passages: their similarities to 4,096 sampled rows take 16 MB
+_ROWS_AT_ONCE = 1_024  # of passages: their similarities to 8,192 sampled rows take 32 MB
 _BYTE = np.float32(127)  # what a number of 1 is as a byte
 
 
@@ -68,7 +69,7 @@ class LearnedStage:
     """Features of query rows, and the sample of rows that passages are fitted on.
 
     Attributes:
-        centres_FD: unit rows that are typical of queries; rows of zeros where there are few.
+        centres_FD: unit rows that are typical of queries and of passages; zeros where there are few.
         sample_RD: query rows, unit norm.
         threshold: the cosine from which on a row is like a centre.
         directions_XK: of the likenesses; None for these themselves, as it was once.
@@ -106,7 +107,8 @@ class LearnedStage:
         if self.balance_2K is None:
             return weights
         mean_K, scale_K = self.balance_2K
-        return (weights - mean_K) / scale_K
+        vectors: Vector = (weights - mean_K) / scale_K
+        return vectors
 
     def directed(self, passages: Sequence[Vector], count: int) -> Self:
         """Return a stage without directions with those in which some passages differ most.

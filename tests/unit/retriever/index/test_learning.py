@@ -26,7 +26,14 @@ from retriever.engines.interface import (
     Point,
     Room,
 )
-from retriever.engines.learned import CENTRES, DIRECTIONS, LearnedStage, maxima, stage_of, text_sha256
+from retriever.engines.learned import (
+    CENTRES,
+    DIRECTIONS,
+    LearnedStage,
+    maxima,
+    stage_of,
+    text_sha256,
+)
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 from retriever.index import passage_index
