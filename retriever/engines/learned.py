@@ -69,7 +69,7 @@ class LearnedStage:
     """Features of query rows, and the sample of rows that passages are fitted on.
 
     Attributes:
-        centres_FD: unit rows that are typical of queries and of passages; zeros where there are few.
+        centres_FD: unit rows typical of queries and of passages; zeros where there are few.
         sample_RD: query rows, unit norm.
         threshold: the cosine from which on a row is like a centre.
         directions_XK: of the likenesses; None for these themselves, as it was once.
