@@ -99,7 +99,7 @@ def plan_index(
     means, ids = points * dim * 4, points * _ID_BYTES
     payload = points * payload_bytes
     large = is_large(passages)
-    learned = points * DIRECTIONS * 2 if large else 0
+    learned = int(points * DIRECTIONS * _BYTES_PER_NUMBER["turbo4"]) if large else 0
     disk = tokens + quantized + means + learned + ids + payload + _LOG_BYTES * replicas
     memory = quantized + means + learned + ids
     nodes = max(math.ceil(memory / (node_memory * _USABLE)), 3 if replicas > 1 else 1)

@@ -42,6 +42,7 @@ from retriever.engines.interface import (
     Engine,
     Invitation,
     Point,
+    Room,
     ScoredPoint,
     Search,
     Stage,
@@ -146,17 +147,17 @@ class EmbeddedEngine:
             )
             self._wrote(len(points))
 
-    def make_room(self, name: str, size: int) -> None:
+    def make_room(self, name: str, room: Room) -> None:
         """Let points have a vector of this name; again does nothing.
 
         Not to be killed: the engine changes its segments first and what it says of them then, and
         loads nothing that disagrees.
         """
-        half = edge.VectorStorageDatatype.Float16
+        numbers = _DATATYPES[room.numbers]
         with engine_errors(self._location):
             self._shard.update(
                 edge.UpdateOperation.create_dense_vector(
-                    name, size, edge.Distance.Dot, datatype=half
+                    name, room.size, edge.Distance.Dot, datatype=numbers
                 )
             )
 
@@ -345,8 +346,8 @@ class DirectoryStore:
         loaded = edge.EdgeShard.load(str(shard))
         engine = EmbeddedEngine(self.path, loaded, build.storage, changes=changes)
         if is_large(engine.count() + build.fingerprint.passages):
-            for name, size in rooms(build.fingerprint.dim, build.learned).items():
-                engine.make_room(name, size)
+            for name, room in rooms(build.fingerprint.dim, build.learned).items():
+                engine.make_room(name, room)
         return engine
 
     def invitation(self, build: Build) -> None:

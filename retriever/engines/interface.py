@@ -8,7 +8,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,22 @@ from corpus.progress import Say
 from retriever.engines.record import Build, Record
 
 TOKENS, MEAN = "tokens", "mean"
-# What a large index learns of a point, and what it learned before it chose directions.
-LEARNED, LEARNED_WHOLE = "learned-512", "learned"
+# What a large index learns of a point; what it learned before numbers were balanced, so that four
+# bits of each do; and before it chose directions.
+LEARNED, LEARNED_HALF, LEARNED_WHOLE = "learned-512-turbo4", "learned-512", "learned"
 # Payload fields that a filter may name: keyword indexes, `title` also by prefix.
 KEYWORDS = ("source", "language")
 PREFIXED = "title"
 
 Vector = NDArray[np.float32]  # [D], or [P, D] for tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a vector that points may have is like: how many numbers, and how each is kept."""
+
+    size: int
+    numbers: Literal["float16", "turbo4"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ class Learned:
         recall: for some numbers of passages the share of the ten best that is among so many.
         wanted: the share that was asked for.
         candidates: how many candidates a search takes to find it, if it does not say.
+        balanced: whether the numbers of the vectors are of one size, and kept in four bits.
     """
 
     numbers: str = field(repr=False)
@@ -125,6 +126,7 @@ class Learned:
     wanted: float
     candidates: int
     directions: int = 0
+    balanced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

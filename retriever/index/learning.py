@@ -1,8 +1,9 @@
 """Fitting the learned candidate stage of an index, and measuring how far it can be trusted.
 
     sample     of the rows of queries; a few queries are held out
-    centres    of the rows of some passages: what a row is likened to
-    directions in which those passages differ: the features
+    centres    of the sample, and of the rows of some passages: what a row is likened to
+    directions in which some passages differ: the features
+    balance    of passages and queries in these, so that a few bits of each number do
     weights    of each passage, written beside its rows
     the curve  of the held-out queries: which share of the ten best is among the first C
 
@@ -29,13 +30,13 @@ from retriever.index.points import all_points
 from retriever.index.rows import unit_rows
 
 THRESHOLD = 0.2
-SAMPLE_ROWS = 4_096
+SAMPLE_ROWS = 8_192
 HELD_OUT = 24  # queries at most, and a sixth of all
 LEAST = 12  # queries: two of them are held out
 TOP_K = 10
 CURVE = (50, 100, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 
-_SOME, _ROWS_A_PASSAGE = 1_000, 24  # the first passages by id, which is a hash
+_SOME, _ROWS_A_PASSAGE = 2_000, 12  # the first passages by id, which is a hash
 _ROUNDS = 4
 _FEWEST = 200  # candidates: of 100, a digest of three rows loses one of the ten best in a hundred
 _AT_ONCE = 256  # passages
@@ -83,10 +84,14 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
     sample_RD = _sampled(others)
     say("Fitting the candidate stage")
     some = [point.vectors[TOKENS] for point in islice(all_points(engine, (), vectors=True), _SOME)]
-    centres_FD = centres_of(_rows_of(some), CENTRES)
+    half = CENTRES // 2
+    typical = centres_of(sample_RD, half), centres_of(_rows_of(some), CENTRES - half)
+    centres_FD = np.concatenate(typical)
     text = LearnedStage(centres_FD, sample_RD, THRESHOLD).directed(some, DIRECTIONS).to_text()
     # As it will be read, with numbers of one byte.
     stage = LearnedStage.from_text(text, dim, CENTRES, THRESHOLD, DIRECTIONS)
+    stage = stage.balanced(some, others)
+    text = stage.to_text()
     total = engine.count()
     measured = _Measured(stage, held)
     for points in _pages(all_points(engine, (), vectors=True)):
@@ -109,6 +114,7 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
         wanted=learning.recall,
         candidates=max(CANDIDATES if learning.made else _FEWEST, -(-enough[0] // WIDENING)),
         directions=DIRECTIONS,
+        balanced=True,
     )
 
 

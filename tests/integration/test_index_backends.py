@@ -338,7 +338,9 @@ def test_a_large_index_learns_its_candidates_and_passages_that_come_later_are_so
         stage = stage_of(learned, DIM)
         for point in index.points():
             [solved] = stage.passage_vectors([point.vectors[TOKENS]])
-            assert point.vectors[LEARNED] == pytest.approx(solved, abs=0.02)
+            kept = point.vectors[LEARNED]
+            norms = np.linalg.norm(kept) * np.linalg.norm(solved)
+            assert kept @ solved > 0.98 * norms  # four bits a number
             before = vectors.get(point.payload["id"])
             assert before is None or np.array_equal(point.vectors[LEARNED], before)
 

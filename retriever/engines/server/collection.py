@@ -19,6 +19,7 @@ from retriever.engines.interface import (
     TOKENS,
     Conditions,
     Point,
+    Room,
     ScoredPoint,
     Search,
     Stage,
@@ -132,16 +133,16 @@ class ServerEngine:
             send = partial(self._grpc.grpc_points.Upsert, message)
             self._write(partial(send, timeout=self._connection.timeout_seconds))
 
-    def make_room(self, name: str, size: int) -> None:
+    def make_room(self, name: str, room: Room) -> None:
         """Let points have a vector of this name; again does nothing."""
         info = self._call(lambda: self._rest.get_collection(self._collection))
         there = info.config.params.vectors
         if isinstance(there, dict) and name in there:
             return
         dense = models.DenseVectorConfig(
-            size=size,
+            size=room.size,
             distance=models.Distance.DOT,
-            datatype=models.VectorStorageDatatype.FLOAT16,
+            datatype=models.VectorStorageDatatype(room.numbers),
         )
         new = models.DenseVectorNameConfig(dense=dense)
         create = partial(self._rest.create_vector_name, self._collection, name, new)

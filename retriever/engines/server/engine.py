@@ -133,8 +133,8 @@ class ServerStore:
             logger.warning("strict mode of the collection %s: %s", build.place, problem)
         self._server.be_patient(True)
         if is_large(engine.count() + build.fingerprint.passages):
-            for name, size in rooms(build.fingerprint.dim, build.learned).items():
-                engine.make_room(name, size)
+            for name, room in rooms(build.fingerprint.dim, build.learned).items():
+                engine.make_room(name, room)
         return engine
 
     def invitation(self, build: Build) -> Invitation:

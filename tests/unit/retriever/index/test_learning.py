@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,24 @@ from retriever.engines import candidates
 from retriever.engines.candidates import CANDIDATES
 from retriever.engines.directory import shard_files
 from retriever.engines.embedded import EmbeddedEngine
-from retriever.engines.interface import LEARNED, LEARNED_WHOLE, MEAN, TOKENS, Engine, Point
-from retriever.engines.learned import CENTRES, LearnedStage, maxima, stage_of, text_sha256
+from retriever.engines.interface import (
+    LEARNED,
+    LEARNED_HALF,
+    LEARNED_WHOLE,
+    MEAN,
+    TOKENS,
+    Engine,
+    Point,
+    Room,
+)
+from retriever.engines.learned import (
+    CENTRES,
+    DIRECTIONS,
+    LearnedStage,
+    maxima,
+    stage_of,
+    text_sha256,
+)
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 from retriever.index import passage_index
@@ -108,7 +125,7 @@ def test_few_directions_order_passages_as_all_likenesses_do(
     rows, sample_RD = np.concatenate(embeddings), np.concatenate(queries[30:])
     whole = LearnedStage(centres_of(rows, 400), sample_RD, 0.2)
     best = whole.directed(embeddings[:160], 64)
-    assert (whole.using, best.using) == (LEARNED_WHOLE, LEARNED)
+    assert (whole.using, best.using) == (LEARNED_WHOLE, LEARNED_HALF)
     stages = (whole, best)
     passages = [np.stack(stage.passage_vectors(embeddings)) for stage in stages]
     assert [vectors.shape[1] for vectors in passages] == [400 + DIM + 1, 64]
@@ -117,6 +134,39 @@ def test_few_directions_order_passages_as_all_likenesses_do(
         scores = [v @ stage.query_vector(q_QD) for v, stage in zip(passages, stages, strict=True)]
         alike.append(np.corrcoef(scores)[0, 1])
     assert np.mean(alike) > 0.98
+
+
+def test_four_bits_of_a_balanced_number_order_passages_as_whole_ones_do(
+    tmp_path: Path, embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    built(tmp_path, embeddings, queries[30:])
+    with PassageIndex.open(tmp_path) as index:
+        assert index.built.learned is not None and index.built.learned.balanced
+        stage = stage_of(index.built.learned, DIM)
+        points = list(index.points())
+    assert stage.using == LEARNED
+    kept = np.stack([point.vectors[LEARNED] for point in points])
+    solved = np.stack(stage.passage_vectors([point.vectors[TOKENS] for point in points]))
+    plain = replace(stage, balance_2K=None)
+    weights = np.stack(plain.passage_vectors([point.vectors[TOKENS] for point in points]))
+    for q_QD in queries[:30]:
+        scores = solved @ stage.query_vector(q_QD)
+        # What is taken off is the same for all passages.
+        assert np.ptp(weights @ plain.query_vector(q_QD) - scores) < 1e-3 * np.ptp(scores)
+        assert np.corrcoef(scores, kept @ stage.query_vector(q_QD))[0, 1] > 0.98
+
+
+def test_each_number_is_of_one_size_in_passages_and_in_queries(
+    embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    sample_RD = np.concatenate(queries[30:])
+    stage = LearnedStage(centres_of(sample_RD, 100), sample_RD, 0.2).directed(embeddings, 16)
+    balanced = stage.balanced(embeddings, queries)
+    vectors_NK = np.stack(balanced.passage_vectors(embeddings))
+    asked_HK = np.stack([balanced.query_vector(q_QD) for q_QD in queries])
+    assert vectors_NK.mean(axis=0) == pytest.approx(0, abs=1e-3)
+    sizes = vectors_NK.std(axis=0), np.sqrt(np.square(asked_HK).mean(axis=0))
+    assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
 
 
 def test_a_curve_goes_on_as_far_as_the_best_of_a_large_index_lie() -> None:
@@ -327,49 +377,74 @@ def test_a_record_that_was_changed_is_refused(learned_index: Path) -> None:
         stage_of(replace(learned, numbers="AAAA" + learned.numbers[4:]), DIM)
     # Of a record that was written so, the hash is right.
     short, wide = learned.numbers[:-4], learned.numbers[:-5] + "é===="
-    rows = len(base64.b64decode(learned.numbers)) // DIM
+    packed = base64.b64decode(learned.numbers)
+    rows = len(packed) // DIM
+    # A scale that is no number, or none that can be divided by.
+    scales = (np.array([scale], "<f4").tobytes() for scale in (math.nan, 0, -1))
+    unbalanced = [base64.b64encode(packed[:-4] + scale).decode() for scale in scales]
     for change in (
         *({"numbers": text, "sha256": text_sha256(text)} for text in ("", "A", short, wide)),
         *({"centres": centres} for centres in (-1, 0, rows, rows + 1)),
         *({"candidates": count} for count in (0, -5)),
         *({"directions": count} for count in (-512, 256, 513)),
         {"threshold": math.nan},
+        *({"numbers": text, "sha256": text_sha256(text)} for text in unbalanced),
     ):
         with pytest.raises(IndexUnavailable, match=r"candidate stage .* is damaged.* anew"):
             stage_of(replace(learned, **change), DIM)
     stage = stage_of(learned, DIM)
     shape = (DIM, learned.centres, learned.threshold, learned.directions)
-    assert LearnedStage.from_text(stage.to_text(), *shape).to_text() == learned.numbers
+    again = LearnedStage.from_text(stage.to_text(), *shape, balanced=True)
+    assert again.to_text() == learned.numbers
 
 
 def learn_as_before(engine: Engine, learning: Learning, dim: int, say: object) -> Learned:
     """Learn as was done before directions were chosen: vectors are of all likenesses."""
-    engine.make_room(LEARNED_WHOLE, CENTRES + dim + 1)
+    return learn_of_before(engine, learning, dim, 0)
+
+
+def learn_in_directions(engine: Engine, learning: Learning, dim: int, say: object) -> Learned:
+    """Learn as was done before directions were balanced: vectors are of them, in float16."""
+    return learn_of_before(engine, learning, dim, DIRECTIONS)
+
+
+def learn_of_before(engine: Engine, learning: Learning, dim: int, directions: int) -> Learned:
+    name = LEARNED_HALF if directions else LEARNED_WHOLE
+    engine.make_room(name, Room(directions or CENTRES + dim + 1, "float16"))
     points = list(all_points(engine, (), vectors=True))
     rows = [point.vectors[TOKENS] for point in points]
     sample_RD = np.concatenate([np.asarray(q_QD) for q_QD in learning.queries])
-    text = LearnedStage(centres_of(np.concatenate(rows), CENTRES), sample_RD, 0.2).to_text()
-    stage = LearnedStage.from_text(text, dim, CENTRES, 0.2, 0)
-    vectors = [{LEARNED_WHOLE: vector} for vector in stage.passage_vectors(rows)]
+    stage = LearnedStage(centres_of(np.concatenate(rows), CENTRES), sample_RD, 0.2)
+    text = (stage.directed(rows, directions) if directions else stage).to_text()
+    stage = LearnedStage.from_text(text, dim, CENTRES, 0.2, directions)
+    vectors = [{name: vector} for vector in stage.passage_vectors(rows)]
     engine.set_vectors([Point(p.id, v, {}) for p, v in zip(points, vectors, strict=True)])
     sha256, queries = text_sha256(text), len(learning.queries)
     curve = ((50, 1.0),)
-    return Learned(text, CENTRES, 0.2, sha256, len(points), queries, False, curve, 0.99, 50)
+    counted = (len(points), queries, False, curve, 0.99, 50, directions)
+    return Learned(text, CENTRES, 0.2, sha256, *counted)
 
 
-def test_what_was_learned_before_directions_were_is_searched_added_to_copied_and_replaced(
-    tmp_path: Path, embeddings: list[Rows], queries: list[Rows], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("before", "had"), [(learn_as_before, 0), (learn_in_directions, 512)])
+def test_what_was_learned_before_is_searched_added_to_copied_and_replaced(
+    before: Callable[..., Learned],
+    had: int,
+    tmp_path: Path,
+    embeddings: list[Rows],
+    queries: list[Rows],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(passage_index, "learn", learn_as_before)
+        patch.setattr(passage_index, "learn", before)
         built(tmp_path / "index", embeddings[:LEARNED_FROM], queries[30:])
-    for count, directions in ((LEARNED_FROM, 0), (LEARNED_FROM + 10, 0), (COUNT, 512)):
+    for count, directions in ((LEARNED_FROM, had), (LEARNED_FROM + 10, had), (COUNT, 512)):
         with PassageIndex.update(tmp_path / "index", make_fingerprint(count)) as index:
             index.upsert(make_passages(count), embeddings[:count])
             index.finish(learning=Learning(queries[30:]))
         with PassageIndex.open(tmp_path / "index") as index:
             assert index.built.learned is not None
             assert index.built.learned.directions == directions
+            assert index.built.learned.balanced is (count == COUNT)
             assert verify_index(index) == []
             assert recall(index, queries[:10], 10) > 0.95
             copy_index(index, tmp_path / f"copy-{count}")
