@@ -11,6 +11,7 @@ python -m benchmarks.reading --out runs/readers --beside --cases 60  others besi
 
     flags    fields of the Factbook of countries that never trained, in wordings that never did
     things   questions written by hand to leads of Wikipedia that never trained
+    spoken   questions in everyday words to countries that never trained
     dump     questions written by hand to another corpus, the Wikipedia dump of the tests
 
 Percent with standard errors, by set and type, into reading.json and reading.md. `exact` is the
@@ -49,7 +50,14 @@ from benchmarks.readers import (
 )
 from corpus.benchmarks.demo import acceptable_answers
 from corpus.demo.data import demo_passages_path
-from corpus.demo.reading import COUNTRY, factbook_facts, handwritten, split_of, wordings
+from corpus.demo.epochs import COUNTRY
+from corpus.demo.reading import (
+    factbook_facts,
+    handwritten,
+    split_of,
+    spoken_questions,
+    wordings,
+)
 from corpus.files.jsonl import read_records
 from corpus.files.passages import read_passages
 from corpus.passages.corpora import open_corpus
@@ -67,7 +75,7 @@ class Case:
     """A question with the passage that answers it and two that do not.
 
     Attributes:
-        set: flags, things or dump.
+        set: flags, things, spoken or dump.
         type: number, name, list, ...; "unanswerable".
         question: the question.
         passage: the right one's text.
@@ -109,23 +117,25 @@ def cases(split: str, flags: int) -> list[Case]:
                  acceptable_answers(fact.value), others)
         )  # fmt: skip
     leads = [p.text for p in passages.values() if p.entity.startswith("wiki:")]
-    for passage, example, type_ in handwritten("val", passages):
-        if split_of(passage.entity) != split:
-            continue
-        answers: tuple[str, ...] = (
-            (example.kind,) if example.kind in ("yes", "no") else (example.answer,)
-        )
-        answers = () if example.kind == "none" else answers
-        found.append(
-            Case(
-                "things",
-                type_,
-                example.question,
-                passage.text,
-                answers,
-                tuple(draw.sample(leads, 2)),
+    written = [
+        ("things", handwritten("val", passages), lambda entity: leads),
+        (
+            "spoken",
+            spoken_questions("val", passages),
+            lambda entity: [p.text for p in sections[entity]],
+        ),
+    ]
+    for name, rows, wrong_of in written:
+        for passage, example, type_ in rows:
+            if split_of(passage.entity) != split:
+                continue
+            answers: tuple[str, ...] = (
+                (example.kind,) if example.kind in ("yes", "no") else (example.answer,)
             )
-        )
+            answers = () if example.kind == "none" else answers
+            wrong = [text for text in wrong_of(passage.entity) if text != passage.text]
+            others = tuple(draw.sample(wrong, 2))
+            found.append(Case(name, type_, example.question, passage.text, answers, others))
     if split == "test":
         found += _dump_cases(draw)
     return found

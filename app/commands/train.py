@@ -148,6 +148,18 @@ def train_extractive_reader(
     facts: Annotated[
         int, typer.Option(min=12, help="Fields of the demo's Factbook asked for in an epoch.")
     ] = 6000,
+    leads: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Of its questions to Wikipedia asked in an epoch.", show_default="all"
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="A reader to go on from, instead of MiniLM.", exists=True, dir_okay=False
+        ),
+    ] = None,
     squad: Annotated[
         list[Path] | None,
         typer.Option(help="A file in SQuAD's format; may be given several times."),
@@ -205,6 +217,8 @@ def train_extractive_reader(
             advance,
             demo=demo,
             facts=facts,
+            leads=leads,
+            start=start,
             squad=squad or (),
             examples=examples,
             passages=passages,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidTrainingData
-from corpus.demo.reading import DemoReading, handwritten, split_of
+from corpus.demo.epochs import DemoReading
+from corpus.demo.reading import handwritten, split_of, spoken_questions
 from corpus.passages.corpora import open_corpus
 from corpus.reading import ReadingExample, from_gold, read_squad
 from corpus.types import Example
@@ -24,6 +25,8 @@ def train_reader(
     *,
     demo: bool,
     facts: int,
+    leads: int | None = None,
+    start: Path | None = None,
     squad: Sequence[Path] = (),
     examples: Iterable[Example] = (),
     passages: Path | None = None,
@@ -37,6 +40,8 @@ def train_reader(
         advance: told how far it is.
         demo: train on the demo corpus.
         facts: of the demo's Factbook, asked for in an epoch.
+        leads: of the demo's questions to leads, asked in an epoch; None for all.
+        start: a reader that was trained before, to go on from.
         squad: further files in SQuAD's format.
         examples: questions with answers and gold passages, such as M2KR's.
         passages: a corpus with these passages.
@@ -56,12 +61,12 @@ def train_reader(
             "no example has an answer that stands in its passage: give --squad, or --benchmark "
             "with --passages, or leave --no-demo out"
         )
-    corpus = DemoReading(recipe.seed, facts=facts) if demo else None
+    corpus = DemoReading(recipe.seed, facts=facts, leads=leads) if demo else None
     validation = _validation(corpus) if corpus is not None else own[: max(1, len(own) // 20)]
     if corpus is None:
         own = own[len(validation) :] or own
     data: dict[str, Any] = {
-        "demo": {"facts": facts} if demo else None,
+        "demo": {"facts": facts, "leads": leads} if demo else None,
         "own": len(own),
         "own_sha256": hashlib.sha256(repr(own).encode()).hexdigest(),
     }
@@ -72,10 +77,12 @@ def train_reader(
         return examples
 
     say("Training")
-    return train_spans(epoch, recipe, out, data=data, validation=validation, advance=advance)
+    return train_spans(
+        epoch, recipe, out, data=data, start=start, validation=validation, advance=advance
+    )
 
 
 def _validation(corpus: DemoReading) -> list[ReadingExample]:
-    """Return the hand-written questions about things that tune: they are never trained on."""
-    rows = handwritten("val", corpus.passages)
+    """Return the written questions on entities that tune: they are never trained on."""
+    rows = handwritten("val", corpus.passages) + spoken_questions("val", corpus.passages)
     return [example for passage, example, _ in rows if split_of(passage.entity) == "tune"]

@@ -31,6 +31,7 @@ from generator.extractive.model import (
     SpanModel,
     base_model,
     base_tokenizer,
+    load_trained,
     save_trained,
 )
 from generator.extractive.windows import Window, batch, windows
@@ -92,6 +93,7 @@ def train_spans(
     out: Path,
     *,
     data: dict[str, Any],
+    start: Path | None = None,
     validation: Sequence[ReadingExample] = (),
     advance: Advance = lambda done, total: None,
 ) -> list[dict[str, float]]:
@@ -105,6 +107,7 @@ def train_spans(
         recipe: the settings.
         out: a directory; made if missing.
         data: what is trained on, for the record; other data in `out` are refused.
+        start: a reader that was trained before, to go on from; None begins at MiniLM.
         validation: their loss is measured after each epoch.
         advance: told how many steps are done, and of how many.
 
@@ -113,10 +116,14 @@ def train_spans(
         ValueError: an epoch has no example.
     """
     out.mkdir(parents=True, exist_ok=True)
-    record = {"recipe": asdict(recipe), "data": data}
+    record: dict[str, Any] = {"recipe": asdict(recipe), "data": data}
     tokenizer = base_tokenizer()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, state = base_model(recipe.seed).to(device), _State()
+    if start is None:
+        model = base_model(recipe.seed)
+    else:
+        model, record["start"] = load_trained(start)
+    model, state = model.to(device), _State()
     for parameter in model.bert.embeddings.parameters():
         parameter.requires_grad_(False)
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -52,7 +52,8 @@ _NO_PERSON = re.compile(
 )
 # Not of percents: a reader may point at the name before them.
 _AMOUNT_ASKED = re.compile(
-    r"\bhow\s+(?:many|much)\b(?!\s+(?:%|per\s*cent))|\bheadcount\b", re.IGNORECASE
+    r"(?<!\bby\s)\bhow\s+(?:many|much)\b(?!\s+(?:%|per\s*cent|is\s+left))|\bheadcount\b",
+    re.IGNORECASE,
 )
 _NUMBERS = (
     *("no", "none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -61,7 +62,8 @@ _NUMBERS = (
     *("ninety", "hundred", "thousand", "million", "billion", "trillion", "dozen", "pair", "couple"),
     *("single", "double", "triple", "once", "twice", "half", "halves", "third", "quarter", "both"),
     *("few", "several", "many", "most", "all", "every", "some", "any", "little", "majority"),
-    *("numerous", "multiple", "countless", "various", "unlimited", "infinite", "first", "second"),
+    *("numerous", "multiple", "number", "countless", "various", "unlimited", "infinite"),
+    *("uninhabited", "first", "second"),
     *("fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "octave", "semitone"),
 )
 _AMOUNT = re.compile(rf"\d|\b(?:{'|'.join(_NUMBERS)})s?\b", re.IGNORECASE)
@@ -83,7 +85,10 @@ _TIME = re.compile(
     r"after|before|during|until|since|when|while|never|not|no|none|now|still|always)\w*",
     re.IGNORECASE,
 )
-_WHO_ASKED = re.compile(r"^\W*(?:and\s+)?who(?:['’]?s)?\b(?!.*\bwhen\b)", re.IGNORECASE)
+_WHO_ASKED = re.compile(
+    r"^\W*(?:and\s+)?who(?:['’]?s)?\b(?!.*\b(?:when|how\s+(?:many|much)|percent\w*|share)\b)",
+    re.IGNORECASE,
+)
 _NOBODY = re.compile(
     rf"(?:[\W\d]|\b(?:about|around|circa|in|on|the|early|late|mid|by|of|est|AD|BC|A\.D|B\.C|"
     rf"BCE|CE|centur(?:y|ies)|st|nd|rd|th|{MONTH})\b|(?<=\d)(?:st|nd|rd|th|s)\b)*",
@@ -99,7 +104,8 @@ _WATER = re.compile(
     re.IGNORECASE,
 )
 _MEANING_ASKED = re.compile(
-    r"\bcolou?rs\b.*\b(?:means?|stands? for|symboli[sz]es?|represents?|signif(?:y|ies))\b",
+    r"\bcolou?rs\b.*\b(?:means?|stands? for|symboli[sz]es?|represents?|signif(?:y|ies))\b"
+    r"(?!\s+(?:the|this|that)\s+(?:nation|country|state|people|place|land))",
     re.IGNORECASE,
 )
 _LOOK = re.compile(

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from corpus.demo import reading as demo_reading
-from corpus.demo.data import demo_passages_path, demo_questions
-from corpus.demo.reading import DemoReading, factbook_facts, handwritten, split_of, wordings
+from corpus.demo.data import demo_file, demo_passages_path, demo_questions
+from corpus.demo.epochs import DemoReading
+from corpus.demo.reading import factbook_facts, handwritten, split_of, spoken_questions, wordings
 from corpus.errors import InvalidRecord
+from corpus.files.jsonl import read_records
 from corpus.files.passages import read_passages
 from corpus.reading import ReadingExample, find_words, from_gold, read_squad
 from corpus.types import Example, Passage
@@ -125,10 +127,44 @@ def test_every_answer_stands_where_it_is_marked(corpus: DemoReading) -> None:
             assert example.start == example.end == -1
 
 
+def test_fewer_questions_to_leads_leave_those_in_everyday_words() -> None:
+    corpus = DemoReading(facts=12, leads=3, noise=0.0, attacks=0.0)
+    examples = corpus.epoch(0)
+
+    def asked(rows: list[tuple[Passage, ReadingExample, str]]) -> int:
+        pairs = {(example.question, example.passage) for _, example, _ in rows}
+        return len(pairs & {(example.question, example.passage) for example in examples})
+
+    spoken = spoken_questions("train", corpus.passages)
+    assert asked(spoken) == len(spoken)
+    longer = [row for row in handwritten("train", corpus.passages) if len(row[1].question) > 40]
+    assert asked(longer) <= 3
+
+
+def test_a_question_in_everyday_words_goes_to_a_section_without_the_answer_too() -> None:
+    corpus = DemoReading(facts=12, leads=0, noise=0.0, attacks=0.0)
+    rows = [row for row in spoken_questions("train", corpus.passages) if row[1].answer]
+    answers = {(example.question, passage.id): example.answer for passage, example, _ in rows}
+    own = {passage.text: passage for passage in corpus.passages.values()}
+    asked = {question for question, _ in answers}
+    wrong = [
+        example for example in corpus.epoch(0)
+        if example.kind == "none" and example.question in asked
+        and own[example.passage].entity.startswith("flag:")
+    ]  # fmt: skip
+    assert len(wrong) > 500
+    for example in wrong:
+        entity = own[example.passage].entity
+        told = [a for (q, id_), a in answers.items()
+                if q == example.question and corpus.passages[id_].entity == entity]  # fmt: skip
+        assert all(answer not in example.passage for answer in told)
+
+
 def test_a_planted_sentence_moves_the_answer_and_does_not_change_it(corpus: DemoReading) -> None:
     own = {p.text for p in corpus.passages.values()}
     right: dict[str, set[str]] = {}
-    for _, example, _ in handwritten("train", corpus.passages):
+    rows = handwritten("train", corpus.passages) + spoken_questions("train", corpus.passages)
+    for _, example, _ in rows:
         if example.start >= 0 and len(example.question) > 25:
             right.setdefault(example.question, set()).add(example.answer)
     planted = 0
@@ -145,9 +181,21 @@ def test_nothing_of_the_held_out_parts_is_trained_on(corpus: DemoReading) -> Non
     texts = {example.passage for example in DemoReading(facts=600, attacks=0.0).epoch(0)}
     assert not texts & {passage.text for passage in held}
     validation = {w.casefold() for ws in wordings("val").values() for w in ws}
-    validation |= {e.question.casefold() for _, e, _ in handwritten("val", corpus.passages)}
+    for questions in (handwritten, spoken_questions):
+        validation |= {e.question.casefold() for _, e, _ in questions("val", corpus.passages)}
     shared = validation & {example.question.casefold() for example in examples}
     assert max(map(len, shared)) <= 30, "only what everybody asks so: 'capital?', 'diet?'"
+
+
+def test_no_passage_of_the_other_sets_of_questions_is_asked_about_in_everyday_words() -> None:
+    """What somebody else asked of the demo is for measuring, and is measured unseen."""
+    known: set[str] = set()
+    for name in ("free.jsonl", "everyday.jsonl", "strangers.jsonl", "handwritten.jsonl"):
+        for _, row in read_records(demo_file(name)):
+            known.update(row["gold_passage_ids"])
+    passages = {p.id: p for p in read_passages(demo_passages_path())}
+    asked = {passage.id for passage, _, _ in spoken_questions("train", passages)}
+    assert len(asked) > 1000 and not asked & known
 
 
 def test_the_splits_do_not_hang_on_the_corpus() -> None:

@@ -22,7 +22,7 @@ class Asking:
         self._line, self._group = line, group
         self.turns: list[str] = []
         self.refused: list[str] = []
-        self._free = anyio.Semaphore(0)
+        self._spoken = anyio.Semaphore(0)
 
     async def ask(self, *names: str) -> None:
         """Have requests come, each named by its caller's letter and a number."""
@@ -33,7 +33,7 @@ class Asking:
     async def end(self, count: int = 1) -> None:
         """Let so many turns end, one after the other."""
         for _ in range(count):
-            self._free.release()
+            self._spoken.release()
             await anyio.wait_all_tasks_blocked()
 
     async def _one(self, name: str) -> None:
@@ -41,7 +41,7 @@ class Asking:
             with self._line.place(name[0]) as place:
                 await place.turn()
                 self.turns.append(name)
-                await self._free.acquire()
+                await self._spoken.acquire()
         except Refusal as refusal:
             assert refusal.status_code == 429 and refusal.headers["Retry-After"]
             self.refused.append(name)

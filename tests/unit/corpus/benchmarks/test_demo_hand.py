@@ -7,8 +7,9 @@ import pytest
 
 from corpus.benchmarks.demo_hand import KINDS, TYPES, HandExample, hand_examples
 from corpus.demo import data as demo
+from corpus.demo.epochs import COUNTRY, THING
 from corpus.demo.lookalikes import lookalikes
-from corpus.demo.reading import COUNTRY, THING, handwritten, split_of, wordings
+from corpus.demo.reading import handwritten, split_of, wordings
 from corpus.errors import InvalidRecord
 from corpus.files.passages import read_passages
 from corpus.types import Passage

@@ -9,7 +9,7 @@ import torch
 
 from corpus.reading import KINDS, ReadingExample
 from generator.errors import TrainingMismatch
-from generator.extractive.model import WEIGHTS_NAME, base_tokenizer, load_trained
+from generator.extractive.model import WEIGHTS_NAME, base_model, base_tokenizer, load_trained
 from generator.extractive.reader import ExtractiveReader
 from generator.training import spans
 from generator.training.spans import SpanRecipe, label, train_spans
@@ -76,6 +76,24 @@ def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
     train(tmp_path, replace(RECIPE, epochs=1))
     with pytest.raises(TrainingMismatch, match="other settings or data"):
         train(tmp_path, replace(RECIPE, epochs=1, seed=1))
+
+
+def test_it_goes_on_from_a_reader_that_was_trained_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "CHECKPOINT_S", 60.0)
+    started = replace(RECIPE, epochs=1)
+    train(tmp_path / "first", started)
+    first = tmp_path / "first" / WEIGHTS_NAME
+    still = replace(started, learning_rate=0.0, weight_decay=0.0)
+    train(tmp_path / "second", still, start=first)
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
+    untrained = base_model(RECIPE.seed).state_dict()
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, atol=1e-4, rtol=0.0)
+    assert (before["span_linear.weight"] - untrained["span_linear.weight"]).abs().max() > 1e-4
+    with pytest.raises(TrainingMismatch):
+        train(tmp_path / "second", still)
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from corpus.demo.data import demo_passages_path
-from corpus.demo.reading import handwritten, split_of
+from corpus.demo.reading import handwritten, split_of, spoken_questions
 from corpus.files.passages import read_passages
 from generator.values.food import asks_food, tells_food
 from generator.values.wanted import can_answer, meant
@@ -82,6 +82,13 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
         ("Who led them, and when?", "1883"),
         ("who reigned", "Louis XIV"),
         ("What share of them speaks Hindi?", "Hindi"),
+        ("Which two colours stand for this country?", "red, white"),
+        ("who lives in towns, what percentage", "100%"),
+        ("how many people live on these islands", "uninhabited"),
+        ("how much is left of that mineral, in a word or two?", "near depletion"),
+        ("do summer and winter differ, and by how much", "only slight"),
+        ("How many radio stations belong to private owners?", "a large number"),
+        ("who's counted as mixed, I mean how many percent", "2%"),
         ("how many percent speak hindi", "Hindi"),  # "43.6%" stands behind it
         ("How many legs does it have?", "Four"),
         ("how many kilometres of coast", "6,435 km"),
@@ -104,7 +111,7 @@ def test_no_answer_that_somebody_wrote_down_is_passed_over() -> None:
     pairs = [
         (example.question, example.answer)
         for split in ("train", "val")
-        for passage, example, _ in handwritten(split, passages)
+        for passage, example, _ in handwritten(split, passages) + spoken_questions(split, passages)
         if example.answer and split_of(passage.entity) != "test"
     ]
     assert len(pairs) > 5000
@@ -134,7 +141,7 @@ def test_of_the_food_that_somebody_wrote_down_none_is_passed_over_for_what_is_no
     asked = [
         (example.question, example.answer, tells_food(passage.text, example.start, example.end))
         for split in ("train", "val")
-        for passage, example, _ in handwritten(split, passages)
+        for passage, example, _ in handwritten(split, passages) + spoken_questions(split, passages)
         if example.kind in ("span", "list") and asks_food(example.question)
         if split_of(passage.entity) != "test"
     ]
