@@ -156,9 +156,7 @@ def train_extractive_reader(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(
-            help="A reader to go on from, instead of MiniLM.", exists=True, dir_okay=False
-        ),
+        typer.Option(help="A reader to go on from, instead of MiniLM."),
     ] = None,
     squad: Annotated[
         list[Path] | None,
