@@ -179,6 +179,24 @@ def decide(question: str, text: str, span: tuple[int, int], title: str = "") -> 
     return "yes" if _listed(asked, field) else None
 
 
+def whole_items(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Return a range of a passage, widened to the items of the labelled field that it is in.
+
+    >>> text = "Kenya - Borders. Border countries: Tanzania 775 km; Uganda 814 km."
+    >>> start, end = whole_items(text, (text.index("814"), text.index("814") + len("814 km")))
+    >>> text[start:end]
+    'Uganda 814 km'
+    """
+    field = _field(text, span)
+    touched = [
+        item.whole
+        for item in (field.items if field else ())
+        if item.whole[0] < span[1] and item.whole[1] > span[0]
+    ]
+    starts, ends = zip(span, *touched, strict=True)
+    return min(starts), max(ends)
+
+
 def _asked(question: str, number: re.Match[str], own: list[str]) -> list[str]:
     """Return what a question measures: its words beside the number, else how it is compared.
 

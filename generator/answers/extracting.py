@@ -6,7 +6,7 @@ from itertools import chain
 
 from corpus.types import Citation, Hit, Passage, Query
 from generator.answers.answer import UNDECIDED, Answer, Candidate, Evidence, Given
-from generator.answers.deciding import asks_yes_no, decide
+from generator.answers.deciding import asks_yes_no, decide, whole_items
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan
 from generator.answers.selection import choose, lead, log_prior, one_subject, subject_prior
@@ -138,7 +138,9 @@ def shown(
         said = None
         if reading.logprob > reading.none_logprob:  # else the words are not about the question
             said = decide(question, passage.text, reading.spans[0], passage.title)
-        return (f"{said.capitalize()}: {text}" if said else f"{_NEITHER} “{text}”."), reading.spans
+        spans = tuple(whole_items(passage.text, span) for span in reading.spans)
+        words = one_line("; ".join(passage.text[a:b] for a, b in sorted(set(spans))))
+        return (f"{said.capitalize()}: {words}" if said else f"{_NEITHER} “{words}”."), spans
     if reading.kind == "definition":
         return text, reading.spans
     parts = [shortened(question, passage.text, span) for span in reading.spans]

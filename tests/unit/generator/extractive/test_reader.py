@@ -186,7 +186,7 @@ def test_what_is_this_is_the_bare_name_where_no_passage_defines_it(reader, passa
 @pytest.mark.parametrize(
     ("question", "begins"),
     [
-        ("Does it border Uganda?", "Yes: Ethiopia"),
+        ("Does it border Uganda?", "Yes: Uganda 814 km"),
         ("Does it border Egypt?", "I cannot say; the passage has “Ethiopia"),
         ("Is its coast longer than 1,000 km?", "No: 536 km"),
         ("Does it have a nice coast?", "I cannot say; the passage has “"),
