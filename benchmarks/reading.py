@@ -117,15 +117,8 @@ def cases(split: str, flags: int) -> list[Case]:
                  acceptable_answers(fact.value), others)
         )  # fmt: skip
     leads = [p.text for p in passages.values() if p.entity.startswith("wiki:")]
-    written = [
-        ("things", handwritten("val", passages), lambda entity: leads),
-        (
-            "spoken",
-            spoken_questions("val", passages),
-            lambda entity: [p.text for p in sections[entity]],
-        ),
-    ]
-    for name, rows, wrong_of in written:
+    written = {"things": handwritten("val", passages), "spoken": spoken_questions("val", passages)}
+    for name, rows in written.items():
         for passage, example, type_ in rows:
             if split_of(passage.entity) != split:
                 continue
@@ -133,7 +126,8 @@ def cases(split: str, flags: int) -> list[Case]:
                 (example.kind,) if example.kind in ("yes", "no") else (example.answer,)
             )
             answers = () if example.kind == "none" else answers
-            wrong = [text for text in wrong_of(passage.entity) if text != passage.text]
+            beside = [p.text for p in sections[passage.entity]] or leads
+            wrong = [text for text in beside if text != passage.text]
             others = tuple(draw.sample(wrong, 2))
             found.append(Case(name, type_, example.question, passage.text, answers, others))
     if split == "test":

@@ -189,8 +189,8 @@ def train_extractive_reader(
     export KBVQA_READER=runs/reader/reader.safetensors
 
     It computes on the GPU where there is one. The same command goes on where an interrupted one
-    stopped. The reader that comes along is the mean of three, made with --squad xquad.en.json
-    --facts 5000: docs/how/answers.md.
+    stopped, and --start goes on from a reader that is trained. How the one that comes along was
+    made: docs/guide/train.md.
     """
     import torch
 

@@ -3,7 +3,6 @@
 import base64
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,79 +21,23 @@ from retriever.engines.interface import (
     LEARNED_WHOLE,
     MEAN,
     TOKENS,
-    Engine,
-    Point,
-    Room,
 )
 from retriever.engines.learned import (
-    CENTRES,
-    DIRECTIONS,
     LearnedStage,
     maxima,
     stage_of,
     text_sha256,
 )
-from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
-from retriever.index import passage_index
 from retriever.index.learning import _Measured, centres_of
 from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
-from retriever.index.points import all_points
 from tests.index_cases import DIM, Rows, ids, make_fingerprint, make_passages, unit
-
-COUNT, LEARNED_FROM = 320, 150
-
-
-def rows_near(anchors: Rows, seed: int, count: int) -> Rows:
-    """Return unit rows, each near one of some anchors."""
-    rng = np.random.default_rng(seed)
-    noise = 0.3 * rng.normal(size=(count, DIM)) / DIM**0.5
-    return unit(anchors[rng.integers(0, len(anchors), count)] + noise)
-
-
-@pytest.fixture(scope="module")
-def anchors() -> Rows:
-    return unit(np.random.default_rng(0).normal(size=(60, DIM)))
-
-
-@pytest.fixture(scope="module")
-def embeddings(anchors: Rows) -> list[Rows]:
-    """Return passages of a few subjects each, which their means blur."""
-    rng = np.random.default_rng(1)
-    return [
-        rows_near(anchors[rng.choice(len(anchors), 4, replace=False)], seed, 12)
-        for seed in range(COUNT)
-    ]
-
-
-@pytest.fixture(scope="module")
-def queries(anchors: Rows) -> list[Rows]:
-    rng = np.random.default_rng(2)
-    return [
-        rows_near(anchors[rng.choice(len(anchors), 3, replace=False)], 10_000 + i, 9)
-        for i in range(90)
-    ]
+from tests.learning_cases import COUNT, LEARNED_FROM, built, recall
 
 
 @pytest.fixture(autouse=True)
 def small_indexes_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "LEARNED_FROM", LEARNED_FROM)
-
-
-def built(location: Path, embeddings: list[Rows], queries: list[Rows]) -> None:
-    made_from = make_fingerprint(len(embeddings))
-    with PassageIndex.create(location, made_from) as index:
-        index.upsert(make_passages(len(embeddings)), embeddings)
-        index.finish(learning=Learning(queries) if queries else None)
-
-
-def recall(index: PassageIndex, queries: list[Rows], candidates: int) -> float:
-    """Return the share of the exact ten best that a search with few candidates finds."""
-    shares = []
-    for q_QD in queries:
-        exact = set(ids(index.search(q_QD, 10, mode="exact")))
-        shares.append(len(exact & set(ids(index.search(q_QD, 10, candidates=candidates)))) / 10)
-    return float(np.mean(shares))
 
 
 def test_it_finds_what_means_lose(
@@ -396,60 +339,6 @@ def test_a_record_that_was_changed_is_refused(learned_index: Path) -> None:
     shape = (DIM, learned.centres, learned.threshold, learned.directions)
     again = LearnedStage.from_text(stage.to_text(), *shape, balanced=True)
     assert again.to_text() == learned.numbers
-
-
-def learn_as_before(engine: Engine, learning: Learning, dim: int, say: object) -> Learned:
-    """Learn as was done before directions were chosen: vectors are of all likenesses."""
-    return learn_of_before(engine, learning, dim, 0)
-
-
-def learn_in_directions(engine: Engine, learning: Learning, dim: int, say: object) -> Learned:
-    """Learn as was done before directions were balanced: vectors are of them, in float16."""
-    return learn_of_before(engine, learning, dim, DIRECTIONS)
-
-
-def learn_of_before(engine: Engine, learning: Learning, dim: int, directions: int) -> Learned:
-    name = LEARNED_HALF if directions else LEARNED_WHOLE
-    engine.make_room(name, Room(directions or CENTRES + dim + 1, "float16"))
-    points = list(all_points(engine, (), vectors=True))
-    rows = [point.vectors[TOKENS] for point in points]
-    sample_RD = np.concatenate([np.asarray(q_QD) for q_QD in learning.queries])
-    stage = LearnedStage(centres_of(np.concatenate(rows), CENTRES), sample_RD, 0.2)
-    text = (stage.directed(rows, directions) if directions else stage).to_text()
-    stage = LearnedStage.from_text(text, dim, CENTRES, 0.2, directions)
-    vectors = [{name: vector} for vector in stage.passage_vectors(rows)]
-    engine.set_vectors([Point(p.id, v, {}) for p, v in zip(points, vectors, strict=True)])
-    sha256, queries = text_sha256(text), len(learning.queries)
-    curve = ((50, 1.0),)
-    counted = (len(points), queries, False, curve, 0.99, 50, directions)
-    return Learned(text, CENTRES, 0.2, sha256, *counted)
-
-
-@pytest.mark.parametrize(("before", "had"), [(learn_as_before, 0), (learn_in_directions, 512)])
-def test_what_was_learned_before_is_searched_added_to_copied_and_replaced(
-    before: Callable[..., Learned],
-    had: int,
-    tmp_path: Path,
-    embeddings: list[Rows],
-    queries: list[Rows],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(passage_index, "learn", before)
-        built(tmp_path / "index", embeddings[:LEARNED_FROM], queries[30:])
-    for count, directions in ((LEARNED_FROM, had), (LEARNED_FROM + 10, had), (COUNT, 512)):
-        with PassageIndex.update(tmp_path / "index", make_fingerprint(count)) as index:
-            index.upsert(make_passages(count), embeddings[:count])
-            index.finish(learning=Learning(queries[30:]))
-        with PassageIndex.open(tmp_path / "index") as index:
-            assert index.built.learned is not None
-            assert index.built.learned.directions == directions
-            assert index.built.learned.balanced is (count == COUNT)
-            assert verify_index(index) == []
-            assert recall(index, queries[:10], 10) > 0.95
-            copy_index(index, tmp_path / f"copy-{count}")
-        with PassageIndex.open(tmp_path / f"copy-{count}") as copy:
-            assert copy.count == count and verify_index(copy) == []
 
 
 def test_a_passage_without_its_vector_is_found_by_verify(
