@@ -154,6 +154,12 @@ def train_extractive_reader(
             min=0, help="Of its questions to Wikipedia asked in an epoch.", show_default="all"
         ),
     ] = None,
+    spoken: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Of its questions in everyday words asked in an epoch.", show_default="all"
+        ),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(help="A reader to go on from, instead of MiniLM."),
@@ -216,6 +222,7 @@ def train_extractive_reader(
             demo=demo,
             facts=facts,
             leads=leads,
+            spoken=spoken,
             start=start,
             squad=squad or (),
             examples=examples,

@@ -26,6 +26,7 @@ def train_reader(
     demo: bool,
     facts: int,
     leads: int | None = None,
+    spoken: int | None = None,
     start: Path | None = None,
     squad: Sequence[Path] = (),
     examples: Iterable[Example] = (),
@@ -41,6 +42,7 @@ def train_reader(
         demo: train on the demo corpus.
         facts: of the demo's Factbook, asked for in an epoch.
         leads: of the demo's questions to leads, asked in an epoch; None for all.
+        spoken: of those in everyday words; None for all.
         start: a reader that was trained before, to go on from.
         squad: further files in SQuAD's format.
         examples: questions with answers and gold passages, such as M2KR's.
@@ -61,12 +63,12 @@ def train_reader(
             "no example has an answer that stands in its passage: give --squad, or --benchmark "
             "with --passages, or leave --no-demo out"
         )
-    corpus = DemoReading(recipe.seed, facts=facts, leads=leads) if demo else None
+    corpus = DemoReading(recipe.seed, facts=facts, leads=leads, spoken=spoken) if demo else None
     validation = _validation(corpus) if corpus is not None else own[: max(1, len(own) // 20)]
     if corpus is None:
         own = own[len(validation) :] or own
     data: dict[str, Any] = {
-        "demo": {"facts": facts, "leads": leads} if demo else None,
+        "demo": {"facts": facts, "leads": leads, "spoken": spoken} if demo else None,
         "own": len(own),
         "own_sha256": hashlib.sha256(repr(own).encode()).hexdigest(),
     }

@@ -8,7 +8,7 @@ import pytest
 
 from corpus.demo import reading as demo_reading
 from corpus.demo.data import demo_file, demo_passages_path, demo_questions
-from corpus.demo.epochs import DemoReading
+from corpus.demo.epochs import DemoReading, without_answer
 from corpus.demo.reading import factbook_facts, handwritten, split_of, spoken_questions, wordings
 from corpus.errors import InvalidRecord
 from corpus.files.jsonl import read_records
@@ -150,7 +150,7 @@ def test_a_question_in_everyday_words_goes_to_a_section_without_the_answer_too()
     wrong = [
         example for example in corpus.epoch(0)
         if example.kind == "none" and example.question in asked
-        and own[example.passage].entity.startswith("flag:")
+        and example.passage in own and own[example.passage].entity.startswith("flag:")
     ]  # fmt: skip
     assert len(wrong) > 500
     for example in wrong:
@@ -158,6 +158,43 @@ def test_a_question_in_everyday_words_goes_to_a_section_without_the_answer_too()
         told = [a for (q, id_), a in answers.items()
                 if q == example.question and corpus.passages[id_].entity == entity]  # fmt: skip
         assert all(answer not in example.passage for answer in told)
+
+
+def test_of_the_questions_in_everyday_words_as_many_are_asked_as_wanted() -> None:
+    corpus = DemoReading(facts=12, leads=0, spoken=50, noise=0.0, attacks=0.0)
+    rows = [row for row in spoken_questions("train", corpus.passages) if len(row[1].question) > 40]
+    asked = {example.question for example in corpus.epoch(0)}
+    assert 10 < len(asked & {example.question for _, example, _ in rows}) <= 50
+
+
+def test_a_passage_without_the_sentences_of_the_answer() -> None:
+    text = "Ash. The ash is a tree. It grows to 20 m, or more. Its wood is hard."
+
+    def without(answer: str) -> str | None:
+        start = text.index(answer)
+        return without_answer(ReadingExample("?", text, start, start + len(answer), "span"))
+
+    assert without("20 m") == "Ash. The ash is a tree. Its wood is hard."
+    assert without("tree. It grows") == "Ash. Its wood is hard."
+    assert without("Ash") is None, "another sentence has it, in small letters"
+    assert without_answer(ReadingExample("?", text)) is None
+
+
+def test_a_question_goes_to_its_passage_without_what_answers_too() -> None:
+    """The right passage that does not say it: what no other example has."""
+    corpus = DemoReading(facts=600, leads=0, spoken=2000, noise=0.0, attacks=0.0)
+    own = {passage.text for passage in corpus.passages.values()}
+    examples = corpus.epoch(0)
+    cut = [example for example in examples if example.passage not in own]
+    assert len(cut) > 300 and {example.kind for example in cut} == {"none"}
+    answers: dict[str, set[str]] = {}
+    for example in examples:
+        if example.start >= 0 and len(example.question) > 40:
+            answers.setdefault(example.question, set()).add(example.answer)
+    asked = [example for example in cut if example.question in answers]
+    assert len(asked) > 100
+    for example in asked:
+        assert not all(answer in example.passage for answer in answers[example.question])
 
 
 def test_a_planted_sentence_moves_the_answer_and_does_not_change_it(corpus: DemoReading) -> None:
