@@ -133,7 +133,7 @@ class DemoReading:
         seed: of everything that is drawn.
         facts: how many fields of the Factbook an epoch asks for.
         leads: how many of the questions to leads an epoch asks; None for all.
-        spoken: how many of those in everyday words; None for all.
+        spoken: how many of those in everyday words, half of them to the Factbook; None for all.
         noise: the share of questions with a typing error, a dropped word or without capitals.
         attacks: the share of passages with a sentence that demands another answer.
     """
@@ -172,13 +172,16 @@ class DemoReading:
             for passage, example, _ in handwritten("train", self.passages)
             if split_of(passage.entity) == "train"
         ]
-        self._spoken = [
+        self._leads_asked = _at_most(leads, self._hand)
+        rows = [
             (passage, example)
             for passage, example, _ in spoken_questions("train", self.passages)
             if split_of(passage.entity) == "train"
         ]
-        self._leads_asked = _at_most(leads, self._hand)
-        self._spoken_asked = _at_most(spoken, self._spoken)
+        of_countries = [row for row in rows if row[0].entity in self._sections]
+        of_things = [row for row in rows if row[0].entity not in self._sections]
+        half = None if spoken is None else spoken // 2
+        self._spoken = [(part, _at_most(half, part)) for part in (of_countries, of_things)]
 
     def epoch(self, number: int) -> list[ReadingExample]:
         """Return the examples of an epoch, in a random order."""
@@ -188,8 +191,9 @@ class DemoReading:
             examples += self._about_fact(fact, draw)
         for passage, example in draw.sample(self._hand, self._leads_asked):
             examples.append(self._attacked(passage, example, "", draw))
-        for passage, example in draw.sample(self._spoken, self._spoken_asked):
-            examples += self._as_spoken(passage, example, draw)
+        for rows, count in self._spoken:
+            for passage, example in draw.sample(rows, count):
+                examples += self._as_spoken(passage, example, draw)
         for question, fact in self._things:
             asked = draw.choice([*question.questions, *self._wordings[fact.field]])
             asked = self._filled(asked, THING, fact.passage.title, draw)
