@@ -12,6 +12,7 @@ python -m benchmarks.reading --out runs/readers --beside --cases 60  others besi
     flags    fields of the Factbook of countries that never trained, in wordings that never did
     things   questions written by hand to leads of Wikipedia that never trained
     spoken   questions in everyday words to countries that never trained
+    leads    questions in everyday words to leads of Wikipedia that never trained
     dump     questions written by hand to another corpus, the Wikipedia dump of the tests
 
 Percent with standard errors, by set and type, into reading.json and reading.md. `exact` is the
@@ -75,7 +76,7 @@ class Case:
     """A question with the passage that answers it and two that do not.
 
     Attributes:
-        set: flags, things, spoken or dump.
+        set: flags, things, spoken, leads or dump.
         type: number, name, list, ...; "unanswerable".
         question: the question.
         passage: the right one's text.
@@ -126,10 +127,20 @@ def cases(split: str, flags: int) -> list[Case]:
                 (example.kind,) if example.kind in ("yes", "no") else (example.answer,)
             )
             answers = () if example.kind == "none" else answers
-            beside = [p.text for p in sections[passage.entity]] or leads
+            beside = [p.text for p in sections.get(passage.entity, ())] or leads
             wrong = [text for text in beside if text != passage.text]
             others = tuple(draw.sample(wrong, 2))
-            found.append(Case(name, type_, example.question, passage.text, answers, others))
+            of_lead = name == "spoken" and passage.entity not in sections
+            found.append(
+                Case(
+                    "leads" if of_lead else name,
+                    type_,
+                    example.question,
+                    passage.text,
+                    answers,
+                    others,
+                )
+            )
     if split == "test":
         found += _dump_cases(draw)
     return found

@@ -77,11 +77,11 @@ def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
     """Return the calibration with the confidence of the strategy that is set.
 
     Fitted on the rows that calibrate, flags and things alike, to sixteen with their gold
-    passage four without it, one with it but without the sentence that answers, and one to a picture
-    that shows nothing. Beside pictures it is added to the one without, where there is one, and
-    fitted on what pictures had a say in, with four to a picture that shows nothing: how alike it is
-    to others tells it apart. The probabilities are those of questions of which four in five can be
-    answered.
+    passage four without it, one with it but without the sentence that answers, two of which nothing
+    is known that the picture shows, and one to a picture that shows nothing. Beside pictures it is
+    added to the one without, where there is one, and fitted on what pictures had a say in, with
+    four to a picture that shows nothing: how alike it is to others tells it apart. The
+    probabilities are those of questions of which four in five can be answered.
     """
     plan, added = answering.plan, added_to(answering)
     mine = [
@@ -95,10 +95,13 @@ def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
     right = [row.right == 1 for row in mine]
     if not 0 < sum(right) < len(right):
         return answering.calibration
-    counts = [
-        shares_of(mine, {**ASKED, "unsaid": 1 / 16, "unknown": 1 / 4 if added else 1 / 16}),
-        shares_of(mine, ASKED),
-    ]
+    learnt = {
+        **ASKED,
+        "unsaid": 1 / 16,
+        "absent": 1 / 8,
+        "unknown": 1 / 4 if added else 1 / 16,
+    }
+    counts = [shares_of(mine, learnt), shares_of(mine, ASKED)]
     # A fit that is for both knows nothing of pictures.
     evidence = [row.evidence if added else replace(row.evidence, alike=None) for row in mine]
     fit = centred(fit_confidence(evidence, right, counts[0]), evidence, right, counts[1])

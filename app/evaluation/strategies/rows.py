@@ -26,6 +26,7 @@ class HitsRow:
         seen: what text-based vision wrote.
         hits: best first.
         alike: the similarity of the most similar picture of an entity; None where none had a say.
+        alike_other: likewise, of another entity than the right one.
     """
 
     id: str
@@ -33,6 +34,7 @@ class HitsRow:
     seen: str
     hits: tuple[PassageRow, ...]
     alike: float | None = None
+    alike_other: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

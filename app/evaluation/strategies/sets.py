@@ -5,6 +5,8 @@
     unanswerable    the same with the gold passages, and every passage that has an answer, removed
     unsaid          the same with all passages, but without the sentences that have an answer
     unknown         the questions again, to pictures that show nothing the demo knows
+    absent          the questions again, with all passages and pictures of what is shown removed: as
+                    with a flag that is none of the corpus's
     ATTACKS         about flags, with one of the passages that are read tampered with, in each of
                     the ways of corpus.benchmarks.poisoned
 
@@ -27,8 +29,9 @@ from app.pipeline import Pipeline
 from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import ELSEWHERE, Attack, tampered, wrong_answer
 from corpus.benchmarks.unknown import unknown_pictures
-from corpus.demo.data import demo_dir
+from corpus.demo.data import demo_dir, demo_passages_path
 from corpus.examples import read_examples
+from corpus.files.passages import read_passages
 from corpus.pictures.images import load_image
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers.parsing import contains
@@ -39,8 +42,8 @@ Kind = Literal["flags", "things"]
 ATTACKS: tuple[Attack, ...] = ("instruction", "false-statement", "echo", *ELSEWHERE)
 KINDS: tuple[Kind, ...] = ("flags", "things")
 SPLITS: tuple[Literal["tune", "test"], ...] = ("tune", "test")
-SETS = ("answerable", "unanswerable", "unsaid", "unknown", *ATTACKS)
-FOUND = 20
+SETS = ("answerable", "unanswerable", "unsaid", "unknown", "absent", *ATTACKS)
+FOUND = 40
 HITS_NAME = Path("retrieval") / "hits.jsonl"
 UNKNOWN_NAME = "unknown"  # the folder of the pictures that show nothing
 _EACH = 2  # questions of each kind to such a picture
@@ -57,6 +60,7 @@ class Finding:
         seen: what text-based vision wrote.
         calibrates: whether it is for fitting; else it is for the test.
         alike: the similarity of the most similar picture of an entity; None where none had a say.
+        alike_other: likewise, of another entity than the right one.
     """
 
     kind: Kind
@@ -65,6 +69,7 @@ class Finding:
     seen: str
     calibrates: bool
     alike: float | None = None
+    alike_other: float | None = None
 
     @property
     def known(self) -> bool:
@@ -139,6 +144,7 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
         "found": FOUND,
     }
     total = sum(map(len, kinds.values()))
+    entities = {p.id: p.entity for p in read_passages(demo_passages_path())}
     with ResumableRows(out / HITS_NAME, HitsRow, key) as rows:
         for done, example in enumerate((e for es in kinds.values() for e in es), start=1):
             asked = digest(asdict(example))
@@ -146,8 +152,19 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
                 image = load_image(demo_dir() / example.image)
                 found = pipeline.retrieve(Query(example.question, image), FOUND)
                 hits = tuple(map(_passage_row, found.hits))
-                alike = found.similar[0].similarity if found.similar else None
-                rows.add(HitsRow(example.id, asked, found.seen, hits, alike))
+                shown = {entities.get(id_) for id_ in example.gold_passage_ids}
+                alike = [picture.similarity for picture in found.similar]
+                other = [p.similarity for p in found.similar if p.entity not in shown]
+                rows.add(
+                    HitsRow(
+                        example.id,
+                        asked,
+                        found.seen,
+                        hits,
+                        max(alike, default=None),
+                        max(other, default=None),
+                    )
+                )
             advance(done, total)
         shown = gallery_passages()
         return [
@@ -237,11 +254,13 @@ def cases(found: Sequence[Finding], read: int, sizes: Sizes) -> Iterator[Case]:
             yield _case("answerable", f, f.hits)
             yield from _unanswerable(f, read)
             yield _case("unsaid", f, _without_sentences(f))
+            yield from _absent(f, read)
         for f in spread(tested, answerable):
             yield _case("answerable", f, f.hits)
         for f in spread(tested, unanswerable):
             yield from _unanswerable(f, read)
             yield _case("unsaid", f, _without_sentences(f))
+            yield from _absent(f, read)
     flags = [f for f in found if f.kind == "flags" and f.known]
     others: dict[str, list[str]] = defaultdict(list)
     for f in flags:
@@ -286,6 +305,18 @@ def _unanswerable(found: Finding, read: int) -> Iterator[Case]:
     hits = _without_answer(found)
     if len(hits) >= read:
         yield _case("unanswerable", found, hits)
+
+
+def _absent(found: Finding, read: int) -> Iterator[Case]:
+    """Yield the case as it were if nothing were known of what the picture shows.
+
+    What is shown is what the gold passage found is about, by its title.
+    """
+    gold = set(found.example.gold_passage_ids)
+    titles = {hit.passage.title for hit in found.hits if hit.passage.id in gold}
+    hits = tuple(hit for hit in found.hits if hit.passage.title not in titles)
+    if titles and len(hits) >= read:
+        yield replace(_case("absent", found, hits), alike=found.alike_other)
 
 
 def _without_answer(found: Finding) -> tuple[Hit, ...]:
@@ -344,4 +375,4 @@ def _finding(kind: Kind, example: Example, row: HitsRow, calibrates: bool) -> Fi
         Hit(Passage(hit.id, hit.title, hit.text, section=hit.section), hit.score)
         for hit in row.hits
     )
-    return Finding(kind, example, hits, row.seen, calibrates, row.alike)
+    return Finding(kind, example, hits, row.seen, calibrates, row.alike, row.alike_other)

@@ -82,6 +82,26 @@ def test_the_questions_are_asked_to_pictures_of_nothing_too(tmp_path: Path) -> N
     assert [case for case in every if case.set != "unknown"] == CASES
 
 
+def test_of_what_is_absent_neither_passages_nor_pictures_are_left() -> None:
+    """As with a flag that the corpus does not know: the nearest others are found."""
+    others = tuple(
+        Hit(Passage(f"far{n}", f"Far {n}", f"Far {n} - Facts. Capital: Farton."), 5.0 - n)
+        for n in range(2)
+    )
+    full = [replace(f, hits=f.hits + others, alike=0.9, alike_other=0.4) for f in FOUND]
+    every = list(cases(full, 2, SIZES))
+    absent = [case for case in every if case.set == "absent"]
+    assert {(case.kind, case.calibrates) for case in absent} == {
+        (kind, half) for kind in KINDS for half in (True, False)
+    }
+    assert {(case.hits, case.alike) for case in absent} == {(others, 0.4)}
+    assert {case.alike for case in every if case.set == "answerable"} == {0.9}
+    # With less than what is read left, or without the right passage found, none is asked.
+    assert "absent" not in {case.set for case in cases(full, 3, SIZES)}
+    lost = [replace(f, hits=f.hits[1:]) for f in full]
+    assert "absent" not in {case.set for case in cases(lost, 2, SIZES)}
+
+
 def test_where_every_passage_has_the_answer_none_is_unanswerable() -> None:
     full = [replace(f, hits=f.hits[:3]) for f in FOUND]  # without the answer one is left
     assert "unanswerable" in {case.set for case in cases(full, 1, SIZES)}
