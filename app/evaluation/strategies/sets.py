@@ -152,7 +152,7 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
                 image = load_image(demo_dir() / example.image)
                 found = pipeline.retrieve(Query(example.question, image), FOUND)
                 hits = tuple(map(_passage_row, found.hits))
-                shown = {entities.get(id_) for id_ in example.gold_passage_ids}
+                shown = {entities.get(id_, "") for id_ in example.gold_passage_ids}
                 alike = [picture.similarity for picture in found.similar]
                 other = [p.similarity for p in found.similar if p.entity not in shown]
                 rows.add(
