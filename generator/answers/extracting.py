@@ -7,6 +7,7 @@ from itertools import chain
 from corpus.types import Citation, Hit, Passage, Query
 from generator.answers.answer import UNDECIDED, Answer, Candidate, Evidence, Given
 from generator.answers.deciding import asks_yes_no, decide, whole_items
+from generator.answers.doubting import doubts_about
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan
 from generator.answers.selection import choose, lead, log_prior, one_subject, subject_prior
@@ -87,7 +88,7 @@ def extract(
             subject_prior=subject_prior(hits, winner.number, plan.temperature),
         ),
         candidates=tuple(candidates),
-        doubts=(UNDECIDED,) if winner.text.startswith(_NEITHER) else (),
+        doubts=_doubts(question, read[winner.number].passage, winner.text, said[winner.number][1]),
         read=tuple(read),
         given=tuple(Given(number, text) for number, text in zip(read, texts, strict=True)),
     )
@@ -102,6 +103,17 @@ def _of_one_subject(read: dict[int, Hit], recognised: Sequence[str]) -> dict[int
     if recognised:
         return {n: hit for n, hit in read.items() if _about(hit.passage, recognised)}
     return {n: hit for n, hit in read.items() if not title or hit.passage.title == title}
+
+
+def _doubts(
+    question: str, passage: Passage, text: str, spans: tuple[tuple[int, int], ...]
+) -> tuple[str, ...]:
+    """Return what speaks against an answer, whatever its probability."""
+    if text.startswith(_NEITHER):
+        return (UNDECIDED,)
+    if not spans or asks_yes_no(question) or asks_identity(question):
+        return ()
+    return doubts_about(question, passage.text, spans[0])
 
 
 def sureness(reading: Reading) -> float:

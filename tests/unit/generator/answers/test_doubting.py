@@ -1,0 +1,64 @@
+"""What a question says that its answer leaves out."""
+
+import pytest
+
+from generator.answers.doubting import doubts_about
+
+TOWN = "Oymyakon had 462 inhabitants in 2010 and 520 in 2002. It lies at 745 m. Founded in 1935."
+RIVERS = "The Danube is longer than the Dnieper, which is 2,201 km long; the Volga has 3,531 km."
+
+
+def about(question: str, text: str, answer: str) -> tuple[str, ...]:
+    start = text.index(answer)
+    return doubts_about(question, text, (start, start + len(answer)))
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "doubt"),
+    [
+        ("How many lived there in 2002?", "462", "it is said of 2010, not of 2002"),
+        ("inhabitants 2002", "462 inhabitants", "it is said of 2010, not of 2002"),
+        ("how many in 1950", "462", "the passage says nothing of 1950"),
+        ("How high was it in 1989?", "745 m", "the passage says nothing of 1989"),
+    ],
+)
+def test_another_year_than_the_one_asked_for(question: str, answer: str, doubt: str) -> None:
+    assert about(question, TOWN, answer) == (doubt,)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How many lived there in 2010?", "462"),
+        ("How many lived there in 2002?", "520"),
+        ("How many lived there?", "462"),
+        ("How many lived there before 1990?", "462"),  # a bound: nobody need say it
+        ("Between 1914 and 1918, how high was it?", "745 m"),
+        ("When was it founded?", "1935"),
+        ("Of 2002 and 2010, when did more live there?", "2002"),
+        ("Is it 1950 m high, or how high?", "745 m"),  # a length, not a year
+        ("people in the 1950s", "462"),
+        ("what is 25 times 1,950", "462"),
+    ],
+)
+def test_the_year_that_is_asked_for_or_none(question: str, answer: str) -> None:
+    assert about(question, TOWN, answer) == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "doubted"),
+    [
+        ("Which is longer, the Danube or the Dnieper?", "2,201 km", True),
+        ("which river is longer: volga or danube", "3,531 km", True),
+        ("Which is longer, the Danube or the Dnieper?", "The Danube", False),
+        ("which one has more water, the Volga or the Don?", "the Volga", False),
+        ("How long is it, roughly or exactly?", "2,201 km", False),
+        ("Which river is longer?", "2,201 km", False),
+    ],
+)
+def test_a_comparison_of_two_is_answered_with_one_of_them(
+    question: str, answer: str, doubted: bool
+) -> None:
+    doubts = about(question, RIVERS, answer)
+    assert bool(doubts) == doubted
+    assert not doubts or doubts[0].startswith("it is neither “")
