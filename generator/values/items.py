@@ -80,6 +80,8 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[Range]:
     part = text[start:end]
     if kept := part.strip(" .:-\n\t"):
         begin = start + part.index(kept)
+        if kept[0].isdigit() and re.search(r"(?<!\S)-\Z", text[max(0, begin - 2) : begin]):
+            begin, kept = begin - 1, f"-{kept}"  # a minus
         yield begin, begin + len(kept)
 
 

@@ -22,9 +22,9 @@ from generator.values.food import asks_food, tells_food
 from generator.values.quantities import MONTH, UNIT, quantities, unit_of
 
 _DIMENSIONS = {
-    **dict.fromkeys(("m", "km", "cm", "mm", "ft", "mi", "AU"), "length"),
-    **dict.fromkeys(("kg", "g", "lb", "t"), "mass"),
-    **dict.fromkeys(("year", "month", "week", "day", "hour", "minute"), "time"),
+    **dict.fromkeys(("m", "km", "cm", "mm", "ft", "mi", "yd", "inch", "AU"), "length"),
+    **dict.fromkeys(("kg", "g", "mg", "µg", "lb", "t", "ton"), "mass"),
+    **dict.fromkeys(("year", "month", "week", "day", "hour", "minute", "second"), "time"),
     **dict.fromkeys(("sq km", "sq mi"), "area"),
 }
 # "In km", "how many kilometres": the unit that is wanted. "Square km" has other spellings.

@@ -103,6 +103,123 @@ def test_prose_decides_a_number_that_has_the_words_of_the_question(question, tex
     assert said(question, text, text) == verdict
 
 
+@pytest.mark.parametrize(
+    ("question", "value", "verdict"),
+    [
+        # A point may stand for thousands.
+        ("Is it higher than 3.000 m?", "Height: 2,962 m", None),
+        ("Is it higher than 3,000 m?", "Height: 3.776 m", None),
+        ("Is GDP over 1.500 million?", "GDP: 1,200 million", None),
+        ("Is the area under 1.500.000 sq km?", "Area: 83,600 sq km", None),
+        ("Is it higher than 3 000 m?", "Height: 2,962 m", None),
+        ("Is it heavier than 1,5 kg?", "Weight: 1.2 kg", None),
+        ("Is it higher than 0.500 m?", "Height: 0.7 m", "yes"),
+        ("Is it higher than 3.5 m?", "Height: 3.7 m", "yes"),
+        ("Is it higher than 1,250.125 m?", "Height: 1,300 m", "yes"),
+        # A minus, and the words for it.
+        ("Is the budget below 0?", "Budget: -3 billion", "yes"),
+        ("Is the budget over 0?", "Budget: -3 billion", "no"),
+        ("Is the budget below 0?", "Budget: - 3 billion", None),
+        ("Is the budget below 0?", "Budget: −3 billion", None),
+        ("Is the budget below 0?", "Budget: (3 billion)", None),
+        ("Is the budget below 0?", "Budget: deficit 3 billion", None),
+        ("Is the budget below 0?", "Budget: Deficit 3 billion", None),
+        ("Is the budget below 0?", "Budget: minus 3 billion", None),
+        ("Is the lowest point below 0 m?", "Lowest point: Dead Sea -431 m", "yes"),
+        ("Is the lowest point below 0 m?", "Lowest point: Dead Sea – 431 m", None),
+        ("Is the temperature above 5 °C?", "Temperature: -12 °C", "no"),
+        ("Does it have a budget surplus?", "Budget surplus: -3 billion", None),
+        # Another date or number beside it.
+        ("Was she born after 1900?", "Born: 5 May 1899 (or 1901)", None),
+        ("Was she born after 1900?", "Born: 5 May 1899 (1901)", None),
+        ("Was she born after 1900?", "Born: 5 May 1899 [disputed]", None),
+        ("Was she born after 1900?", "Born: 1899 (baptised 1901)", None),
+        ("Was she born after 1900?", "Born: 1899 (est.)", None),
+        ("Was she born after 1900?", "Born: 1899 (?)", None),
+        ("Was it founded after 1900?", "Founded: 1899 (rebuilt 1950)", "no"),
+        ("Was its independence after 1960?", "Independence: 1962 (from Mo or 1959)", None),
+        ("Was its independence after 1960?", "Independence: 1962 (from the UK)", "yes"),
+        ("Was its independence after 1960?", "Independence: 1962 (from Mo; declared 1950)", None),
+        ("Is it higher than 310 m?", "Height: 300 m (984 ft)", "no"),
+        ("Is it higher than 310 m?", "Height: 300 m (324 m)", None),
+        ("Is it higher than 310 m?", "Height: 300 m (with its antenna 324 m)", None),
+        ("Is the population over 1 million?", "Population: 950,000 (2020 est.)", "no"),
+        ("Is the population over 1 million?", "Population: 950,000 (town alone)", None),
+        # Two units of one measure.
+        ("Is it deeper than 2 m?", "Depth: 180 cm", "no"),
+        ("Is Oz deeper than 2 m?", "Depth: 180 cm", "no"),
+        ("Is the warranty longer than 12 months?", "Warranty: 2 years", "yes"),
+        ("Is the warranty longer than 12 months?", "Warranty: 1 year", None),
+        ("Is it heavier than 1 kg?", "Weight: 900 g", "no"),
+        ("Is it heavier than 2,000 kg?", "Weight: 3 t", "yes"),
+        ("Is it heavier than 2,000 kg?", "Weight: 3 tons", None),
+        ("Is it heavier than 2 lb?", "Weight: 2 kg", "yes"),
+        ("Is it taller than 6,000 ft?", "Height: 3 km", "yes"),
+        ("Is it taller than 6,000 ft?", "Height: 1,829 m", None),
+        ("Is it wider than 20 inches?", "Width: 60 cm", "yes"),
+        ("Is its coast longer than 100 miles?", "Coastline: 120 km", "no"),
+        ("Is the volume over 1 litre?", "Volume: 750 ml", "no"),
+        ("Is the volume over 1 pint?", "Volume: 750 ml", None),
+        ("Is the volume over 1 litre?", "Volume: 750 g", None),
+        ("Is it longer than 90 minutes?", "Duration: 2 hours", "yes"),
+        ("Is the battery life longer than 1 day?", "Battery life: 10 hours", "no"),
+        ("Is the warranty longer than 700 days?", "Warranty: 2 years", None),
+        ("Is it higher than 2 hours?", "Height: 300 m", None),
+        ("Is the speed above 100 km/h?", "Speed: 80 mph", "yes"),
+    ],
+)
+def test_one_number_in_one_reading_is_compared(question, value, verdict) -> None:
+    assert said(question, f"Oz - Facts. {value}.", value.partition(": ")[2]) == verdict
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "verdict"),
+    [
+        ("Is Alice a member?", "Members: Alice (expelled 1990), Bob", None),
+        ("Is Alice a member?", "Members: Alice (suspended), Bob", None),
+        ("Is Alice a member?", "Members: Alice (observer), Bob", None),
+        ("Is Alice a member?", "Members: Alice [observer], Bob", None),
+        ("Is Alice a member?", "Members: Alice (1990-1995), Bob", None),
+        ("Is Alice a member?", "Members: Alice (to 1995), Bob", None),
+        ("Is Alice a member?", "Members: Alice (1990, suspended), Bob", None),
+        ("Is Alice a member?", "Members: Alice (RIP), Bob", None),
+        ("Is Alice a member?", "Members: Alice (0), Bob", None),
+        ("Is Alice a member?", "Members: Alice?, Bob", None),
+        ("Is Alice a member?", "Members: Alice*, Bob", None),
+        ("Is Bob a member?", "Members: Alice (expelled 1990), Bob", "yes"),
+        ("Is Alice a member?", "Members: Alice (since 1990), Bob", "yes"),
+        ("Is Alice a member?", "Members: Alice (1990), Bob", "yes"),
+        ("Is Alice a member?", "Members: Alice (ALC), Bob", "yes"),
+        ("Is Alice a suspended member?", "Members: Alice (suspended), Bob", "yes"),
+        ("Is French an official language?", "Languages: French (official in the north)", None),
+        ("Is French spoken?", "Languages: French (official in the north)", None),
+        ("Is French spoken?", "Languages: French (second language)", None),
+        ("Is French spoken?", "Languages: French (official, 2020 est.)", "yes"),
+        ("Is French spoken?", "Languages: French (20%), Wolof", "yes"),
+        ("Are most people Muslim?", "Religions: Muslim 51% (of the north)", None),
+        ("Are most people Muslim?", "Religions: Muslim 51% (2020 est.)", "yes"),
+        ("Are most people Muslim?", "Religions: Muslim 51% (of those asked)", None),
+        ("Are most people Muslim?", "Religions: Muslim (men) 51%", None),
+        ("Do most people speak French?", "Languages: French 51% (second language)", None),
+        ("Do most people speak French?", "Languages: French 51% (official)", "yes"),
+        ("Are most people German?", "Tourists: German 60%", None),
+        ("Are most people German?", "Languages of the north: German 60%", None),
+        ("Does it contain sugar?", "Contains: sugar and gluten free oats", None),
+        ("Does it contain sugar?", "Contains: sugar and gluten-free", None),
+        ("Does it contain sugar?", "Contains: sugar and saltless", None),
+        ("Does it contain sugar?", "Contains: sugar free oats", None),
+        ("Does it contain sugar?", "Contains: Sugar 0 g", None),
+        ("Does it contain sugar?", "Contains: may contain sugar", None),
+        ("Does it contain sugar and honey?", "Contains: sugar or honey", None),
+        ("Does it contain salt?", "Contains: salt and vinegar crisps", None),
+        ("Does it contain sugar?", "Contains: sugar and oats", "yes"),
+        ("Does it contain sugar?", "Contains: Sugar 10 g, oats", "yes"),
+    ],
+)
+def test_a_note_that_is_not_understood_leaves_it_open(question, value, verdict) -> None:
+    assert said(question, f"Oz - Facts. {value}.", value.partition(": ")[2]) == verdict
+
+
 FACTS = (
     "Oz - Facts. Languages: Dutch (official) 60%, French (official) 40%, Swahili (not official), "
     "German less than 1%, Frisian. Border countries: South Sudan 410 km; Guinea-Bissau 5 km; "
@@ -172,6 +289,26 @@ def test_a_list_has_what_is_named_and_denies_nothing(question, words, verdict) -
         ("Does it have natural hazards?", "Natural hazards: NA", None),
         ("Does it have exports?", "Coal exports: 0", None),
         ("Did it have a coast?", "Coastline: 3,025 km", None),
+        ("Does it have nuclear reactors?", "Nuclear reactors: 0 (3 planned)", None),
+        ("Does it have nuclear reactors?", "Nuclear reactors: 0 [3 planned]", None),
+        ("Does it have nuclear reactors?", "Nuclear reactors: 4 (in one plant; 2025)", None),
+        ("Does it have nuclear reactors?", "Nuclear reactors: 4 (2025 est.)", "yes"),
+        # A value that is yes or no.
+        ("Does it have a headphone jack?", "Headphone jack: no", "no"),
+        ("Is there a headphone jack?", "Headphone jack: none", "no"),
+        ("Does it have an eSIM?", "eSIM: yes", "yes"),
+        ("Does it have Wi-Fi?", "Wi-Fi: Yes", "yes"),
+        ("Is it waterproof?", "Waterproof: no", "no"),
+        ("Is the battery removable?", "Removable battery: no", "no"),
+        ("Does it have a jack?", "Headphone jack: no", None),
+        ("Does it have a headphone jack?", "Headphone jack: yes (adapter)", None),
+        ("Does it have a headphone jack?", "Headphone jack: no; adapter", None),
+        ("Does it have two headphone jacks?", "Headphone jack: yes", None),
+        ("Does it need a headphone jack?", "Headphone jack: no", None),
+        ("Did it have a headphone jack?", "Headphone jack: no", None),
+        ("Does it have added sugar?", "No added sugar: yes", None),
+        ("Is it toxic?", "Non-toxic: yes", None),
+        ("Is it landlocked?", "Landlocked: no", "no"),
     ],
 )
 def test_a_field_says_whether_there_is_any_of_what_it_is_called(question, value, verdict) -> None:
@@ -205,3 +342,22 @@ def test_a_field_says_whether_there_is_any_of_what_it_is_called(question, value,
 )
 def test_the_same_words_in_prose_decide_nothing(question, text) -> None:
     assert said(question, text, text.partition(": ")[2] or text) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "verdict"),
+    [
+        ("Does Gasland have nuclear reactors?", "Gasland - Energy. Nuclear reactors: 0.", "no"),
+        ("Does New Mo have a coast?", "New Mo - Geography. Coastline: 5 km.", "yes"),
+        ("Is the pool deeper than 2 m?", "Pool - Facts. Depth: 180 cm.", "no"),
+        ("Did Mo become independent after 1960?", "Mo - Facts. Independence: 5 July 1962.", "yes"),
+        ("Does Wi have nuclear reactors?", "Gasland - Energy. Nuclear reactors: 0.", None),
+        ("Does Mo have reactors?", "Mo built some. Gasland - Energy. Reactors: 0.", None),
+        ("Does energy have reactors?", "Gasland - Energy. Reactors: 0.", None),
+        ("Does Mo have reactors?", "Reactors: 0. Mo - Energy.", None),
+        ("Does Mo have reactors?", "Wi: Mo - Energy. Reactors: 0.", None),
+    ],
+)
+def test_the_words_that_a_passage_begins_with_are_its_name(question, text, verdict) -> None:
+    start = text.index(": ", text.index("s: ") if "s: " in text else 0) + 2
+    assert decide(question, text, (start, start + 1), "World atlas") == verdict

@@ -34,6 +34,9 @@ def said(question: str, value: str, label: str = "Field") -> list[str]:
         ("From whom did it become free?", FREED, ["the UK"]),
         ("Which is the highest mountain?", PEAK, ["Mount Everest"]),
         ("How high is its top?", PEAK, ["8,849 m"]),
+        ("How many are in it?", "3 lemons", ["3"]),
+        ("How many were there?", "12 volunteers", ["12"]),
+        ("How many are in it?", "4 barrels", ["4"]),
         ("How many keys has it?", "88 black and white keys", ["88"]),
         ("how many legs did they have", "four thick", ["four"]),
         ("max elevation", PEAK, [PEAK]),
@@ -115,6 +118,30 @@ def test_of_a_list_what_is_asked_for_is_said(question, value, expected) -> None:
         ),
         ("What is it?", "vernacular (non-academic) architecture"),
         ("When was that?", "the first millennium A.D."),
+        # A unit is no thing that is counted.
+        *(
+            ("How much of it?", f"500 {unit} milk")
+            for unit in (
+                *(
+                    "ml",
+                    "l",
+                    "cl",
+                    "dl",
+                    "tbsp",
+                    "tsp",
+                    "cup",
+                    "cups",
+                    "oz",
+                    "lb",
+                    "pint",
+                    "gallon",
+                ),
+                *("g", "mg", "kcal", "kJ", "W", "kW", "V", "Hz", "px", "MB", "GB", "rpm", "mph"),
+                *("km/h", "knots", "bar", "hPa", "dB", "lm", "mAh", "tablespoons", "litres", "°C"),
+                *("fl oz", "inches", "seconds", "watts", "min", "µg"),
+            )
+        ),
+        ("What is the temperature?", "-5 °C"),
         # What would go says "not", "except", "vice", "dozen", or something in another unit.
         ("Where is it found?", "Africa; except Egypt and Libya"),
         ("Where does it live?", "Mountains; not found below 500 m"),
