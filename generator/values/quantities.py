@@ -83,7 +83,7 @@ _UNITS = {
 }
 # How much of the first one of the others is, where that is the same everywhere: there are two
 # kinds of pints and of tons, an ounce may be a volume, and a month has no number of days.
-_OTHERS = {
+_OTHERS: dict[str, dict[str, float]] = {
     "m": {"km": 1e3, "cm": 0.01, "mm": 1e-3, "ft": 0.3048, "mi": 1609.344, "inch": 0.0254},
     "kg": {"t": 1e3, "g": 1e-3, "mg": 1e-6, "µg": 1e-9, "lb": 0.45359237},
     "l": {"dl": 0.1, "cl": 0.01, "ml": 1e-3},
