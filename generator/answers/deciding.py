@@ -206,21 +206,30 @@ def decide(question: str, text: str, span: tuple[int, int], title: str = "") -> 
     return "yes" if _listed(asked, field) else None
 
 
-def whole_items(text: str, span: tuple[int, int]) -> tuple[int, int]:
+def whole_items(question: str, text: str, span: tuple[int, int]) -> tuple[int, int]:
     """Return a range of a passage, widened to the items of the labelled field that it is in.
 
-    >>> text = "Kenya - Borders. Border countries: Tanzania 775 km; Uganda 814 km."
-    >>> start, end = whole_items(text, (text.index("814"), text.index("814") + len("814 km")))
-    >>> text[start:end]
-    'Uganda 814 km'
+    Of several items the one alone that the question names.
+
+    >>> text = "Kenya - Borders. Border countries: Somalia 684 km; Uganda 814 km."
+    >>> for words in ("814", "684 km; Uganda 814 km"):
+    ...     at = text.index(words)
+    ...     start, end = whole_items("Does it touch Uganda?", text, (at, at + len(words)))
+    ...     print(text[start:end])
+    Uganda 814 km
+    Uganda 814 km
     """
     field = _field(text, span)
     touched = [
-        item.whole
+        item
         for item in (field.items if field else ())
         if item.whole[0] < span[1] and item.whole[1] > span[0]
     ]
-    starts, ends = zip(span, *touched, strict=True)
+    asked = set(telling(question))
+    named = [item for item in touched if asked.intersection(telling(text[slice(*item.name)]))]
+    if len(named) == 1:
+        return named[0].whole
+    starts, ends = zip(span, *(item.whole for item in touched), strict=True)
     return min(starts), max(ends)
 
 

@@ -150,7 +150,7 @@ def shown(
         said = None
         if reading.logprob > reading.none_logprob:  # else the words are not about the question
             said = decide(question, passage.text, reading.spans[0], passage.title)
-        spans = tuple(whole_items(passage.text, span) for span in reading.spans)
+        spans = tuple(whole_items(question, passage.text, span) for span in reading.spans)
         words = one_line("; ".join(passage.text[a:b] for a, b in sorted(set(spans))))
         return (f"{said.capitalize()}: {words}" if said else f"{_NEITHER} “{words}”."), spans
     if reading.kind == "definition":
