@@ -21,6 +21,7 @@ from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import notes
 from app.flow.retrieval import Finder, doubts_of, low_of
+from app.flow.spelling import mended
 from app.flow.talk import Alone, require_same_picture, stand_alone
 from app.machine.request import current_number, keep_private
 from app.machine.tracing import inside, span
@@ -112,7 +113,8 @@ class Pipeline(Finder):
         iterator stops the generator.
 
         Args:
-            query: the question and its picture.
+            query: the question and its picture; slips in its words are mended, see
+                app.flow.spelling.
             top_k: passages to show; in the result also those up to the last that is cited. How
                 many are read is the plan's to say.
             retrieval: False asks the generator alone.
@@ -176,13 +178,20 @@ class Pipeline(Finder):
                 step.set_attribute("kbvqa.turns", len(after))
                 rewriting = stand_alone(typed, after, self.answering, longest=longest)
                 alone = yield from inside(step, rewriting)
-        keep_private(alone.question)
-        query = replace(query, question=alone.question)
+        asked = mended(alone.question)
+        keep_private(alone.question, asked)
+        query = replace(query, question=asked)
         found = Retrieval(boxes=query.boxes)
         if retrieval:
             # More hits than are shown are read, and tell how far the first of them stand out.
             read = self.answering.plan.passages if answer and self.answering else 0
-            found = self.retrieve(query, max(top_k, read, WEIGHED), sources=sources)
+            depth = max(top_k, read, WEIGHED)
+            found = self.retrieve(query, depth, sources=sources)
+            # A word that a passage has is one: a name that no list of words knows.
+            texts = (f"{hit.passage.title} {hit.passage.text}" for hit in found.hits)
+            if asked != alone.question and (kept := mended(alone.question, texts)) != asked:
+                query = replace(query, question=kept)
+                found = self.retrieve(query, depth, sources=sources)
         found = replace(found, asked_as="" if query.question == typed else query.question)
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))

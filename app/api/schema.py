@@ -225,7 +225,8 @@ class FoundBody(Given):
     hits: list[HitBody] = Field(description="Best first.")
     seen: str = Field(description='What a classifier saw in the picture; "" when nothing.')
     asked_as: str = Field(
-        description='A follow-up as it was made to stand alone; "" where it was asked as it is.'
+        description="The question as it was made to stand alone, where it followed on others, and "
+        'its slips in typing were mended; "" where it was asked as it is.'
     )
     sources: list[str] = Field(description="What the search was held to; [] for all.")
     boxes: list[list[int]] = Field(description="The parts that were looked at; [] for the whole.")

@@ -85,7 +85,8 @@ class Opinion:
         """
         cited = record.get("citations")
         known: dict[str, Any] = {name: record.get(name) for name in ("id", "question", "answer")}
-        known["question"] = record.get("asked_as") or known["question"]
+        if record.get("after"):  # a follow-up alone says nothing to whoever reads it
+            known["question"] = record.get("asked_as") or known["question"]
         known |= {name: record.get(name, "") for name in ("checkpoint", "generator")}
         return cls(**known, cited=tuple(cited) if isinstance(cited, list) else (), **said)
 

@@ -36,7 +36,8 @@ class Retrieval:
         cut: tokens at the question's end that the checkpoint has no room for; 0 when all fit.
         boxes: the parts of the picture that were looked at: beside the whole by FLMR, alone by
             others; () for the whole.
-        asked_as: the question as it was made to stand alone; "" where it was asked as it is.
+        asked_as: the question as it was made to stand alone and its slips were mended; "" where it
+            was asked as it is.
         sources: those that the search was held to; () for all.
         weighed: passages, those not shown too, that were held against each other.
         similar: the most similar pictures of the index's collection, of different entities, best

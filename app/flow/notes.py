@@ -20,7 +20,7 @@ def _set(words: str) -> frozenset[str]:
 
 
 # Words that other languages of the Latin script have and English has not, and the other way round.
-_OTHERS = _set(
+OTHERS = _set(
     """quel quelle quels quelles est ce cet cette ces le la les des du une dans où combien qui que
     comment quoi pourquoi sont
     welche welcher welches wie wo wer wann warum ist das der dieser dieses diese dieses ein eine
@@ -31,7 +31,7 @@ _OTHERS = _set(
     quais onde quantos quantas quem como isto esse essa da os um uma são
     wat welke waar hoe wanneer dit deze het een van zijn"""
 )
-_ENGLISH = _set(
+ENGLISH = _set(
     """what which who whom whose where when why how is are was were be does did do can could has
     have had will would should may the a an of this that these those in on at to for from with and
     or its it they there name tell me many much long tall old big"""
@@ -100,4 +100,4 @@ def in_english(question: str) -> bool:
     latin = sum(ord(letter) < 0x250 or 0x1E00 <= ord(letter) < 0x1F00 for letter in letters)
     if 2 * latin < len(letters):
         return False
-    return sum(w in _OTHERS for w in words) <= sum(w in _ENGLISH for w in words)
+    return sum(w in OTHERS for w in words) <= sum(w in ENGLISH for w in words)
