@@ -69,6 +69,6 @@ def test_what_is_replaced_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(TABLE)
     written = tmp_path / "passages.jsonl"
     first = run("corpus", "make", tmp_path / "a.csv", "--out", written)
-    assert first.exit_code == 0 and "replaced" not in first.output
+    assert first.exit_code == 0 and "will be replaced" not in first.output
     again = run("corpus", "make", tmp_path / "a.csv", "--out", written)
     assert again.exit_code == 0 and "is there already and will be replaced" in again.stderr
