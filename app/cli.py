@@ -38,6 +38,7 @@ from app.commands.console import (
     settings_with,
     status,
 )
+from app.commands.outputs import check_outputs
 from app.errors import CannotStart, InvalidSettings
 from app.machine.directories import file_in_the_way
 from app.machine.extras import own_version, require
@@ -76,10 +77,15 @@ Settings that outlast a command are KBVQA_* environment variables; `kbvqa settin
 
 
 class _Commands(TyperGroup):
-    """The commands; a leading "~" is expanded that no shell saw: --index=~/x, or in quotes."""
+    """The commands; a leading "~" is expanded that no shell saw: --index=~/x, or in quotes.
+
+    What any of them writes is checked here, before it begins.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [_expanded(argument) for argument in args])
+        expanded = [_expanded(argument) for argument in args]
+        check_outputs(expanded)
+        return super().parse_args(ctx, expanded)
 
 
 def _expanded(argument: str) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from app.commands import corpus_options as options
 from app.commands.console import err, out, print_json, progress, takes
+from app.commands.outputs import refuse_input
 
 if TYPE_CHECKING:
     from corpus.passages.corpora import Corpus
@@ -73,6 +74,8 @@ def corpus_stats(
     """
     from corpus.passages.stats import count_passages, draw
 
+    if picture is not None:
+        refuse_input("--picture", picture, corpus.files)
     with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
         say(f"Bytes read of {corpus.name}")
         stats = count_passages(stream, limit, advance)
@@ -105,6 +108,7 @@ def corpus_make(
     """
     from corpus.files.passages import write_passages
 
+    refuse_input("--out", output, corpus.files)
     with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
         say(f"Bytes read of {corpus.name}")
 
@@ -143,6 +147,7 @@ def corpus_pictures(
     from corpus.errors import CorpusError
     from corpus.passages.page_pictures import page_pictures
 
+    refuse_input("--out", output, corpus.files)
     partial = output.with_name(f"{output.name}.partial")
     with progress() as (say, advance), partial.open("w", encoding="utf-8") as table:
         say(f"Bytes read of {corpus.name}")

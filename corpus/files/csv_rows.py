@@ -25,6 +25,10 @@ _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d]+")
 logger = logging.getLogger(__name__)
 
 
+class DuplicateColumn(InvalidRecord):
+    """A header that names a column twice: which of the two is meant is not known."""
+
+
 class CsvRows:
     """The rows of a CSV or TSV file with a header.
 
@@ -36,6 +40,7 @@ class CsvRows:
 
     Raises:
         CorpusError: a column is missing.
+        DuplicateColumn: one is there twice.
     """
 
     def __init__(
@@ -52,6 +57,10 @@ class CsvRows:
                 f"{path} has no column {', '.join(map(repr, missing))} in its first line; it has "
                 f"{', '.join(self._header)}"
             )
+        for name in columns:
+            if self._header.count(name) > 1:
+                problem = "a column of this name is there twice; rename or remove one"
+                raise DuplicateColumn(path, _HEADER_LINES, name, problem)
         self._columns = [
             (name, None if name in absent else self._header.index(name)) for name in columns
         ]

@@ -8,6 +8,11 @@ from typing import Any
 from corpus.errors import DatasetNotFound, InvalidRecord
 from corpus.files.sources import DamagedFile, Source
 
+
+class _TwoValues(ValueError):
+    """An object that has a key twice."""
+
+
 _BOM = b"\xef\xbb\xbf"
 
 Record = dict[str, Any]
@@ -114,7 +119,10 @@ def parse_record(path: Path, line: int, raw: bytes) -> Record:
         problem = f"not UTF-8 (byte {exc.start + 1} is {raw[exc.start]:#04x}); save it as UTF-8"
         raise InvalidRecord(path, line, "", problem) from exc
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
+    except _TwoValues as exc:
+        problem = "this key is there twice; remove one"
+        raise InvalidRecord(path, line, str(exc), problem) from exc
     except json.JSONDecodeError as exc:
         problem = f"not JSON ({exc.msg} at column {exc.colno}); write one JSON object on each line"
         raise InvalidRecord(path, line, "", problem) from exc
@@ -125,6 +133,14 @@ def parse_record(path: Path, line: int, raw: bytes) -> Record:
         problem = f"must be a JSON object like {{...}}, not {_kind(value)}"
         raise InvalidRecord(path, line, "", problem)
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Record:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwoValues(next(name for name in names if names.count(name) > 1))
+    return found
 
 
 def _record_or_error(path: Path, line: int, raw: bytes) -> Record | InvalidRecord:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.errors import CorpusError
-from corpus.files.csv_rows import CsvRows
+from corpus.files.csv_rows import CsvRows, DuplicateColumn
 from corpus.files.folders import MARKDOWN, TABLES
 from corpus.files.pages import PageReader
 from corpus.files.parquet import M2krPassages, PassagesParquet, WikipediaParquet, open_parquet
@@ -144,6 +144,11 @@ def _by_keys(path: Path, text: str) -> Format:
         return FORMATS["passages"]
     if '"section_texts"' in text or next(iter(keys), "").startswith("http"):
         return FORMATS["evqa-kb"]
+    if keys and len(text) == len(line) and not line.rstrip().endswith("}"):
+        raise UnknownFormat(
+            f"{path}: the value of {list(keys)[-1]!r} in its first object goes on behind the first "
+            f"{_HEAD_BYTES:,} bytes, in which a format is recognised: shorten it, or put it last"
+        )
     raise _unknown(path, f"the keys of its first object are {', '.join(list(keys)[:8])}")
 
 
@@ -165,6 +170,8 @@ def _by_header(path: Path) -> Format:
     for name, columns in known.items():
         try:
             CsvRows(path, columns)
+        except DuplicateColumn:
+            raise
         except CorpusError:
             continue
         return FORMATS[name]

@@ -47,12 +47,16 @@ def copy_index(
         advance: told how many passages are copied, and of how many.
 
     Raises:
-        ValueError: if the target is the source.
+        ValueError: if the target is the source, or one lies in the other.
         IndexNotReady: if something else is at the target.
         IndexUnavailable: if the copy is not the same.
     """
     if _place(target) == _place(source.location):
         raise ValueError(f"{target} is the source itself: name another place")
+    if not is_url(target) and not is_url(source.location):
+        ours, theirs = Path(_place(source.location)), Path(_place(target))
+        if ours in theirs.parents or theirs in ours.parents:
+            raise ValueError(f"{target} and the source lie in each other: name another place")
     storage = storage or source.storage
     total = source.count
     try:

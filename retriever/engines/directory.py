@@ -29,6 +29,7 @@ RECORD = "kbvqa-index.json"
 SHARD = "shard"
 
 _TEMPORARY = f"{RECORD}.tmp"
+_PLACE = re.compile(rf"{SHARD}(-\d+)?")
 _READERS = "readers"
 _BLOCK = 4_096
 _VIEW = "kbvqa-reader-"
@@ -51,14 +52,17 @@ def read_record(location: Path) -> Record:
         text = (location / RECORD).read_bytes()
         version = _schema_version(text)
         record = Record() if version != SCHEMA_VERSION else record_from_json(text)
+        _require_inside(record)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise IndexNotReady(
-            f"there is no index at {location}: run {build_command(location)}"
+            _not_an_index(location)
+            or f"there is no index at {location}: run {build_command(location)}"
         ) from exc
     except (OSError, ValueError) as exc:
         raise IndexUnavailable(
             f"{location / RECORD} is damaged: {exc}. "
-            f"Remove {location} and run {build_command(location)}"
+            "Copy that file again from where the index was copied, or remove "
+            f"{location} and run {build_command(location)}"
         ) from exc
     if version != SCHEMA_VERSION:
         raise IndexNotReady(
@@ -77,6 +81,29 @@ def _schema_version(text: bytes) -> object:
         if isinstance(build, dict) and isinstance(build.get("fingerprint"), dict):
             return build["fingerprint"].get("schema_version")
     raise ValueError("it names no fingerprint")
+
+
+def _require_inside(record: Record) -> None:
+    """Raise ValueError if a record names what lies outside its directory: another index's data."""
+    for build in (record.finished, record.building, record.replaced):
+        if build is None:
+            continue
+        for place in filter(None, (build.place, build.base)):
+            if not _PLACE.fullmatch(place):
+                raise ValueError(f"its place {place!r} is none that an index makes")
+
+
+def _not_an_index(location: Path) -> str:
+    """Return why what a directory holds is no index; "" where it is missing, empty or one."""
+    names = {path.name for path in location.iterdir()} if location.is_dir() else set()
+    if RECORD in names or not names - {_TEMPORARY}:
+        return ""
+    if shards := sorted(name for name in names if _PLACE.fullmatch(name)):
+        return (
+            f"{location} holds {', '.join(shards)} of an index, but not its {RECORD}: copy that "
+            "file too from where the index was copied, or choose another place and build it anew"
+        )
+    return f"{location} is not empty and holds no index: choose another place"
 
 
 def write_record(location: Path, record: Record) -> None:
@@ -104,7 +131,11 @@ def shard_files(shard: Path) -> dict[str, int]:
 
 
 def check_files(location: Path, build: Build) -> None:
-    """Raise IndexUnavailable if a file of the finished build is missing or was cut short."""
+    """Raise IndexUnavailable if a file of the finished build is missing or was cut short.
+
+    So it does if the record lists not all of them: a view of the others is no index. Files with a
+    leading dot are not the engine's (.DS_Store, .nfs...).
+    """
     found = shard_files(location / build.place)
     for name, size in build.files.items():
         if found.get(name) != size:
@@ -113,6 +144,13 @@ def check_files(location: Path, build: Build) -> None:
                 f"the index at {location} is damaged: {build.place}/{name} {state}. Copy it "
                 f"again, or remove {location} and run {build_command(location)}"
             )
+    own = [name for name in found if not Path(name).name.startswith(".")]
+    if unlisted := [name for name in own if name not in build.files]:
+        raise IndexUnavailable(
+            f"{location / RECORD} is damaged: it lists {len(own) - len(unlisted) or 'none'} of the "
+            f"{len(own)} files in {build.place}, and not {unlisted[0]}. The files may be whole: "
+            "keep them, and copy the record again from where the index was copied"
+        )
 
 
 def is_vacant(location: Path) -> bool:
@@ -121,9 +159,9 @@ def is_vacant(location: Path) -> bool:
     Raises:
         IndexUnavailable: it holds something, but no index.
     """
+    if problem := _not_an_index(location):
+        raise IndexUnavailable(problem)
     names = {path.name for path in location.iterdir()} if location.is_dir() else set()
-    if names - {RECORD, _TEMPORARY} and RECORD not in names:
-        raise IndexUnavailable(f"{location} is not empty and holds no index: choose another place")
     return not location.exists() or not names - {_TEMPORARY}
 
 

@@ -280,6 +280,9 @@ class DirectoryStore:
 
     def lock(self) -> None:
         """Become the one process that may change the index; IndexUnavailable if another is."""
+        above = (path for path in (self.path, *self.path.parents) if path.is_file())
+        if (file := next(above, None)) is not None:
+            raise IndexUnavailable(f"{file} is a file, and an index is a directory: name another")
         with engine_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = lock_for_building(self.path)

@@ -72,6 +72,20 @@ class ImpatientProtocol(H11Protocol):
         super().connection_lost(exc)
         self._stop_looking()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, and end the request that it is the body of.
+
+        Of an answer that has begun the rest is not sent. Without this, who works on the request
+        goes on, and answers on a connection that takes no second answer.
+        """
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
     def _look(self) -> None:
         """Have the clock run exactly while a head is waited for, from its beginning."""
         if self.conn.their_state is not h11.IDLE:

@@ -117,3 +117,14 @@ def test_a_process_without_handles_says_so_once_and_not_with_every_try(
         logger.removeFilter(once)
     assert len(caplog.records) == 2 and caplog.messages[1] == "another thing"
     assert "ulimit -n" in caplog.messages[0] and caplog.records[0].exc_info is None
+
+
+def test_a_body_that_is_not_http_is_one_line_of_the_log(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = told(port, head, b"ZZ\r\n", pause=0.1)
+    assert answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1") == 1
+    assert b"/after=" in told(port, HELLO.replace(b"/a ", b"/after "))  # and it still serves
+    assert [record.getMessage() for record in caplog.records] == ["Invalid HTTP request received."]
+    assert not any(record.exc_info for record in caplog.records)

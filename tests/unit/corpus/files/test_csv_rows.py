@@ -127,3 +127,24 @@ def test_a_first_line_that_is_not_csv_is_no_crash(tmp_path: Path) -> None:
         open_corpus(tmp_path / "a.csv")
     with pytest.raises(CorpusError, match="its first line is not CSV"):
         list(open_corpus(tmp_path / "a.csv", format_name="csv").read())
+
+
+@pytest.mark.parametrize("header", ["id,text,text", "id,text,title,title", "_id,_id,text"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{header}\n1,one,two,three\n", "utf-8")
+    with pytest.raises(InvalidRecord, match="there twice") as raised:
+        open_corpus(path)
+    assert raised.value.line == 1 and raised.value.field in ("id", "text", "title")
+
+
+def test_a_column_that_nobody_reads_may_be_there_twice(tmp_path: Path) -> None:
+    rows, bad = read(tmp_path / "t.csv", "id,text,note,note\n1,one,x,y\n")
+    assert rows == [("1", "one")] and not bad
+
+
+def test_a_value_longer_than_what_is_looked_at_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"id": "' + "a" * 100_000 + '", "text": "t"}\n', "utf-8")
+    with pytest.raises(CorpusError, match="the value of 'id' in its first object goes on"):
+        open_corpus(path)

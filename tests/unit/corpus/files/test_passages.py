@@ -156,3 +156,11 @@ def test_sha256_is_that_of_the_passages(tmp_path: Path) -> None:
     alone = tmp_path / "e.jsonl"
     write_passages(alone, [ROME])
     assert passages_sha256(shuffled) == passages_sha256(alone)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"id": "1", "text": "a"}\n{"id": "2", "text": "b", "text": "c"}\n')
+    with pytest.raises(InvalidRecord, match="there twice") as raised:
+        list(read_passages(path))
+    assert (raised.value.line, raised.value.field) == (2, "text")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from retriever.building.tools import copy_index
 from retriever.engines import embedded
 from retriever.engines.directory import allocated_bytes
 from retriever.errors import IndexNotReady, IndexUnavailable
@@ -280,3 +281,61 @@ def test_the_precisions_of_an_index_are_remembered_over_updates(tmp_path: Path) 
         index.finish()
     with PassageIndex.open(tmp_path) as index:
         assert index.built.precisions == ("bfloat16", "float16", "float32")
+
+
+def change_record(location: Path, **changes: object) -> None:
+    path = location / "kbvqa-index.json"
+    record = json.loads(path.read_text())
+    record["finished"] |= changes
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("place", ["../other/shard", "..", "/tmp", "readers", "shard/segments"])
+def test_a_record_cannot_name_another_place(tmp_path: Path, place: str) -> None:
+    build(tmp_path / "index", random_embeddings(3))
+    build(tmp_path / "other", random_embeddings(3))
+    change_record(tmp_path / "index", place=place)
+    said = r"kbvqa-index\.json is damaged: its place"
+    with pytest.raises(IndexUnavailable, match=said):
+        PassageIndex.open(tmp_path / "index")
+    with pytest.raises(IndexUnavailable, match=said):
+        PassageIndex.update(tmp_path / "index", make_fingerprint(3))
+
+
+def test_a_record_that_lists_not_all_files_is_reported(tmp_path: Path) -> None:
+    build(tmp_path, random_embeddings(3))
+    files = json.loads((tmp_path / "kbvqa-index.json").read_text())["finished"]["files"]
+    (tmp_path / "shard" / ".DS_Store").write_text("")  # which is nobody's business
+    PassageIndex.open(tmp_path).close()
+    for left, said in ({}, "lists none of the"), (dict(list(files.items())[1:]), "lists "):
+        change_record(tmp_path, files=left)
+        with pytest.raises(IndexUnavailable, match="json is damaged") as raised:
+            PassageIndex.open(tmp_path)
+        assert said in str(raised.value) and "keep them" in str(raised.value)
+        assert "remove" not in str(raised.value)
+
+
+def test_shards_without_a_record_are_spoken_of_alike(tmp_path: Path) -> None:
+    build(tmp_path, random_embeddings(3))
+    (tmp_path / "kbvqa-index.json").unlink()
+    with pytest.raises(IndexNotReady, match="but not its") as read:
+        PassageIndex.open(tmp_path)
+    with pytest.raises(IndexUnavailable, match="but not its") as built:
+        PassageIndex.create_or_resume(tmp_path, make_fingerprint(3))
+    assert str(read.value) == str(built.value) and "index build" not in str(read.value)
+
+
+def test_an_index_is_not_made_where_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text("")
+    for place in (tmp_path / "p.jsonl", tmp_path / "p.jsonl" / "index"):
+        with pytest.raises(IndexUnavailable, match=r"p\.jsonl is a file, and an index is a dir"):
+            PassageIndex.create_or_resume(place, make_fingerprint(3))
+
+
+def test_an_index_is_not_copied_into_itself(tmp_path: Path) -> None:
+    build(tmp_path / "index", random_embeddings(3))
+    with PassageIndex.open(tmp_path / "index") as source:
+        for target in (tmp_path / "index" / "sub", tmp_path):
+            with pytest.raises(ValueError, match="lie in each other"):
+                copy_index(source, target)
+    assert not (tmp_path / "index" / "sub").exists()
