@@ -139,8 +139,12 @@ def ask(
         _require_for_server(local | {"--index": index, "--checkpoint": checkpoint}, why, top_k)
     settings = settings_with(index, checkpoint, strategy, candidates)
     question = checked_question(question, settings.max_question_characters)
+    from app.flow.talk import require_whole
+
     boxes = boxes_of(*(box or ()))
     turns = conversation(after)
+    if not turns:
+        require_whole(question)
     explained: Explained | None = None
     if server:
         from app.asking.remote import ask_server
@@ -297,6 +301,8 @@ def _print_answer(said: Mapping[str, Any]) -> None:
     if verdict != "given":
         title = "Not sure" if verdict == "unsure" else "Withheld"
         out.print(f"[yellow]{title}:[/] {escape('; '.join(reasons))}.", highlight=False)
+    if verdict == "withheld" or trust.seen_alone:
+        return  # nothing that was read is shown
     how_sure = f" · {trust}" if str(trust) else ""
     writes = said["strategy"] != "extract"
     seen = " · the generator saw no picture" if writes and not said["saw_picture"] else ""
