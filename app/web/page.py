@@ -103,7 +103,7 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
                 gr.HTML(texts.contents(shelf))
                 examples = place_examples(shelf)
         with gr.Accordion("What it knows, and how to use other models", open=False):
-            gr.HTML(texts.about(settings))
+            gr.HTML(texts.about(settings, shelf))
         gr.HTML(texts.footer(pipeline.encoder.checkpoint.id, answering.generator.name))
         shown = _Shown(answer, passages, keeping)
         runs = Runs()

@@ -132,7 +132,7 @@ def test_bad_records_stop_or_are_listed(run, tmp_path: Path) -> None:
         raise run("corpus", "stats", path, ok=False).exception  # type: ignore[misc]
     result = run("corpus", "stats", path, "--skip-bad", "--json")
     assert json.loads(result.stdout)["passages"] == 2
-    assert "1 bad records skipped" in result.stderr
+    assert "1 bad record skipped" in result.stderr
     assert "p.jsonl, line 2: not JSON" in result.stderr
 
 
