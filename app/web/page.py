@@ -282,10 +282,23 @@ def _connect_picture(start: str, runs: Runs, inputs: Inputs, area: _Shown) -> No
 def _connect_new(start: str, runs: Runs, inputs: Inputs, area: _Shown) -> None:
     def begin(request: gr.Request) -> dict[Any, Any]:
         runs.stop(_session(request))
-        empty = {inputs.question: "", inputs.hint: "", area.answer: start, area.passages: "", area.keeping.kept: ""}
+        empty = {
+            inputs.question: "",
+            inputs.hint: "",
+            area.answer: start,
+            area.passages: "",
+            area.keeping.kept: "",
+        }
         return {**empty, inputs.stop: gr.Button(interactive=False), **area.keeping.fresh()}
 
-    shown = [inputs.question, inputs.hint, inputs.stop, area.answer, area.passages, area.keeping.kept]
+    shown = [
+        inputs.question,
+        inputs.hint,
+        inputs.stop,
+        area.answer,
+        area.passages,
+        area.keeping.kept,
+    ]
     inputs.new.click(begin, None, [*shown, *area.keeping.fresh()], queue=False, **_QUIET).then(
         None, js=_TO_THE_QUESTION
     )

@@ -286,3 +286,9 @@ def test_similar_pictures_are_below_the_answer() -> None:
     alike = (SimilarPicture("it.png", "flag:IT", 0.5, "Italy"),)
     html = answered(paris(), replace(retrieval(EVIL), similar=alike))
     assert html.index("Paris") < html.index("Similar pictures")
+
+
+def test_passages_that_prove_nothing_can_be_folded_where_the_page_is_narrow() -> None:
+    found, cited = retrieval(EVIL), paris(Citation("x", 1, "match"))
+    assert "kb-folds" in cards.passages(found, paris())
+    assert "kb-folds" not in cards.passages(found, cited) + cards.passages(found)

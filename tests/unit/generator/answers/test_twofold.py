@@ -9,7 +9,10 @@ from generator.answers.twofold import first_of_two
     ("question", "first"),
     [
         ("who is the president and how old is he", "who is the president?"),
-        ("Whats the tallest mountain there, and how high is it?", "Whats the tallest mountain there?"),
+        (
+            "Whats the tallest mountain there, and how high is it?",
+            "Whats the tallest mountain there?",
+        ),
         ("Tell me what this is and where it lives", "Tell me what this is?"),
         ("When and where was the tower built?", "When was the tower built?"),
         ("What is the capital? How many people live there?", "What is the capital?"),
