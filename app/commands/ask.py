@@ -85,7 +85,7 @@ def ask(
         typer.Option(
             metavar="PICTURE",
             help="Say which words matched, and write here as PNG where in the picture the first "
-            "passage that is cited, or the best, was found. Not with --server, whose page draws it.",
+            "passage that is cited, or the best, was found. Not with --server: its page draws.",
         ),
     ] = None,
     save: Annotated[

@@ -55,7 +55,7 @@ def _named_by_option(named: str | None) -> None:
 
 
 _NoArgument = Annotated[
-    str | None, typer.Argument(hidden=True, metavar="", callback=_named_by_option)
+    str | None, typer.Argument(hidden=True, metavar="--index NAME", callback=_named_by_option)
 ]
 
 

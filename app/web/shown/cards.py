@@ -20,7 +20,7 @@ _TEMPLATE = re.compile(
 
 
 # Where the page is narrow, what proves nothing is not scrolled over: see answer.css.
-_UNFOLD = '<label class="kb-unfold"><input type="checkbox"> Show the passages, though none is cited</label>'
+_UNFOLD = '<label class="kb-unfold"><input type="checkbox"> Show those that were found</label>'
 
 
 def passages(

@@ -1,6 +1,7 @@
 """What the page shows, as HTML. Pure functions; every text from outside is escaped here.
 
-answer area     earlier(turns), asked(question), then waiting | streaming | answered [alone] | problem | stopped
+answer area     earlier(turns), asked(question), then
+                waiting | streaming | answered [alone] | problem | stopped
 question area   hint
 passage area    figures(result), below the cards of app.web.shown.cards
 """
