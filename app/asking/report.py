@@ -15,16 +15,16 @@ from generator.rewriting import Turn
 def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
     """Return a result as one JSON object.
 
-    "answer" is what is shown, null where there is none; "failure" then says why. "citations"
-    holds passage ids; "cited_words" where in their texts the words of the answer begin and end; "hits" the passages found, best first; "read" the numbers of those that
-    were read, from 1, of which some may not be among the hits; "notes" what to know beside the
-    answer. Where it is asked for, "why" says what matched what (app.asking.why), and "given" the
-    passages exactly as what answers was given them, with the tokens that were cut. "asked_as" is a
-    follow-up as it was made to stand alone, "" where it was asked as it is; "about" the name of
-    what the answer is about, "" where that is in doubt. "picture" is a hash of the picture's
-    pixels, by which a follow-up on another one is told apart; "" for a question without one.
-    "request_id" is there where the request has a number, under which the log has it; "repeated"
-    where the result was kept from before.
+    "answer" is what is shown, null where there is none; "failure" then says why. "citations" holds
+    passage ids; "cited_words" where in their texts the words of the answer begin and end; "hits"
+    the passages found, best first; "read" the numbers of those that were read, from 1, of which
+    some may not be among the hits; "notes" what to know beside the answer. Where it is asked for,
+    "why" says what matched what (app.asking.why), and "given" the passages exactly as what answers
+    was given them, with the tokens that were cut. "asked_as" is a follow-up as it was made to stand
+    alone, "" where it was asked as it is; "about" the name of what the answer is about, "" where
+    that is in doubt. "picture" is a hash of the picture's pixels, by which a follow-up on another
+    one is told apart; "" for a question without one. "request_id" is there where the request has a
+    number, under which the log has it; "repeated" where the result was kept from before.
     """
     answer, retrieval = result.answer, result.retrieval
     return {
