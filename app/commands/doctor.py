@@ -99,8 +99,8 @@ def _components(settings: Settings) -> Iterator[Finding]:
                 return "; ".join(filter(None, [state, index.state]))
 
         finding = _checked("index", describe_index, _SET_UP if settings.index is None else _VERIFY)
-        if not finding.ok and being_built(Path(settings.searched_index)):
-            state = f"the index at {settings.searched_index} is being built by another process"
+        if not finding.ok and being_built(Path(settings.index_location)):
+            state = f"the index at {settings.index_location} is being built by another process"
             finding = Finding("index", False, state, "Wait until that is done.")
         yield finding
         if unfit:
