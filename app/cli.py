@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -304,14 +305,32 @@ def _unless_in_vain(code: int) -> Iterator[None]:
 
 
 def _set_up_apart(settings: Settings, in_vain: int) -> None:
-    """Run `kbvqa setup` in a process of its own: what building takes of memory ends with it."""
+    """Run `kbvqa setup` in a process of its own: what building takes of memory ends with it.
+
+    Told to end, this process ends that one first; what it built so far is kept.
+    """
     given = {"KBVQA_CHECKPOINT": settings.checkpoint, "KBVQA_INDEX": settings.index or ""}
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | given | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "app.cli", "setup"]
-    code = subprocess.run(command, env=environment, check=False).returncode
+    code = _run_below(command, environment)
     if code:  # it has said why
         raise typer.Exit(in_vain if code == CANNOT_START else abs(code))
+
+
+def _run_below(command: list[str], environment: dict[str, str]) -> int:
+    """Return the exit code of a process that ends where this one is told to by SIGTERM."""
+    terminated = 128 + signal.SIGTERM
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(terminated))
+    try:
+        with subprocess.Popen(command, env=environment) as child:
+            try:
+                return child.wait()
+            except SystemExit:
+                child.terminate()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import notes
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.spelling import mended
-from app.flow.talk import Alone, require_same_picture, stand_alone
+from app.flow.talk import Alone, require_same_picture, require_whole, stand_alone
 from app.machine.request import current_number, keep_private
 from app.machine.tracing import inside, span
 from corpus.pictures.images import pixels_sha256
@@ -31,6 +31,7 @@ from generator.answers.answer import Answer, Strategy
 from generator.answers.answering import Answering
 from generator.answers.plan import Answerer
 from generator.answers.selection import WEIGHED
+from generator.answers.twofold import HALF, TWO_IN_ONE, first_of_two
 from generator.errors import GeneratorError
 from generator.interface import Work
 from generator.rewriting import Turn
@@ -125,8 +126,8 @@ class Pipeline(Finder):
                 alone, see app.flow.talk.
 
         Raises:
-            InvalidQuestion: the index has no such source, or what was asked before is about
-                another picture.
+            InvalidQuestion: the index has no such source, what was asked before is about another
+                picture, or the question is a question word alone.
             ValueError: the pipeline lacks what is asked for, an index or a generator; `top_k` is
                 not positive.
             TypeError: it is no query.
@@ -180,7 +181,10 @@ class Pipeline(Finder):
                 alone = yield from inside(step, rewriting)
         asked = mended(alone.question)
         keep_private(alone.question, asked)
-        query = replace(query, question=asked)
+        require_whole(asked)
+        # A model that writes may answer both; a reader points at one place.
+        first = first_of_two(asked) if answer and self._reads(strategy) else None
+        query = replace(query, question=first or asked)
         found = Retrieval(boxes=query.boxes)
         if retrieval:
             # More hits than are shown are read, and tell how far the first of them stand out.
@@ -190,7 +194,8 @@ class Pipeline(Finder):
             # A word that a passage has is one: a name that no list of words knows.
             texts = (f"{hit.passage.title} {hit.passage.text}" for hit in found.hits)
             if asked != alone.question and (kept := mended(alone.question, texts)) != asked:
-                query = replace(query, question=kept)
+                first = first_of_two(kept) if first else None
+                query = replace(query, question=first or kept)
                 found = self.retrieve(query, depth, sources=sources)
         found = replace(found, asked_as="" if query.question == typed else query.question)
         timings |= found.timings_ms
@@ -200,7 +205,9 @@ class Pipeline(Finder):
         try:
             if answer:
                 with timed(timings, "generate") as step:
-                    given = yield from inside(step, self.read(query, found, strategy=strategy))
+                    half = (HALF,) if first else ()
+                    reading = self.read(query, found, strategy=strategy, doubts=half)
+                    given = yield from inside(step, reading)
                     step.set_attributes(
                         {"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)}
                     )
@@ -214,15 +221,31 @@ class Pipeline(Finder):
             timings,
             self.encoder.checkpoint.id,
             self.generator.name if answer and self.generator else "",
-            (*([alone.note] if alone.note else ()), *notes(query.question, found)),
+            tuple(filter(None, (alone.note, first and TWO_IN_ONE))) + notes(query.question, found),
             current_number(),
             picture=picture,
         )
 
+    def _reads(self, strategy: Strategy | None) -> bool:
+        """Return whether an answer is words that a reader points at."""
+        set_ = self.answering.plan.strategy if self.answering else None
+        return (strategy or set_) == "extract"
+
     def read(
-        self, query: Query, found: Retrieval, *, strategy: Strategy | None = None
+        self,
+        query: Query,
+        found: Retrieval,
+        *,
+        strategy: Strategy | None = None,
+        doubts: tuple[str, ...] = (),
     ) -> Work[Answer]:
         """Return the answer to a query from what was found, its pieces coming as they are written.
+
+        Args:
+            query: as it was searched for.
+            found: what was found.
+            strategy: another than the one that is set.
+            doubts: reasons to doubt any answer to it, beside those of its picture.
 
         Raises:
             GeneratorError: the generator fails; see generator.errors.
@@ -236,7 +259,7 @@ class Pipeline(Finder):
             caption=found.seen,
             recognised=found.recognised if found.surely else (),
             alike=found.similar[0].similarity if found.similar else None,
-            doubts=doubts_of(asked),
+            doubts=(*doubts, *doubts_of(asked)),
             low=low_of(found),
         )
 

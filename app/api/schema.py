@@ -261,6 +261,10 @@ class AskBody(SearchBody):
 
     answer: str | None = Field(description="Null where there is none: failure says why.")
     citations: list[str] = Field(description="Ids of the passages that prove it.")
+    cited_words: dict[str, list[list[int]]] = Field(
+        default={},
+        description="By cited passage: where in its text the words of the answer begin and end.",
+    )
     failure: str = Field(description='Why the generator wrote no answer; "" where it did.')
     about: str = Field(
         description='The name of what the answer is about, for a follow-up; "" where in doubt.'

@@ -10,6 +10,7 @@ from dataclasses import replace
 from app.asking.questions import MAX_TOP_K, checked_question
 from app.errors import InvalidQuestion
 from app.flow.events import Event
+from app.flow.talk import require_whole, writes_anew
 from app.pipeline import Pipeline
 from corpus.types import Query
 from generator.answers.answer import Strategy
@@ -47,13 +48,26 @@ def run(
     """
     if not 1 <= top_k <= MAX_TOP_K:
         raise InvalidQuestion(f"{top_k} passages were asked for; ask for 1 to {MAX_TOP_K}.")
-    question = checked_question(query.question, pipeline.max_question_characters)
+    question = checked(pipeline, query.question, after)
     query = replace(query, question=question)
     if answer and strategy is not None and pipeline.generator is not None:
         _require_strategy(strategies_of(pipeline.generator), strategy)
     return pipeline.run(
         query, int(top_k), answer=answer, strategy=strategy, sources=sources, after=after
     )
+
+
+def checked(pipeline: Pipeline, question: str, after: Sequence[Turn] = ()) -> str:
+    """Return a question that a user typed, without white space around it; arguments as for `run`.
+
+    Raises:
+        InvalidQuestion: it is empty, too long, plainly no question, or a question word alone that
+            nothing before it can give a subject.
+    """
+    question = checked_question(question, pipeline.max_question_characters)
+    if not (after and writes_anew(pipeline.answering)):
+        require_whole(question)
+    return question
 
 
 def _require_strategy(known: Sequence[Strategy], asked: Strategy) -> None:

@@ -15,22 +15,23 @@ from generator.rewriting import Turn
 def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
     """Return a result as one JSON object.
 
-    "answer" is what is shown, null where there is none; "failure" then says why. "citations"
-    holds passage ids; "hits" the passages found, best first; "read" the numbers of those that
-    were read, from 1, of which some may not be among the hits; "notes" what to know beside the
-    answer. Where it is asked for, "why" says what matched what (app.asking.why), and "given" the
-    passages exactly as what answers was given them, with the tokens that were cut. "asked_as" is
-    the question as it was made to stand alone and its slips were mended, "" where it was asked as
-    it is; "about" the name of what the answer is about, "" where that is in doubt. "picture" is a
-    hash of the picture's pixels, by which a follow-up on another one is told apart; "" for a
-    question without one.
-    "request_id" is there where the request has a number, under which the log has it; "repeated"
-    where the result was kept from before.
+    "answer" is what is shown, null where there is none; "failure" then says why. "citations" holds
+    passage ids; "cited_words" where in their texts the words of the answer begin and end; "hits"
+    the passages found, best first; "read" the numbers of those that were read, from 1, of which
+    some may not be among the hits; "notes" what to know beside the answer. Where it is asked for,
+    "why" says what matched what (app.asking.why), and "given" the passages exactly as what answers
+    was given them, with the tokens that were cut. "asked_as" is the question as it was made to
+    stand alone and its slips were mended, "" where it was asked as it is; "about" the name of what
+    the answer is about, "" where that is in doubt. "picture" is a hash of the picture's pixels, by
+    which a follow-up on another one is told apart; "" for a question without one. "request_id" is
+    there where the request has a number, under which the log has it; "repeated" where the result
+    was kept from before.
     """
     answer, retrieval = result.answer, result.retrieval
     return {
         "answer": answer.text if answer else None,
         "citations": [citation.passage_id for citation in answer.citations] if answer else [],
+        "cited_words": _cited_words(answer) if answer else {},
         "failure": str(result.failure or ""),
         "about": result.about,
         "picture": result.picture,
@@ -82,6 +83,11 @@ def found_as_json(retrieval: Retrieval) -> dict[str, Any]:
         "boxes": [list(box) for box in retrieval.boxes],
         "question_tokens_cut": retrieval.cut,
     }
+
+
+def _cited_words(answer: Answer) -> dict[str, list[list[int]]]:
+    """Return by cited passage where in its text the words of the answer are, where known."""
+    return {c.passage_id: [list(s) for s in sorted(c.spans)] for c in answer.citations if c.spans}
 
 
 def _reasons(why: Why, answer: Answer | None) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def ask(
         typer.Option(
             metavar="PICTURE",
             help="Say which words matched, and write here as PNG where in the picture the first "
-            "passage that is cited, or the best, was found.",
+            "passage that is cited, or the best, was found. Not with --server: its page draws.",
         ),
     ] = None,
     save: Annotated[
@@ -93,7 +93,7 @@ def ask(
         typer.Option(
             metavar="FILE",
             help="Write what was asked and what came of it: as a page that needs no network, with "
-            "the picture (.html), or as JSON (.json).",
+            "the picture (.html; not with --server), or as JSON (.json).",
             callback=savable,
         ),
     ] = None,
@@ -106,7 +106,7 @@ def ask(
         typer.Option(
             metavar="URL",
             help="Ask this `kbvqa web`, such as http://127.0.0.1:7860; the first of "
-            "KBVQA_API_KEYS is sent.",
+            "KBVQA_API_KEYS is sent. It goes with neither --why nor --save FILE.html.",
         ),
     ] = None,
 ) -> None:
@@ -139,8 +139,12 @@ def ask(
         _require_for_server(local | {"--index": index, "--checkpoint": checkpoint}, why, top_k)
     settings = settings_with(index, checkpoint, strategy, candidates)
     question = checked_question(question, settings.max_question_characters)
+    from app.flow.talk import require_whole
+
     boxes = boxes_of(*(box or ()))
     turns = conversation(after)
+    if not turns:
+        require_whole(question)
     explained: Explained | None = None
     if server:
         from app.asking.remote import ask_server
@@ -261,12 +265,12 @@ def _print_result(said: Mapping[str, Any]) -> None:
     recognised, surely = names_in(said["seen"])
     if recognised:
         out.print(f"[dim]{RECOGNISED[surely]}:[/] {escape(', '.join(recognised))}", highlight=False)
+    if said.get("answer") is not None:
+        _print_answer(said)
     if said.get("similar"):  # a server may be of an older version
         named = ((p.get("name") or p["image"], p["similarity"]) for p in said["similar"])
         alike = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in named)
         out.print(f"[dim]Similar pictures:[/] {escape(alike)}", highlight=False)
-    if said.get("answer") is not None:
-        _print_answer(said)
     for note in said["notes"]:
         out.print(f"[yellow]{escape(note)}[/]", highlight=False)
     for number, hit in enumerate(said["hits"], start=1):
@@ -275,12 +279,40 @@ def _print_result(said: Mapping[str, Any]) -> None:
         heading += f" - {hit['section']}" if hit["section"] else ""
         heading += " (read)" if number in said.get("read", ()) else ""
         out.print(f"[{style}]{escape(heading)}[/]  {hit['score']:.1f}", highlight=False)
-        out.print(f"    {escape(shortened(hit['text'], _CHARACTERS))}", highlight=False)
+        spans = said.get("cited_words", {}).get(hit["passage_id"], ())  # a server may be older
+        text = _proof(hit["text"], spans) if spans else escape(shortened(hit["text"], _CHARACTERS))
+        out.print(f"    {text}", highlight=False)
         if hit["url"]:
             out.print(f"    [dim]{escape(hit['url'])}[/]", highlight=False, soft_wrap=True)
     times = ", ".join(f"{step} {ms:.0f} ms" for step, ms in said["timings_ms"].items())
     names = f"{said['checkpoint']} {said.get('generator', '')}"
     out.print(f"[dim]{times} · {escape(names)}[/]", highlight=False)
+
+
+def _proof(text: str, spans: Sequence[Sequence[int]]) -> str:
+    """Return the sentences of a passage that have the words of an answer, with those marked.
+
+    As markup of the terminal; in a file or a pipe the words stand between asterisks.
+    """
+    from corpus.passages.policy import sentence_spans
+
+    on, off = ("[bold underline]", "[/]") if out.is_terminal else ("*", "*")
+    shown, last = [], 0
+    for start, after in sentence_spans(text):
+        inside = [(a, b) for a, b in spans if a < after and b > start]
+        if not inside:
+            continue
+        if start > last + 1:
+            shown.append("… ")
+        done, last = start, after
+        for a, b in inside:
+            a, b = max(a, start), min(b, after)
+            shown += [escape(text[done:a]), on, escape(text[a:b]), off]
+            done = b
+        shown.append(escape(text[done:after]))
+    if last < len(text):
+        shown.append(" …")
+    return " ".join("".join(shown).split())
 
 
 def _print_answer(said: Mapping[str, Any]) -> None:
@@ -297,6 +329,8 @@ def _print_answer(said: Mapping[str, Any]) -> None:
     if verdict != "given":
         title = "Not sure" if verdict == "unsure" else "Withheld"
         out.print(f"[yellow]{title}:[/] {escape('; '.join(reasons))}.", highlight=False)
+    if verdict == "withheld" or trust.seen_alone:
+        return  # nothing that was read is shown
     how_sure = f" · {trust}" if str(trust) else ""
     writes = said["strategy"] != "extract"
     seen = " · the generator saw no picture" if writes and not said["saw_picture"] else ""

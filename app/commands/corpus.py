@@ -52,6 +52,9 @@ def corpus_show(
             if passage.url:
                 out.print(f"[dim]{escape(passage.url)}[/]", highlight=False, soft_wrap=True)
             out.print()
+        # How many there are is known only when all are read.
+        if not as_json and next(wanted, None) is not None:
+            err.print(f"There are more: -n {2 * count} shows more of them.", highlight=False)
         options.report_left_out(stream)
 
 

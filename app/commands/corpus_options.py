@@ -161,7 +161,8 @@ def report_left_out(stream: "PassageStream", shown: int = 20) -> None:
     for line in stream.left_out:
         err.print(escape(line), highlight=False, soft_wrap=True)
     if stream.bad:
-        err.print(f"[bold yellow]{len(stream.bad):,} bad records skipped[/]", highlight=False)
+        records = "record" if len(stream.bad) == 1 else "records"
+        err.print(f"[bold yellow]{len(stream.bad):,} bad {records} skipped[/]", highlight=False)
         for error in stream.bad[:shown]:
             err.print(f"  {escape(str(error))}", highlight=False, soft_wrap=True)
         if len(stream.bad) > shown:

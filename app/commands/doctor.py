@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from app.commands.reference import GROUPS, reference
 from app.flow.retrieval import require_pictures
@@ -67,6 +68,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
         open_pictures,
         open_set_index,
     )
+    from retriever.engines.directory import being_built
 
     checkpoint, searched, beside = None, "", ""
     seen: LastSeen | None = None
@@ -96,7 +98,11 @@ def _components(settings: Settings) -> Iterator[Finding]:
                     unfit = str(exc)
                 return "; ".join(filter(None, [state, index.state]))
 
-        yield _checked("index", describe_index, _SET_UP if settings.index is None else _VERIFY)
+        finding = _checked("index", describe_index, _SET_UP if settings.index is None else _VERIFY)
+        if not finding.ok and being_built(Path(settings.index_location)):
+            state = f"the index at {settings.index_location} is being built by another process"
+            finding = Finding("index", False, state, "Wait until that is done.")
+        yield finding
         if unfit:
             yield Finding("pictures", False, unfit, _PASSAGES_ALONE)
         if seen is not None:

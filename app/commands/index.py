@@ -49,6 +49,16 @@ BuiltOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def _named_by_option(named: str | None) -> None:
+    if named is not None:
+        raise typer.BadParameter(f"an index is named by --index: --index {named}")
+
+
+_NoArgument = Annotated[
+    str | None, typer.Argument(hidden=True, metavar="--index NAME", callback=_named_by_option)
+]
+
+
 @app.command("build")
 @takes(
     corpus=corpus_options.named_corpus,
@@ -143,7 +153,9 @@ def index_build(
 
 
 @app.command("info")
-def index_info(index: IndexOption = None, as_json: JsonOption = False) -> None:
+def index_info(
+    index: IndexOption = None, as_json: JsonOption = False, _named: _NoArgument = None
+) -> None:
     """Say what an index is made from and how it is kept.
 
     \b
@@ -200,6 +212,7 @@ def index_verify(
     encode: Annotated[
         int, typer.Option(min=0, help="Encode so many passages again, and compare those too.")
     ] = 0,
+    _named: _NoArgument = None,
 ) -> None:
     """Read every passage of an index and say what is wrong; exit code 1 if anything is.
 
@@ -255,7 +268,7 @@ def index_copy(
 
 
 @app.command("optimise")
-def index_optimise(index: IndexOption = None) -> None:
+def index_optimise(index: IndexOption = None, _named: _NoArgument = None) -> None:
     """Wake a server that has not optimised a collection, and wait until it has.
 
     \b
@@ -268,7 +281,7 @@ def index_optimise(index: IndexOption = None) -> None:
 
 
 @app.command("snapshot")
-def index_snapshot(index: IndexOption = None) -> None:
+def index_snapshot(index: IndexOption = None, _named: _NoArgument = None) -> None:
     """Make a snapshot of a collection on its server, and print its name.
 
     \b

@@ -61,7 +61,7 @@ from app.evaluation.stages.pictures import Pictures
 from app.evaluation.stages.retrieve import retrieve
 from app.evaluation.stages.score import Scorer, score_name
 from app.evaluation.stages.tell import Tell, silent
-from app.evaluation.summary import summary_text
+from app.evaluation.summary import pictures_missing, summary_text
 from app.pipeline import Pipeline
 from corpus.pictures.store import ImageCache, check_images
 from corpus.types import Example
@@ -160,6 +160,10 @@ def evaluate(
         run.open(stack, retrieval_from)
         # Only now: what is refused changes nothing of the run that is there.
         missing = check_images(pictures.folder, benchmark.examples, out / MISSING_NAME)
+        if missing:
+            named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+            said = pictures_missing(len(missing))
+            log.warning("%s under %s: %s (%s)", said, images, named, out / MISSING_NAME)
         _write_examples(out / EXAMPLES_NAME, benchmark.examples)
         for stage in options.stages:
             run.stage(stage)
@@ -333,22 +337,31 @@ class _timed:
         write_record(self._rows.path, {**section, "stage": self._watch.record(made)})
 
 
+# Examples that are named, of those in whose way something stands.
+_NAMED = 3
+
+
 def _warn_of_absent_gold(pipeline: Pipeline | None, examples: Sequence[Example]) -> None:
     """Say before the run, not behind it, that examples can never be right with this index."""
     if pipeline is None or pipeline.index is None:
         return
     # Looked up some at a time: neither the index's ids nor all of these are in memory.
     counted = absent = 0
+    first: list[str] = []
     with_gold = (example for example in examples if example.gold_passage_ids)
     while some := list(islice(with_gold, _LOOKED_UP)):
         wanted = sorted({id_ for example in some for id_ in example.gold_passage_ids})
         present = pipeline.index.content_hashes(wanted).keys()
         counted += len(some)
-        absent += sum(present.isdisjoint(example.gold_passage_ids) for example in some)
+        without = [e for e in some if present.isdisjoint(e.gold_passage_ids)]
+        absent += len(without)
+        named = (f"{e.id} ({', '.join(e.gold_passage_ids[:2])})" for e in without)
+        first += islice(named, _NAMED - len(first))
     if absent:
         log.warning(
-            "%d of %d examples have no gold passage in the corpus %r: is it the right one?",
-            *(absent, counted, pipeline.index.fingerprint.corpus),
+            "%d of %d examples have no gold passage in the corpus %r: is it the right one? "
+            "Such as, with what each would need: %s",
+            *(absent, counted, pipeline.index.fingerprint.corpus, "; ".join(first)),
         )
 
 

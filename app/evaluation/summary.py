@@ -142,13 +142,28 @@ def _remarks(results: Results) -> Iterator[str]:
         how = ", ".join(f"{count:,} {name}" for name, count in results.search.items())
         yield f"not all were searched alike: {how}"
     if results.missing_images:
-        yield f"{results.missing_images:,} pictures are missing (missing-images.txt)"
+        yield f"{pictures_missing(results.missing_images)} (missing-images.txt)"
     if results.gold_not_in_corpus:
-        yield (
-            f"{results.gold_not_in_corpus:,} examples have no gold passage in this corpus: is it "
-            "the right one?"
-        )
+        yield f"{without_gold(results.gold_not_in_corpus)} in this corpus: is it the right one?"
     yield from results.notes
+
+
+def pictures_missing(count: int) -> str:
+    """Return that so many pictures are missing.
+
+    >>> pictures_missing(1), pictures_missing(2000)
+    ('1 picture is missing', '2,000 pictures are missing')
+    """
+    return f"{count:,} picture{' is' if count == 1 else 's are'} missing"
+
+
+def without_gold(count: int) -> str:
+    """Return that so many examples have no gold passage.
+
+    >>> without_gold(1)
+    '1 example has no gold passage'
+    """
+    return f"{count:,} example{' has' if count == 1 else 's have'} no gold passage"
 
 
 def _cells(figure: Figure) -> tuple[str, str, str, str]:

@@ -39,6 +39,10 @@ _ASKING = re.compile(
     r"do|does|did|can|could|has|have|had|will|would|should|may|name|tell|list)\b",
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    rf"(?:{_CONNECTIVE.pattern})?(?P<word>why|when|where|how)[\s?!.…]*",
+    re.IGNORECASE,
+)
 _VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|can|has|have|had|will)\b", re.IGNORECASE)
 _BELONGS = re.compile(r"(?:the|its|their|his|her)\s+\S", re.IGNORECASE)
 _PLURAL = re.compile(r"[^isu]s$", re.IGNORECASE)
@@ -99,6 +103,20 @@ def stand_alone(
         log.debug("what it wrote: %.80r", text)  # what people ask, perhaps
         return Alone(ruled, _not_written("wrote something else", question, ruled))
     return Alone(written)
+
+
+def writes_anew(answering: Answering | None) -> bool:
+    """Return whether a model writes follow-ups anew, which may give any word a subject."""
+    return answering is not None and isinstance(answering.generator, OpenAIGenerator)
+
+
+def require_whole(question: str) -> None:
+    """Raise InvalidQuestion where a question is a question word alone, which asks nothing.
+
+    >>> require_whole("And why is it red?")
+    """
+    if found := _BARE.fullmatch(question.strip()):
+        raise InvalidQuestion(f"{found['word'].capitalize()} what? Ask a whole question.")
 
 
 def _not_written(why: str, question: str, ruled: str) -> str:

@@ -25,12 +25,14 @@ class Inputs:
 
     Attributes:
         box: the part of the picture, which the browser knows.
+        hint: why a question cannot be asked; the answer that is shown stays.
         beside: whether the model is asked without passages too.
         new: begins another conversation.
     """
 
     picture: gr.Image
     question: gr.Textbox
+    hint: gr.HTML
     top_k: gr.Slider
     strategy: gr.Dropdown
     sources: gr.Dropdown
@@ -67,6 +69,7 @@ def place_inputs(pipeline: Pipeline, settings: Settings, shelf: Shelf, chosen: S
         max_lines=4,
         elem_id="question",
     )
+    hint = gr.HTML("", elem_id="hint")
     with gr.Row(elem_id="buttons"):
         ask_button = gr.Button("Ask", variant="primary", elem_id="ask", scale=3, min_width=96)
         stop = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
@@ -106,7 +109,8 @@ def place_inputs(pipeline: Pipeline, settings: Settings, shelf: Shelf, chosen: S
         api_visibility="private",
         show_progress="hidden",
     )
-    return Inputs(picture, question, top_k, strategy, sources, beside, box, ask_button, stop, new)
+    options_set = top_k, strategy, sources, beside
+    return Inputs(picture, question, hint, *options_set, box, ask_button, stop, new)
 
 
 def _place_sources(pipeline: Pipeline) -> gr.Dropdown:

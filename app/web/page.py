@@ -14,7 +14,8 @@ from typing import Any
 
 import gradio as gr
 
-from app.asking.ask import MAX_WAITING
+from app.asking.ask import MAX_WAITING, checked
+from app.errors import InvalidQuestion
 from app.feedback.store import FeedbackStore
 from app.pipeline import Pipeline
 from app.settings import Settings
@@ -47,12 +48,14 @@ from corpus.errors import KbvqaError
 from corpus.types import Example
 from generator.answers.answer import Strategy
 
-# Where the page is narrow, the answer is below the question: bring it into view. The last input is
-# the part of the picture, which the browser knows.
-_SHOW_ANSWER = """(...inputs) => {
+# The last input is the part of the picture, which the browser knows.
+_WITH_BOX = "(...inputs) => [...inputs.slice(0, -1), window.kbvqaBox()]"
+# Where the page is narrow, the answer is below the question: bring it into view. A question that
+# cannot be asked is to be written anew.
+_SHOW_ANSWER = """(hint) => {
   const narrow = window.matchMedia("(max-width: 860px)").matches;
-  document.getElementById("answer").scrollIntoView({block: narrow ? "start" : "nearest"});
-  return [...inputs.slice(0, -1), window.kbvqaBox()];
+  if (hint) document.querySelector("#question textarea").focus();
+  else document.getElementById("answer").scrollIntoView({block: narrow ? "start" : "nearest"});
 }"""
 _TO_THE_QUESTION = "() => { document.querySelector('#question textarea').focus(); }"
 _PRESS_ASK = "() => { document.getElementById('ask').click(); }"
@@ -100,7 +103,7 @@ def build_page(pipeline: Pipeline, settings: Settings) -> gr.Blocks:
                 gr.HTML(texts.contents(shelf))
                 examples = place_examples(shelf)
         with gr.Accordion("What it knows, and how to use other models", open=False):
-            gr.HTML(texts.about(settings))
+            gr.HTML(texts.about(settings, shelf))
         gr.HTML(texts.footer(pipeline.encoder.checkpoint.id, answering.generator.name))
         shown = _Shown(answer, passages, keeping)
         runs = Runs()
@@ -164,14 +167,19 @@ def _connect_question(
         try:
             asked = replace(asked, after=conversation(kept, asked.path, box, question))
         except KbvqaError as exc:
-            return {answer: markup.problem(str(exc))}
+            return {answer: markup.problem(str(exc)), inputs.hint: ""}
+        try:
+            checked(pipeline, question, asked.after)
+        except InvalidQuestion as exc:
+            return {inputs.hint: markup.hint(str(exc))}
         if not runs.ask(session, asked):
-            return {answer: gr.skip()}
-        shown = {inputs.stop: gr.Button(interactive=True), **keeping.fresh()}
+            return {inputs.hint: ""}
+        shown = {inputs.hint: "", inputs.stop: gr.Button(interactive=True), **keeping.fresh()}
         others = runs.others(session)
         if others >= MAX_WAITING:
             runs.stop(session)
-            return {answer: markup.crowded(others), inputs.stop: gr.Button(interactive=False)}
+            still = {inputs.hint: "", inputs.stop: gr.Button(interactive=False)}
+            return {answer: markup.crowded(others), **still}
         if others >= at_once:
             shown[answer] = markup.in_line(others)
         return shown
@@ -222,14 +230,15 @@ def _connect_question(
             *(inputs.picture, inputs.question, inputs.top_k, inputs.strategy, inputs.sources),
             *(inputs.beside, keeping.kept, inputs.box),  # the part of the picture is the last
         ],
-        [answer, inputs.stop, *keeping.fresh()],
+        [answer, inputs.hint, inputs.stop, *keeping.fresh()],
         # Whether it is asked already is known on the server alone.
         trigger_mode="multiple",
         queue=False,
-        js=_SHOW_ANSWER,
+        js=_WITH_BOX,
         **_RAW,
         **_QUIET,
     )
+    waits.then(None, inputs.hint, None, js=_SHOW_ANSWER)
     runs_on = waits.then(
         run,
         None,
@@ -273,10 +282,23 @@ def _connect_picture(start: str, runs: Runs, inputs: Inputs, area: _Shown) -> No
 def _connect_new(start: str, runs: Runs, inputs: Inputs, area: _Shown) -> None:
     def begin(request: gr.Request) -> dict[Any, Any]:
         runs.stop(_session(request))
-        empty = {inputs.question: "", area.answer: start, area.passages: "", area.keeping.kept: ""}
+        empty = {
+            inputs.question: "",
+            inputs.hint: "",
+            area.answer: start,
+            area.passages: "",
+            area.keeping.kept: "",
+        }
         return {**empty, inputs.stop: gr.Button(interactive=False), **area.keeping.fresh()}
 
-    shown = [inputs.question, inputs.stop, area.answer, area.passages, area.keeping.kept]
+    shown = [
+        inputs.question,
+        inputs.hint,
+        inputs.stop,
+        area.answer,
+        area.passages,
+        area.keeping.kept,
+    ]
     inputs.new.click(begin, None, [*shown, *area.keeping.fresh()], queue=False, **_QUIET).then(
         None, js=_TO_THE_QUESTION
     )

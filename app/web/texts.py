@@ -43,6 +43,11 @@ STRATEGIES: dict[Strategy, str] = {
 }
 # Measured with SmolLM2 inside this process and on a server: docs/measured/models-that-write.md.
 _MEASURED: tuple[Strategy, ...] = ("extract", "ra-vqa")
+# What the passages are that the examples ask about.
+DEMO_KNOWS = (
+    "Its passages are the first paragraph of the article about a thing, and of a country what the "
+    "World Factbook says: what stands further down in an article it cannot know."
+)
 _TITLES = 8
 _LONGEST_TITLE = 60
 
@@ -122,7 +127,7 @@ def contents(shelf: Shelf) -> str:
     )
 
 
-def about(settings: Settings) -> str:
+def about(settings: Settings, shelf: Shelf) -> str:
     """Return the note on what the models know and how to run others."""
     mini = (
         "<p>The small model <strong>kbvqa-mini</strong> knows flags and about 300 everyday things, "
@@ -131,7 +136,8 @@ def about(settings: Settings) -> str:
         if settings.checkpoint == MINI
         else f"<p>The checkpoint is <strong>{as_html(settings.checkpoint)}</strong>.</p>"
     )
-    return f"""<div class="kb-about">{mini}{_reader(settings)}
+    demo = f"<p>{DEMO_KNOWS}</p>" if shelf.gallery else ""
+    return f"""<div class="kb-about">{mini}{demo}{_reader(settings)}
 <p>Set these before the start to use others:</p>
 <dl>
 <dt><code>KBVQA_INDEX</code></dt><dd>your own passages: <code>kbvqa index build</code></dd>

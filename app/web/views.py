@@ -85,8 +85,8 @@ def views(
         after: what was asked before about the same picture.
         beside: whether the model is then asked without passages too.
     """
-    earlier = markup.earlier(after)
-    view = View(earlier + markup.waiting("Looking at the picture"), "")
+    above = markup.earlier(after) + markup.asked(question)
+    view = View(above + markup.waiting("Looking at the picture"), "")
     found, text = Retrieval(), ""
     why: Why | None = None
     try:
@@ -99,10 +99,10 @@ def views(
                     case Found(found):
                         why = _why(pipeline, query, found)
                         below = cards.passages(found, why=why, plot=scores.plot(found))
-                        view = View(earlier + markup.streaming(found, ""), below)
+                        view = View(above + markup.streaming(found, ""), below)
                     case Piece(more):
                         text += more
-                        view = View(earlier + markup.streaming(found, text), view.passages)
+                        view = View(above + markup.streaming(found, text), view.passages)
                     case Result():
                         if len(event.retrieval.hits) != len(found.hits):  # more, that are cited
                             why = _why(pipeline, query, event.retrieval)
@@ -114,11 +114,11 @@ def views(
             alone = replace(query, question=found.asked_as or question)
             yield from _with_the_model_alone(pipeline, alone, view)
     except KbvqaError as exc:
-        yield View(earlier + markup.problem(str(exc)), view.passages)
+        yield View(above + markup.problem(str(exc)), view.passages)
     except Exception:
         log.exception("a question failed")
         said = f"{SOMETHING_WENT_WRONG} It has them under {current_number()}."
-        yield View(earlier + markup.problem(said, again=True), view.passages)
+        yield View(above + markup.problem(said, again=True), view.passages)
 
 
 def _with_the_model_alone(
@@ -170,18 +170,18 @@ def finished(
         why: why its passages were found; None where that is not known.
         after: what was asked before about the same picture.
     """
-    earlier = markup.earlier(after)
+    above = markup.earlier(after) + markup.asked(question)
     found, answer = result.retrieval, result.answer
     if answer is None:
         return View(
-            earlier
+            above
             + markup.no_answer(found, str(result.failure or SOMETHING_WENT_WRONG), result.notes),
             cards.passages(found, why=why, plot=scores.plot(found)),
         )
     needed = pipeline.answering_to(found).needed_lead(answer.original)
     plot = scores.plot(found, answer.original, needed)
     return View(
-        earlier + markup.answered(answer, found, result.notes),
+        above + markup.answered(answer, found, result.notes),
         cards.passages(found, answer, why, plot) + markup.figures(result),
         recorded(question, result_as_json(result), after),
     )

@@ -8,6 +8,7 @@ What is called what on the way to the user:
     Result       the answer to a query or why there is none, with what was found    app.flow.events
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,6 +20,10 @@ Trust = Literal["given", "unsure", "withheld"]
 UNKNOWN = "I do not know"
 # The doubt of an answer that says neither yes nor no.
 UNDECIDED = "the words that it found do not say it plainly"
+# The doubt of a name that no passage was found for.
+SEEN_ALONE = "this is what the classifier sees in the picture; no passage about it was found"
+# Of these there is no probability, whatever was calibrated.
+_NOT_JUDGED = (UNDECIDED, SEEN_ALONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,8 @@ class Confidence:
     """How far to trust an answer.
 
     Attributes:
-        value: the probability that it is right; None where nothing was calibrated, or nothing is
-            decided.
+        value: the probability that it is right; None where nothing was calibrated, nothing is
+            decided, or nothing was read.
         verdict: "given", "unsure" (shown with a warning) or "withheld" (not shown).
         reasons: why it is not simply given, the weightiest first.
         foreign: whether the probability was fitted on another corpus than was searched.
@@ -126,18 +131,28 @@ class Confidence:
     reasons: tuple[str, ...] = ()
     foreign: bool = False
 
+    @property
+    def seen_alone(self) -> bool:
+        """Return whether it is of a name that was seen in the picture, and read nowhere."""
+        return SEEN_ALONE in self.reasons
+
     def __str__(self) -> str:
-        """Return how probable it is in words; "" where nothing is decided.
+        """Return how probable it is in words; "" where nothing is decided, or nothing was read.
 
         >>> str(Confidence(0.961, foreign=True))
         'confidence 96 %, fitted on another corpus'
         """
-        if UNDECIDED in self.reasons:
+        if not_judged(self.reasons):
             return ""
         if self.value is None:
             return "confidence not calibrated for these models"
         where = ", fitted on another corpus" if self.foreign else ""
         return f"confidence {100 * self.value:.0f} %{where}"
+
+
+def not_judged(reasons: Iterable[str]) -> bool:
+    """Return whether there is no probability that an answer with these doubts is right."""
+    return not set(_NOT_JUDGED).isdisjoint(reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.answers.answer import UNDECIDED, Confidence, Evidence
+from generator.answers.answer import Confidence, Evidence, not_judged
 from generator.errors import InvalidCalibration
 
 FEATURES = (
@@ -96,7 +96,7 @@ def judge(
             them; where there is none, or it is foreign, they count as doubts.
         foreign: whether the fit was made on another corpus.
     """
-    if UNDECIDED in doubts:
+    if not_judged(doubts):
         return Confidence(None, "unsure", tuple(doubts))
     known = fit is not None and all(getattr(evidence, name) is not None for name in fit.weights)
     if fit is None or not known:

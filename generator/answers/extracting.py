@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from corpus.types import Citation, Hit, Passage, Query
-from generator.answers.answer import UNDECIDED, Answer, Candidate, Evidence, Given
+from generator.answers.answer import SEEN_ALONE, UNDECIDED, Answer, Candidate, Evidence, Given
 from generator.answers.deciding import asks_yes_no, decide, whole_items
 from generator.answers.doubting import doubts_about
 from generator.answers.parsing import contains, same_answer
@@ -55,7 +55,7 @@ def extract(
     if asks_identity(question):
         about = _of_one_subject(read, recognised)
         if not about:
-            return Answer(recognised[0], (), "extract", read=tuple(read))
+            return Answer(recognised[0], (), "extract", doubts=(SEEN_ALONE,))
         read = about
     texts = [hit.passage.text for hit in read.values()]
     readings = dict(zip(read, reader.read(question, texts, defend=plan.delimit), strict=True))

@@ -305,6 +305,16 @@ def lock_for_building(location: Path) -> DirectoryLock:
     return lock
 
 
+def being_built(location: Path) -> bool:
+    """Return whether a process is building the index at `location` just now."""
+    if not location.is_dir():
+        return False
+    lock = DirectoryLock.acquire(location)
+    if lock is not None:
+        lock.release()
+    return lock is None
+
+
 class ReaderView:
     """A private directory that the engine can load as if it were shard/.
 

@@ -133,6 +133,24 @@ def test_the_framed_part_of_a_picture_is_what_is_looked_at(page: Page, tmp_path:
     expect(page.locator(".kb-card")).to_have_count(0)
 
 
+@pytest.mark.parametrize("words", ["thanks!", "", "why?", "x" * 501])
+def test_what_is_no_question_leaves_the_answer(page: Page, words: str) -> None:
+    page.locator(".example").first.click()
+    expect(page.locator(".kb-how")).to_be_visible()
+    asked = page.locator(".kb-asked").inner_text()
+    page.locator("#question textarea").fill(words)
+    page.locator("#ask").click()
+    expect(page.locator("#hint")).to_contain_text(re.compile("Ask (a|something)"))
+    expect(page.locator("#answer .kb-asked")).to_have_text(asked)
+    expect(page.locator(".kb-problem")).to_have_count(0)
+    assert page.locator(".kb-card").count() > 0
+    # It goes with the next question.
+    page.locator("#question textarea").fill("What is this?")
+    page.locator("#ask").click()
+    expect(page.locator("#answer .kb-asked")).to_contain_text("What is this?")
+    expect(page.locator("#hint")).to_be_hidden()
+
+
 def test_a_broken_picture_is_refused_in_plain_words(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "holiday.png"
     broken.write_bytes((EXAMPLES / "giant-panda.png").read_bytes()[:2000])

@@ -8,6 +8,7 @@ from app.evaluation.record import Figure, Outcomes
 from app.evaluation.reporting.charts import Series, line_chart
 from app.evaluation.reporting.markup import CONDITION_NAMES, framed, key, table
 from app.evaluation.reporting.runs import Run
+from app.evaluation.summary import pictures_missing, without_gold
 
 FATES = (
     *("right", "retrieved", "read and scored wrong", "retrieved and not read", "not retrieved"),
@@ -41,13 +42,13 @@ def notes_section(runs: Sequence[Run]) -> str:
     )
     for run in runs:
         if run.results.gold_not_in_corpus:
-            count = run.results.gold_not_in_corpus
-            notes.append(f"{run.name}: {count:,} examples have no gold passage in this corpus")
+            absent = without_gold(run.results.gold_not_in_corpus)
+            notes.append(f"{run.name}: {absent} in this corpus")
         if len(run.results.search) > 1:
             how = ", ".join(f"{n:,} {name}" for name, n in run.results.search.items())
             notes.append(f"{run.name}: not all were searched alike: {how}")
         if run.results.missing_images:
-            notes.append(f"{run.name}: {run.results.missing_images:,} pictures are missing")
+            notes.append(f"{run.name}: {pictures_missing(run.results.missing_images)}")
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<ul class="notes">{items}</ul>' if notes else ""
 

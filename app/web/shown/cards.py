@@ -19,6 +19,10 @@ _TEMPLATE = re.compile(
 )
 
 
+# Where the page is narrow, what proves nothing is not scrolled over: see answer.css.
+_UNFOLD = '<label class="kb-unfold"><input type="checkbox"> Show those that were found</label>'
+
+
 def passages(
     retrieval: Retrieval, answer: Answer | None = None, why: Why | None = None, plot: str = ""
 ) -> str:
@@ -52,10 +56,13 @@ def passages(
         cards = '<p class="kb-hint">No passage was found.</p>'
     count = f": {len(retrieval.hits)} shown, {len(read)} read, {len(cited)} cited" if read else ""
     head = f"<h2>Passages{count}</h2>"
+    fold = ""
+    if answer is not None and not cited and retrieval.hits:
+        head, fold = head + _UNFOLD, " kb-folds"
     shaded = reasons.legend(why) if why and why.passages else ""
     place = reasons.attributes(why) if why else ""
     return (
-        f'<section class="kb-passages" aria-label="Passages"{place}>'
+        f'<section class="kb-passages{fold}" aria-label="Passages"{place}>'
         f"{head}{plot}{shaded}{cards}</section>"
     )
 

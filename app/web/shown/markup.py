@@ -1,6 +1,8 @@
 """What the page shows, as HTML. Pure functions; every text from outside is escaped here.
 
-answer area     earlier(turns), then waiting | streaming | answered [alone] | problem | stopped
+answer area     earlier(turns), asked(question), then
+                waiting | streaming | answered [alone] | problem | stopped
+question area   hint
 passage area    figures(result), below the cards of app.web.shown.cards
 """
 
@@ -60,6 +62,16 @@ def earlier(turns: Sequence[Turn]) -> str:
     return f'<ol class="kb-earlier" aria-label="Asked before about this picture">{said}</ol>'
 
 
+def asked(question: str) -> str:
+    """Return the question above its answer, as typed; the field may hold another one by then."""
+    return f'<p class="kb-asked"><span>Asked</span>{as_html(question.strip())}</p>'
+
+
+def hint(message: str) -> str:
+    """Return what stands at the field of the question where that cannot be asked."""
+    return f'<p class="kb-hint kb-note" role="alert">{as_html(message)}</p>'
+
+
 def alone(text: str, *, growing: bool = False) -> str:
     """Return what the same model says without passages, to stand beside the answer.
 
@@ -93,16 +105,17 @@ def answered(answer: Answer, found: Retrieval, notes: Sequence[str] = ()) -> str
         if answer.strategy == "no-retrieval"
         else "No passage is cited for this answer."
     )
-    proof = "" if chips or answer.withheld else f'<p class="kb-hint">{uncited}</p>'
+    said = answer.withheld or answer.confidence.seen_alone  # in the banner
+    proof = "" if chips or said else f'<p class="kb-hint">{uncited}</p>'
     return (
         f'<div class="kb-answer">{_seen(found)}{_trust(answer)}'
         f'<p class="kb-text">{as_html(answer.text)} {chips}</p>{proof}{_notes(notes)}'
-        f"{_how(answer)}</div>"
+        f"{_how(answer)}{_similar(found)}</div>"
     )
 
 
 def _seen(found: Retrieval) -> str:
-    """Return what was asked and looked at, what was recognised, and what is like it."""
+    """Return what was asked and looked at, and what was recognised."""
     lines = [("Asked as", found.asked_as)] if found.asked_as else []
     if found.sources:
         lines.append(("Searched only", "; ".join(found.sources)))
@@ -111,13 +124,18 @@ def _seen(found: Retrieval) -> str:
         lines.append(("Looked at", f"the part from {' and from '.join(parts)}, in pixels"))
     if found.recognised:
         lines.append((RECOGNISED[found.surely], ", ".join(found.recognised)))
-    if found.similar:
-        named = ((like.name or like.image, like.similarity) for like in found.similar)
-        alike = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in named)
-        lines.append(("Similar pictures", alike))
-    return "".join(
-        f'<p class="kb-seen"><span>{name}</span>{as_html(what)}</p>' for name, what in lines
-    )
+    return "".join(_line(name, what) for name, what in lines)
+
+
+def _similar(found: Retrieval) -> str:
+    """Return which pictures of known things are like the one that was asked about."""
+    named = ((like.name or like.image, like.similarity) for like in found.similar)
+    alike = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in named)
+    return _line("Similar pictures", alike) if alike else ""
+
+
+def _line(name: str, what: str) -> str:
+    return f'<p class="kb-seen"><span>{name}</span>{as_html(what)}</p>'
 
 
 def _notes(notes: Sequence[str]) -> str:
@@ -139,7 +157,12 @@ def _trust(answer: Answer) -> str:
 
 
 def _how(answer: Answer) -> str:
-    """Return the line on confidence, strategy, and what the generator was given."""
+    """Return the line on confidence, strategy, and what the generator was given.
+
+    "" where nothing that was read is shown.
+    """
+    if answer.withheld or answer.confidence.seen_alone:
+        return ""
     trust = f" · {answer.confidence}" if str(answer.confidence) else ""
     seen = ""
     if answer.strategy != "extract" and not answer.saw_picture:
@@ -186,7 +209,7 @@ def no_answer(retrieval: Retrieval, message: str, notes: Sequence[str] = ()) -> 
     return problem(
         message,
         title="No answer, but here are the passages",
-        banner=_seen(retrieval) + _unsure(retrieval) + _notes(notes),
+        banner=_seen(retrieval) + _similar(retrieval) + _unsure(retrieval) + _notes(notes),
         again=True,
     )
 

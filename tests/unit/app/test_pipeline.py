@@ -20,8 +20,10 @@ from app.settings import Settings
 from app.web.views import views
 from corpus.types import Query
 from generator.answers.confidence import Calibration, Fit
+from generator.answers.twofold import HALF, TWO_IN_ONE
 from generator.errors import GeneratorUnavailable
 from generator.prompts import Prompt
+from generator.rewriting import Turn
 from retriever.encoding.encoder import Encoder
 from retriever.errors import InvalidQuery
 from retriever.index import parts, picture
@@ -338,3 +340,32 @@ def test_what_was_not_calibrated_is_said_with_what_to_do(pipeline: Pipeline) -> 
     fit = Fit(0.0, {}, {}, {}, None, 50)
     known = Calibration("c", 1.0, {}, {"scripted/few-shot/concat": fit})
     assert replace(pipeline.answering, calibration=known).uncalibrated == ""
+
+
+def test_of_two_questions_a_reader_answers_the_first_and_says_so(pipeline, monkeypatch) -> None:
+    """Here without a reader: what is asked of it, and in which doubt."""
+    both = replace(QUERY, question="Who is the king and how old is he?")
+    asked: list[tuple[str, tuple[str, ...]]] = []
+    read = pipeline.read
+
+    def seen(query, found, *, strategy, doubts):
+        asked.append((query.question, doubts))
+        return read(query, found, strategy="concat", doubts=doubts)
+
+    monkeypatch.setattr(pipeline, "read", seen)
+    result = pipeline.ask(both, 2, strategy="extract")
+    assert asked == [("Who is the king?", (HALF,))]
+    assert TWO_IN_ONE in result.notes and result.outcome == "unsure"
+    assert result.retrieval.asked_as == "Who is the king?"
+    # What writes may answer both.
+    result = pipeline.ask(both, 2)
+    assert asked[1:] == [(both.question, ())] and TWO_IN_ONE not in result.notes
+
+
+@pytest.mark.parametrize("word", ["why?", "When", " where ?", "and how?!"])
+def test_a_question_word_alone_is_not_asked(pipeline, word) -> None:
+    with pytest.raises(InvalidQuestion, match=r"^\w+ what\? Ask a whole question\.$"):
+        pipeline.ask(replace(QUERY, question=word), 2)
+    turns = (Turn("Which city is this?", "Paris", about="Paris"),)
+    with pytest.raises(InvalidQuestion, match="Ask a whole question"):  # no rule gives it a subject
+        run(pipeline, replace(QUERY, question=word), 2, after=turns)

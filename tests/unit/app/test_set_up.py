@@ -1,7 +1,11 @@
 """`kbvqa setup`: what it builds, brings up to date, makes again and leaves alone."""
 
+import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -171,3 +175,20 @@ def test_the_page_says_what_to_run_and_that_a_restart_is_in_vain(
     assert f"index build CORPUS --index {location} --swap" in capfd.readouterr().err.replace(
         "\n", " "
     )
+
+
+def test_a_build_ends_with_the_page_that_asked_for_it(tmp_path: Path) -> None:
+    """As a service is stopped during its first start: by SIGTERM to one process."""
+    child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+    parent = (
+        "import os, sys; from app.cli import _run_below\n"
+        f"_run_below([sys.executable, '-c', {child + 'time.sleep(600)'!r}], dict(os.environ))"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
+        while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -164,3 +164,22 @@ def test_what_no_question_follows_on_is_said(
         path.write_text(text)
     with pytest.raises(InvalidQuestion, match=message):
         conversation(path)
+
+
+def test_the_sentence_that_proves_an_answer_is_printed_with_its_words(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hit = said["hits"][0]
+    hit["text"] = "It is far. " * 60 + "Population: 814 (2020). It rains."
+    at = hit["text"].index("814")
+    said |= {"citations": [hit["passage_id"]], "cited_words": {hit["passage_id"]: [[at, at + 3]]}}
+    output = " ".join(printed(said, picture, monkeypatch).split())
+    assert "… Population: *814* (2020). …" in output and "It is far. It is far" not in output
+
+
+def test_nothing_is_said_to_be_taken_out_of_a_passage_where_nothing_is_shown(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said |= {"strategy": "extract", "verdict": "withheld", "confidence": 0.01, "reasons": ["why"]}
+    output = printed(said, picture, monkeypatch)
+    assert "extract" not in output and "confidence" not in output

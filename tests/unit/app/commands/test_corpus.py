@@ -132,7 +132,7 @@ def test_bad_records_stop_or_are_listed(run, tmp_path: Path) -> None:
         raise run("corpus", "stats", path, ok=False).exception  # type: ignore[misc]
     result = run("corpus", "stats", path, "--skip-bad", "--json")
     assert json.loads(result.stdout)["passages"] == 2
-    assert "1 bad records skipped" in result.stderr
+    assert "1 bad record skipped" in result.stderr
     assert "p.jsonl, line 2: not JSON" in result.stderr
 
 
@@ -170,3 +170,17 @@ def test_an_index_is_built_of_any_corpus_under_its_own_name(run, tmp_path: Path)
     assert "8 passages in" in result.stdout
     info = json.loads(run("index", "info", "--index", tmp_path / "index", "--json").stdout)
     assert info["corpus"] == "OKVQA_passages/test"
+
+
+def test_show_says_that_there_are_more(run, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert "There are more: -n 6" in run("corpus", "show", rows).stderr
+    assert "more" not in run("corpus", "show", rows, "-n", 5).stderr
+    assert "more" not in run("corpus", "show", rows, "--json").stderr
+
+
+def test_an_index_without_its_option_is_told_of_it(run) -> None:
+    result = run("index", "info", "my-index", ok=False)
+    assert result.exit_code == 2
+    assert "an index is named by --index" in " ".join(result.stderr.replace("│", " ").split())

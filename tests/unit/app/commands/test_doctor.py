@@ -19,6 +19,7 @@ from app.reader import Reader
 from generator.answers.confidence import Calibration, Fit, calibration_json
 from generator.extractive.reader import ExtractiveReader
 from retriever.checkpoint.loading import load_checkpoint
+from retriever.engines.directory import lock_for_building
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
 from retriever.pictures.parts import compact
@@ -193,3 +194,16 @@ def test_a_file_where_kbvqa_should_keep_things(
     assert f"{tmp_path / 'there'} is a file: set KBVQA_HOME" in findings["disk"].state
     assert not findings["checkpoint"].ok and findings["generator"].ok
     assert CliRunner().invoke(cli, ["doctor"]).exit_code == 1
+
+
+def test_an_index_that_is_being_built_is_not_to_be_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = tmp_path / "new"
+    location.mkdir()
+    monkeypatch.setenv("KBVQA_INDEX", str(location))
+    assert "being built" not in found()["index"].state
+    with lock_for_building(location):
+        finding = found()["index"]
+    assert not finding.ok and "is being built by another process" in finding.state
+    assert finding.advice == "Wait until that is done."

@@ -34,6 +34,7 @@ def test_means_are_of_the_rows_they_apply_to(pipeline, images, tmp_path: Path, c
     assert results.gold_not_in_corpus == 1
     # Said before anything is searched, with the corpus.
     assert "1 of 2 examples have no gold passage in the corpus 'passages'" in caplog.text
+    assert "2 (none)" in caplog.text
     assert read_results(tmp_path / "out") == results
     assert [row.id for row in read(tmp_path / "out" / "examples.jsonl", ExampleRow)] == list("123")
 

@@ -9,7 +9,7 @@ from app.flow.events import Retrieval
 from app.web.shown import cards, markup
 from app.web.shown.marked import highlight
 from corpus.types import Citation, Hit, Passage
-from generator.answers.answer import UNDECIDED, Answer, Confidence, PromptRecord
+from generator.answers.answer import SEEN_ALONE, UNDECIDED, Answer, Confidence, PromptRecord
 from generator.rewriting import Turn
 from retriever.pictures.neighbours import SimilarPicture
 
@@ -267,3 +267,28 @@ def test_exactly_the_words_that_were_taken_are_marked() -> None:
 def test_a_picture_is_not_missed_where_nothing_is_written() -> None:
     shown = answered(paris(strategy="extract", saw_picture=False))
     assert "words taken out of a passage" in shown and "saw no picture" not in shown
+
+
+def test_a_name_that_was_seen_alone_is_not_said_to_be_out_of_a_passage() -> None:
+    doubt = Confidence(None, "unsure", (SEEN_ALONE,))
+    html = answered(paris(strategy="extract", confidence=doubt))
+    assert "what the classifier sees in the picture; no passage about it was found" in html
+    for other in ("words taken out", "not calibrated", "is cited for"):
+        assert other not in html
+
+
+def test_no_words_were_taken_where_the_answer_is_withheld() -> None:
+    html = answered(paris(strategy="extract").judged(Confidence(0.01, "withheld", ("why",))))
+    assert "words taken out" not in html and "confidence" not in html
+
+
+def test_similar_pictures_are_below_the_answer() -> None:
+    alike = (SimilarPicture("it.png", "flag:IT", 0.5, "Italy"),)
+    html = answered(paris(), replace(retrieval(EVIL), similar=alike))
+    assert html.index("Paris") < html.index("Similar pictures")
+
+
+def test_passages_that_prove_nothing_can_be_folded_where_the_page_is_narrow() -> None:
+    found, cited = retrieval(EVIL), paris(Citation("x", 1, "match"))
+    assert "kb-folds" in cards.passages(found, paris())
+    assert "kb-folds" not in cards.passages(found, cited) + cards.passages(found)

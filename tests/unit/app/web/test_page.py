@@ -107,6 +107,11 @@ def test_a_question_that_cannot_be_asked_says_why(pipeline, question, top_k, mes
     assert message in last_view(views(pipeline, picture, question, top_k)).answer
 
 
+def test_the_question_stands_above_its_answer_as_it_was_asked(pipeline) -> None:
+    shown = list(views(pipeline, picture, " Which <city>? ", 2))
+    assert all("<span>Asked</span>Which &lt;city&gt;?</p>" in view.answer for view in shown)
+
+
 def test_closing_the_views_closes_the_generator(pipeline) -> None:
     pipeline.generator.write = lambda prompt: ("word " * 50, -0.1)
     steps = views(pipeline, picture, "Which city?", 2)

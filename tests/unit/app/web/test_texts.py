@@ -64,3 +64,9 @@ def test_ways_to_answer_that_were_not_measured_to_work_say_so(settings, chosen, 
     assert {name: "not measured" in words for words, name in ways} == {
         name: name not in ("extract", "ra-vqa") for name in names
     }
+
+
+def test_the_page_of_the_demo_says_how_far_its_passages_go() -> None:
+    own = Shelf(4, (), ())
+    assert "first paragraph" in texts.about(Settings(), DEMO)
+    assert "first paragraph" not in texts.about(Settings(), own)

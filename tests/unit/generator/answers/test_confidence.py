@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.answers.answer import UNDECIDED, Evidence
+from generator.answers.answer import SEEN_ALONE, UNDECIDED, Evidence
 from generator.answers.confidence import (
     PACKAGED,
     Calibration,
@@ -224,3 +224,9 @@ def test_the_needed_lead_is_where_the_confidence_is_just_enough() -> None:
     assert needed_lead(replace(evidence, agreement=-9.0), fit, 0.7) is None
     assert needed_lead(Evidence(lead=1.0), fit, 0.7) is None
     assert needed_lead(evidence, FIT, 0.7) is None
+
+
+def test_a_name_that_was_read_nowhere_has_no_probability_and_is_unsure() -> None:
+    seen = confidence(-0.1, doubts=(SEEN_ALONE,))
+    assert (seen.value, seen.verdict, str(seen)) == (None, "unsure", "")
+    assert seen.seen_alone and not confidence(-0.1).seen_alone

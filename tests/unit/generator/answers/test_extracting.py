@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from corpus.types import Hit, Passage, Query
-from generator.answers.answer import Answer
+from generator.answers.answer import SEEN_ALONE, Answer
 from generator.answers.extracting import CERTAIN, LIMIT, extract
 from generator.answers.plan import AnswerPlan
 from generator.errors import EmptyCompletion
@@ -106,3 +106,10 @@ def test_a_list_is_said_without_amounts_and_cited_name_by_name() -> None:
     found = answer("What do they sell?", **{text: replace(SAID, text=text, spans=((0, 23),))})
     assert found.text == "Gold, salt"
     assert [text[a:b] for a, b in found.citations[0].spans] == ["Gold", "salt"]
+
+
+def test_what_is_seen_and_read_nowhere_is_in_doubt() -> None:
+    hits = [Hit(Passage("a", "Tiger", "a"), 20.0)]
+    plan = AnswerPlan("extract", passages=5)
+    found = extract(ByHand(a=SAID), Query("What is this?"), hits, plan, ("cello",))
+    assert (found.text, found.doubts, found.read) == ("cello", (SEEN_ALONE,), ())

@@ -193,7 +193,7 @@ def test_the_command_prints_corpus_and_figures(
     assert "okvqa/test on the corpus passages" in result.output
     assert "pseudo_recall@5" in result.output
     assert "2 examples" in result.output and "1 × InvalidImage" in result.output
-    assert "1 examples have no gold passage in this corpus" in result.output
+    assert "1 example has no gold passage in this corpus" in result.output
 
 
 def test_infoseeks_training_questions_are_measured(pipeline, tmp_path: Path) -> None:
