@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from app.commands.reference import GROUPS, reference
+from app.errors import InvalidSettings
 from app.flow.retrieval import require_pictures
 from app.machine import network, threads
 from app.machine.directories import file_in_the_way
@@ -68,7 +69,6 @@ def _components(settings: Settings) -> Iterator[Finding]:
         open_pictures,
         open_set_index,
     )
-    from retriever.engines.directory import being_built
 
     checkpoint, searched, beside = None, "", ""
     seen: LastSeen | None = None
@@ -99,7 +99,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
                 return "; ".join(filter(None, [state, index.state]))
 
         finding = _checked("index", describe_index, _SET_UP if settings.index is None else _VERIFY)
-        if not finding.ok and being_built(Path(settings.index_location)):
+        if not finding.ok and _being_built(settings):
             state = f"the index at {settings.index_location} is being built by another process"
             finding = Finding("index", False, state, "Wait until that is done.")
         yield finding
@@ -118,6 +118,15 @@ def _components(settings: Settings) -> Iterator[Finding]:
             yield Finding("confidence", not lack, lack or "calibrated", grave=False)
     except (KbvqaError, OSError) as exc:
         yield Finding("generator", False, str(exc), advice if settings.generator_url else "")
+
+
+def _being_built(settings: Settings) -> bool:
+    from retriever.engines.directory import being_built
+
+    try:
+        return being_built(Path(settings.index_location))
+    except InvalidSettings:  # said already
+        return False
 
 
 def _checked(what: str, state: Callable[[], str], advice: str = "") -> Finding:
