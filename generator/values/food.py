@@ -21,7 +21,7 @@ _NOT_ASKED = re.compile(
 _TOLD = re.compile(
     r"(?<!-)\b(?:eat(?:s|ing)?|feed(?:s|ing)?(?:\s+\w+ly)?\s+on|lives?\s+on|"
     r"prey(?:s|ing)?\s+(?:up)?on|prey(?=,)|consum(?:es?|ing)|graz(?:es?|ing)\s+on|"
-    r"brows(?:es?|ing)\s+on|hunt(?:s|ing)?|diets?|food\s+source|main\s+food)\b[^.;:]*$",
+    r"brows(?:es?|ing)\s+on|hunt(?:s|ing)?|suck(?:s|ing)?|sip(?:s|ping)?|diets?|food\s+source|main\s+food)\b[^.;:]*$",
     re.IGNORECASE,
 )
 _NAMED = re.compile(r"\b\w+(?:ivor(?:e|es|ous)|-eating|-based diet|-rich diet)\b", re.IGNORECASE)

@@ -63,7 +63,8 @@ _NUMBERS = (
     *("single", "double", "triple", "once", "twice", "half", "halves", "third", "quarter", "both"),
     *("few", "several", "many", "most", "all", "every", "some", "any", "little", "majority"),
     *("numerous", "multiple", "number", "countless", "various", "unlimited", "infinite"),
-    *("uninhabited", "first", "second"),
+    *("uninhabited", "weightless", "massless", "part", "portion", "area", "collection", "series"),
+    *("duo", "trio", "quartet", "trilogy", "tetralogy", "first", "second"),
     *("fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "octave", "semitone"),
 )
 _AMOUNT = re.compile(rf"\d|\b(?:{'|'.join(_NUMBERS)})s?\b", re.IGNORECASE)
