@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Result, Retrieval
-from app.flow.notes import notes
+from app.flow.notes import SAME_LOOK, notes, twins
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.spelling import mended
 from app.flow.talk import Alone, require_same_picture, require_whole, stand_alone
@@ -205,8 +205,9 @@ class Pipeline(Finder):
         try:
             if answer:
                 with timed(timings, "generate") as step:
-                    half = (HALF,) if first else ()
-                    reading = self.read(query, found, strategy=strategy, doubts=half)
+                    same = twins(query.question, found)
+                    doubts = [HALF] * bool(first) + [SAME_LOOK] * bool(same)
+                    reading = self.read(query, found, strategy=strategy, doubts=tuple(doubts))
                     given = yield from inside(step, reading)
                     step.set_attributes(
                         {"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)}

@@ -23,3 +23,44 @@ def asks_identity(question: str) -> bool:
     False
     """
     return _IDENTITY.fullmatch(question) is not None
+
+
+_LAND = r"(?:country|nation|state|territory|land|flag|place)"
+_THIS = r"(?:this|that|it|these|those|the picture|the flag|here|shown|pictured)"
+_COUNTRY = re.compile(
+    r"\W*(?:(?:so|please|hey|hi|hello|can you|could you|tell me|do you know|say|and|ok)\W+)*(?:"
+    rf"(?:what|which)\W?s?\s+{_LAND}(?:['’]?s)?(?:\s+flag)?"
+    rf"(?:\s+(?:is|are|was)?\s*{_THIS}"
+    r"(?:\s+(?:flag|country|nation|of|from|is|in the (?:picture|photo)))*)?"
+    rf"|(?:what|which)\s+{_LAND}\s+(?:does|do|has)\s+(?:{_THIS}\s*)?(?:flag\s+)?"
+    r"(?:belong to|stand for|represent|come from|flag)"
+    rf"|whose\s+(?:flag|country|banner)(?:\s+(?:is|was)?\s*{_THIS})?"
+    r"|(?:(?:what|which)(?:\s+is|['’]?s)\s+)?(?:the\s+)?name\s+(?:of\s+)?(?:this|that|the)?"
+    rf"\s*{_LAND}"
+    rf"|(?:what|which)\s+is\s+(?:this|that)\s+{_LAND}(?:\s+called)?"
+    rf"|where\s+(?:is|does|are)\s+(?:this|that|the)\s+flag\s+(?:come\s+)?from"
+    rf"|(?:identify|name)\s+(?:this|that|the)\s+{_LAND}"
+    r")\W*",
+    re.IGNORECASE,
+)
+# Fields that passages about countries have.
+_COUNTRY_HAS = re.compile(
+    r"\b(?:Capital|Country name|Nationality|Government type|Border countries|National anthem|"
+    r"Government|Population|Independence|Coastline|Currency|Official name): "
+)
+
+
+def asks_country(question: str) -> bool:
+    """Return whether a question asks which country the picture, or its flag, is of, and no more.
+
+    >>> [asks_country(q) for q in ("Which country is this?", "whose flag is that", "what flag")]
+    [True, True, True]
+    >>> asks_country("Which country is next to it?") or asks_country("what is this?")
+    False
+    """
+    return _COUNTRY.fullmatch(question) is not None
+
+
+def of_a_country(text: str) -> bool:
+    """Return whether a passage is about a country, by its fields."""
+    return _COUNTRY_HAS.search(text) is not None

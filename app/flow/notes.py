@@ -13,6 +13,10 @@ from generator.answers.parsing import contains
 # of drawn things about 15 ± 5 % and 17 ± 5 %, mostly because a pair of those scores too low to mean
 # anything (validation vendor, n = 60 each, AMD EPYC; these pictures chose it).
 ALIKE = 1.0
+# How much less alike a picture of another entity is at most, where both may be meant: of the flags
+# of Monaco and Indonesia, and of Chad and Romania, 0.003 at most; of Ireland and Italy 0.07.
+TWINS = 0.01
+SAME_LOOK = "another thing looks the same"
 
 
 def _set(words: str) -> frozenset[str]:
@@ -59,12 +63,34 @@ def notes(question: str, found: Retrieval) -> tuple[str, ...]:
         said.append(
             "The question does not look like English, the only language that these models read."
         )
-    if (two := alike(found)) is not None:
+    if (same := twins(question, found)) is not None:
+        said.append(
+            f"{same[0]} and {same[1]} look the same here; the answer is about "
+            f"{found.hits[0].passage.title}. If the other is meant, ask with its name."
+        )
+    elif (two := alike(found)) is not None:
         said.append(
             f"{two[0]} and {two[1]} fit almost alike: which one is meant? Where the picture shows "
             "more than one thing, have a part of it looked at."
         )
     return tuple(said)
+
+
+def twins(question: str, found: Retrieval) -> tuple[str, str] | None:
+    """Return the names of two entities whose pictures are as much like the query's; else None.
+
+    None where the question names one of them, or the best passage is about neither.
+    """
+    if len(found.similar) < 2 or not found.hits:
+        return None
+    one, other = found.similar[:2]
+    if one.similarity - other.similarity >= TWINS or not (one.name and other.name):
+        return None
+    if found.hits[0].passage.entity not in (one.entity, other.entity):
+        return None
+    if contains(question, one.name) or contains(question, other.name):
+        return None
+    return one.name, other.name
 
 
 def alike(found: Retrieval) -> tuple[str, str] | None:

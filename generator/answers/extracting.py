@@ -13,7 +13,7 @@ from generator.answers.plan import AnswerPlan
 from generator.answers.selection import choose, lead, log_prior, one_subject, subject_prior
 from generator.errors import EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
-from generator.identity import asks_identity
+from generator.identity import asks_country, asks_identity, of_a_country
 from generator.quoting import one_line
 from generator.values.shortening import shortened
 
@@ -39,7 +39,7 @@ def extract(
     """Return the answer that the reader takes out of the hits; arguments as for `respond`.
 
     "What is this?" of a picture that was recognised is answered by a passage about that, or where
-    none was found by its name alone.
+    none was found by its name alone; "Which country is this?" by the name of the country found.
 
     Raises:
         StrategyUnavailable: there are no hits.
@@ -52,6 +52,9 @@ def extract(
         )
     read = dict(enumerate(hits[: plan.passages], start=1))
     question = one_line(query.question)
+    same = [h.passage for h in read.values() if h.passage.title == read[1].passage.title != ""]
+    if asks_country(question) and any(of_a_country(passage.text) for passage in same):
+        return _country(hits, read, plan)
     if asks_identity(question):
         about = _of_one_subject(read, recognised)
         if not about:
@@ -91,6 +94,35 @@ def extract(
         doubts=_doubts(question, read[winner.number].passage, winner.text, said[winner.number][1]),
         read=tuple(read),
         given=tuple(Given(number, text) for number, text in zip(read, texts, strict=True)),
+    )
+
+
+def _country(hits: Sequence[Hit], read: dict[int, Hit], plan: AnswerPlan) -> Answer:
+    """Return the name of the country that the best passage is about.
+
+    It is no reading: how sure it is hangs on what was found alone.
+    """
+    best = read[1].passage
+    name = one_line(best.title)
+    priors = log_prior([hit.score for hit in read.values()], plan.temperature)
+    same = [p for p, hit in zip(priors, read.values(), strict=True) if hit.passage.title == name]
+    spans = ((0, len(name)),) if best.text.startswith(name) else ()
+    return Answer(
+        name,
+        (Citation(best.id, 1, "span", spans),),
+        "extract",
+        evidence=Evidence(
+            lead=lead(hits, 1),
+            answer_logprob=0.0,
+            agreement=sum(map(math.exp, same)),
+            answerable=LIMIT,
+            certain=CERTAIN,
+            subject=one_subject(hits[: plan.passages], 1),
+            subject_prior=subject_prior(hits, 1, plan.temperature),
+        ),
+        candidates=(Candidate(1, name, priors[0], 0.0),),
+        read=tuple(read),
+        given=tuple(Given(number, hit.passage.text) for number, hit in read.items()),
     )
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from app.flow.events import Retrieval
-from app.flow.notes import alike, in_english, notes
+from app.flow.notes import alike, in_english, notes, twins
 from corpus.demo.data import demo_questions
 from corpus.types import Hit, Passage
+from retriever.pictures.neighbours import SimilarPicture
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,29 @@ def test_two_things_that_fit_alike_are_asked_about() -> None:
     assert alike(two) == ("Guatemala", "Mexico")
     [said] = notes("What is the capital?", two)
     assert said.startswith("Guatemala and Mexico fit almost alike: which one is meant?")
+
+
+def look_alikes(*similar: tuple[str, float], named: str = "Monaco") -> Retrieval:
+    hit = Hit(Passage("1", named, "Capital: X.", entity=named), 25.0)
+    pictures = tuple(SimilarPicture("i", name, cosine, name) for name, cosine in similar)
+    return Retrieval((hit,), threshold=19.6, similar=pictures)
+
+
+def test_two_flags_that_look_the_same_are_named_both() -> None:
+    """All passages found first may be about one of them."""
+    flag = look_alikes(("Indonesia", 0.532), ("Monaco", 0.529), ("Kiribati", 0.25))
+    assert twins("capital?", flag) == ("Indonesia", "Monaco")
+    [said] = notes("capital?", flag)
+    assert said == (
+        "Indonesia and Monaco look the same here; the answer is about Monaco. "
+        "If the other is meant, ask with its name."
+    )
+    assert twins("capital of Indonesia?", flag) is None
+    assert twins("capital?", look_alikes(("Ireland", 0.589), ("Italy", 0.517))) is None
+    assert twins("capital?", look_alikes(("Monaco", 0.5))) is None
+    # What was found is about neither: what is alike says nothing of it.
+    other = look_alikes(("Indonesia", 0.532), ("Monaco", 0.529), named="Poland")
+    assert twins("capital?", other) is None
 
 
 @pytest.mark.parametrize(

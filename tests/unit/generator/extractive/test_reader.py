@@ -183,6 +183,18 @@ def test_what_is_this_is_the_bare_name_where_no_passage_defines_it(reader, passa
     assert ask(reader, "What is this?", found).text == "Kenya"
 
 
+def test_which_country_it_is_is_the_name_of_the_one_that_was_found(reader, passages) -> None:
+    found = hits(passages, "factbook:KE:Location and borders", "factbook:KE:Flag")
+    answer = ask(reader, "which country is this?", found)
+    assert answer.text == "Kenya"
+    [citation] = answer.citations
+    assert found[0].passage.text[slice(*citation.spans[0])] == "Kenya"
+    assert None not in (answer.evidence.lead, answer.evidence.answerable, answer.evidence.subject)
+    # Of what is no country it is read as any other question.
+    gecko = ask(reader, "which country is this?", hits(passages, "wiki:Gecko"))
+    assert gecko.text != "Gecko"
+
+
 @pytest.mark.parametrize(
     ("question", "begins"),
     [
