@@ -294,11 +294,11 @@ def _proof(text: str, spans: Sequence[Sequence[int]]) -> str:
 
     As markup of the terminal; in a file or a pipe the words stand between asterisks.
     """
-    from corpus.passages.policy import sentence_spans
+    from generator.extractive.spans import sentences
 
     on, off = ("[bold underline]", "[/]") if out.is_terminal else ("*", "*")
     shown, last = [], 0
-    for start, after in sentence_spans(text):
+    for start, after in sentences(text):
         inside = [(a, b) for a, b in spans if a < after and b > start]
         if not inside:
             continue

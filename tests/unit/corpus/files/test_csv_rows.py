@@ -133,8 +133,11 @@ def test_a_first_line_that_is_not_csv_is_no_crash(tmp_path: Path) -> None:
 def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, header: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"{header}\n1,one,two,three\n", "utf-8")
-    with pytest.raises(InvalidRecord, match="there twice") as raised:
-        open_corpus(path)
+    with (
+        pytest.raises(InvalidRecord, match="there twice") as raised,
+        open_corpus(path).read() as passages,
+    ):
+        list(passages)
     assert raised.value.line == 1 and raised.value.field in ("id", "text", "title")
 
 
