@@ -294,7 +294,7 @@ def _proof(text: str, spans: Sequence[Sequence[int]]) -> str:
 
     As markup of the terminal; in a file or a pipe the words stand between asterisks.
     """
-    from generator.extractive.spans import sentences
+    from generator.sentences import sentences
 
     on, off = ("[bold underline]", "[/]") if out.is_terminal else ("*", "*")
     shown, last = [], 0

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from generator.extractive.spans import sentence
+from generator.sentences import sentence
 from generator.values.items import Item, items
 from generator.values.quantities import MONTH, QUANTITY, Quantity, comparable, quantity
 from generator.values.wording import QUALIFIED, same_words, telling, without

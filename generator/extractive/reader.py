@@ -28,8 +28,9 @@ from generator.extractive.model import (
     load_trained,
     open_base,
 )
-from generator.extractive.spans import Span, best_spans, echoes, sentence_numbers, whole_words
+from generator.extractive.spans import Span, best_spans, echoes, whole_words
 from generator.extractive.windows import Window, batch, windows
+from generator.sentences import sentence_numbers
 from generator.values.wanted import meant
 
 NAME = "kbvqa-reader"

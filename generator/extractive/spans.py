@@ -10,7 +10,6 @@ Shapes: L tokens of a window, T tokens of the passage in it.
 import itertools
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +24,6 @@ MAX_SPAN_TOKENS = 72
 CROSSING, LENGTH = 4.0, 0.05
 _SENTENCE = re.compile(r"(?<=[.!?؟])[\"')\]]*\s+|(?<=[。！？])[」』”’）]*\s*")
 _ASKING = ("?", "？", "؟")
-# A sentence ends where a capital follows, and not behind an initial or a short form.
-_NEXT = re.compile(r"(?<=[a-z0-9)\]\"'%][.!?])\s+(?=[A-Z\"'(])")
 _PAIRS = {"(": ")", "[": "]", "“": "”"}
 # A sentence that repeats so much of the question in a row, and at least so many words, is an echo.
 _ASKED_SHARE, _ASKED_WORDS = 0.7, 3
@@ -86,38 +83,6 @@ def best_spans(
         found.append(Span(i, j, float(best - total)))
         pairs_TT[: j + 1, i:] = -torch.inf  # whatever overlaps with it
     return found, float(none - total)
-
-
-def sentence_numbers(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """Return for ranges of characters, in order, the number of the sentence that each begins in.
-
-    >>> sentence_numbers("It eats. Fish.", [(0, 2), (3, 7), (7, 8), (9, 13)])
-    [0, 0, 0, 1]
-    """
-    bounds = [match.end() for match in _NEXT.finditer(text)]
-    return [bisect_right(bounds, start) for start, _ in offsets]
-
-
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Return the ranges of a text's sentences, each with the space behind it.
-
-    >>> text = "It eats. Fish swim."
-    >>> [text[a:b] for a, b in sentences(text)]
-    ['It eats. ', 'Fish swim.']
-    """
-    return list(
-        itertools.pairwise([0, *(match.end() for match in _NEXT.finditer(text)), len(text)])
-    )
-
-
-def sentence(text: str, span: tuple[int, int]) -> str:
-    """Return the sentences that a range of characters is in.
-
-    >>> sentence("It eats. Fish swim. It sleeps.", (9, 13))
-    'Fish swim. '
-    """
-    inside = [(a, b) for a, b in sentences(text) if a < span[1] and span[0] < b]
-    return text[inside[0][0] : inside[-1][1]]
 
 
 def whole_words(text: str, start: int, end: int) -> tuple[int, int]:

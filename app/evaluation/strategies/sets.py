@@ -35,7 +35,7 @@ from corpus.files.passages import read_passages
 from corpus.pictures.images import load_image
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers.parsing import contains
-from generator.extractive.spans import sentences
+from generator.sentences import sentences
 from retriever.building.build import Advance
 
 Kind = Literal["flags", "things"]
