@@ -37,7 +37,7 @@ _COUNTRY = re.compile(
     rf"|whose\s+(?:flag|country|banner)(?:\s+(?:is|was)?\s*{_THIS})?"
     r"|(?:(?:what|which)(?:\s+is|['’]?s)\s+)?(?:the\s+)?name\s+(?:of\s+)?(?:this|that|the)?"
     rf"\s*{_LAND}"
-    rf"|(?:what|which)\s+is\s+(?:this|that)\s+{_LAND}(?:\s+called)?"
+    rf"|(?:what|which)(?:\s+is|['’]?s)\s+(?:this|that|the)\s+{_LAND}(?:\s+called)?"
     rf"|where\s+(?:is|does|are)\s+(?:this|that|the)\s+flag\s+(?:come\s+)?from"
     rf"|(?:identify|name)\s+(?:this|that|the)\s+{_LAND}"
     r")\W*",

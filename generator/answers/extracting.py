@@ -52,9 +52,10 @@ def extract(
         )
     read = dict(enumerate(hits[: plan.passages], start=1))
     question = one_line(query.question)
-    same = [h.passage for h in read.values() if h.passage.title == read[1].passage.title != ""]
-    if asks_country(question) and any(of_a_country(passage.text) for passage in same):
-        return _country(hits, read, plan)
+    if asks_country(question) and read[1].passage.title:
+        about = _of_one_subject(read, ())
+        if any(of_a_country(hit.passage.text) for hit in about.values()):
+            return _country(hits, read, about, plan)
     if asks_identity(question):
         about = _of_one_subject(read, recognised)
         if not about:
@@ -97,15 +98,16 @@ def extract(
     )
 
 
-def _country(hits: Sequence[Hit], read: dict[int, Hit], plan: AnswerPlan) -> Answer:
-    """Return the name of the country that the best passage is about.
+def _country(
+    hits: Sequence[Hit], read: dict[int, Hit], about: dict[int, Hit], plan: AnswerPlan
+) -> Answer:
+    """Return the name of the country that the best passage, and those in `about`, are about.
 
     It is no reading: how sure it is hangs on what was found alone.
     """
     best = read[1].passage
     name = one_line(best.title)
     priors = log_prior([hit.score for hit in read.values()], plan.temperature)
-    same = [p for p, hit in zip(priors, read.values(), strict=True) if hit.passage.title == name]
     spans = ((0, len(name)),) if best.text.startswith(name) else ()
     return Answer(
         name,
@@ -114,7 +116,7 @@ def _country(hits: Sequence[Hit], read: dict[int, Hit], plan: AnswerPlan) -> Ans
         evidence=Evidence(
             lead=lead(hits, 1),
             answer_logprob=0.0,
-            agreement=sum(map(math.exp, same)),
+            agreement=sum(math.exp(priors[number - 1]) for number in about),
             answerable=LIMIT,
             certain=CERTAIN,
             subject=one_subject(hits[: plan.passages], 1),

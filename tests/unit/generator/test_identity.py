@@ -27,6 +27,8 @@ and which country is this?
 please, what country is this
 what country is shown
 what is this country called
+whats this country called
+what's the country
 Which country does it represent?
 """.splitlines()
 NOT = """\
