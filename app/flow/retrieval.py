@@ -10,6 +10,7 @@ looked at by itself.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.inputs.foreground import foregrounds
 from retriever.inputs.images import crop_regions
-from retriever.inputs.text_vision import named_again
+from retriever.inputs.text_vision import Known, named_again
 from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.neighbours import SimilarPicture
@@ -46,7 +47,7 @@ _ALIKE = 0.35
 # How much more like a drawing than the whole picture a part must be to stand for it.
 _MORE_ALIKE = 0.02
 
-Encode = Callable[[Sequence[Query], Sequence[Look]], list[EncodedQuery]]
+Encode = Callable[[Sequence[Query], Sequence[Look], Known | None], list[EncodedQuery]]
 
 _SOURCES_NAMED = 20  # to whoever asks for one that there is not
 
@@ -115,6 +116,8 @@ class Finder:
             candidates = CANDIDATES if index is None else index.candidates
         self.exact, self.candidates, self._mode = exact, candidates, mode
         self.pictures = pictures
+        # What is added while it serves is not asked for again.
+        self._known = None if index is None else lru_cache(maxsize=4096)(index.has_title)
 
     def retrieve(
         self,
@@ -164,7 +167,8 @@ class Finder:
         alone = [self._alone(each.query) for each in shown]
         # Together: the picture is the same.
         together = [*(each.query for each in shown), *(q for q in alone if q is not None)]
-        encoded = encode(together, [each.look for each in shown if each.look is not None])
+        looks = [each.look for each in shown if each.look is not None]
+        encoded = encode(together, looks, self._known)
         rest = iter(encoded[len(shown) :])
         return [
             EncodedQuestion(asked, None if own is None else next(rest), each.boxes)
@@ -184,7 +188,7 @@ class Finder:
         [image] = crop_regions(query.image, [box])
         whole, part = self.encoder.look([query.image, image])
         thing = None
-        if not named_again(whole.seen.sentence, part.seen.guesses):
+        if not named_again(whole.seen.sight.sentence(self._known), part.seen.guesses):
             thing = self._likest(whole, (box, part), boxes)
         if thing is None:
             return _Shown(query, (), whole.as_photograph())

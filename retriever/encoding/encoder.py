@@ -22,10 +22,11 @@ from retriever.encoding.onednn import use_onednn
 from retriever.encoding.passages import Embedding, OnCut, PassageEncoder
 from retriever.encoding.precision import DTYPES, fastest_on_cpu
 from retriever.encoding.queries import EncodedQuery, Look, QueryEncoder
+from retriever.inputs.text_vision import Known
 from retriever.numbers import PassagePrecision, Precision
 
 # Queries, and looks at pictures of theirs.
-_Asked = tuple[list[Query], Sequence[Look]]
+_Asked = tuple[list[Query], Sequence[Look], Known | None]
 
 
 class Encoder:
@@ -128,7 +129,7 @@ class Encoder:
         return self.encode_together([query])[0]
 
     def encode_together(
-        self, queries: Iterable[Query], looks: Sequence[Look] = ()
+        self, queries: Iterable[Query], looks: Sequence[Look] = (), known: Known | None = None
     ) -> list[EncodedQuery]:
         """Return the embeddings of a few queries, as `encode_queries`, in a batch that is shared.
 
@@ -136,10 +137,10 @@ class Encoder:
         each by itself; a query that fails costs its own caller alone.
         """
         listed = list_of(Query, queries)
-        return self._told(listed, self._batcher((listed, looks))) if listed else []
+        return self._told(listed, self._batcher((listed, looks, known))) if listed else []
 
     def encode_queries(
-        self, queries: Iterable[Query], looks: Sequence[Look] = ()
+        self, queries: Iterable[Query], looks: Sequence[Look] = (), known: Known | None = None
     ) -> list[EncodedQuery]:
         """Return the queries' embeddings, without the rows that are masked out.
 
@@ -148,6 +149,8 @@ class Encoder:
         Args:
             queries: what is asked.
             looks: what `look` returned of pictures of theirs, which are not looked at again.
+            known: whether there are passages that are called so, by which what a picture shows is
+                named; None where nobody knows.
 
         Raises:
             InvalidQuery: an instruction leaves no room for the question; a text is not Unicode;
@@ -155,7 +158,7 @@ class Encoder:
             TypeError: something is no query, its question no text, or its image no picture.
         """
         listed = list_of(Query, queries)
-        return self._told(listed, self._queries.encode(listed, looks))
+        return self._told(listed, self._queries.encode(listed, looks, [known] * len(listed)))
 
     def _told(self, queries: list[Query], made: list[EncodedQuery]) -> list[EncodedQuery]:
         """Return what was made of queries, what was cut of them logged in the caller's thread."""
@@ -167,10 +170,11 @@ class Encoder:
         """Return the embeddings of each caller's queries, made in one batch."""
         with self._counting:
             self._batches[len(callers)] += 1
-        queries = [query for own, _ in callers for query in own]
-        looks = [look for _, own in callers for look in own]
-        made = iter(self._queries.encode(queries, looks))
-        return [list(islice(made, len(own))) for own, _ in callers]
+        queries = [query for own, _, _ in callers for query in own]
+        looks = [look for _, own, _ in callers for look in own]
+        known = [known for own, _, known in callers for _ in own]
+        made = iter(self._queries.encode(queries, looks, known))
+        return [list(islice(made, len(own))) for own, _, _ in callers]
 
     def look(self, pictures: Sequence[Image]) -> list[Look]:
         """Return what the vision tower makes of pictures, for queries to be encoded with.

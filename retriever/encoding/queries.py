@@ -23,7 +23,7 @@ from retriever.encoding.device import all_on_device, on_device
 from retriever.encoding.passages import Embedding
 from retriever.errors import InvalidQuery
 from retriever.inputs.images import crop_regions
-from retriever.inputs.text_vision import TextVision, imagenet_names
+from retriever.inputs.text_vision import Known, Sight, TextVision, imagenet_names
 from retriever.inputs.tokenization import query_text
 from retriever.model.efficientnet import EfficientNetLite0
 from retriever.model.vision import EfficientNetVisionEncoder, VisionFeatures
@@ -40,14 +40,14 @@ class Seen(NamedTuple):
     """What a classifier sees in a picture.
 
     Attributes:
-        sentence: what is written of it.
+        sight: what is named.
         guesses: the likeliest names.
-        photographed: what is written instead where the picture is known to be a photograph.
+        photographed: what is named instead where the picture is known to be a photograph.
     """
 
-    sentence: str = ""
+    sight: Sight = Sight()
     guesses: tuple[str, ...] = ()
-    photographed: str = ""
+    photographed: Sight = Sight()
 
 
 NOTHING = Seen()
@@ -68,8 +68,8 @@ class Look:
     seen: Seen
 
     def as_photograph(self) -> "Look":
-        """Return the look with what is written of a picture that is known to be a photograph."""
-        return replace(self, seen=self.seen._replace(sentence=self.seen.photographed))
+        """Return the look with what is named of a picture that is known to be a photograph."""
+        return replace(self, seen=self.seen._replace(sight=self.seen.photographed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +130,17 @@ class QueryEncoder:
         return config.use_vision_encoder and not config.use_transformer_mapping_network
 
     @torch.inference_mode()
-    def encode(self, queries: Sequence[Query], looks: Sequence[Look] = ()) -> list[EncodedQuery]:
-        """Return the queries' embeddings; errors as of `Encoder.encode_queries`."""
+    def encode(
+        self,
+        queries: Sequence[Query],
+        looks: Sequence[Look] = (),
+        known: Sequence[Known | None] | None = None,
+    ) -> list[EncodedQuery]:
+        """Return the queries' embeddings; arguments and errors as of `Encoder.encode_queries`.
+
+        `known` is of each query by itself.
+        """
+        known = [None] * len(queries) if known is None else known
         for query in queries:
             _require_text(query.question)
             _require_text(query.instruction)
@@ -140,7 +149,7 @@ class QueryEncoder:
         for count in sorted({len(p) for p in pictures}):
             chosen = [i for i, p in enumerate(pictures) if len(p) == count]
             some, own = [queries[i] for i in chosen], [pictures[i] for i in chosen]
-            rows = self._encode_alike(some, own, looks)
+            rows = self._encode_alike(some, own, looks, [known[i] for i in chosen])
             results.update(zip(chosen, rows, strict=True))
         return [results[i] for i in range(len(queries))]
 
@@ -178,12 +187,16 @@ class QueryEncoder:
         queries: Sequence[Query],
         pictures: Sequence[Sequence[Image]],
         looks: Sequence[Look],
+        known: Sequence[Known | None],
     ) -> list[EncodedQuery]:
         """Encode queries that have the same number of pictures."""
         vision, seen = None, [NOTHING] * len(queries)
         if pictures[0]:
             vision, seen = self.see(pictures, looks)
-        texts = [self.text(q, s.sentence) for q, s in zip(queries, seen, strict=True)]
+        written = [s.sight.sentence(k) for s, k in zip(seen, known, strict=True)]
+        texts = [
+            self.text(query, sentence) for query, sentence in zip(queries, written, strict=True)
+        ]
         rows = self._checkpoint.query_tokenizer.tokenize(texts)
         cut = [self._overflow(query, row) for query, row in zip(queries, rows, strict=True)]
         tokens = all_on_device(self._checkpoint.query_tokenizer.batch(rows), self._device)
@@ -199,8 +212,10 @@ class QueryEncoder:
         if vision is not None:
             alike = self._likeness(vision)
         return [
-            EncodedQuery(_drop_zero_rows(row), s.sentence.strip(), lost, vector, s.guesses)
-            for row, s, lost, vector in zip(rows_BQD, seen, cut, alike, strict=True)
+            EncodedQuery(_drop_zero_rows(row), sentence.strip(), lost, vector, s.guesses)
+            for row, sentence, lost, vector, s in zip(
+                rows_BQD, written, cut, alike, seen, strict=True
+            )
         ]
 
     @torch.inference_mode()
@@ -299,15 +314,12 @@ class QueryEncoder:
 
 def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[Seen]:
     """Return what the classifier sees in each picture, from the tower's last map [B, C, H, W]."""
-    best = tower.classify(head).softmax(-1).topk(settings.max_names)
+    probabilities_BC = tower.classify(head).softmax(-1)
+    likeliest = probabilities_BC.topk(settings.max_names).indices.tolist()
     photographs = settings.of_photographs()
     return [
-        Seen(
-            settings.describe(probabilities, ids),
-            tuple(imagenet_names()[c] for c in ids),
-            photographs.describe(probabilities, ids),
-        )
-        for probabilities, ids in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        Seen(settings.sight(own), tuple(imagenet_names()[c] for c in ids), photographs.sight(own))
+        for own, ids in zip(probabilities_BC.tolist(), likeliest, strict=True)
     ]
 
 

@@ -3,13 +3,18 @@
 FLMR and RA-VQA add detected object names to the query text. Here the vision tower's
 own ImageNet classifier names what it sees, only when it is confident, and in words
 that say how confident: the text encoder reads them, and the patches attend to them.
+
+ImageNet knows 117 breeds of dogs, and no dog: so what most of the likely classes are is named, too
+(`imagenet_kinds.txt`), and where the corpus has passages of that name and of none of these classes,
+in their place.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
+from operator import itemgetter
 from pathlib import Path
 
 from retriever.errors import InvalidCheckpoint
@@ -19,6 +24,40 @@ SETTINGS_NAME = "text_vision.json"
 # The classifier learnt from photographs: of what is known to be one, it is right where it is less
 # sure than it must be of a drawing (docs/measured/pictures.md).
 _PHOTOGRAPH_GATE = 0.15
+
+Known = Callable[[str], bool]  # whether a corpus has passages that are called so
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is named in a picture.
+
+    Attributes:
+        classes: the classes that are likely enough, best first, each with its kind or "".
+        kind: what the picture is most likely of, such as "dog"; "" where a class is likelier, or
+            that is not likely enough.
+        sure: whether the best class, or the kind, is as likely as "It shows" needs.
+    """
+
+    classes: tuple[tuple[int, str], ...] = ()
+    kind: str = ""
+    sure: bool = False
+
+    def sentence(self, known: Known | None = None) -> str:
+        """Return what is written behind the question: "" where nothing is named.
+
+        Args:
+            known: what passages there are; None where nobody knows.
+        """
+        instead = self.kind if known is not None and self.kind and known(self.kind) else None
+        names = [
+            imagenet_names()[class_id]
+            for class_id, kind in self.classes
+            if kind != instead or (known and any(map(known, imagenet_synonyms()[class_id])))
+        ]
+        if self.kind and self.kind not in names:
+            names.append(self.kind)
+        return sentence(names, sure=self.sure) if names else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +98,26 @@ class TextVision:
         """Return the settings for what is known to be a photograph, of which more is named."""
         return replace(self, gate=min(self.gate, _PHOTOGRAPH_GATE))
 
-    def names(self, probabilities: Sequence[float], class_ids: Sequence[int]) -> list[str]:
-        """Return the names to write, best first, from the likeliest classes in order."""
-        pairs = zip(probabilities, class_ids, strict=True)
-        return [imagenet_names()[c] for p, c in pairs if p >= self.gate][: self.max_names]
+    def sight(self, probabilities: Sequence[float]) -> Sight:
+        """Return what is named of a picture, given the probabilities of all classes."""
+        likeliest = sorted(range(len(probabilities)), key=lambda c: -probabilities[c])
+        named = [c for c in likeliest[: self.max_names] if probabilities[c] >= self.gate]
+        of_kinds: dict[str, float] = {}
+        for class_id, kind in imagenet_kinds().items():
+            of_kinds[kind] = of_kinds.get(kind, 0.0) + probabilities[class_id]
+        kind, share = max(of_kinds.items(), key=itemgetter(1))
+        best = probabilities[likeliest[0]]
+        is_named = share >= max(self.gate, best)
+        return Sight(
+            tuple((c, imagenet_kinds().get(c, "")) for c in named),
+            kind if is_named else "",
+            max(best, share) >= self.sure,
+        )
 
     def describe(self, probabilities: Sequence[float], class_ids: Sequence[int]) -> str:
-        """Return the sentence that follows the question: "" when no class passes the gate."""
-        names = self.names(probabilities, class_ids)
+        """Return the sentence that names some classes, best first: "" when none passes the gate."""
+        pairs = zip(probabilities, class_ids, strict=True)
+        names = [imagenet_names()[c] for p, c in pairs if p >= self.gate][: self.max_names]
         return sentence(names, sure=probabilities[0] >= self.sure) if names else ""
 
 
@@ -77,7 +128,8 @@ def named_again(seen: str, guesses: Sequence[str]) -> bool:
     True
     """
     names, _ = names_in(seen)
-    return bool(names) and names[0] in guesses
+    kinds = {imagenet_kinds().get(c) for c, n in enumerate(imagenet_names()) if n in guesses}
+    return bool(names) and (names[0] in guesses or names[0] in kinds)
 
 
 def sentence(names: Sequence[str], *, sure: bool) -> str:
@@ -109,3 +161,14 @@ def imagenet_synonyms() -> tuple[tuple[str, ...], ...]:
     """Return all names of each ImageNet-1k class, in the order of the classifier."""
     text = (files("retriever.inputs") / "imagenet_classes.txt").read_text(encoding="utf-8")
     return tuple(tuple(n.strip() for n in line.split(",")) for line in text.splitlines())
+
+
+@cache
+def imagenet_kinds() -> Mapping[int, str]:
+    """Return by class what it is one of, in a word that people use, where there is such a word."""
+    text = (files("retriever.inputs") / "imagenet_kinds.txt").read_text(encoding="utf-8")
+    kinds: dict[int, str] = {}
+    for kind, *ranges in map(str.split, text.splitlines()):
+        for first, _, last in (r.partition("-") for r in ranges):
+            kinds |= dict.fromkeys(range(int(first), int(last or first) + 1), kind)
+    return kinds

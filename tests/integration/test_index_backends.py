@@ -157,6 +157,15 @@ def test_the_sources_that_a_filter_may_name(home: Home) -> None:
         assert index.sources() == ["source2", "source1"]
 
 
+def test_a_title_is_had_whatever_its_words_begin_with(home: Home) -> None:
+    titles = ["Cat", "Great White Shark", "Tabby cat", ""]
+    passages = [replace(p, title=t) for p, t in zip(make_passages(4), titles, strict=True)]
+    with create(home, 4) as index:
+        index.upsert(passages, random_embeddings(4))
+        had = ["cat", "Cat", "great white shark", "tabby cat"]
+        assert [title for title in [*had, "tabby", "shark", "Cats"] if index.has_title(title)] == had
+
+
 def test_rows_come_back_by_passage_as_they_were_scored(index: PassageIndex) -> None:
     embeddings = random_embeddings(COUNT)
     for i, rows in zip((2, 0), index.rows(["p002", "p000"]), strict=True):

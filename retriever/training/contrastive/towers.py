@@ -192,7 +192,7 @@ class Towers:
         store = self._stores.get("vision")
         if store is None:
             features, looks = self._encoder.see(self._pictures(examples))
-            seen = [look.sentence for look in looks]
+            seen = [look.sight.sentence() for look in looks]
         else:
             keys = [_picture_key(example) for example in examples]
             found = self._once(store, keys, examples, self._kept_pictures)
@@ -208,7 +208,9 @@ class Towers:
     def _kept_pictures(self, examples: Sequence[TrainingExample]) -> list[Stored]:
         features, seen = self._encoder.see(self._pictures(examples))
         rows = zip(*features, strict=True)
-        return [Stored(arrays, look.sentence) for arrays, look in zip(rows, seen, strict=True)]
+        return [
+            Stored(arrays, look.sight.sentence()) for arrays, look in zip(rows, seen, strict=True)
+        ]
 
     def _once(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from app.flow.retrieval import Finder
 from corpus.demo.data import demo_dir, demo_images
 from corpus.types import Box, Passage, Query
 from retriever.checkpoint.loading import load_checkpoint
+from retriever.encoding import queries
 from retriever.encoding.encoder import Encoder
+from retriever.encoding.queries import Seen
 from retriever.index.passage_index import PassageIndex
 from retriever.inputs.foreground import foregrounds
+from retriever.inputs.text_vision import TextVision, imagenet_names
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.parts import compact
 from tests.golden_cases import GOLDEN
@@ -176,12 +180,34 @@ def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograp
     assert part.boxes and whole.boxes == ()
     # The classifier gives either a fifth: too little to be named in what may be a drawing.
     [look] = finder.encoder.look([before_something])
-    assert look.seen.sentence == ""
+    assert look.seen.sight.sentence() == ""
     assert whole.asked.seen == "It may show street sign, traffic light."
     monkeypatch.setattr(retrieval, "named_again", lambda sentence, guesses: True)
     [named] = finder.encode_many([query])
     assert named.boxes == ()
     assert named.asked.seen == whole.asked.seen, "without drawings, too"
+
+
+def test_a_breed_is_named_where_there_are_passages_about_it(
+    finder: Finder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a cat by its kind, so that "Egyptian cat" does not find Egypt."""
+    egyptian, cat = imagenet_names().index("Egyptian cat"), {"Egypt", "Cat", "Tabby"}
+    sight = TextVision(0.4, 0.6).sight([float(c == egyptian) for c in range(1000)])
+    monkeypatch.setattr(queries, "describe", lambda *_: [Seen(sight, ("Egyptian cat",), sight)])
+    query = Query("What does it eat?", drawing("flag:KE"))
+    for titles, seen in (
+        (cat, "It shows cat."),
+        (cat | {"Egyptian cat"}, "It shows Egyptian cat, cat."),
+        ({"Egypt"}, "It shows Egyptian cat, cat."),
+    ):
+        passages = [Passage(title, title, f"{title}. About it.") for title in sorted(titles)]
+        with PassageIndex.build(tmp_path / str(len(titles)), passages, finder.encoder) as index:
+            beside = Finder(finder.encoder, index)
+            assert beside.retrieve(query).seen == seen
+            [question] = beside.encode_many([query])
+            assert question.asked.seen == seen
+    assert finder.encoder.encode_query(query).seen == "It shows Egyptian cat, cat."
 
 
 def test_what_is_no_picture_is_said(finder: Finder) -> None:

@@ -1,8 +1,10 @@
+from importlib.resources import files
+
 import pytest
 import torch
 
 from retriever.checkpoint.mini import IMAGE_PROCESSOR, base_weights
-from retriever.inputs.text_vision import TextVision, imagenet_names
+from retriever.inputs.text_vision import TextVision, imagenet_kinds, imagenet_names
 from retriever.model.vision import EfficientNetVisionEncoder, VisionFeatures
 from tests.golden_cases import golden_image, golden_json
 
@@ -68,6 +70,48 @@ def test_classes_are_named_only_with_confidence() -> None:
     assert photographs.describe([0.29, 0.14], [lemon, orange]) == " It may show lemon."
     assert photographs.describe([0.14, 0.1], [lemon, orange]) == ""
     assert TextVision(gate=0.1, sure=0.6).of_photographs() == TextVision(gate=0.1, sure=0.6)
+
+
+def probabilities(**of_names: float) -> list[float]:
+    """Return a thousand probabilities, of classes by their first names."""
+    values = dict.fromkeys(range(1000), 0.0)
+    for name, p in of_names.items():
+        values[imagenet_names().index(name.replace("_", " "))] = p
+    return list(values.values())
+
+
+def test_what_most_of_the_likely_classes_are_is_named_too() -> None:
+    settings = TextVision(gate=0.4, sure=0.6)
+    unsure_of_breeds = probabilities(pug=0.3, boxer=0.2, Rottweiler=0.2, lemon=0.25)
+    assert settings.sight(unsure_of_breeds).sentence() == " It shows dog."
+    assert settings.sight(probabilities(pug=0.5)).sentence() == " It may show pug, dog."
+    assert settings.sight(probabilities(lemon=0.5)).sentence() == " It may show lemon."
+    assert settings.sight(probabilities(pug=0.3, lemon=0.3)).sentence() == ""
+    # ImageNet has a class of that name: it is not said twice.
+    assert settings.sight(probabilities(gibbon=0.7)).sentence() == " It shows gibbon."
+
+
+def test_a_kind_stands_for_classes_that_no_passage_is_called_by() -> None:
+    settings = TextVision(gate=0.15, sure=0.6)
+    cat = settings.sight(probabilities(Egyptian_cat=0.5, tabby=0.3, lemon=0.2))
+    assert cat.sentence() == " It shows Egyptian cat, tabby, lemon, cat."
+    assert cat.sentence({"cat", "lemon"}.__contains__) == " It shows lemon, cat."
+    assert cat.sentence({"cat", "tabby cat"}.__contains__) == " It shows tabby, lemon, cat."
+    assert cat.sentence(set().__contains__) == cat.sentence(), "no passages about any"
+
+
+def test_kinds_are_of_classes_that_there_are() -> None:
+    kinds = imagenet_kinds()
+    assert set(kinds) <= set(range(1000))
+    lines = files("retriever.inputs").joinpath("imagenet_kinds.txt").read_text().splitlines()
+    ranges = [r.partition("-") for line in lines for r in line.split()[1:]]
+    named = sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
+    assert named == len(kinds), "a class of two kinds"
+    said = {name: kinds.get(c) for c, name in enumerate(imagenet_names())}
+    assert said["Chihuahua"] == said["Mexican hairless"] == "dog"
+    assert (said["timber wolf"], said["Egyptian cat"], said["lion"]) == ("wolf", "cat", None)
+    assert (said["daisy"], said["alp"], said["bolete"]) == ("flower", "mountain", "mushroom")
+    assert (said["garter snake"], said["barn spider"]) == ("snake", "spider")
 
 
 def test_there_are_a_thousand_class_names() -> None:
