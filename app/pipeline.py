@@ -259,7 +259,7 @@ class Pipeline(Finder):
             strategy=strategy,
             caption=found.seen,
             recognised=found.recognised if found.surely else (),
-            alike=found.similar[0].similarity if found.similar else None,
+            alike=found.alike,
             doubts=(*doubts, *doubts_of(asked)),
             low=low_of(found),
         )
@@ -276,7 +276,7 @@ class Pipeline(Finder):
         # A part of the corpus is another corpus than the confidence was fitted on.
         part = f"{self.answering.corpus}, in part" if found.sources else self.answering.corpus
         # Where no picture was alike, what was found is what passages alone give.
-        pictures = self.answering.pictures if found.similar else ""
+        pictures = "" if found.alike is None else self.answering.pictures
         return replace(self.answering, corpus=part, pictures=pictures)
 
     def ask(

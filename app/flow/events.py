@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from retriever.encoding.queries import EncodedQuery
     from retriever.pictures.neighbours import SimilarPicture
 
+# The cosine from which on a picture is taken for one of the same thing. Where a part is less like
+# all others it is looked for elsewhere, too (docs/measured/pictures.md).
+ALIKE = 0.35
+
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
@@ -68,6 +72,16 @@ class Retrieval:
     def surely(self) -> bool:
         """Return whether it is sure of the first of them."""
         return names_in(self.seen)[1]
+
+    @property
+    def alike(self) -> float | None:
+        """Return the similarity of the most similar picture; None where none has a say.
+
+        So it is of a photograph among drawings: where a classifier is sure of what it shows, and
+        none of the pictures is like it, what was found was found by the passages alone.
+        """
+        best = self.similar[0].similarity if self.similar else None
+        return None if best is not None and best < ALIKE and self.surely else best
 
 
 @dataclass(frozen=True, slots=True)

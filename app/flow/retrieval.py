@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from app.errors import InvalidQuestion
 from app.flow.clock import timed
-from app.flow.events import Retrieval
+from app.flow.events import ALIKE, Retrieval
 from app.machine.request import ends
 from corpus.pictures.images import featureless
 from corpus.types import Box, Hit, Query
@@ -41,9 +41,6 @@ from retriever.pictures.collection import PictureCollection
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
-# The cosine from which on a part is taken for the thing that a drawing shows. Less is looked at
-# elsewhere, too (docs/measured/pictures.md).
-_ALIKE = 0.35
 # How much more like a drawing than the whole picture a part must be to stand for it.
 _MORE_ALIKE = 0.02
 
@@ -212,7 +209,7 @@ class Finder:
 
         parts = [first]
         of_whole, *measured = similarities([whole, first[1]])
-        if measured[0] < _ALIKE:
+        if measured[0] < ALIKE:
             boxes = list(others)
             looks = self.encoder.look(crop_regions(whole.picture, boxes))
             parts += zip(boxes, looks, strict=True)

@@ -163,7 +163,9 @@ def test_a_title_is_had_whatever_its_words_begin_with(home: Home) -> None:
     with create(home, 4) as index:
         index.upsert(passages, random_embeddings(4))
         had = ["cat", "Cat", "great white shark", "tabby cat"]
-        assert [title for title in [*had, "tabby", "shark", "Cats"] if index.has_title(title)] == had
+        assert [
+            title for title in [*had, "tabby", "shark", "Cats"] if index.has_title(title)
+        ] == had
 
 
 def test_rows_come_back_by_passage_as_they_were_scored(index: PassageIndex) -> None:

@@ -153,16 +153,15 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
                 found = pipeline.retrieve(Query(example.question, image), FOUND)
                 hits = tuple(map(_passage_row, found.hits))
                 shown = {entities.get(id_, "") for id_ in example.gold_passage_ids}
-                alike = [picture.similarity for picture in found.similar]
-                other = [p.similarity for p in found.similar if p.entity not in shown]
+                others = tuple(p for p in found.similar if p.entity not in shown)
                 rows.add(
                     HitsRow(
                         example.id,
                         asked,
                         found.seen,
                         hits,
-                        max(alike, default=None),
-                        max(other, default=None),
+                        found.alike,
+                        replace(found, similar=others).alike,
                     )
                 )
             advance(done, total)
