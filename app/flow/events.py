@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from retriever.encoding.queries import EncodedQuery
     from retriever.pictures.neighbours import SimilarPicture
 
-# The cosine from which on a picture is taken for one of the same thing. Where a part is less like
-# all others it is looked for elsewhere, too (docs/measured/pictures.md).
-ALIKE = 0.35
-
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
@@ -45,7 +41,8 @@ class Retrieval:
         sources: those that the search was held to; () for all.
         weighed: passages, those not shown too, that were held against each other.
         similar: the most similar pictures of the index's collection, of different entities, best
-            first; () without a collection, or without a picture.
+            first; () without a collection, or without a picture, and where none is alike enough
+            to have a say.
         asked: the query as it was encoded, which tells why the hits were found (app.asking.why);
             None where nothing was looked for, or for many queries at once.
     """
@@ -75,13 +72,8 @@ class Retrieval:
 
     @property
     def alike(self) -> float | None:
-        """Return the similarity of the most similar picture; None where none has a say.
-
-        So it is of a photograph among drawings: where a classifier is sure of what it shows, and
-        none of the pictures is like it, what was found was found by the passages alone.
-        """
-        best = self.similar[0].similarity if self.similar else None
-        return None if best is not None and best < ALIKE and self.surely else best
+        """Return the similarity of the most similar picture; None where none has a say."""
+        return self.similar[0].similarity if self.similar else None
 
 
 @dataclass(frozen=True, slots=True)

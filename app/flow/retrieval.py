@@ -18,7 +18,7 @@ from PIL.Image import Image
 
 from app.errors import InvalidQuestion
 from app.flow.clock import timed
-from app.flow.events import ALIKE, Retrieval
+from app.flow.events import Retrieval
 from app.machine.request import ends
 from corpus.pictures.images import featureless
 from corpus.types import Box, Hit, Query
@@ -35,12 +35,15 @@ from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.inputs.foreground import foregrounds
 from retriever.inputs.images import crop_regions
-from retriever.inputs.text_vision import Known, named_again
+from retriever.inputs.text_vision import Known, named_again, names_in
 from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
+# The cosine from which on a picture is taken for one of the same thing. Where a part is less like
+# all of them it is looked for elsewhere, too (docs/measured/pictures.md).
+_ALIKE = 0.35
 # How much more like a drawing than the whole picture a part must be to stand for it.
 _MORE_ALIKE = 0.02
 
@@ -209,7 +212,7 @@ class Finder:
 
         parts = [first]
         of_whole, *measured = similarities([whole, first[1]])
-        if measured[0] < ALIKE:
+        if measured[0] < _ALIKE:
             boxes = list(others)
             looks = self.encoder.look(crop_regions(whole.picture, boxes))
             parts += zip(boxes, looks, strict=True)
@@ -264,9 +267,9 @@ class Finder:
         alike = self._similar(encoded, ranked)
         for question, hits, similar in zip(encoded, ranked, alike, strict=True):
             if self.pictures is not None and similar:
+                similar = self._having_a_say(similar, question.asked.seen)
                 by_entity = {seen.entity: seen.similarity for seen in similar}
                 hits = fusing.fused(hits, by_entity, self.pictures.fusion)
-                similar = [seen for seen in similar if seen.similarity > self.pictures.fusion.floor]
             result = self.found(hits[:top_k], question.asked.seen, question.asked.cut)
             result = replace(result, similar=tuple(similar[:_SHOWN]), boxes=question.boxes)
             results.append(result)
@@ -289,6 +292,17 @@ class Finder:
             for n, some in zip(seen, found, strict=True):
                 similar[n] = some
         return similar
+
+    def _having_a_say(self, similar: Sequence[SimilarPicture], seen: str) -> list[SimilarPicture]:
+        """Return the pictures that are alike enough to say what the query's shows.
+
+        Where a classifier is sure, they must be clearly so: drawings say nothing of a photograph.
+        """
+        assert self.pictures is not None
+        _, surely = names_in(seen)
+        floor = self.pictures.fusion.floor
+        least = max(floor, _ALIKE) if surely else floor
+        return [picture for picture in similar if picture.similarity > least]
 
     def _hits(
         self,

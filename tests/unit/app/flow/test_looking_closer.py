@@ -194,7 +194,11 @@ def test_a_breed_is_named_where_there_are_passages_about_it(
     """Of a cat by its kind, so that "Egyptian cat" does not find Egypt."""
     egyptian, cat = imagenet_names().index("Egyptian cat"), {"Egypt", "Cat", "Tabby"}
     sight = TextVision(0.4, 0.6).sight([float(c == egyptian) for c in range(1000)])
-    monkeypatch.setattr(queries, "describe", lambda *_: [Seen(sight, ("Egyptian cat",), sight)])
+    monkeypatch.setattr(
+        queries,
+        "describe",
+        lambda tower, head, settings: [Seen(sight, ("Egyptian cat",), sight)] * len(head),
+    )
     query = Query("What does it eat?", drawing("flag:KE"))
     for titles, seen in (
         (cat, "It shows cat."),
@@ -208,6 +212,28 @@ def test_a_breed_is_named_where_there_are_passages_about_it(
             [question] = beside.encode_many([query])
             assert question.asked.seen == seen
     assert finder.encoder.encode_query(query).seen == "It shows Egyptian cat, cat."
+
+
+@pytest.mark.parametrize(("probability", "shown"), [(0.9, False), (0.5, True), (0.1, True)])
+def test_drawings_say_nothing_of_what_is_surely_named_and_unlike_them(
+    finder: Finder, monkeypatch: pytest.MonkeyPatch, probability: float, shown: bool
+) -> None:
+    """France's flag is a little like Japan's, at a cosine of 0.25."""
+    cat = imagenet_names().index("Egyptian cat")
+    sight = TextVision(0.4, 0.6).sight([probability * (c == cat) for c in range(1000)])
+    monkeypatch.setattr(
+        queries,
+        "describe",
+        lambda tower, head, settings: [Seen(sight, ("Egyptian cat",), sight)] * len(head),
+    )
+    beside = with_drawings(finder, [drawing("flag:JP"), drawing("flag:KE")])
+    query = Query(QUESTION, drawing("flag:FR"))
+    found = beside.retrieve(query)
+    assert [picture.entity for picture in found.similar] == ["entity 0"] * shown
+    assert (found.alike is not None) is shown
+    assert (found.hits == finder.retrieve(query).hits) is not shown
+    itself = beside.retrieve(Query(QUESTION, drawing("flag:KE")))
+    assert itself.similar[0].entity == "entity 1", "what is alike has its say"
 
 
 def test_what_is_no_picture_is_said(finder: Finder) -> None:

@@ -14,7 +14,6 @@ from app.asking.report import result_as_json
 from app.asking.why import explain
 from app.cli import app
 from app.evaluation.provenance import retrieval_key
-from app.flow.events import Retrieval
 from app.pipeline import Pipeline
 from corpus.errors import InvalidImage
 from corpus.types import Query
@@ -27,7 +26,6 @@ from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
-from retriever.pictures.neighbours import SimilarPicture
 from retriever.pictures.parts import compact
 from tests.evaluating import asked, example, found, run, said
 from tests.golden_cases import golden_image
@@ -131,27 +129,6 @@ def test_the_confidence_is_that_of_what_was_searched(plain: Pipeline) -> None:
         # Nothing is alike where there is no picture: all is as it was.
         text = replace(QUERY, image=None)
         assert both.ask(text, 2).answer == alone.ask(text, 2).answer
-
-
-@pytest.mark.parametrize(
-    ("seen", "cosine", "alike"),
-    [
-        ("It shows cat.", 0.23, None),
-        ("It may show cat.", 0.23, 0.23),
-        ("", 0.23, 0.23),
-        ("It shows cat.", 0.36, 0.36),
-    ],
-)
-def test_of_a_photograph_drawings_have_no_say(
-    plain: Pipeline, seen: str, cosine: float, alike: float | None
-) -> None:
-    """What is surely named and like no drawing is trusted as far as passages go."""
-    retrieved = Retrieval(seen=seen, similar=(SimilarPicture("a.png", "accordion", cosine, ""),))
-    assert retrieved.alike == alike
-    generator = ScriptedGenerator(lambda prompt: ("Paris [1]", -0.1))
-    answering = Answering(generator, AnswerPlan("concat"), fitted("some"), pictures="some")
-    pipeline = Pipeline(plain.encoder, plain.index, answering)
-    assert pipeline.answering_to(retrieved).pictures == ("" if alike is None else "some")
 
 
 def test_what_resembles_no_picture_is_answered_as_before(plain: Pipeline) -> None:
