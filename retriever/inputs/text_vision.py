@@ -6,7 +6,8 @@ that say how confident: the text encoder reads them, and the patches attend to t
 
 ImageNet knows 117 breeds of dogs, and no dog: so what most of the likely classes are is named, too
 (`imagenet_kinds.txt`), and where the corpus has passages of that name and of none of these classes,
-in their place.
+in their place. Of the names of a class the one that a passage has is written: ImageNet's "ice bear"
+is a polar bear.
 """
 
 import json
@@ -49,12 +50,14 @@ class Sight:
         Args:
             known: what passages there are; None where nobody knows.
         """
-        instead = self.kind if known is not None and self.kind and known(self.kind) else None
-        names = [
-            imagenet_names()[class_id]
-            for class_id, kind in self.classes
-            if kind != instead or (known and any(map(known, imagenet_synonyms()[class_id])))
-        ]
+        knows = known or (lambda name: False)
+        instead = self.kind if self.kind and knows(self.kind) else None
+        names = []
+        for class_id, kind in self.classes:
+            own = imagenet_synonyms()[class_id]
+            called = next((name for name in own if knows(name)), "")
+            if called or kind != instead:
+                names.append(called or own[0])
         if self.kind and self.kind not in names:
             names.append(self.kind)
         return sentence(names, sure=self.sure) if names else ""
@@ -122,14 +125,17 @@ class TextVision:
 
 
 def named_again(seen: str, guesses: Sequence[str]) -> bool:
-    """Return whether what `sentence` names first is among the guesses at another picture.
+    """Return whether what a sentence names first is among the guesses at another picture.
 
     >>> named_again("It shows tiger, tiger cat.", ["leopard", "tiger"])
     True
+    >>> named_again("It shows polar bear.", ["ice bear"]), named_again("It shows dog.", ["pug"])
+    (True, True)
     """
     names, _ = names_in(seen)
-    kinds = {imagenet_kinds().get(c) for c, n in enumerate(imagenet_names()) if n in guesses}
-    return bool(names) and (names[0] in guesses or names[0] in kinds)
+    classes = [c for c, name in enumerate(imagenet_names()) if name in guesses]
+    called = {name for c in classes for name in (imagenet_kinds().get(c), *imagenet_synonyms()[c])}
+    return bool(names) and names[0] in called
 
 
 def sentence(names: Sequence[str], *, sure: bool) -> str:

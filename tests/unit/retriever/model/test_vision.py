@@ -96,8 +96,14 @@ def test_a_kind_stands_for_classes_that_no_passage_is_called_by() -> None:
     cat = settings.sight(probabilities(Egyptian_cat=0.5, tabby=0.3, lemon=0.2))
     assert cat.sentence() == " It shows Egyptian cat, tabby, lemon, cat."
     assert cat.sentence({"cat", "lemon"}.__contains__) == " It shows lemon, cat."
-    assert cat.sentence({"cat", "tabby cat"}.__contains__) == " It shows tabby, lemon, cat."
+    assert cat.sentence({"cat", "tabby cat"}.__contains__) == " It shows tabby cat, lemon, cat."
     assert cat.sentence(set().__contains__) == cat.sentence(), "no passages about any"
+
+
+def test_of_the_names_of_a_class_the_one_is_written_that_a_passage_has() -> None:
+    bear = TextVision(gate=0.15, sure=0.6).sight(probabilities(ice_bear=0.9))
+    assert bear.sentence() == " It shows ice bear, bear."
+    assert bear.sentence({"polar bear", "bear"}.__contains__) == " It shows polar bear, bear."
 
 
 def test_kinds_are_of_classes_that_there_are() -> None:
