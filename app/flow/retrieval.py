@@ -257,17 +257,24 @@ class Finder:
         found = iter(self._hits(plain, depth, mode, chosen))
         weighed = iter(self._hits(both, max(depth, picture.DEPTH), mode, chosen))
         weight = self.encoder.checkpoint.picture_weight
-        ranked = [
-            next(found)
-            if question.alone is None
-            else picture.weighed(next(weighed), next(weighed), weight)
-            for question in encoded
-        ]
+        ranked, shown = [], []
+        for question in encoded:
+            if question.alone is None:
+                ranked.append(next(found))
+                shown.append(ranked[-1])
+            else:
+                asked, alone = next(weighed), next(weighed)
+                ranked.append(picture.weighed(asked, alone, weight))
+                shown.append(alone)
         results = []
         alike = self._similar(encoded, ranked)
-        for question, hits, similar in zip(encoded, ranked, alike, strict=True):
+        for question, hits, alone, similar in zip(encoded, ranked, shown, alike, strict=True):
             if self.pictures is not None and similar:
                 similar = self._having_a_say(similar, question.asked.seen)
+                names = {s.name for s in similar[:_SHOWN]} - {hit.passage.title for hit in hits}
+                if names := names - {""}:
+                    only = PassageFilter(sources=sources, titles=tuple(sorted(names)))
+                    hits = [*hits, *self._besides(question, alone, mode, only)]
                 by_entity = {seen.entity: seen.similarity for seen in similar}
                 hits = fusing.fused(hits, by_entity, self.pictures.fusion)
             result = self.found(hits[:top_k], question.asked.seen, question.asked.cut)
@@ -292,6 +299,27 @@ class Finder:
             for n, some in zip(seen, found, strict=True):
                 similar[n] = some
         return similar
+
+    def _besides(
+        self,
+        question: EncodedQuestion,
+        shown: Sequence[Hit],
+        mode: SearchMode,
+        only: PassageFilter,
+    ) -> list[Hit]:
+        """Return passages about what a similar picture shows, however far down they stand.
+
+        Args:
+            question: that they are looked for.
+            shown: what was found for the picture by itself.
+            mode: of the search.
+            only: those passages.
+        """
+        if question.alone is None:
+            return self._hits([question.asked], fusing.DEPTH, mode, only)[0]
+        asked, alone = self._hits([question.asked, question.alone], fusing.DEPTH, mode, only)
+        weight = self.encoder.checkpoint.picture_weight
+        return picture.weighed_besides(asked, alone, shown, weight) if alone else []
 
     def _having_a_say(self, similar: Sequence[SimilarPicture], seen: str) -> list[SimilarPicture]:
         """Return the pictures that are alike enough to say what the query's shows.

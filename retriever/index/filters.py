@@ -16,12 +16,14 @@ class PassageFilter:
         languages: the `language` is one of these.
         title_prefix: the title begins so; case matters.
         ids: the id is one of these; None for any. An empty tuple matches nothing.
+        titles: the title is one of these.
     """
 
     sources: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     title_prefix: str = ""
     ids: tuple[str, ...] | None = None
+    titles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -41,4 +43,5 @@ class PassageFilter:
             and (not self.languages or passage.language in self.languages)
             and passage.title.startswith(self.title_prefix)
             and (self.ids is None or passage.id in self.ids)
+            and (not self.titles or passage.title in self.titles)
         )

@@ -44,5 +44,28 @@ def weighed(found: Sequence[Hit], shown: Sequence[Hit], weight: float) -> list[H
     return sorted(both, key=lambda hit: -hit.score)
 
 
+def weighed_besides(
+    more: Sequence[Hit], of_more: Sequence[Hit], shown: Sequence[Hit], weight: float
+) -> list[Hit]:
+    """Return hits that `weighed` did not find, weighed by the best of what it did.
+
+    Args:
+        more: for the question and the picture, of other passages.
+        of_more: for QUESTION and the same picture, of these.
+        shown: for QUESTION, as `weighed` was given it.
+        weight: how much the picture by itself counts.
+    """
+    best = max(hit.score for hit in (*shown, *of_more))
+    subjects: dict[str, float] = {}
+    for hit in of_more:
+        name = _subject(hit.passage)
+        subjects[name] = max(subjects.get(name, hit.score), hit.score)
+    return [
+        Hit(hit.passage, hit.score + weight * (subjects[_subject(hit.passage)] - best))
+        for hit in more
+        if _subject(hit.passage) in subjects
+    ]
+
+
 def _subject(passage: Passage) -> str:
     return passage.title or passage.id

@@ -63,7 +63,7 @@ def conditions_of(corpus: str, chosen: PassageFilter | None) -> Conditions | Non
     """Return what a filter asks of points; None where it asks nothing."""
     if chosen is None or chosen.empty:
         return None
-    any_of = {"source": chosen.sources, "language": chosen.languages}
+    any_of = {"source": chosen.sources, "language": chosen.languages, "title": chosen.titles}
     return Conditions(
         {name: values for name, values in any_of.items() if values},
         {"title": chosen.title_prefix} if chosen.title_prefix else {},

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from corpus.types import Hit
 
-# Of each search: a passage further down is not brought up by pictures.
+# Of each search. A passage further down is brought up by pictures where nothing that was found has
+# its title, and a similar picture is called so.
 DEPTH = 60
 
 

@@ -132,6 +132,7 @@ def test_equal_scores_come_in_the_order_of_their_ids(home: Home) -> None:
          [i for i in range(COUNT) if i % 3 != 1 and i % 2 == 0]),
         (PassageFilter(title_prefix="Title 4"), [4, *range(40, 50)]),
         (PassageFilter(title_prefix="title 4"), []),
+        (PassageFilter(titles=("Title 4", "Title 41", "Title")), [4, 41]),
         (PassageFilter(ids=("p003", "p059", "p999")), [3, 59]),
         (PassageFilter(ids=()), []),
         (PassageFilter(), list(range(COUNT))),

@@ -24,6 +24,7 @@ from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
+from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
 from retriever.pictures.parts import compact
@@ -129,6 +130,24 @@ def test_the_confidence_is_that_of_what_was_searched(plain: Pipeline) -> None:
         # Nothing is alike where there is no picture: all is as it was.
         text = replace(QUERY, image=None)
         assert both.ask(text, 2).answer == alone.ask(text, 2).answer
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_entity_that_the_picture_resembles_is_found_however_far_down_it_stands(
+    plain: Pipeline, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worst = plain.retrieve(QUERY, 4).hits[-1].passage
+    both = beside(plain, [("mine.png", worst.entity), ("other.png", "nothing")])
+    assert both.pictures is not None
+    both.pictures.titles.update({worst.entity: worst.title} if named else {})
+    monkeypatch.setattr(fusing, "DEPTH", 2)
+    found = both.retrieve(QUERY, 2).hits
+    assert (found[0].passage == worst) is named, "it is looked for by its name"
+    assert len({hit.passage.id for hit in found}) == 2
+    text = replace(QUERY, image=None)
+    assert both.retrieve(text, 2).hits == plain.retrieve(text, 2).hits
+    elsewhere = both.retrieve(QUERY, 2, sources=["Zoo"]).hits
+    assert {hit.passage.source for hit in elsewhere} == {"Zoo"}
 
 
 def test_what_resembles_no_picture_is_answered_as_before(plain: Pipeline) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from corpus.types import Hit, Passage
-from retriever.index.picture import weighed
+from retriever.index.picture import weighed, weighed_besides
 
 
 def hit(title: str, section: str, score: float) -> Hit:
@@ -42,3 +42,14 @@ def test_passages_without_a_title_are_their_own_subjects() -> None:
     bare = [Hit(Passage(name, "", ""), score) for name, score in (("a", 9.0), ("b", 8.0))]
     shown = [Hit(Passage("b", "", ""), 5.0), Hit(Passage("a", "", ""), 1.0)]
     assert [(h.passage.id, h.score) for h in weighed(bare, shown, 0.5)] == [("b", 8.0), ("a", 7.0)]
+
+
+def test_what_was_looked_for_besides_is_weighed_by_the_best_of_what_was_found() -> None:
+    more = [hit("Ant", "Diet", 12.0), hit("Ant", "Lead", 9.0), hit("Moth", "", 8.0)]
+    of_more = [hit("Ant", "Lead", 26.0), hit("Ant", "Diet", 20.0), hit("Tick", "", 1.0)]
+    both = weighed_besides(more, of_more, SHOWN, 0.5)
+    assert [(h.passage.id, h.score) for h in both] == [("Ant:Diet", 10.0), ("Ant:Lead", 7.0)]
+    assert both == weighed_besides(more, of_more, SHOWN[:1], 0.5)
+    # It shows the ant more than all that was found.
+    first = weighed_besides(more, [hit("Ant", "Lead", 31.0)], SHOWN, 0.5)
+    assert [h.score for h in first] == [12.0, 9.0]
