@@ -41,7 +41,7 @@ from retriever.engines.interface import LEARNED, LEARNED_HALF, LEARNED_WHOLE, Ro
 from retriever.engines.record import Learned
 from retriever.errors import IndexUnavailable
 
-CENTRES, DIRECTIONS = 1_024, 512
+CENTRES, DIRECTIONS = 2_048, 512
 
 # Of the mean of the features' squares: what the weights of least squares are held down with.
 _RIDGE = 1e-3
@@ -58,7 +58,7 @@ def rooms(dim: int, learned: Learned | None) -> dict[str, Room]:
     """
     wanted = {LEARNED: Room(DIRECTIONS, "turbo4")}
     if learned is not None and not learned.directions:
-        wanted[LEARNED_WHOLE] = Room(CENTRES + dim + 1, "float16")
+        wanted[LEARNED_WHOLE] = Room(learned.centres + dim + 1, "float16")
     elif learned is not None and not learned.balanced:
         wanted[LEARNED_HALF] = Room(DIRECTIONS, "float16")
     return wanted

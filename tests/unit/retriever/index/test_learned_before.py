@@ -17,7 +17,6 @@ from retriever.engines.interface import (
     Room,
 )
 from retriever.engines.learned import (
-    CENTRES,
     DIRECTIONS,
     LearnedStage,
     text_sha256,
@@ -29,6 +28,9 @@ from retriever.index.passage_index import Learning, PassageIndex
 from retriever.index.points import all_points
 from tests.index_cases import Rows, make_fingerprint, make_passages
 from tests.learning_cases import COUNT, LEARNED_FROM, built, recall
+
+
+CENTRES = 1_024  # as many as there were
 
 
 @pytest.fixture(autouse=True)
