@@ -29,7 +29,6 @@ from retriever.index.points import all_points
 from tests.index_cases import Rows, make_fingerprint, make_passages
 from tests.learning_cases import COUNT, LEARNED_FROM, built, recall
 
-
 CENTRES = 1_024  # as many as there were
 
 
