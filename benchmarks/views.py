@@ -161,13 +161,20 @@ def recalls(found: Sequence[Retrieval], asked: Sequence[Asked]) -> dict[str, flo
     }
 
 
+def cell(figures: Mapping[str, float], n: int) -> str:
+    """Return shares of n in percent, with the standard error of the first."""
+    first, *_ = figures.values()
+    error = 100 * math.sqrt(first * (1 - first) / n)
+    return " / ".join(f"{100 * value:.1f}" for value in figures.values()) + f" ± {error:.1f}"
+
+
 def report(
     measured: Mapping[str, Mapping[str, Mapping[str, float]]], counts: Mapping[str, int]
 ) -> str:
     """Return the figures as a Markdown table: a row a view, a column a finder."""
     columns = list(next(iter(measured.values())))
     rows = [
-        (title, *(_cell(by_finder[name], counts[title]) for name in columns), str(counts[title]))
+        (title, *(cell(by_finder[name], counts[title]) for name in columns), str(counts[title]))
         for title, by_finder in measured.items()
     ]
     return "\n".join(table(("views", *columns, "n"), rows)) + "\n"
@@ -215,12 +222,6 @@ def main(
     (out / "views.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (out / "views.md").write_text(report(measured, counts), encoding="utf-8")
     print(report(measured, counts))
-
-
-def _cell(figures: Mapping[str, float], n: int) -> str:
-    first, *_ = figures.values()
-    error = 100 * math.sqrt(first * (1 - first) / n)
-    return " / ".join(f"{100 * value:.1f}" for value in figures.values()) + f" ± {error:.1f}"
 
 
 def _corner(
