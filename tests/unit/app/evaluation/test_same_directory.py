@@ -200,7 +200,7 @@ def test_of_an_example_that_has_changed_what_depends_on_it_is_made_again(
     monkeypatch.setattr(
         pipeline.encoder,
         "encode_queries",
-        lambda q, looks: encoded.append(len(q)) or encode(q, looks),
+        lambda q, *others: encoded.append(len(q)) or encode(q, *others),
     )
     rows[1] = replace(rows[1], **changed)
     results = run(pipeline, asked(*rows), images, out, batch=1)

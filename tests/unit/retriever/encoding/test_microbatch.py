@@ -56,11 +56,11 @@ def test_the_queries_of_several_callers_share_a_batch(
     sizes: list[int] = []
     encode = encoder._queries.encode
 
-    def slow(queries, looks):
+    def slow(queries, *others):
         sizes.append(len(queries))
         begun.set()
         assert free.wait(10)
-        return encode(queries, looks)
+        return encode(queries, *others)
 
     monkeypatch.setattr(encoder._queries, "encode", slow)
     before = encoder.batch_sizes.get(2, 0)
