@@ -29,10 +29,7 @@ def weighed(found: Sequence[Hit], shown: Sequence[Hit], weight: float) -> list[H
     """
     if not found or not shown:
         return list(found or shown)
-    subjects: dict[str, float] = {}
-    for hit in shown:
-        name = _subject(hit.passage)
-        subjects[name] = max(subjects.get(name, hit.score), hit.score)
+    subjects = _best_of_subjects(shown)
     best, last = max(subjects.values()), min(subjects.values())
     known = {hit.passage.id for hit in found}
     floor = min(hit.score for hit in found)
@@ -56,15 +53,20 @@ def weighed_besides(
         weight: how much the picture by itself counts.
     """
     best = max(hit.score for hit in (*shown, *of_more))
-    subjects: dict[str, float] = {}
-    for hit in of_more:
-        name = _subject(hit.passage)
-        subjects[name] = max(subjects.get(name, hit.score), hit.score)
+    subjects = _best_of_subjects(of_more)
     return [
         Hit(hit.passage, hit.score + weight * (subjects[_subject(hit.passage)] - best))
         for hit in more
         if _subject(hit.passage) in subjects
     ]
+
+
+def _best_of_subjects(hits: Sequence[Hit]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for hit in hits:
+        name = _subject(hit.passage)
+        best[name] = max(best.get(name, hit.score), hit.score)
+    return best
 
 
 def _subject(passage: Passage) -> str:

@@ -4,7 +4,7 @@ FLMR and RA-VQA add detected object names to the query text. Here the vision tow
 own ImageNet classifier names what it sees, only when it is confident, and in words
 that say how confident: the text encoder reads them, and the patches attend to them.
 
-ImageNet knows 117 breeds of dogs, and no dog: so what most of the likely classes are is named, too
+ImageNet knows 118 breeds of dogs, and no dog: so what most of the likely classes are is named, too
 (`imagenet_kinds.txt`), and where the corpus has passages of that name and of none of these classes,
 in their place. Of the names of a class the one that a passage has is written: ImageNet's "ice bear"
 is a polar bear.

@@ -118,6 +118,7 @@ def test_kinds_are_of_classes_that_there_are() -> None:
     assert (said["timber wolf"], said["Egyptian cat"], said["lion"]) == ("wolf", "cat", None)
     assert (said["daisy"], said["alp"], said["bolete"]) == ("flower", "mountain", "mushroom")
     assert (said["garter snake"], said["barn spider"]) == ("snake", "spider")
+    assert said["plane"] is None, "a carpenter's"
 
 
 def test_there_are_a_thousand_class_names() -> None:
