@@ -9,8 +9,8 @@ of the index, the checkpoint and the pictures of entities that the settings name
     by its own name    classes of which a passage has one of the names for its title
     by its kind        the others whose kind has: at most 24 of each, as a tenth are dogs
 
-Recall@1 and recall@5 in percent, with the standard error of the first, of both and of the half of
-each that chose nothing (docs/measured/pictures.md).
+Recall@1 and recall@5 in percent, with the standard error of the first, of both and of the second
+half of each, in an order by chance (docs/measured/pictures.md: the first has chosen something).
 """
 
 import random
@@ -106,7 +106,7 @@ def main(folder: Path) -> None:
                 figures.append(figure)
                 advance(len(figures), len(asked))
             half = figures[len(figures) // 2 :]
-            for title, part in ((name, figures), (f"{name}, the half that chose nothing", half)):
+            for title, part in ((name, figures), (f"{name}, second half", half)):
                 means = {k: sum(f[k] for f in part) / len(part) for k in part[0]}
                 rows.append((title, cell(means, len(part)), str(len(part))))
     print("\n".join(table(("photographs", "recall@1 / recall@5", "n"), rows)))
