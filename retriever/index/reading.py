@@ -15,16 +15,7 @@ from numpy.typing import ArrayLike
 from corpus.progress import Say
 from corpus.types import Hit, Passage
 from retriever.engines.candidates import CANDIDATES, widest_step
-from retriever.engines.interface import (
-    PREFIXED,
-    TOKENS,
-    Conditions,
-    Engine,
-    Invitation,
-    Point,
-    Store,
-    Vector,
-)
+from retriever.engines.interface import TOKENS, Engine, Invitation, Point, Store, Vector
 from retriever.engines.learned import LearnedStage, stage_of
 from retriever.engines.record import Build, Fingerprint, Storage
 from retriever.errors import IndexNotReady
@@ -211,7 +202,8 @@ class OpenIndex:
     def has_title(self, title: str) -> bool:
         """Return whether a passage has this title, whose words may begin with capitals there."""
         forms = {title, title[:1].upper() + title[1:], title.title()}
-        conditions = Conditions(any_of={PREFIXED: sorted(forms)})
+        chosen = PassageFilter(titles=tuple(sorted(forms)))
+        conditions = conditions_of(self.built.ids_of, chosen)
         return self._following(lambda: self._engine.count(conditions)) > 0
 
     def sample(self, count: int) -> list[Passage]:

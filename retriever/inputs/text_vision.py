@@ -34,13 +34,13 @@ class Sight:
     """What is named in a picture.
 
     Attributes:
-        classes: the classes that are likely enough, best first, each with its kind or "".
+        classes: the numbers of the classes that are likely enough, best first.
         kind: what the picture is most likely of, such as "dog"; "" where a class is likelier, or
             that is not likely enough.
         sure: whether the best class, or the kind, is as likely as "It shows" needs.
     """
 
-    classes: tuple[tuple[int, str], ...] = ()
+    classes: tuple[int, ...] = ()
     kind: str = ""
     sure: bool = False
 
@@ -51,12 +51,12 @@ class Sight:
             known: what passages there are; None where nobody knows.
         """
         knows = known or (lambda name: False)
-        instead = self.kind if self.kind and knows(self.kind) else None
+        instead = self.kind != "" and knows(self.kind)
         names = []
-        for class_id, kind in self.classes:
+        for class_id in self.classes:
             own = imagenet_synonyms()[class_id]
             called = next((name for name in own if knows(name)), "")
-            if called or kind != instead:
+            if called or not instead or imagenet_kinds().get(class_id) != self.kind:
                 names.append(called or own[0])
         if self.kind and self.kind not in names:
             names.append(self.kind)
@@ -112,7 +112,7 @@ class TextVision:
         best = probabilities[likeliest[0]]
         is_named = share >= max(self.gate, best)
         return Sight(
-            tuple((c, imagenet_kinds().get(c, "")) for c in named),
+            tuple(named),
             kind if is_named else "",
             max(best, share) >= self.sure,
         )
