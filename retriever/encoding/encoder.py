@@ -176,6 +176,7 @@ class Encoder:
         made = iter(self._queries.encode(queries, looks, known))
         return [list(islice(made, len(own))) for own, _, _ in callers]
 
+    @torch.inference_mode()
     def look(self, pictures: Sequence[Image]) -> list[Look]:
         """Return what the vision tower makes of pictures, for queries to be encoded with.
 

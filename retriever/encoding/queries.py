@@ -258,9 +258,11 @@ class QueryEncoder:
             vision = VisionFeatures(*(f.reshape(*shape, *f.shape[1:]) for f in vision))
         return vision, [known[id(own[0])].seen for own in pictures]
 
-    @torch.inference_mode()
     def look(self, pictures: Sequence[Image]) -> list[Look]:
-        """Return what the vision tower makes of pictures, looked at in one batch."""
+        """Return what the vision tower makes of pictures, looked at in one batch.
+
+        Training goes through here: there are gradients unless the caller asks for none.
+        """
         if not pictures:
             return []
         opaque = list(self._threads.map(as_rgb, pictures))

@@ -87,6 +87,13 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor
     return plain_gradients(tmp_path_factory.mktemp("plain"), RECIPE)
 
 
+def test_each_part_that_trains_has_gradients(expected: dict[str, torch.Tensor]) -> None:
+    """A plain loop and the project's step share the towers: what both lose, no other test sees."""
+    for prefix in ("query_text", "context_text", "transformer_mapping", "query_vision_encoder"):
+        gradients = [g for name, g in expected.items() if name.startswith(prefix)]
+        assert gradients and any(gradient.abs().max() > 0 for gradient in gradients), prefix
+
+
 @pytest.mark.parametrize("chunk", [0, 1, 4])
 def test_chunks_have_the_gradients_of_the_whole(
     chunk: int, tmp_path: Path, expected: dict[str, torch.Tensor]
