@@ -4,7 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from app.flow.retrieval import require_checkpoint, require_pictures
+from app.flow.fits import require_checkpoint, require_pictures
 from app.machine import network, threads
 from app.pipeline import Pipeline
 from app.reader import Reader

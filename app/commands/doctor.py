@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.commands.reference import GROUPS, reference
 from app.errors import InvalidSettings
-from app.flow.retrieval import require_pictures
+from app.flow.fits import require_pictures
 from app.machine import network, threads
 from app.machine.directories import file_in_the_way
 from app.machine.extras import EXTRAS, missing, own_version

@@ -3,12 +3,12 @@
     Query -> Encoder.encode_query -> PassageIndex.search -> [Hit(passage, score)]
 
 What the picture shows by itself may have a say beside the question, as the checkpoint has it, and
-so may pictures of the entities that passages are about, where there is a collection of them.
-Beside a classifier, which tells photographs of things, what stands before a busy background is
-looked at by itself.
+so may pictures of the entities that passages are about, where there is a collection of them, and
+what a classifier names, where the checkpoint has one. Beside a classifier, which tells photographs
+of things, what stands before a busy background is looked at by itself.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,17 +19,17 @@ from PIL.Image import Image
 from app.errors import InvalidQuestion
 from app.flow.clock import timed
 from app.flow.events import Retrieval
+from app.flow.fits import require_checkpoint, require_pictures
 from app.machine.request import ends
 from corpus.pictures.images import featureless
 from corpus.types import Box, Hit, Query
 from generator.answers.selection import WEIGHED
-from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import EncodedQuery, Look
 from retriever.engines.candidates import CANDIDATES
 from retriever.engines.deadline import wanted_until
-from retriever.errors import IndexNotReady, InvalidQuery
-from retriever.index import picture
+from retriever.errors import InvalidQuery
+from retriever.index import named, picture
 from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
@@ -253,7 +253,9 @@ class Finder:
         chosen = PassageFilter(sources=sources) if sources else None
         plain = [e.asked for e in encoded if e.alone is None]
         both = [q for e in encoded if e.alone is not None for q in (e.asked, e.alone)]
-        depth = top_k if self.pictures is None else max(top_k, fusing.DEPTH)
+        weighs_names = self.encoder.checkpoint.text_vision is not None
+        deeper = weighs_names or self.pictures is not None
+        depth = max(top_k, picture.DEPTH) if deeper else top_k
         found = iter(self._hits(plain, depth, mode, chosen))
         weighed = iter(self._hits(both, max(depth, picture.DEPTH), mode, chosen))
         weight = self.encoder.checkpoint.picture_weight
@@ -269,18 +271,30 @@ class Finder:
         results = []
         alike = self._similar(encoded, ranked)
         for question, hits, alone, similar in zip(encoded, ranked, shown, alike, strict=True):
+            seen = question.asked.seen
+            similar = self._having_a_say(similar, seen)
+            names = named.weights(seen)
+            if titles := self._not_found(similar, names, hits):
+                only = PassageFilter(sources=sources, titles=titles)
+                hits = [*hits, *self._besides(question, alone, mode, only)]
             if self.pictures is not None and similar:
-                similar = self._having_a_say(similar, question.asked.seen)
-                names = {s.name for s in similar[:_SHOWN]} - {hit.passage.title for hit in hits}
-                if names := names - {""}:
-                    only = PassageFilter(sources=sources, titles=tuple(sorted(names)))
-                    hits = [*hits, *self._besides(question, alone, mode, only)]
-                by_entity = {seen.entity: seen.similarity for seen in similar}
+                by_entity = {other.entity: other.similarity for other in similar}
                 hits = fusing.fused(hits, by_entity, self.pictures.fusion)
-            result = self.found(hits[:top_k], question.asked.seen, question.asked.cut)
+            hits = named.weighed(hits, names)
+            result = self.found(hits[:top_k], seen, question.asked.cut)
             result = replace(result, similar=tuple(similar[:_SHOWN]), boxes=question.boxes)
             results.append(result)
         return results
+
+    def _not_found(
+        self, similar: Sequence[SimilarPicture], names: Mapping[str, float], hits: Sequence[Hit]
+    ) -> tuple[str, ...]:
+        """Return titles that the most similar pictures, or a classifier, name and no hit has."""
+        assert self._known is not None
+        titles = {other.name for other in similar[:_SHOWN]} - {hit.passage.title for hit in hits}
+        for name in filter(self._known, named.not_among(names, hits)):
+            titles.update(named.titles_called(name))
+        return tuple(sorted(titles - {""}))
 
     def _similar(
         self, encoded: Sequence[EncodedQuestion], hits: Sequence[Sequence[Hit]]
@@ -307,7 +321,7 @@ class Finder:
         mode: SearchMode,
         only: PassageFilter,
     ) -> list[Hit]:
-        """Return passages about what a similar picture shows, however far down they stand.
+        """Return passages about what is named, however far down they stand.
 
         Args:
             question: that they are looked for.
@@ -316,8 +330,8 @@ class Finder:
             only: those passages.
         """
         if question.alone is None:
-            return self._hits([question.asked], fusing.DEPTH, mode, only)[0]
-        asked, alone = self._hits([question.asked, question.alone], fusing.DEPTH, mode, only)
+            return self._hits([question.asked], picture.DEPTH, mode, only)[0]
+        asked, alone = self._hits([question.asked, question.alone], picture.DEPTH, mode, only)
         weight = self.encoder.checkpoint.picture_weight
         return picture.weighed_besides(asked, alone, shown, weight) if alone else []
 
@@ -326,7 +340,8 @@ class Finder:
 
         Where a classifier is sure, they must be clearly so: drawings say nothing of a photograph.
         """
-        assert self.pictures is not None
+        if self.pictures is None:
+            return []
         _, surely = names_in(seen)
         floor = self.pictures.fusion.floor
         least = max(floor, _ALIKE) if surely else floor
@@ -376,34 +391,6 @@ class Finder:
             )
         [part] = crop_regions(query.image, query.boxes)
         return replace(query, image=part, boxes=())
-
-
-def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
-    """Raise IndexNotReady unless a checkpoint's queries may search an index."""
-    made_with = index.fingerprint
-    if made_with.checkpoint_sha256 != checkpoint.revision:
-        raise IndexNotReady(
-            f"the index at {index.location} was made with the checkpoint "
-            f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Search it "
-            f"with the first (--checkpoint), or build it anew from its corpus, "
-            f"{made_with.corpus!r}: `kbvqa index build CORPUS --index {index.location} --swap`"
-        )
-
-
-def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> None:
-    """Raise IndexNotReady unless a checkpoint makes vectors as a collection of pictures has."""
-    if pictures.checkpoint != checkpoint.revision:
-        raise IndexNotReady(
-            f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
-            f"not {checkpoint.id}: make it anew with `kbvqa index pictures`"
-        )
-    width, wanted = pictures.width, checkpoint.picture_width
-    if width != wanted:
-        raise IndexNotReady(
-            f"the collection of pictures has vectors of {width:,} numbers, and the checkpoint "
-            f"{checkpoint.id} makes vectors of {wanted:,}: make it anew with "
-            "`kbvqa index pictures`"
-        )
 
 
 def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from corpus.types import Hit, Passage
 
 QUESTION = "What is this?"
-# Of each search: a passage further down counts as the last of these.
+# Of each search: a passage further down counts as the last of these. It is brought up where nothing
+# that was found has its title, and a similar picture, or a classifier, names it.
 DEPTH = 60
 
 

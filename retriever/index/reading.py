@@ -22,6 +22,7 @@ from retriever.errors import IndexNotReady
 from retriever.index.builds import moved_build
 from retriever.index.filters import PassageFilter
 from retriever.index.foreign import Foreign
+from retriever.index.named import titles_called
 from retriever.index.points import CONTENT, ROWS, all_points, conditions_of, passage_of, point_id
 from retriever.index.search import SearchMode, search_engine
 
@@ -201,8 +202,7 @@ class OpenIndex:
 
     def has_title(self, title: str) -> bool:
         """Return whether a passage has this title, whose words may begin with capitals there."""
-        forms = {title, title[:1].upper() + title[1:], title.title()}
-        chosen = PassageFilter(titles=tuple(sorted(forms)))
+        chosen = PassageFilter(titles=titles_called(title))
         conditions = conditions_of(self.built.ids_of, chosen)
         return self._following(lambda: self._engine.count(conditions)) > 0
 

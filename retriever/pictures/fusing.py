@@ -15,10 +15,6 @@ from dataclasses import dataclass
 
 from corpus.types import Hit
 
-# Of each search. A passage further down is brought up by pictures where nothing that was found has
-# its title, and a similar picture is called so.
-DEPTH = 60
-
 
 @dataclass(frozen=True, slots=True)
 class Fusion:

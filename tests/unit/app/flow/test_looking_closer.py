@@ -17,9 +17,10 @@ from retriever.checkpoint.loading import load_checkpoint
 from retriever.encoding import queries
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import Seen
+from retriever.index import picture
 from retriever.index.passage_index import PassageIndex
 from retriever.inputs.foreground import foregrounds
-from retriever.inputs.text_vision import TextVision, imagenet_names
+from retriever.inputs.text_vision import Sight, TextVision, imagenet_names
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.parts import compact
 from tests.golden_cases import GOLDEN
@@ -188,17 +189,22 @@ def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograp
     assert named.asked.seen == whole.asked.seen, "without drawings, too"
 
 
+def sees(monkeypatch: pytest.MonkeyPatch, sight: Sight) -> None:
+    """Let the classifier see an Egyptian cat in every picture, as surely as in a sight."""
+    monkeypatch.setattr(
+        queries,
+        "describe",
+        lambda tower, head, settings: [Seen(sight, ("Egyptian cat",), sight)] * len(head),
+    )
+
+
 def test_a_breed_is_named_where_there_are_passages_about_it(
     finder: Finder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a cat by its kind, so that "Egyptian cat" does not find Egypt."""
     egyptian, cat = imagenet_names().index("Egyptian cat"), {"Egypt", "Cat", "Tabby"}
     sight = TextVision(0.4, 0.6).sight([float(c == egyptian) for c in range(1000)])
-    monkeypatch.setattr(
-        queries,
-        "describe",
-        lambda tower, head, settings: [Seen(sight, ("Egyptian cat",), sight)] * len(head),
-    )
+    sees(monkeypatch, sight)
     query = Query("What does it eat?", drawing("flag:KE"))
     for titles, seen in (
         (cat, "It shows cat."),
@@ -214,6 +220,26 @@ def test_a_breed_is_named_where_there_are_passages_about_it(
     assert finder.encoder.encode_query(query).seen == "It shows Egyptian cat, cat."
 
 
+def test_what_is_surely_named_comes_first_however_far_down_it_stands(
+    finder: Finder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    egyptian = imagenet_names().index("Egyptian cat")
+    query = Query("Where is it kept?", rough(120, 80))
+    texts = {title: f"{title}. This flag is flown in Kenya." for title in ("Kenya", "Flag", "Pole")}
+    texts["Cat"] = "The cat is a small animal that is kept in houses."
+    texts["Cat flap"] = "A cat flap shows a cat in. A cat and an Egyptian cat are kept in houses."
+    passages = [Passage(title, title, text) for title, text in texts.items()]
+    monkeypatch.setattr(picture, "DEPTH", 2)
+    with PassageIndex.build(tmp_path / "index", passages, finder.encoder) as index:
+        beside = Finder(finder.encoder, index)
+        for probability, first in ((0.0, False), (0.9, True)):
+            sight = TextVision(0.4, 0.6).sight([probability * (c == egyptian) for c in range(1000)])
+            sees(monkeypatch, sight)
+            hits = beside.retrieve(query, 2).hits
+            assert (hits[0].passage.id == "Cat") is first
+            assert len({hit.passage.id for hit in hits}) == 2
+
+
 @pytest.mark.parametrize(("probability", "shown"), [(0.9, False), (0.5, True), (0.1, True)])
 def test_drawings_say_nothing_of_what_is_surely_named_and_unlike_them(
     finder: Finder, monkeypatch: pytest.MonkeyPatch, probability: float, shown: bool
@@ -221,11 +247,7 @@ def test_drawings_say_nothing_of_what_is_surely_named_and_unlike_them(
     """France's flag is a little like Japan's, at a cosine of 0.25."""
     cat = imagenet_names().index("Egyptian cat")
     sight = TextVision(0.4, 0.6).sight([probability * (c == cat) for c in range(1000)])
-    monkeypatch.setattr(
-        queries,
-        "describe",
-        lambda tower, head, settings: [Seen(sight, ("Egyptian cat",), sight)] * len(head),
-    )
+    sees(monkeypatch, sight)
     beside = with_drawings(finder, [drawing("flag:JP"), drawing("flag:KE")])
     query = Query(QUESTION, drawing("flag:FR"))
     found = beside.retrieve(query)

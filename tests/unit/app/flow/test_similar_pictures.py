@@ -23,8 +23,8 @@ from generator.answers.plan import AnswerPlan
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady
+from retriever.index import picture
 from retriever.index.passage_index import PassageIndex
-from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
 from retriever.pictures.parts import compact
@@ -140,7 +140,7 @@ def test_the_entity_that_the_picture_resembles_is_found_however_far_down_it_stan
     both = beside(plain, [("mine.png", worst.entity), ("other.png", "nothing")])
     assert both.pictures is not None
     both.pictures.titles.update({worst.entity: worst.title} if named else {})
-    monkeypatch.setattr(fusing, "DEPTH", 2)
+    monkeypatch.setattr(picture, "DEPTH", 2)
     found = both.retrieve(QUERY, 2).hits
     assert (found[0].passage == worst) is named, "it is looked for by its name"
     assert len({hit.passage.id for hit in found}) == 2

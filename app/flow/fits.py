@@ -1,0 +1,34 @@
+"""Whether an index, and pictures of entities, were made for a checkpoint."""
+
+from retriever.checkpoint.loading import Checkpoint
+from retriever.errors import IndexNotReady
+from retriever.index.passage_index import PassageIndex
+from retriever.pictures.collection import PictureCollection
+
+
+def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
+    """Raise IndexNotReady unless a checkpoint's queries may search an index."""
+    made_with = index.fingerprint
+    if made_with.checkpoint_sha256 != checkpoint.revision:
+        raise IndexNotReady(
+            f"the index at {index.location} was made with the checkpoint "
+            f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Search it "
+            f"with the first (--checkpoint), or build it anew from its corpus, "
+            f"{made_with.corpus!r}: `kbvqa index build CORPUS --index {index.location} --swap`"
+        )
+
+
+def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> None:
+    """Raise IndexNotReady unless a checkpoint makes vectors as a collection of pictures has."""
+    if pictures.checkpoint != checkpoint.revision:
+        raise IndexNotReady(
+            f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
+            f"not {checkpoint.id}: make it anew with `kbvqa index pictures`"
+        )
+    width, wanted = pictures.width, checkpoint.picture_width
+    if width != wanted:
+        raise IndexNotReady(
+            f"the collection of pictures has vectors of {width:,} numbers, and the checkpoint "
+            f"{checkpoint.id} makes vectors of {wanted:,}: make it anew with "
+            "`kbvqa index pictures`"
+        )

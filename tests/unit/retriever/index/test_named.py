@@ -1,0 +1,37 @@
+"""What a classifier names counts where passages have it for their title."""
+
+from corpus.types import Hit, Passage
+from retriever.index.named import not_among, weighed, weights
+
+
+def hit(title: str, score: float) -> Hit:
+    return Hit(Passage(title, title, ""), score)
+
+
+FOUND = [hit("Gun dog", 30.0), hit("Pet", 29.0), hit("Dog", 25.0)]
+
+
+def test_what_is_named_keeps_its_score_and_others_lose() -> None:
+    found = weighed(FOUND, {"dog": 8.0, "pet": 3.0})
+    assert [(h.passage.title, h.score) for h in found] == [
+        ("Dog", 25.0),
+        ("Pet", 24.0),
+        ("Gun dog", 22.0),
+    ]
+
+
+def test_scores_are_as_they_were_where_no_title_is_named() -> None:
+    assert weighed(FOUND, {"wolf": 8.0}) == weighed(FOUND, {}) == FOUND
+    assert weighed([], {"dog": 8.0}) == []
+
+
+def test_names_weigh_less_one_after_the_other_and_where_nobody_is_sure() -> None:
+    sure, maybe = weights(" It shows tiger, tiger cat."), weights(" It may show tiger, tiger cat.")
+    assert list(sure) == list(maybe) == ["tiger", "tiger cat"]
+    assert sure["tiger"] > sure["tiger cat"] > maybe["tiger cat"] > 0
+    assert sure["tiger"] > maybe["tiger"]
+    assert weights("") == {}
+
+
+def test_what_no_hit_is_called_is_told() -> None:
+    assert not_among({"dog": 8.0, "wolf": 4.0}, FOUND) == ["wolf"]
