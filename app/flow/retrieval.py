@@ -44,6 +44,8 @@ _SHOWN = 3  # similar pictures that a result has
 # The cosine from which on a picture is taken for one of the same thing. Where a part is less like
 # all of them it is looked for elsewhere, too (docs/measured/pictures.md).
 _ALIKE = 0.35
+# What the whole picture and its other parts count beside the part that is looked at, each.
+_BESIDE = 0.5
 # How much more like a drawing than the whole picture a part must be to stand for it.
 _MORE_ALIKE = 0.02
 
@@ -74,11 +76,13 @@ class _Shown(NamedTuple):
         query: with that part for its picture, where it is one.
         boxes: the parts of the whole picture that are looked at; () for the whole.
         look: at its picture; None where that is still to be looked at.
+        beside: looks at the whole, and at other parts of it.
     """
 
     query: Query
     boxes: tuple[Box, ...]
     look: Look | None
+    beside: tuple[Look, ...] = ()
 
 
 class Finder:
@@ -171,9 +175,22 @@ class Finder:
         encoded = encode(together, looks, self._known)
         rest = iter(encoded[len(shown) :])
         return [
-            EncodedQuestion(asked, None if own is None else next(rest), each.boxes)
+            EncodedQuestion(
+                self._compared(asked, each), None if own is None else next(rest), each.boxes
+            )
             for asked, own, each in zip(encoded, alone, shown, strict=False)
         ]
+
+    def _compared(self, asked: EncodedQuery, shown: _Shown) -> EncodedQuery:
+        """Return a query whose picture is compared by all that was looked at of it.
+
+        By what it stands for most: which part shows the thing is a guess.
+        """
+        if asked.picture_V is None or not shown.beside:
+            return asked
+        beside_V = np.sum(self.encoder.compared(shown.beside), axis=0)
+        joined_V = asked.picture_V + _BESIDE * beside_V
+        return replace(asked, picture_V=joined_V / np.linalg.norm(joined_V))
 
     def _shown(self, query: Query) -> _Shown:
         """Return a query of what is looked at: the thing before a busy background by itself.
@@ -187,22 +204,21 @@ class Finder:
             return _Shown(self.looked_at(query), query.boxes, None)
         [image] = crop_regions(query.image, [box])
         whole, part = self.encoder.look([query.image, image])
-        thing = None
+        thing, parts = None, {box: part}
         if not named_again(whole.seen.sight.sentence(self._known), part.seen.guesses):
-            thing = self._likest(whole, (box, part), boxes)
+            thing = self._likest(whole, parts, boxes)
         if thing is None:
-            return _Shown(query, (), whole.as_photograph())
-        box, part = thing
-        return _Shown(replace(query, image=part.picture), (box,), part)
+            return _Shown(query, (), whole.as_photograph(), tuple(parts.values()))
+        part = parts.pop(thing)
+        return _Shown(replace(query, image=part.picture), (thing,), part, (whole, *parts.values()))
 
-    def _likest(
-        self, whole: Look, first: tuple[Box, Look], others: Iterator[Box]
-    ) -> tuple[Box, Look] | None:
-        """Return the part that is most like a picture of the collection; the first if much so.
+    def _likest(self, whole: Look, parts: dict[Box, Look], others: Iterator[Box]) -> Box | None:
+        """Return where the part is that is most like a picture of the collection.
 
-        None where the whole picture is as much so; the first without a collection.
+        The first without a collection; None where the whole picture is as much so. Where the first
+        is not much so, others are looked at, and added to the parts.
         """
-        pictures = self.pictures
+        pictures, [first] = self.pictures, parts
         if pictures is None:
             return first
 
@@ -210,15 +226,15 @@ class Finder:
             found = pictures.search(self.encoder.compared(looks), 1)
             return [best.similarity for [best] in found]
 
-        parts = [first]
-        of_whole, *measured = similarities([whole, first[1]])
-        if measured[0] < _ALIKE:
+        of_whole, of_first = similarities([whole, parts[first]])
+        measured = {first: of_first}
+        if of_first < _ALIKE:
             boxes = list(others)
             looks = self.encoder.look(crop_regions(whole.picture, boxes))
-            parts += zip(boxes, looks, strict=True)
-            measured += similarities(looks)
-        most = max(measured)
-        return parts[measured.index(most)] if most >= of_whole + _MORE_ALIKE else None
+            parts.update(zip(boxes, looks, strict=True))
+            measured.update(zip(boxes, similarities(looks), strict=True))
+        likest = max(measured, key=lambda box: measured[box])
+        return likest if measured[likest] >= of_whole + _MORE_ALIKE else None
 
     def _things(self, query: Query) -> Iterator[Box]:
         """Return where a thing may stand before a busy background; nowhere if a part is named."""
