@@ -149,7 +149,7 @@ def explain(finder: Finder, query: Query, found: Retrieval) -> Why | None:
     rows = finder.index.rows([passage.id for passage in passages])
     aligned = align(finder.encoder, looked, found.asked, passages, rows)
     weighed = bool(finder.encoder.checkpoint.picture_weight) and query.image is not None
-    weighed = weighed or bool(found.similar)
+    weighed = weighed or bool(found.similar or found.recognised)
     whys = tuple(
         _why(query, alignment, hit.passage.id, hit.passage.text, hit.score if weighed else None)
         for alignment, hit in zip(aligned, found.hits, strict=True)

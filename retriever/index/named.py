@@ -3,46 +3,47 @@
 MaxSim has the name among the words of the question, and a passage that says it often may stand
 before the one that is about it: a gun dog before the dog. So a title that is named counts:
 
-    score of a passage = its score + weight of its title - the greatest weight of a title found
+    score of a passage = its score + weight of its title - the weight of the best one's title
 
-so that passages about what is named keep their scores, and others lose.
+so that the best passage keeps its score: what is named, where that comes first by it.
 """
 
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Iterable, Mapping, Sequence
 
 from corpus.types import Hit
 from retriever.inputs.text_vision import names_in
 
 # Fitted on photographs and drawings of emoji; a classifier that is not sure is wrong of drawings
 # more often than not (docs/measured/pictures.md).
-_SURE, _MAYBE = 8.0, 2.0
+_SURE, _MAYBE = 16.0, 4.0
 _NEXT = 0.5  # what a name weighs, of the one before it
 
 
 def titles_called(name: str) -> tuple[str, ...]:
     """Return how a title may be written that is a name.
 
-    >>> titles_called("polar bear")
-    ('polar bear', 'Polar bear', 'Polar Bear')
+    >>> titles_called("lady's slipper")
+    ("lady's slipper", "Lady's slipper", "Lady's Slipper")
     """
-    return tuple(dict.fromkeys((name, name[:1].upper() + name[1:], name.title())))
+    return tuple(dict.fromkeys((name, name[:1].upper() + name[1:], string.capwords(name))))
 
 
 def weights(seen: str) -> dict[str, float]:
     """Return what each name in the sentence of a classifier weighs.
 
     >>> weights(" It shows tiger, tiger cat.")
-    {'tiger': 8.0, 'tiger cat': 4.0}
+    {'tiger': 16.0, 'tiger cat': 8.0}
     """
     names, surely = names_in(seen)
     first = _SURE if surely else _MAYBE
     return {name: first * _NEXT**n for n, name in enumerate(names)}
 
 
-def not_among(names: Mapping[str, float], hits: Sequence[Hit]) -> list[str]:
-    """Return the names that are no title of these hits."""
-    titles = {hit.passage.title.lower() for hit in hits}
-    return [name for name in names if name.lower() not in titles]
+def not_among(names: Iterable[str], hits: Sequence[Hit]) -> list[str]:
+    """Return the names that no hit is called."""
+    titles = {hit.passage.title for hit in hits}
+    return [name for name in names if titles.isdisjoint(titles_called(name))]
 
 
 def weighed(hits: Sequence[Hit], names: Mapping[str, float]) -> list[Hit]:
@@ -52,10 +53,11 @@ def weighed(hits: Sequence[Hit], names: Mapping[str, float]) -> list[Hit]:
         hits: what was found, best first.
         names: what each weighs.
     """
-    by_title = {name.lower(): weight for name, weight in names.items()}
-    gains = [by_title.get(hit.passage.title.lower(), 0.0) for hit in hits]
-    best = max(gains, default=0.0)
+    weight = {title: names[name] for name in reversed(list(names)) for title in titles_called(name)}
+    gains = [weight.get(hit.passage.title, 0.0) for hit in hits]
+    best = max(range(len(hits)), key=lambda n: hits[n].score + gains[n], default=0)
     both = [
-        Hit(hit.passage, hit.score + gain - best) for hit, gain in zip(hits, gains, strict=True)
+        Hit(hit.passage, hit.score + gain - gains[best])
+        for hit, gain in zip(hits, gains, strict=True)
     ]
     return sorted(both, key=lambda hit: -hit.score)

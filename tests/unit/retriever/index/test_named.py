@@ -12,17 +12,26 @@ FOUND = [hit("Gun dog", 30.0), hit("Pet", 29.0), hit("Dog", 25.0)]
 
 
 def test_what_is_named_keeps_its_score_and_others_lose() -> None:
-    found = weighed(FOUND, {"dog": 8.0, "pet": 3.0})
+    found = weighed(FOUND, {"dog": 16.0, "pet": 8.0})
     assert [(h.passage.title, h.score) for h in found] == [
         ("Dog", 25.0),
-        ("Pet", 24.0),
-        ("Gun dog", 22.0),
+        ("Pet", 21.0),
+        ("Gun dog", 14.0),
+    ]
+
+
+def test_the_best_keeps_its_score_where_a_name_changes_nothing() -> None:
+    found = weighed(FOUND, {"dog": 4.0})
+    assert [(h.passage.title, h.score) for h in found] == [
+        ("Gun dog", 30.0),
+        ("Pet", 29.0),
+        ("Dog", 29.0),
     ]
 
 
 def test_scores_are_as_they_were_where_no_title_is_named() -> None:
-    assert weighed(FOUND, {"wolf": 8.0}) == weighed(FOUND, {}) == FOUND
-    assert weighed([], {"dog": 8.0}) == []
+    assert weighed(FOUND, {"wolf": 16.0}) == weighed(FOUND, {}) == FOUND
+    assert weighed([], {"dog": 16.0}) == []
 
 
 def test_names_weigh_less_one_after_the_other_and_where_nobody_is_sure() -> None:
@@ -34,4 +43,6 @@ def test_names_weigh_less_one_after_the_other_and_where_nobody_is_sure() -> None
 
 
 def test_what_no_hit_is_called_is_told() -> None:
-    assert not_among({"dog": 8.0, "wolf": 4.0}, FOUND) == ["wolf"]
+    assert not_among(["dog", "wolf"], FOUND) == ["wolf"]
+    slipper = [hit("Yellow Lady's Slipper", 1.0)]
+    assert not_among(["yellow lady's slipper"], slipper) == []
