@@ -22,6 +22,7 @@ from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import SAME_LOOK, notes, twins
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.spelling import mended
+from app.flow.subject import instead_of_picture, named_instead
 from app.flow.talk import Alone, require_same_picture, require_whole, stand_alone
 from app.machine.request import current_number, keep_private
 from app.machine.tracing import inside, span
@@ -185,7 +186,7 @@ class Pipeline(Finder):
         # A model that writes may answer both; a reader points at one place.
         first = first_of_two(asked) if answer and self._reads(strategy) else None
         query = replace(query, question=first or asked)
-        found = Retrieval(boxes=query.boxes)
+        found, instead = Retrieval(boxes=query.boxes), ""
         if retrieval:
             # More hits than are shown are read, and tell how far the first of them stand out.
             read = self.answering.plan.passages if answer and self.answering else 0
@@ -197,6 +198,11 @@ class Pipeline(Finder):
                 first = first_of_two(kept) if first else None
                 query = replace(query, question=first or kept)
                 found = self.retrieve(query, depth, sources=sources)
+            name = named_instead(query.question) if query.image is not None else ""
+            if name and self.elsewhere(name, found):
+                query = replace(query, image=None, boxes=())
+                found = self.retrieve(query, depth, sources=sources, about=name)
+                instead = instead_of_picture(name)
         found = replace(found, asked_as="" if query.question == typed else query.question)
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))
@@ -222,7 +228,8 @@ class Pipeline(Finder):
             timings,
             self.encoder.checkpoint.id,
             self.generator.name if answer and self.generator else "",
-            tuple(filter(None, (alone.note, first and TWO_IN_ONE))) + notes(query.question, found),
+            tuple(filter(None, (alone.note, instead, first and TWO_IN_ONE)))
+            + notes(query.question, found),
             current_number(),
             picture=picture,
         )

@@ -86,9 +86,10 @@ class WatchedPipeline(Pipeline):
         mode: SearchMode = "two-stage",
         *,
         sources: Sequence[str] = (),
+        about: str = "",
     ) -> Retrieval:
         """Return what `Pipeline.retrieve` does, and offer the query to the watch."""
-        found = super().retrieve(query, top_k, mode, sources=sources)
+        found = super().retrieve(query, top_k, mode, sources=sources, about=about)
         if self._watch is not None and found.asked is not None:
             self._watch.offer(found.asked.rows_QD)
         return found

@@ -130,6 +130,7 @@ class Finder:
         mode: SearchMode = "two-stage",
         *,
         sources: Sequence[str] = (),
+        about: str = "",
     ) -> Retrieval:
         """Return the `top_k` best passages for a query, of whose picture a part may be looked at.
 
@@ -138,6 +139,7 @@ class Finder:
             top_k: how many passages.
             mode: of the search.
             sources: only passages from these are found; () for all.
+            about: only passages of this title are found; "" for all.
 
         Raises:
             InvalidQuestion: the index has no such source.
@@ -154,9 +156,17 @@ class Finder:
             [encoded] = self._encoded([query], self.encoder.encode_together)
             step.set_attribute("kbvqa.query_rows", len(encoded.asked.rows_QD))
         with timed(timings, "search") as step, wanted_until(ends()):
-            [found] = self._search([encoded], top_k, mode, sources)
+            titles = named.titles_called(about) if about else ()
+            chosen = PassageFilter(sources=sources, titles=titles)
+            [found] = self._search([encoded], top_k, mode, None if chosen.empty else chosen)
             step.set_attribute("kbvqa.passages", len(found.hits))
         return replace(found, timings_ms=timings, asked=encoded.asked, sources=sources)
+
+    def elsewhere(self, name: str, found: Retrieval) -> bool:
+        """Return whether passages have a name for their title, and the best that was found not."""
+        assert self._known is not None
+        best = found.hits[0].passage.title if found.hits else ""
+        return best not in named.titles_called(name) and self._known(name)
 
     def encode_many(self, queries: Sequence[Query]) -> list[EncodedQuestion]:
         """Return many queries encoded in one batch.
@@ -264,9 +274,8 @@ class Finder:
         encoded: Sequence[EncodedQuestion],
         top_k: int,
         mode: SearchMode,
-        sources: tuple[str, ...] = (),
+        chosen: PassageFilter | None = None,
     ) -> list[Retrieval]:
-        chosen = PassageFilter(sources=sources) if sources else None
         plain = [e.asked for e in encoded if e.alone is None]
         both = [q for e in encoded if e.alone is not None for q in (e.asked, e.alone)]
         weighs_names = self.encoder.checkpoint.text_vision is not None
@@ -291,7 +300,7 @@ class Finder:
             similar = self._having_a_say(similar, seen)
             names = named.weights(seen)
             if titles := self._not_found(similar, names, hits):
-                only = PassageFilter(sources=sources, titles=titles)
+                only = replace(chosen or PassageFilter(), titles=titles)
                 hits = [*hits, *self._besides(question, alone, mode, only)]
             if self.pictures is not None and similar:
                 by_entity = {other.entity: other.similarity for other in similar}

@@ -43,6 +43,11 @@ _BARE = re.compile(
     rf"(?:{_CONNECTIVE.pattern})?(?P<word>why|when|where|how)[\s?!.…]*",
     re.IGNORECASE,
 )
+# "in Tanzania", "about Tanzania"; "GDP" is no name of what is asked about.
+_OF_ANOTHER = re.compile(
+    r"(?:(?:what|how) about|what of|in|of|for|with) (?:the )?"
+    r"(?P<name>[A-Z]\w*[a-z][\w'’.-]*(?: (?:of|and|the|[A-Z][\w'’.-]*))*)[\s?!.…]*",
+)
 _VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|can|has|have|had|will)\b", re.IGNORECASE)
 _BELONGS = re.compile(r"(?:the|its|their|his|her)\s+\S", re.IGNORECASE)
 _PLURAL = re.compile(r"[^isu]s$", re.IGNORECASE)
@@ -86,7 +91,8 @@ def stand_alone(
         answering: what answers; None where only passages are looked for.
         longest: characters that a question may have.
     """
-    ruled = by_rule(question, next((turn.about for turn in reversed(turns) if turn.about), ""))
+    about = next((turn.about for turn in reversed(turns) if turn.about), "")
+    ruled = by_rule(question, about, turns[-1].question)
     ruled = ruled if len(ruled) <= longest else question
     if answering is None or not isinstance(answering.generator, OpenAIGenerator):
         return Alone(ruled)
@@ -128,30 +134,36 @@ def _not_written(why: str, question: str, ruled: str) -> str:
     )
 
 
-def by_rule(question: str, about: str) -> str:
+def by_rule(question: str, about: str, before: str = "") -> str:
     """Return a follow-up with what a rule can do to make it stand alone.
 
     A connective at its beginning goes; "its capital?" and "what about the capital?" become whole
     questions; and where it is known what the last answer is about, its name takes the place of
     "it" or "its". Where the question names something itself they may mean that, and stay. The
-    picture still goes with the question, and says what "they" and "this country" are.
+    picture still goes with the question, and says what "they" and "this country" are. "What about
+    Tanzania?" asks of it what was asked last.
 
     Args:
         question: as typed.
         about: the name of what the last answer is about; "" where that is not known.
+        before: what was asked last, such that it stands alone.
 
     >>> by_rule("and its capital?", "Kenya")
     "What is Kenya's capital?"
     >>> by_rule("And when was it built?", "")
     'When was it built?'
+    >>> by_rule("and in Tanzania?", "Kenya", "What is the capital of this country?")
+    'What is the capital of Tanzania?'
     """
     asked = _CONNECTIVE.sub("", question, count=1) if _CONNECTIVE.match(question) else question
     if not asked.strip(" ?!.…"):
         return question
+    another = _OF_ANOTHER.fullmatch(asked[:1].lower() + asked[1:])
+    if another and (again := _again(before, about, another["name"])):
+        return again
     found = _ABOUT.fullmatch(asked)
     what = found["what"] if found else asked
     bare = what.rstrip(" ?!.…")
-    # "What about Tanzania?" asks again what was asked before, which a rule cannot say.
     whole = _ASKING.match(bare) or _VERB.search(bare)
     belongs = _BELONGS.match(bare)
     if whole or belongs:
@@ -217,6 +229,15 @@ def _names_something(asked: str) -> bool:
     """Return whether a question has a name of its own, in letters of any script with capitals."""
     words = (word[1] or word[2] for word in _INNER.finditer(asked))
     return any(word[0].isupper() and len(word) > 1 for word in words)
+
+
+def _again(before: str, about: str, name: str) -> str:
+    """Return what was asked before, of something else; "" where it does not say of what it was."""
+    own = [rf"\b{re.escape(about)}\b"] if about else []
+    for meant in (*own, r"\b(?:this|that) (?!is\b|was\b)\w+", r"\bit\b(?!['’])"):
+        if re.search(meant, before, re.IGNORECASE):
+            return re.sub(meant, name, before, count=1, flags=re.IGNORECASE)
+    return ""
 
 
 def _named(asked: str, about: str) -> str:

@@ -58,7 +58,7 @@ QUERY = Query("and its river?", golden_image("img0"))
         ("Andorra's capital?", "Kenya", "Andorra's capital?"),
         ("Does it rain there?", "Kenya", "Does it rain there?"),
         ("How long does it take to learn?", "Violin", "How long does it take to learn?"),
-        # What another name is to be asked of, no rule can say; it keeps its capitals.
+        # What another name is to be asked of is not known; it keeps its capitals.
         ("and what about Tanzania?", "Kenya", "What about Tanzania?"),
         ("what about GDP?", "Kenya", "what about GDP?"),
         # A word that only begins as a connective does is none.
@@ -70,6 +70,23 @@ QUERY = Query("and its river?", golden_image("img0"))
 )  # fmt: skip
 def test_what_a_rule_makes_of_a_follow_up(typed: str, about: str, asked: str) -> None:
     assert by_rule(typed, about) == asked
+
+
+@pytest.mark.parametrize(
+    ("typed", "before", "asked"),
+    [
+        ("and what about Tanzania?", "What is the capital of this country?",
+         "What is the capital of Tanzania?"),
+        ("In the Czech Republic?", "What is Kenya's capital?", "What is Czech Republic's capital?"),
+        ("What about Uganda?", "How big is it?", "How big is Uganda?"),
+        ("How about Uganda?", "Who lives there?", "How about Uganda?"),
+        # These are no names of what could be asked about.
+        ("what about GDP?", "What is the capital of this country?", "what about GDP?"),
+        ("Religion?", "What is the capital of this country?", "Religion?"),
+    ],
+)  # fmt: skip
+def test_what_was_asked_last_is_asked_of_another(typed: str, before: str, asked: str) -> None:
+    assert by_rule(typed, "Kenya", before) == asked
 
 
 def test_a_name_that_makes_a_question_too_long_stays_out(pipeline: Pipeline) -> None:
