@@ -7,6 +7,9 @@ How many are left?                  about 1,800, and not 1.2 to 1.9 m
 Which ocean does it border?         the Indian Ocean, and not Ethiopia; Somalia; Uganda
 What do the colours mean?           the soil and its people, and not black, red, green
 
+How many legs does it have?         four, and not three living species
+Which species is it?                Asian elephant, and not three
+
 How long is the night?              hours, and not Independence Day, 17 June (1944)
 When did the top fall off?          14 December 1991, and not Aoraki/Mount Cook
 Who founded the town?               Pierre Savorgnan de BRAZZA, and not 1883
@@ -118,6 +121,20 @@ _MEANING = re.compile(
     r"\bfor\b|\b(?:symbol|represent|stand|denot|mean|signif|reflect|recall|honou?r|evok)\w*",
     re.IGNORECASE,
 )
+# What there are several of, where something else is counted or measured.
+_SORTS = r"(?:sub)?species|genera|breeds?|famil(?:y|ies)|orders|varieties|cultivars|kinds|types"
+_SORTS_ASKED = re.compile(
+    rf"\b(?:{_SORTS}|sorts|genus|members|animals|plants|ones|left|there)\b", re.IGNORECASE
+)
+_OF_SORTS = re.compile(rf"(?:[\s,-]+\w+){{0,2}}?[\s,-]+(?:{_SORTS})\b", re.IGNORECASE)
+_COUNTS_SORTS = re.compile(
+    rf"\b(?:\d[\d,.]*|{'|'.join(_NUMBERS)}){_OF_SORTS.pattern}", re.IGNORECASE
+)
+_SIZE_ASKED = re.compile(r"\bhow\s+(?:big|large|small|tall|high|wide|heavy|deep)\b", re.IGNORECASE)
+_SORT_ASKED = re.compile(
+    r"\b(?:what|which)\s+(?:\w+\s+)?(?:species|breed|kind|type|sort)\b", re.IGNORECASE
+)
+_BARE_NUMBER = re.compile(rf"[\W\d]*(?:(?:{'|'.join(_NUMBERS)})[\W\d]*)*", re.IGNORECASE)
 _PERSON_ASKED = re.compile(r"\bwho(?:['’]?s|m|se)?\b|\bname\b", re.IGNORECASE)
 
 
@@ -131,7 +148,10 @@ def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[b
         text: a passage.
         places: ranges of its characters.
     """
-    can = [can_answer(question, text[start:end]) for start, end in places]
+    can = [
+        can_answer(question, text[start:end]) and not _of_sorts(question, text, start, end)
+        for start, end in places
+    ]
     if asks_food(question):
         told = [tells_food(text, start, end) for start, end in places]
         return told if any(told) else can
@@ -165,10 +185,33 @@ def can_answer(question: str, words: str) -> bool:
         return False
     if _AMOUNT_ASKED.search(question) and not _AMOUNT.search(words):
         return False
-    if (wanted := _dimension(question)) is None:
-        return True
+    if _SORT_ASKED.search(question) and _BARE_NUMBER.fullmatch(words):
+        return False
     found = {_DIMENSIONS[size.unit] for size in quantities(words) if size.unit in _DIMENSIONS}
-    return not found or wanted in found
+    if _SIZE_ASKED.search(question) and found == {"time"}:
+        return False
+    wanted = _dimension(question)
+    return wanted is None or not found or wanted in found
+
+
+def _of_sorts(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether a range counts species or the like, and a size or other things are asked.
+
+    >>> text = "There are three living species."
+    >>> _of_sorts("How many legs does it have?", text, 10, 15)
+    True
+    >>> _of_sorts("How many species are there?", text, 10, 15)
+    False
+    """
+    if _SIZE_ASKED.search(question) is None and (
+        _AMOUNT_ASKED.search(question) is None or _SORTS_ASKED.search(question)
+    ):
+        return False
+    words = text[start:end]
+    bare = _BARE_NUMBER.fullmatch(words) is not None
+    return _COUNTS_SORTS.search(words) is not None or (
+        bare and _OF_SORTS.match(text, end) is not None
+    )
 
 
 def _dimension(question: str) -> str | None:

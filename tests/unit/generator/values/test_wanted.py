@@ -108,14 +108,19 @@ def test_where_it_is_not_plain_any_words_may_answer(question, words) -> None:
 
 def test_no_answer_that_somebody_wrote_down_is_passed_over() -> None:
     passages = {passage.id: passage for passage in read_passages(demo_passages_path())}
-    pairs = [
-        (example.question, example.answer)
+    written = [
+        (example.question, example.answer, passage.text)
         for split in ("train", "val")
         for passage, example, _ in handwritten(split, passages) + spoken_questions(split, passages)
-        if example.answer and split_of(passage.entity) != "test"
+        if example.answer in passage.text and example.answer and split_of(passage.entity) != "test"
     ]
-    assert len(pairs) > 5000
-    assert [pair for pair in pairs if not can_answer(*pair)] == []
+    assert len(written) > 5000
+    lost = [
+        (question, answer)
+        for question, answer, text in written
+        if not any(meant(question, text, _places(text, answer)))
+    ]
+    assert lost == []
 
 
 def _places(text: str, *words: str) -> list[tuple[int, int]]:
@@ -147,3 +152,30 @@ def test_of_the_food_that_somebody_wrote_down_none_is_passed_over_for_what_is_no
     ]
     assert len(asked) >= 10
     assert [(question, answer) for question, answer, told in asked if not told] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "means"),
+    [
+        ("How many legs does it have?", "three", False),
+        ("How many legs does it have?", "three living species", False),
+        ("How many legs does it have?", "Four", True),
+        ("How big does this animal get?", "150,000 species", False),
+        ("How many species are there?", "three", True),
+        ("How many kinds of these are there?", "150,000 species", True),
+        ("Which species is it?", "three", False),
+        ("Which species is it?", "African bush elephant", True),
+        ("How big does it get?", "over 14,000 years", False),
+        ("How old does it get?", "over 14,000 years", True),
+        ("How big does it get?", "4 m", True),
+    ],
+)
+def test_species_that_are_counted_are_neither_legs_nor_a_size(
+    question: str, words: str, means: bool
+) -> None:
+    text = (
+        "There are three living species, such as the African bush elephant. Four legs carry it, "
+        "4 m tall. There are more than 150,000 species of flies, tamed over 14,000 years ago."
+    )
+    start = text.index(words)
+    assert meant(question, text, [(start, start + len(words))]) == [means]
