@@ -10,7 +10,7 @@ of the index, the checkpoint and the pictures of entities that the settings name
     by its kind        the others whose kind has: at most 24 of each, as a tenth are dogs
 
 Recall@1 and recall@5 in percent, with the standard error of the first, of both and of the second
-half of each, in an order by chance (docs/measured/pictures.md: the first has chosen something).
+half of each, in an order by chance (docs/measured/photographs.md: the first has chosen something).
 """
 
 import random

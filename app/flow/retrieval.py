@@ -42,7 +42,7 @@ from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
 # The cosine from which on a picture is taken for one of the same thing. Where a part is less like
-# all of them it is looked for elsewhere, too (docs/measured/pictures.md).
+# all of them it is looked for elsewhere, too (docs/measured/backgrounds.md).
 _ALIKE = 0.35
 # What the whole picture and its other parts count beside the part that is looked at, each.
 _BESIDE = 0.5

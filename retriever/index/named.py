@@ -15,7 +15,7 @@ from corpus.types import Hit
 from retriever.inputs.text_vision import names_in
 
 # Fitted on photographs and drawings of emoji; a classifier that is not sure is wrong of drawings
-# more often than not (docs/measured/pictures.md).
+# more often than not (docs/measured/photographs.md).
 _SURE, _MAYBE = 16.0, 4.0
 _NEXT = 0.5  # what a name weighs, of the one before it
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from corpus.pictures.images import as_rgb, featureless
 from corpus.types import Box
 
-# Chosen on drawings of trained vendors before photographs (docs/measured/pictures.md).
+# Chosen on drawings of trained vendors before photographs (docs/measured/backgrounds.md).
 CELLS = 28  # along each side
 _FINE = 4 * CELLS
 _NEAREST = 3  # cells of the border that a cell is compared with

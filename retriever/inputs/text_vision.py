@@ -23,7 +23,7 @@ from retriever.errors import InvalidCheckpoint
 SETTINGS_NAME = "text_vision.json"
 
 # The classifier learnt from photographs: of what is known to be one, it is right where it is less
-# sure than it must be of a drawing (docs/measured/pictures.md).
+# sure than it must be of a drawing (docs/measured/photographs.md).
 _PHOTOGRAPH_GATE = 0.15
 
 Known = Callable[[str], bool]  # whether a corpus has passages that are called so

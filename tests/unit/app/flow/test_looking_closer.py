@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,23 @@ def test_what_is_surely_named_comes_first_however_far_down_it_stands(
             hits = beside.retrieve(query, 2).hits
             assert (hits[0].passage.id == "Cat") is first
             assert len({hit.passage.id for hit in hits}) == 2
+
+
+def test_why_says_what_a_name_gave_where_nothing_else_has_a_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Encoder(replace(load_checkpoint("kbvqa-mini"), picture_weight=0.0))
+    sight = TextVision(0.4, 0.6).sight([float(name == "Egyptian cat") for name in imagenet_names()])
+    sees(monkeypatch, sight)
+    passages = [Passage(title, title, f"{title}. About it.") for title in ("Cat", "Egypt")]
+    query = Query("What is this?", rough(120, 80))
+    with PassageIndex.build(tmp_path / "index", passages, encoder) as index:
+        found = Finder(encoder, index).retrieve(query)
+        why = explain(Finder(encoder, index), query, found)
+    assert why is not None and found.hits[0].passage.id == "Cat"
+    for hit, passage in zip(found.hits, why.passages, strict=True):
+        assert passage.by_itself == pytest.approx(hit.score - passage.score)
+        assert (passage.by_itself < -1) is (hit.passage.id != "Cat")
 
 
 @pytest.mark.parametrize(("probability", "shown"), [(0.9, False), (0.5, True), (0.1, True)])
