@@ -136,8 +136,9 @@ def train_spans(
     steps_an_epoch = -(-len(first) // recipe.batch)
     total = recipe.epochs * steps_an_epoch
     saved_at = time.monotonic()
-    while state.step < total:
-        epoch, done = divmod(state.step, steps_an_epoch)
+    while (epoch := len(state.history)) < recipe.epochs:
+        # All of its steps, where it was interrupted while it was validated.
+        done = state.step - epoch * steps_an_epoch
         for pairs in _batches(tokenizer, epochs(epoch), recipe, epoch, steps_an_epoch)[done:]:
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * _rate(state.step, total, recipe.warmup)

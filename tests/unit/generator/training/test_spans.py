@@ -1,5 +1,6 @@
 """Training the extractive reader: it learns, resumes as if undisturbed, refuses other data."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,22 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path: Path) -> N
     first, second = weights(tmp_path / "whole"), weights(parts)
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
+
+
+def test_one_that_is_interrupted_while_it_validates_has_every_epoch_and_its_reader(
+    tmp_path: Path,
+) -> None:
+    class Interrupts(list[ReadingExample]):
+        def __iter__(self) -> Iterator[ReadingExample]:
+            raise KeyboardInterrupt
+
+    recipe = replace(RECIPE, epochs=2, batch=8)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, recipe, validation=Interrupts(EXAMPLES[:1]))
+    history = train(tmp_path, recipe, validation=EXAMPLES[:1])
+    assert [row["epoch"] for row in history] == [1.0, 2.0]
+    assert all("validation" in row for row in history)
+    assert (tmp_path / WEIGHTS_NAME).exists()
 
 
 @pytest.mark.slow
