@@ -9,8 +9,14 @@ import pytest
 import torch
 
 from corpus.reading import KINDS, ReadingExample
-from generator.errors import TrainingMismatch
-from generator.extractive.model import WEIGHTS_NAME, base_model, base_tokenizer, load_trained
+from generator.errors import GeneratorUnavailable, TrainingMismatch, TrainingStopped
+from generator.extractive.model import (
+    WEIGHTS_NAME,
+    base_model,
+    base_tokenizer,
+    load_trained,
+    save_trained,
+)
 from generator.extractive.reader import ExtractiveReader
 from generator.training import spans
 from generator.training.spans import SpanRecipe, label, train_spans
@@ -111,6 +117,34 @@ def test_it_goes_on_from_a_reader_that_was_trained_before(
     assert (before["span_linear.weight"] - untrained["span_linear.weight"]).abs().max() > 1e-4
     with pytest.raises(TrainingMismatch):
         train(tmp_path / "second", still)
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [(4, "step 2: the loss is nan.*smaller learning rate"), (8, "step 1: there are weights")],
+)
+def test_weights_that_are_no_numbers_are_never_written(
+    batch: int, said: str, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, epochs=1, batch=batch, learning_rate=1e30)
+    with pytest.raises(TrainingStopped, match=said):
+        train(tmp_path, recipe)
+    assert not (tmp_path / WEIGHTS_NAME).exists()
+
+
+def test_a_reader_whose_weights_are_no_numbers_is_not_gone_on_from(tmp_path: Path) -> None:
+    model = base_model()
+    torch.nn.init.constant_(model.span_linear.weight, torch.nan)
+    save_trained(model, tmp_path / WEIGHTS_NAME, {})
+    with pytest.raises(GeneratorUnavailable, match=r"reader\.safetensors.*no numbers.*--start"):
+        train(tmp_path / "out", start=tmp_path / WEIGHTS_NAME)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(996), b"", b"text"])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(TrainingStopped, match=r"checkpoint\.pt is damaged .*another --out"):
+        train(tmp_path)
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
