@@ -6,6 +6,7 @@ KbvqaError
     GeneratorTimeout       not reached or not finished in the time it is given
     InvalidCalibration     the file that says how far to trust it cannot be read
     TrainingMismatch       a directory holds another training than the one to go on with
+    TrainingStopped        it cannot go on: a loss that is no number, a damaged file
     BadCompletion          it replied, but not with a completion that can be used
       EmptyCompletion      it replied, and wrote no answer
 """
@@ -43,3 +44,7 @@ class InvalidCalibration(GeneratorError):
 
 class TrainingMismatch(GeneratorError):
     """The directory holds a training with other settings, another model or other questions."""
+
+
+class TrainingStopped(GeneratorError):
+    """A training cannot go on. What it had done up to here is kept."""

@@ -1,14 +1,17 @@
 """`kbvqa train generator`: a run, an index and a model in, adapters out."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.errors import InvalidSettings
 from app.training.examples import read_run
 from corpus.progress import Advance, Say
 from generator.training.lora import Epoch, train
 from generator.training.models import add_adapters, load_trainable, merge
-from generator.training.recipe import LoraRecipe
+from generator.training.recipe import LoraRecipe, ReadExample
 from retriever.index.passage_index import PassageIndex
 
 MERGED_NAME = "merged"
@@ -66,7 +69,7 @@ def fine_tune(
         adapted = add_adapters(model, recipe)
     except ValueError as exc:
         raise InvalidSettings(f"targets={','.join(recipe.targets)}: {exc}") from exc
-    origin = {"model": name, "runs": {n: len(found.examples) for n, found in read.items()}}
+    origin = {"model": name, "runs": {n: _counts(found.examples) for n, found in read.items()}}
     say("Training")
     history = train(
         adapted,
@@ -82,6 +85,20 @@ def fine_tune(
         say("Merging")
         _merge(name, out)
     return TrainingReport(history, {n: found.left_out for n, found in read.items()})
+
+
+def _counts(examples: Sequence[ReadExample]) -> dict[str, Any]:
+    """Return how many examples there are, and a hash by which others are known, for the record.
+
+    A picture is known by its file's name, as its folder may be moved. Scores are left out: their
+    last digits depend on the processor.
+    """
+    digest = hashlib.sha256()
+    for example in examples:
+        picture = example.image and example.image.name
+        asked = example.question, example.answers, example.searched, picture, example.caption
+        digest.update(repr((asked, example.passages)).encode())
+    return {"examples": len(examples), "sha256": digest.hexdigest()[:16]}
 
 
 def _merge(name: str, out: Path) -> None:

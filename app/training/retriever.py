@@ -80,13 +80,23 @@ def read_validation(source: Source, root: Path) -> Validation:
 
 
 def _triples(source: Source) -> TrainingSet:
-    """Return MSMARCO's triples; a question that stands in several lines is one example of each."""
+    """Return MSMARCO's triples; a question that stands in several lines is one example of each.
+
+    What is right in one of its lines is right in all of them.
+    """
     passages: dict[str, Passage] = {}
-    examples = []
-    for number, triple in enumerate(read_triples(Path(source.examples)), start=1):
+    right: dict[str, tuple[str, ...]] = {}
+    lines = []
+    for triple in read_triples(Path(source.examples)):
         passages |= {passage.id: passage for passage in (triple.positive, triple.negative)}
-        right, wrong = (triple.positive.id,), (triple.negative.id,)
-        examples.append(TrainingExample(str(number), triple.question, "", None, right, wrong))
+        known = right.get(triple.question, ())
+        if triple.positive.id not in known:
+            right[triple.question] = (*known, triple.positive.id)
+        lines.append((triple.question, triple.negative.id))
+    examples = [
+        TrainingExample(str(number), question, "", None, right[question], (wrong,))
+        for number, (question, wrong) in enumerate(lines, start=1)
+    ]
     return TrainingSet(source.name, examples, passages)
 
 

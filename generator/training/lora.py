@@ -31,6 +31,7 @@ from generator.training.losses import (
 )
 from generator.training.reading import target_logits
 from generator.training.recipe import LoraRecipe, ReadExample
+from generator.training.stopping import norm_of, require_numbers, require_sound, undamaged
 
 RECORD_NAME = "training.json"
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -79,6 +80,7 @@ def train(
 
     Raises:
         TrainingMismatch: `out` holds another training.
+        TrainingStopped: a loss is no number, or a file is damaged; what was done is kept.
         ValueError: no examples, or one without an answer.
     """
     if not examples:
@@ -136,6 +138,8 @@ class _Training:
             (part / len(examples)).backward()  # type: ignore[no-untyped-call]
             loss += part.detach() / len(examples)
         loss = self._add_up(loss)
+        norm = norm_of(p.grad for p in self._trained.values() if p.grad is not None)
+        require_numbers(self.state.step + 1, float(loss), norm, self._out, self.save)
         self._optimizer.step()
         self.state.losses.append(float(loss))
         self.state.step += 1
@@ -170,6 +174,8 @@ class _Training:
         row: Epoch = {"epoch": epoch, "step": state.step, "train": sum(losses) / len(losses)}
         if validation:
             row["validation"] = self.evaluate(validation)
+        trained = self._trained.values()
+        require_sound(state.step, trained, row.get("validation", 0.0), self._out)
         state.history.append(row)
         better = row.get("validation", float("-inf")) < state.best or not validation
         state.waited = 0 if better else state.waited + 1
@@ -204,7 +210,8 @@ class _Training:
         """Return where an earlier call stopped, its weights put in place; else the beginning."""
         path = self._out / RECORD_NAME
         if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
+            with undamaged(path):
+                found = dict(json.loads(path.read_text(encoding="utf-8")))
             wanted = json.loads(json.dumps(self._record))
             changed = [name for name in wanted if found.get(name) != wanted[name]]
             if changed:
@@ -219,12 +226,12 @@ class _Training:
         checkpoint = self._out / CHECKPOINT_NAME
         if not checkpoint.exists():
             return _State()
-        saved = torch.load(checkpoint, map_location=self._shared.device, weights_only=True)
-        with torch.no_grad():
+        with undamaged(checkpoint), torch.no_grad():
+            saved = torch.load(checkpoint, map_location=self._shared.device, weights_only=True)
             for name, parameter in self._trained.items():
                 parameter.copy_(saved["weights"][name])
-        self._optimizer.load_state_dict(saved["optimizer"])
-        return _State(**saved["state"])
+            self._optimizer.load_state_dict(saved["optimizer"])
+            return _State(**saved["state"])
 
 
 def example_loss(model: Any, processor: Any, example: ReadExample, recipe: LoraRecipe) -> Tensor:

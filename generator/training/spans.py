@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 
 from corpus.progress import Advance
 from corpus.reading import KINDS, ReadingExample
-from generator.errors import TrainingMismatch
+from generator.errors import GeneratorUnavailable, TrainingMismatch
 from generator.extractive.model import (
     WEIGHTS_NAME,
     SpanModel,
@@ -35,6 +36,7 @@ from generator.extractive.model import (
     save_trained,
 )
 from generator.extractive.windows import Window, batch, windows
+from generator.training.stopping import finite, require_numbers, require_sound, undamaged
 
 RECORD_NAME = "training.json"
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -113,6 +115,8 @@ def train_spans(
 
     Raises:
         TrainingMismatch: `out` holds another training.
+        TrainingStopped: a loss is no number, or the checkpoint is damaged; what was done is kept.
+        GeneratorUnavailable: `start` cannot be gone on from.
         ValueError: an epoch has no example.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -123,6 +127,10 @@ def train_spans(
         model = base_model(recipe.seed)
     else:
         model, record["start"] = load_trained(start)
+        if not finite(model.state_dict().values()):
+            raise GeneratorUnavailable(
+                f"{start} holds weights that are no numbers: give another reader with --start"
+            )
     model, state = model.to(device), _State()
     for parameter in model.bert.embeddings.parameters():
         parameter.requires_grad_(False)
@@ -135,25 +143,31 @@ def train_spans(
         raise ValueError("no examples to train on")
     steps_an_epoch = -(-len(first) // recipe.batch)
     total = recipe.epochs * steps_an_epoch
-    saved_at = time.monotonic()
-    while state.step < total:
-        epoch, done = divmod(state.step, steps_an_epoch)
+    saved_at, save = time.monotonic(), partial(_save, out, record, model, optimizer, state)
+    while (epoch := len(state.history)) < recipe.epochs:
+        # All of its steps, where it was interrupted while it was validated.
+        done = state.step - epoch * steps_an_epoch
         for pairs in _batches(tokenizer, epochs(epoch), recipe, epoch, steps_an_epoch)[done:]:
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * _rate(state.step, total, recipe.warmup)
-            state.losses.append(_step(model, optimizer, trained, pairs, recipe, state.step))
+            loss, norm = _gradients(model, optimizer, trained, pairs, recipe, state.step)
+            require_numbers(state.step + 1, loss, norm, out, save)
+            optimizer.step()
+            state.losses.append(loss)
             state.step += 1
             advance(state.step, total)
             if time.monotonic() - saved_at > CHECKPOINT_S:
-                _save(out, record, model, optimizer, state)
+                save()
                 saved_at = time.monotonic()
         row = {"epoch": epoch + 1.0, "train": sum(state.losses) / len(state.losses)}
         state.losses = []
         if validation:
             row["validation"] = evaluate(model, tokenizer, validation, recipe)
+        weights = model.state_dict().values()
+        require_sound(state.step, weights, row.get("validation", 0.0), out)
         state.history.append(row)
         save_trained(model, out / WEIGHTS_NAME, {"recipe": json.dumps(asdict(recipe))})
-        _save(out, record, model, optimizer, state)
+        save()
     return state.history
 
 
@@ -196,14 +210,15 @@ def evaluate(
     return sum(losses) / max(len(labelled), 1)
 
 
-def _step(
+def _gradients(
     model: SpanModel,
     optimizer: torch.optim.Optimizer,
     trained: Sequence[Tensor],
     pairs: Sequence[Label],
     recipe: SpanRecipe,
     step: int,
-) -> float:
+) -> tuple[float, float]:
+    """Leave a step's gradients in the model, clipped; return its loss and their norm."""
     model.train()
     torch.manual_seed(recipe.seed * 1_000_003 + step)  # of dropout
     optimizer.zero_grad()
@@ -211,9 +226,8 @@ def _step(
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
         loss = _loss(model, pairs, recipe)
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(trained, 1.0)
-    optimizer.step()
-    return float(loss.detach())
+    norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
+    return float(loss.detach()), float(norm)
 
 
 def _loss(model: SpanModel, pairs: Sequence[Label], recipe: SpanRecipe) -> Tensor:
@@ -271,14 +285,16 @@ def _resume(
     path = out / CHECKPOINT_NAME
     if not path.exists():
         return
-    saved = torch.load(path, weights_only=True)
-    if saved["record"] != json.dumps(record, sort_keys=True):
-        raise TrainingMismatch(
-            f"{out} holds a training with other settings or data: give another --out, or remove it"
-        )
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    state.step, state.history, state.losses = saved["step"], saved["history"], saved["losses"]
+    with undamaged(path):
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if saved["record"] != json.dumps(record, sort_keys=True):
+            raise TrainingMismatch(
+                f"{out} holds a training with other settings or data: give another --out, or "
+                "remove it"
+            )
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        state.step, state.history, state.losses = saved["step"], saved["history"], saved["losses"]
 
 
 def _save(
@@ -289,7 +305,7 @@ def _save(
     state: _State,
 ) -> None:
     """Write the checkpoint and the record, whole or not at all."""
-    partial = out / f"{CHECKPOINT_NAME}.partial"
+    written = out / f"{CHECKPOINT_NAME}.partial"
     torch.save(
         {
             "record": json.dumps(record, sort_keys=True),
@@ -297,10 +313,10 @@ def _save(
             "optimizer": optimizer.state_dict(),
             **asdict(state),
         },
-        partial,
+        written,
     )
-    partial.replace(out / CHECKPOINT_NAME)
+    written.replace(out / CHECKPOINT_NAME)
     text = json.dumps({**record, "steps": state.step, "history": state.history}, indent=1)
-    partial = out / f"{RECORD_NAME}.partial"
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(out / RECORD_NAME)
+    written = out / f"{RECORD_NAME}.partial"
+    written.write_text(text + "\n", encoding="utf-8")
+    written.replace(out / RECORD_NAME)

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class Embedded(NamedTuple):
-    """Queries [c, Q, D] with their passages [n, P, D] and which rows of those count [n, P]."""
+    """Queries [c, Q, D] with their passages [n, P, D] and which rows of those count [n, P].
+
+    A query's rows that do not count are all zero.
+    """
 
     q_cQD: Tensor
     p_nPD: Tensor
@@ -95,7 +98,8 @@ def _seeded(encode: Encode, part: Sequence[Drawn], seed: int) -> Embedded:
 def _joined(chunks: Sequence[Embedded]) -> Embedded:
     """Return all chunks as one, cut from the graph, with gradients of its own."""
     longest = max(chunk.mask_nP.shape[1] for chunk in chunks)
-    queries = torch.cat([chunk.q_cQD for chunk in chunks])
+    most = max(chunk.q_cQD.shape[1] for chunk in chunks)  # without any picture they have fewer
+    queries = torch.cat([_widened(chunk.q_cQD, most) for chunk in chunks])
     passages = torch.cat([_widened(chunk.p_nPD, longest) for chunk in chunks])
     masks = torch.cat([_widened(chunk.mask_nP[..., None], longest)[..., 0] for chunk in chunks])
     return Embedded(queries.detach().requires_grad_(), passages.detach().requires_grad_(), masks)
@@ -108,10 +112,10 @@ def _widened(rows_nPx: Tensor, width: int) -> Tensor:
 def _loss(own: Embedded, batch: Sequence[Drawn], shared: "Accelerator") -> Tensor:
     """Return the loss of the whole batch, in which this process's own rows have gradients."""
     if shared.num_processes > 1:
-        width = torch.tensor([own.mask_nP.shape[1]], device=shared.device)
-        longest = int(shared.gather(width).max())
+        widths = torch.tensor([[own.q_cQD.shape[1], own.mask_nP.shape[1]]], device=shared.device)
+        most, longest = shared.gather(widths).amax(0).tolist()
         own = Embedded(
-            _everyones(own.q_cQD, shared),
+            _everyones(_widened(own.q_cQD, most), shared),
             _everyones(_widened(own.p_nPD, longest), shared),
             _everyones(_widened(own.mask_nP[..., None], longest)[..., 0], shared),
         )
@@ -131,7 +135,7 @@ def _push(made: Embedded, leaf: Embedded, query: int, passage: int) -> None:
     q_grad, p_grad = leaf.q_cQD.grad, leaf.p_nPD.grad
     assert q_grad is not None and p_grad is not None
     pairs = [
-        (made.q_cQD, q_grad[query : query + len(made.q_cQD)]),
+        (made.q_cQD, q_grad[query : query + len(made.q_cQD), : made.q_cQD.shape[1]]),
         (made.p_nPD, p_grad[passage : passage + len(made.p_nPD), : made.p_nPD.shape[1]]),
     ]
     trained = [(rows, gradient) for rows, gradient in pairs if rows.requires_grad]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from typer.testing import CliRunner, Result
 
-from app.cli import main
+from app.cli import app, main
 from corpus.types import Query
 from generator.embedded import EmbeddedReader
+from generator.errors import TrainingMismatch
 from generator.interface import wait
 from generator.prompts import single
 from tests.command_line import CHECKPOINT, kbvqa
@@ -160,6 +163,32 @@ def test_what_does_not_fit_together_is_said(
     searched = {"corpus": {"name": "other"}, "corpus_sha256": "0123456789abcdef"}
     (broken / "run.json").write_text(json.dumps({"retrieval": searched}))
     assert_clear(refused(broken), "searched the corpus other", "--index")
+
+
+def test_other_answers_in_the_same_run_are_another_training(
+    run: Path, model: Path, index_location: Path, tmp_path: Path
+) -> None:
+    changed = tmp_path / "run"
+    shutil.copytree(run, changed)
+
+    def trained() -> Result:
+        return CliRunner().invoke(
+            app,
+            [
+                *("train", "generator", str(changed), "--out", str(tmp_path / "out")),
+                *("--index", str(index_location), "--model", str(model)),
+                *("--set", "steps=1", "--set", "passages=1", "--set", "drawn=1"),
+            ],
+        )
+
+    first = trained()
+    assert first.exit_code == 0, first.output
+    assert trained().stdout == first.stdout
+    questions = changed / "examples.jsonl"
+    questions.write_text(questions.read_text().replace("Paris", "Rouen"))
+    other = trained()
+    assert isinstance(other.exception, TrainingMismatch)
+    assert "its runs differs" in str(other.exception)
 
 
 @pytest.mark.slow

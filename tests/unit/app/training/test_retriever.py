@@ -14,6 +14,8 @@ from app.cli import app
 from app.training.retriever import Source, licences, read_set, read_validation
 from corpus.errors import KbvqaError
 from retriever.errors import InvalidTrainingData, TrainingMismatch
+from retriever.training.contrastive.draw import Draws, competition
+from retriever.training.recipes import RetrieverRecipe
 from tests.benchmark_files import M2KR_ROWS, m2kr, parquet
 from tests.tiny_flmr import tiny_checkpoint, write_ten
 
@@ -95,6 +97,27 @@ def test_msmarco_triples_train_the_text_towers(data: Path, tmp_path: Path) -> No
     assert made.exit_code == 0, made.output
     assert "triples: 2 questions, 3 passages" in made.output
     assert "mapping          18,608 parameters, frozen" in made.output
+
+
+def test_what_is_right_in_another_line_of_a_question_does_not_compete(tmp_path: Path) -> None:
+    triples = tmp_path / "triples.tsv"
+    triples.write_text(
+        "who wrote hamlet\tShakespeare did.\tA river.\n"
+        "who wrote hamlet\tIt is by Shakespeare.\tShakespeare did.\n"
+        "what flows\tA river.\tA stone.\n"
+    )
+    given = read_set(Source(str(triples), triples), tmp_path)
+    recipe = RetrieverRecipe("test", trains=("questions",), batch=3, negatives=1)
+    batch = Draws([given], recipe).batch(0)
+    gold, competes = competition(batch)
+    texts = [passage.text for drawn in batch for passage in drawn.passages]
+    right = {"Shakespeare did.", "It is by Shakespeare."}
+    for row, drawn in enumerate(batch):
+        if drawn.example.question == "who wrote hamlet":
+            others = competes[row].clone()
+            others[gold[row]] = False
+            assert texts[gold[row]] in right
+            assert {texts[i] for i in others.nonzero()} <= {"A river.", "A stone."}
 
 
 @pytest.mark.parametrize(

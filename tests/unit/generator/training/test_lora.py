@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from corpus.types import Passage, Query
-from generator.errors import TrainingMismatch
+from generator.errors import TrainingMismatch, TrainingStopped
 from generator.prompts import single
 from generator.training import lora
 from generator.training.lora import train
@@ -184,6 +184,40 @@ def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
     other = replace(recipe, learning_rate=1e-3)
     with pytest.raises(TrainingMismatch, match="recipe differs"):
         train(add_adapters(tiny_model(), other), byte_tokenizer(), EXAMPLES, other, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("validation", "epochs", "said"),
+    [
+        ((), 3, "step 2: the loss is nan.*smaller learning rate"),
+        (EXAMPLES, 1, "step 1: the validation loss is nan"),
+        ((), 1, "step 1: there are weights beyond"),
+    ],
+)
+def test_adapters_that_are_no_numbers_are_never_written(
+    validation: list[ReadExample], epochs: int, said: str, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, epochs=epochs, learning_rate=1e30)
+    if epochs > 1:
+        recipe = replace(recipe, accumulate=1)
+    model = add_adapters(tiny_model(), recipe)
+    with pytest.raises(TrainingStopped, match=said):
+        train(model, byte_tokenizer(), EXAMPLES, recipe, tmp_path, validation)
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "training.json"])
+def test_a_damaged_file_is_named_with_what_to_do(name: str, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1)
+
+    def again() -> None:
+        train(add_adapters(tiny_model(), recipe), byte_tokenizer(), EXAMPLES, recipe, tmp_path)
+
+    again()
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingStopped, match=rf"{name} is damaged .*another --out"):
+        again()
 
 
 def test_a_limit_of_steps_ends_it_with_validation(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Training the extractive reader: it learns, resumes as if undisturbed, refuses other data."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,14 @@ import pytest
 import torch
 
 from corpus.reading import KINDS, ReadingExample
-from generator.errors import TrainingMismatch
-from generator.extractive.model import WEIGHTS_NAME, base_model, base_tokenizer, load_trained
+from generator.errors import GeneratorUnavailable, TrainingMismatch, TrainingStopped
+from generator.extractive.model import (
+    WEIGHTS_NAME,
+    base_model,
+    base_tokenizer,
+    load_trained,
+    save_trained,
+)
 from generator.extractive.reader import ExtractiveReader
 from generator.training import spans
 from generator.training.spans import SpanRecipe, label, train_spans
@@ -71,6 +78,22 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path: Path) -> N
         assert torch.equal(tensor, second[name]), name
 
 
+def test_one_that_is_interrupted_while_it_validates_has_every_epoch_and_its_reader(
+    tmp_path: Path,
+) -> None:
+    class Interrupts(list[ReadingExample]):
+        def __iter__(self) -> Iterator[ReadingExample]:
+            raise KeyboardInterrupt
+
+    recipe = replace(RECIPE, epochs=2, batch=8)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, recipe, validation=Interrupts(EXAMPLES[:1]))
+    history = train(tmp_path, recipe, validation=EXAMPLES[:1])
+    assert [row["epoch"] for row in history] == [1.0, 2.0]
+    assert all("validation" in row for row in history)
+    assert (tmp_path / WEIGHTS_NAME).exists()
+
+
 @pytest.mark.slow
 def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
     train(tmp_path, replace(RECIPE, epochs=1))
@@ -94,6 +117,34 @@ def test_it_goes_on_from_a_reader_that_was_trained_before(
     assert (before["span_linear.weight"] - untrained["span_linear.weight"]).abs().max() > 1e-4
     with pytest.raises(TrainingMismatch):
         train(tmp_path / "second", still)
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [(4, "step 2: the loss is nan.*smaller learning rate"), (8, "step 1: there are weights")],
+)
+def test_weights_that_are_no_numbers_are_never_written(
+    batch: int, said: str, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, epochs=1, batch=batch, learning_rate=1e30)
+    with pytest.raises(TrainingStopped, match=said):
+        train(tmp_path, recipe)
+    assert not (tmp_path / WEIGHTS_NAME).exists()
+
+
+def test_a_reader_whose_weights_are_no_numbers_is_not_gone_on_from(tmp_path: Path) -> None:
+    model = base_model()
+    torch.nn.init.constant_(model.span_linear.weight, torch.nan)
+    save_trained(model, tmp_path / WEIGHTS_NAME, {})
+    with pytest.raises(GeneratorUnavailable, match=r"reader\.safetensors.*no numbers.*--start"):
+        train(tmp_path / "out", start=tmp_path / WEIGHTS_NAME)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(996), b"", b"text"])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(TrainingStopped, match=r"checkpoint\.pt is damaged .*another --out"):
+        train(tmp_path)
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:

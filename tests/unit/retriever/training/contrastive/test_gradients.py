@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import torch
 
 from corpus.errors import InvalidImage
 from retriever.checkpoint.loading import load_checkpoint
-from retriever.training.contrastive.draw import Draws, competition
+from retriever.training.contrastive.draw import Draws, TrainingSet, competition
 from retriever.training.contrastive.gradients import Embedded, add_up, backward
 from retriever.training.contrastive.losses import contrastive_loss
 from retriever.training.contrastive.towers import Towers, freeze, recompute_layers
-from retriever.training.recipes import RetrieverRecipe
+from retriever.training.recipes import Part, RetrieverRecipe
 from retriever.training.train import processes
 from tests.tiny_flmr import ten, tiny_checkpoint
 
@@ -30,8 +31,20 @@ RECIPE = RetrieverRecipe(
 CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4}
 
 
+def some(folder: Path, blind: Collection[str]) -> TrainingSet:
+    """Return the ten, some of them without a picture."""
+    given = ten(folder)
+    examples = [replace(e, image=None) if e.id in blind else e for e in given.examples]
+    return replace(given, examples=examples)
+
+
 def gradients(
-    folder: Path, recipe: RetrieverRecipe, features: Path | None = None, *, half: bool = False
+    folder: Path,
+    recipe: RetrieverRecipe,
+    features: Path | None = None,
+    *,
+    half: bool = False,
+    blind: Collection[str] = (),
 ) -> dict[str, torch.Tensor]:
     """Return the gradients of a batch by the project's step; dropout is off."""
     checkpoint = load_checkpoint(tiny_checkpoint(folder / "checkpoint"))
@@ -51,18 +64,20 @@ def gradients(
             queries = towers.queries([one.example for one in drawn])
             return Embedded(queries, *towers.passages(passages))
 
-    batch = Draws([ten(folder / "pictures")], recipe).batch(0)
+    batch = Draws([some(folder / "pictures", blind)], recipe).batch(0)
     loss = backward(batch, embed, shared, chunk=recipe.chunk)
     add_up(trained.values(), shared)
     found = {name: p.grad for name, p in trained.items() if p.grad is not None}
     return {"loss": loss, **found}
 
 
-def plain_gradients(folder: Path, recipe: RetrieverRecipe) -> dict[str, torch.Tensor]:
+def plain_gradients(
+    folder: Path, recipe: RetrieverRecipe, blind: Collection[str] = ()
+) -> dict[str, torch.Tensor]:
     """Return the same by one forward pass and one backward pass, without this project's step."""
     checkpoint = load_checkpoint(tiny_checkpoint(folder / "checkpoint"))
     model = checkpoint.model.requires_grad_(True)
-    batch = Draws([ten(folder / "pictures")], recipe).batch(0)
+    batch = Draws([some(folder / "pictures", blind)], recipe).batch(0)
     towers = Towers(checkpoint, recipe, torch.device("cpu"), None)
     queries = towers.queries([drawn.example for drawn in batch])
     texts = [passage.text for drawn in batch for passage in drawn.passages]
@@ -101,6 +116,18 @@ def test_chunks_have_the_gradients_of_the_whole(
     found = gradients(tmp_path, replace(RECIPE, chunk=chunk))
     assert set(found) == set(expected)
     assert_same(found, expected)
+
+
+@pytest.mark.parametrize("trains", [RECIPE.trains, ("mapping",)])
+def test_a_chunk_without_any_picture_has_the_gradients_of_the_whole(
+    trains: tuple[Part, ...], tmp_path: Path
+) -> None:
+    """Its queries have no visual rows; where they alone train, nothing of it does."""
+    recipe = replace(RECIPE, trains=trains)
+    batch = Draws([ten(tmp_path / "pictures")], recipe).batch(0)
+    blind = {drawn.example.id for drawn in batch[2:5]}
+    expected = plain_gradients(tmp_path, recipe, blind)
+    assert_same(gradients(tmp_path, replace(recipe, chunk=2), blind=blind), expected)
 
 
 def test_recomputed_layers_have_the_same_gradients(
@@ -173,23 +200,25 @@ from tests.unit.retriever.training.contrastive import test_gradients as t
 folder = Path(sys.argv[1])
 recipe = replace(t.RECIPE, chunk=int(sys.argv[2]))
 rank = os.environ["RANK"]
-found = t.gradients(folder / rank, recipe)
+found = t.gradients(folder / rank, recipe, blind=sys.argv[3:])
 torch.save(found, folder / f"{rank}.pt")
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chunk", [0, 2])
-def test_two_processes_have_the_gradients_of_one(
-    chunk: int, tmp_path: Path, expected: dict[str, torch.Tensor]
-) -> None:
+@pytest.mark.parametrize(("chunk", "seeing"), [(0, 6), (2, 6), (2, 3)])
+def test_two_processes_have_the_gradients_of_one(chunk: int, seeing: int, tmp_path: Path) -> None:
+    """Where three of six questions have a picture, the second process has none."""
+    batch = Draws([ten(tmp_path / "plain" / "pictures")], RECIPE).batch(0)
+    blind = [drawn.example.id for drawn in batch[seeing:]]
+    expected = plain_gradients(tmp_path / "plain", RECIPE, blind)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(ROOT)
     launch = (*("-m", "torch.distributed.run", "--nproc_per_node", "2"), *RENDEZVOUS)
     subprocess.run(
-        [sys.executable, *launch, str(script), str(tmp_path), str(chunk)],
+        [sys.executable, *launch, str(script), str(tmp_path), str(chunk), *blind],
         check=True,
         env=environment,
         timeout=300,
