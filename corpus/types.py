@@ -3,9 +3,18 @@
 Query(question, image) -> [Hit(passage, score)] -> generator.answers.answer.Answer(text, citations)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 
 from PIL.Image import Image
+
+
+def _texts_of(thing: object, *names: str) -> None:
+    """Raise TypeError unless these fields are texts."""
+    for name in names:
+        if not isinstance(value := getattr(thing, name), str):
+            what = f"the {name} of a {type(thing).__name__.lower()}"
+            raise TypeError(f"{what} must be a text, got {value!r:.80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,9 @@ class Passage:
         section: the part of the page it is taken from; "" for a lead.
         entity: the id of the thing it describes; "" when unknown.
         language: of the text, as a BCP 47 tag such as "en"; "" when unknown.
+
+    Raises:
+        TypeError: one of them is no text.
     """
 
     id: str
@@ -31,6 +43,13 @@ class Passage:
     section: str = ""
     entity: str = ""
     language: str = ""
+
+    def __post_init__(self) -> None:
+        # One look, as a corpus has millions of them; a closer one only where it is needed.
+        known = type(self.id) is type(self.title) is type(self.text) is type(self.url) is str
+        more = type(self.source) is type(self.section) is type(self.entity) is str
+        if not (known and more and type(self.language) is str):
+            _texts_of(self, *(f.name for f in fields(self)))
 
 
 Box = tuple[int, int, int, int]
@@ -48,12 +67,33 @@ class Query:
         boxes: regions of interest, each (left, upper, right, lower) in pixels of the upright
             picture. An encoder of an FLMR checkpoint looks at them beside the whole picture,
             others take none; a pipeline gives these the one region in the picture's place.
+
+    Raises:
+        TypeError: one of them is something else.
     """
 
     question: str
     image: Image | None = None
     instruction: str = ""
     boxes: tuple[Box, ...] = ()
+
+    def __post_init__(self) -> None:
+        _texts_of(self, "question", "instruction")
+        if self.image is not None and not isinstance(self.image, Image):
+            raise TypeError(
+                "a query's image must be a PIL picture, such as PIL.Image.open(...) returns, not "
+                f"{self.image!r:.80}"
+            )
+        listed = isinstance(self.boxes, tuple | list)
+        if not (listed and all(map(_is_box, self.boxes))):
+            raise TypeError(
+                "a query's boxes must be a tuple of boxes, each (left, upper, right, lower) in "
+                f"pixels, got {self.boxes!r:.80}"
+            )
+
+
+def _is_box(box: object) -> bool:
+    return isinstance(box, tuple | list) and [isinstance(e, Real) for e in box] == [True] * 4
 
 
 @dataclass(frozen=True, slots=True)

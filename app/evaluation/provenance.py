@@ -55,6 +55,7 @@ def retrieval_key(pipeline: Pipeline, found: int) -> dict[str, Any]:
     assert pipeline.index is not None
     return {
         "checkpoint_sha256": pipeline.encoder.checkpoint.revision,
+        "picture_weight": pipeline.encoder.checkpoint.picture_weight,  # not of the revision
         **index_record(pipeline.index),
         "candidates": pipeline.candidates,
         **({"pictures_sha256": pipeline.pictures.sha256} if pipeline.pictures else {}),

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+from PIL.Image import Image
+
 _T = TypeVar("_T")
 
 
@@ -18,7 +20,15 @@ def list_of(kind: type[_T], given: Iterable[_T]) -> list[_T]:
     items = list(given)
     for item in items:
         if not isinstance(item, kind):
-            raise TypeError(
-                f"each must be a {name}, such as kbvqa.{name}(...) returns, not {item!r:.80}"
-            )
+            made = "PIL.Image.open(...)" if kind is Image else f"kbvqa.{name}(...)"
+            raise TypeError(f"each must be a {name}, such as {made} returns, not {item!r:.80}")
     return items
+
+
+def require(
+    given: object, kind: type, name: str, *, optional: bool = False, home: str = "kbvqa"
+) -> None:
+    """Raise TypeError unless an argument is of a kind, which `home` has."""
+    if not isinstance(given, kind) and not (optional and given is None):
+        what = kind.__name__ if kind.__module__ == "builtins" else f"{home}.{kind.__name__}"
+        raise TypeError(f"{name}: a {what} is expected, not {given!r:.80}")

@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Ticket(Generic[Item, Value]):
     item: Item
     called: threading.Event = field(default_factory=threading.Event)
@@ -48,33 +48,46 @@ class MicroBatcher(Generic[Item, Value]):
     def __call__(self, item: Item) -> Value:
         """Return the item's value; an error is raised for the item that causes it alone."""
         ticket = _Ticket[Item, Value](item)
-        with self._lock:
-            self._waiting.append(ticket)
-            ticket.leads, first = not self._busy, not self._busy
-            self._busy = True
-        if first:
-            time.sleep(self._window_s)
-        else:
-            ticket.called.wait()
-        if ticket.leads:
-            self._lead()
+        try:
+            with self._lock:
+                self._waiting.append(ticket)
+                ticket.leads, first = not self._busy, not self._busy
+                self._busy = True
+            if first:
+                time.sleep(self._window_s)
+            else:
+                ticket.called.wait()
+            if ticket.leads:
+                self._lead()
+        finally:  # also of a caller that is interrupted
+            self._leave(ticket)
         if ticket.error is not None:
             raise ticket.error
         return ticket.values[0]
 
     def _lead(self) -> None:
-        """Run a batch (the leader's own ticket is its first), then call the next leader."""
+        """Run a batch: the leader's own ticket is its first."""
         with self._lock:
             batch = self._waiting[: self._max_items]
             del self._waiting[: self._max_items]
         try:
             self._fill(batch)
         finally:
-            with self._lock:
-                following = self._waiting[0] if self._waiting else None
-                self._busy = following is not None
-            for ticket in batch:
+            done = [ticket for ticket in batch if ticket.values or ticket.error is not None]
+            with self._lock:  # what an interrupt has left is for the next leader
+                self._waiting[:0] = [ticket for ticket in batch if ticket not in done]
+            for ticket in done:
                 ticket.called.set()
+
+    def _leave(self, ticket: _Ticket[Item, Value]) -> None:
+        """Let a caller go; where it led, the first of those who wait leads next."""
+        with self._lock:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            if not ticket.leads:
+                return
+            following = self._waiting[0] if self._waiting else None
+            self._busy = following is not None
             if following is not None:
                 following.leads = True
                 following.called.set()

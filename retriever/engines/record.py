@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from corpus.types import Passage
 from retriever.numbers import Precision
@@ -87,6 +87,14 @@ class Storage:
 
     tokens: TokenNumbers = "float16"
     quantization: Quantization | None = None
+
+    def __post_init__(self) -> None:
+        kept, copies = get_args(TokenNumbers), (None, *get_args(Quantization))
+        if self.tokens not in kept or self.quantization not in copies:
+            raise ValueError(
+                f"tokens must be one of {', '.join(kept)} and quantization None or one of "
+                f"{', '.join(copies[1:])}, got {self.tokens!r} and {self.quantization!r}"
+            )
 
     def __str__(self) -> str:
         return self.tokens + (f" with a {self.quantization} copy" if self.quantization else "")

@@ -61,8 +61,13 @@ class Learning:
             raise ValueError(
                 f"{len(self.queries)} queries are too few to learn from: give {LEAST} or more"
             )
-        if not 0 < self.recall <= 1:
-            raise ValueError(f"recall must be over 0 and at most 1, got {self.recall}")
+        require_recall(self.recall)
+
+
+def require_recall(recall: float) -> None:
+    """Raise ValueError unless a share can be asked for."""
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall must be over 0 and at most 1, got {recall}")
 
 
 def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:

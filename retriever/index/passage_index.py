@@ -19,7 +19,7 @@ from corpus.files.passages import passage_line
 from corpus.files.text_set import TextSet
 from corpus.progress import Say
 from corpus.types import Passage, Query
-from retriever.encoding.arguments import list_of
+from retriever.encoding.arguments import list_of, require
 from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.engines.interface import Invitation
@@ -34,7 +34,7 @@ from retriever.index.builds import (
     writing,
 )
 from retriever.index.filters import PassageFilter
-from retriever.index.learning import Learning, learn
+from retriever.index.learning import Learning, learn, require_recall
 from retriever.index.points import conditions_of, point_of
 from retriever.index.questions import enough, learning_for
 from retriever.index.reading import OpenIndex
@@ -92,11 +92,19 @@ class PassageIndex(OpenIndex):
 
         Raises:
             ValueError: there is no passage, or two have the same id.
-            TypeError: something is no passage.
+            TypeError: something is no passage, or another argument of another kind.
             InvalidTrainingData: the index is large, and the questions are too few to learn from.
             IndexNotReady: `location` holds an index of another checkpoint.
             IndexUnavailable: it cannot be written; see `create_or_resume`.
         """
+        from retriever.encoding.encoder import Encoder  # who has one has imported it
+
+        require(encoder, Encoder, "encoder")
+        require(name, str, "name")
+        _require_storage(storage)
+        if isinstance(questions, str | Query) or not isinstance(questions, Iterable):
+            raise TypeError(f"questions: a list of kbvqa.Query is expected, not {questions!r:.80}")
+        require_recall(recall)
         corpus, ids, digest = list_of(Passage, passages), TextSet(), hashlib.sha256()
         for passage in corpus:
             if passage.id in ids:
@@ -169,6 +177,7 @@ class PassageIndex(OpenIndex):
             IndexUnavailable: if another process is writing it, the place holds something else,
                 the disk is full, or the server cannot be reached.
         """
+        _require_storage(storage)
         store = store_at(location, connection)
         with writing(store) as keep:
             build = resumed_build(store, fingerprint, storage, precisions, namespace, learned)
@@ -210,6 +219,7 @@ class PassageIndex(OpenIndex):
                 or another corpus.
             IndexUnavailable: as for `create_or_resume`.
         """
+        _require_storage(storage)
         store = store_at(location, connection)
         with writing(store) as keep:
             build = next_build(
@@ -396,3 +406,7 @@ class PassageIndex(OpenIndex):
                 f"the index at {self.location} is finished and cannot be changed: open it with "
                 "PassageIndex.update"
             )
+
+
+def _require_storage(storage: Storage | None) -> None:
+    require(storage, Storage, "storage", optional=True, home="retriever.index.passage_index")

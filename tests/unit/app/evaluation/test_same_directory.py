@@ -11,6 +11,7 @@ from app.errors import InvalidSettings
 from app.evaluation.benchmarks.benchmark import Benchmark, own_benchmark
 from app.evaluation.files.json_rows import as_json, read
 from app.evaluation.record import ExampleRow
+from app.evaluation.reporting.comparison import provenance_differences
 from app.evaluation.reporting.runs import open_run
 from app.evaluation.run import Options, evaluate
 from app.pipeline import Pipeline
@@ -35,6 +36,20 @@ def test_answers_of_another_kind_are_not_mixed_in(
     change(pipeline)
     with pytest.raises(InvalidSettings, match=said):
         run(pipeline, asked(example("1")), images, tmp_path / "out")
+
+
+def test_rows_of_another_picture_weight_are_not_mixed_in(
+    pipeline, images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`calibration.json` has it, of which the checkpoint's revision says nothing."""
+    first = run(pipeline, asked(example("1")), images, tmp_path / "first")
+    checkpoint = replace(pipeline.encoder.checkpoint, picture_weight=0.25)
+    monkeypatch.setattr(pipeline.encoder, "checkpoint", checkpoint)
+    with pytest.raises(InvalidSettings, match=r"picture_weight is 0.0 there and 0.25 here"):
+        run(pipeline, asked(example("1"), example("2")), images, tmp_path / "first")
+    second = run(pipeline, asked(example("1")), images, tmp_path / "second")
+    unlike = ("retrieval.picture_weight", "0.0", "0.25")
+    assert unlike in list(provenance_differences(first, second))
 
 
 def test_a_generator_that_loses_a_capability_on_the_way_is_noticed(

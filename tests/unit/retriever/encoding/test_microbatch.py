@@ -1,7 +1,11 @@
 """Queries of many threads share batches, and fail alone."""
 
+import signal
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -90,3 +94,68 @@ def test_what_was_cut_is_said_in_the_thread_of_who_asked(
         assert all(future.result(10)[0].cut for future in asked)
     said = [record for record in caplog.records if "were cut" in record.message]
     assert len({record.threadName for record in said}) == len(said) == 2
+
+
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """Ctrl-C in the main thread, so long after it begins."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_while_it_waits_for_others_costs_nobody_else() -> None:
+    batcher = MicroBatcher[int, int](list, window_s=1)
+    with ThreadPoolExecutor(1) as pool:
+        with interrupted_after(0.3):
+            other = pool.submit(lambda: (time.sleep(0.05), batcher(1))[1])
+            batcher(0)
+        assert other.result(10) == 1, "it waited while the other led"
+        assert pool.submit(batcher, 2).result(10) == 2
+
+
+def test_an_interrupt_while_it_waits_for_its_turn_costs_nobody_else() -> None:
+    begun, free = threading.Event(), threading.Event()
+    ran: list[int] = []
+
+    def run(items):
+        ran.extend(items)
+        begun.set()
+        assert free.wait(10)
+        return items
+
+    batcher = MicroBatcher[int, int](run)
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(batcher, 1)
+        assert begun.wait(10)
+        with interrupted_after(0.2):
+            batcher(0)
+        later = pool.submit(batcher, 2)
+        free.set()
+        assert (leader.result(10), later.result(10)) == (1, 2)
+    assert ran == [1, 2], "nobody wants what the one who left has asked"
+
+
+def test_an_interrupt_of_the_batch_costs_nobody_else() -> None:
+    slow = threading.Event()
+
+    def run(items):
+        if threading.current_thread() is threading.main_thread():
+            slow.wait(10)
+        return items
+
+    batcher = MicroBatcher[int, int](run, window_s=0.1)
+    with ThreadPoolExecutor(1) as pool:
+        with interrupted_after(0.4):
+            other = pool.submit(lambda: (time.sleep(0.02), batcher(1))[1])
+            batcher(0)
+        assert other.result(10) == 1
