@@ -151,7 +151,7 @@ def ask(
 
         with status() as say:
             say(f"Asking {server}")
-            shown = top_k or min(settings.top_k, MAX_TOP_K)
+            shown = top_k or settings.top_k
             fields = {"question": question, "top_k": shown, "boxes": boxes}
             fields |= {} if no_answer or not strategy else {"strategy": strategy}
             fields |= {"sources": source} if source else {}
