@@ -4,7 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from app.flow.fits import require_checkpoint, require_pictures
+from app.flow.fits import require_checkpoint, require_pictures, strangers
 from app.machine import network, threads
 from app.pipeline import Pipeline
 from app.reader import Reader
@@ -219,6 +219,9 @@ def open_pipeline(
     chosen = threads.choose(settings.threads, began)
     log.info("computing with %s", chosen)
     threads.use(chosen)
+    pictures = None if index is None else open_pictures(settings, checkpoint, index)
+    if index is not None and pictures is not None and (why := strangers(pictures, index)):
+        log.warning("%s", why)
     return Pipeline(
         Encoder(checkpoint),
         index,
@@ -227,7 +230,7 @@ def open_pipeline(
         exact=searcher,
         mode=mode,
         candidates=settings.candidates,
-        pictures=None if index is None else open_pictures(settings, checkpoint, index),
+        pictures=pictures,
     )
 
 

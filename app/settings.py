@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     port: int = Field(default=7860, ge=1, le=65535)
     allowed_hosts: str | None = None
     root_path: str | None = Field(default=None, pattern=r"^(/|https?://[^/\s]+/?)[^\s?#]*$")
-    top_k: int = Field(default=5, ge=1, le=100)
+    top_k: int = Field(default=5, ge=1, le=20)  # MAX_TOP_K of app.asking
     passages_in_prompt: int | None = Field(default=None, ge=1, le=20)
     passage_tokens: int = Field(default=480, ge=16)
     max_question_characters: int = Field(default=500, ge=1)

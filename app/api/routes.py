@@ -19,7 +19,6 @@ from app.api.bodies import body_of, read_request
 from app.api.line import Line, Place
 from app.api.problems import Refusal, documented, problem_of
 from app.asking.ask import run
-from app.asking.questions import MAX_TOP_K
 from app.asking.report import found_as_json, result_as_json
 from app.asking.why import explain
 from app.flow.events import Event, Found, Piece, Result
@@ -38,7 +37,7 @@ _SENT = (400, 408, 413, 415, 422, 500, 503, 504)
 def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
     """Return the addresses on a pipeline with an index and a generator."""
     router = APIRouter(prefix="/v1")
-    usual = min(settings.top_k, MAX_TOP_K)
+    usual = settings.top_k
 
     async def placed(request: Request) -> AsyncIterator[Place]:
         with line.place(request.state.caller) as place:

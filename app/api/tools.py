@@ -55,7 +55,7 @@ TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description=f"Passages to show; 
 def build_tools(pipeline: Pipeline, settings: Settings) -> MCPServer:
     """Return the tools on a pipeline with an index and a generator. Nothing is served yet."""
     server: MCPServer = MCPServer("kbvqa", instructions=_INSTRUCTIONS, version=own_version())
-    usual = min(settings.top_k, MAX_TOP_K)
+    usual = settings.top_k
 
     @server.tool()
     def ask(

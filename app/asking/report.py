@@ -78,7 +78,7 @@ def found_as_json(retrieval: Retrieval) -> dict[str, Any]:
         "sources": list(retrieval.sources),
         "similar": [
             {**asdict(picture), "similarity": round(picture.similarity, 4)}
-            for picture in retrieval.similar
+            for picture in retrieval.named
         ],
         "boxes": [list(box) for box in retrieval.boxes],
         "question_tokens_cut": retrieval.cut,

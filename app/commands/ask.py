@@ -151,7 +151,7 @@ def ask(
 
         with status() as say:
             say(f"Asking {server}")
-            shown = top_k or min(settings.top_k, MAX_TOP_K)
+            shown = top_k or settings.top_k
             fields = {"question": question, "top_k": shown, "boxes": boxes}
             fields |= {} if no_answer or not strategy else {"strategy": strategy}
             fields |= {"sources": source} if source else {}
@@ -259,18 +259,19 @@ def _print_result(said: Mapping[str, Any]) -> None:
     if said["boxes"]:
         parts = " and ".join(",".join(map(str, box)) for box in said["boxes"])
         out.print(f"[dim]Looked at:[/] the part {parts}", highlight=False)
-    from app.flow.notes import RECOGNISED
+    from app.flow.events import recognised
+    from app.flow.notes import RECOGNISED, shown_alike
     from retriever.inputs.text_vision import names_in
 
-    recognised, surely = names_in(said["seen"])
-    if recognised:
-        out.print(f"[dim]{RECOGNISED[surely]}:[/] {escape(', '.join(recognised))}", highlight=False)
+    similar = said.get("similar", ())  # a server may be of an older version
+    named = [(p.get("name", ""), p["similarity"]) for p in similar]
+    if seen := recognised(said["seen"], named):
+        sure = RECOGNISED[names_in(said["seen"])[1]]
+        out.print(f"[dim]{sure}:[/] {escape(', '.join(seen))}", highlight=False)
     if said.get("answer") is not None:
         _print_answer(said)
-    if said.get("similar"):  # a server may be of an older version
-        named = ((p.get("name") or p["image"], p["similarity"]) for p in said["similar"])
-        alike = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in named)
-        out.print(f"[dim]Similar pictures:[/] {escape(alike)}", highlight=False)
+    if like := shown_alike((p.get("name") or p["image"], p["similarity"]) for p in similar):
+        out.print(f"[dim]Similar pictures:[/] {escape(like)}", highlight=False)
     for note in said["notes"]:
         out.print(f"[yellow]{escape(note)}[/]", highlight=False)
     for number, hit in enumerate(said["hits"], start=1):

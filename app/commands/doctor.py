@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.commands.reference import GROUPS, reference
 from app.errors import InvalidSettings
-from app.flow.fits import require_pictures
+from app.flow.fits import require_pictures, strangers
 from app.machine import network, threads
 from app.machine.directories import file_in_the_way
 from app.machine.extras import EXTRAS, missing, own_version
@@ -72,7 +72,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
 
     checkpoint, searched, beside = None, "", ""
     seen: LastSeen | None = None
-    unfit = ""
+    unfit = strange = ""
     try:
         checkpoint = open_checkpoint(settings)
     except (KbvqaError, OSError) as exc:
@@ -81,7 +81,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("checkpoint", True, checkpoint.id)
 
         def describe_index() -> str:
-            nonlocal searched, beside, seen, unfit
+            nonlocal searched, beside, seen, unfit, strange
             location = settings.searched_index
             with open_set_index(settings, checkpoint) as index:
                 if problems := index.unfit(settings.candidates or index.candidates):
@@ -92,7 +92,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
                 try:
                     if (pictures := open_pictures(settings, checkpoint, index)) is not None:
                         require_pictures(pictures, checkpoint)
-                        beside = pictures.sha256
+                        beside, strange = pictures.sha256, strangers(pictures, index)
                         state += f", {len(pictures.names):,} pictures beside them"
                 except KbvqaError as exc:
                     unfit = str(exc)
@@ -105,6 +105,8 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield finding
         if unfit:
             yield Finding("pictures", False, unfit, _PASSAGES_ALONE)
+        if strange:
+            yield Finding("pictures", False, strange, _PASSAGES_ALONE, grave=False)
         if seen is not None:
             yield Finding("recall", not seen.low, str(seen), _MORE_RECALL, grave=False)
     at = f"{PREFIX}GENERATOR"

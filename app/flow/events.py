@@ -6,12 +6,14 @@ Piece      more text of the answer
 Result     all that came of it, last
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from app.flow.naming import within_a_sentence
 from corpus.types import Box, Hit
 from generator.answers.answer import Answer
+from generator.answers.parsing import contains
 from generator.answers.selection import WEIGHED
 from generator.errors import GeneratorError
 from generator.interface import Piece as Piece
@@ -21,6 +23,9 @@ from retriever.inputs.text_vision import names_in
 if TYPE_CHECKING:
     from retriever.encoding.queries import EncodedQuery
     from retriever.pictures.neighbours import SimilarPicture
+
+# The cosine from which on a picture says what the asked one shows, whatever the classifier names.
+_THE_SAME = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,11 @@ class Retrieval:
 
     @property
     def recognised(self) -> tuple[str, ...]:
-        """Return the names of what a classifier sees in the picture, the likeliest first."""
-        return names_in(self.seen)[0]
+        """Return the names of what a classifier sees in the picture, the likeliest first.
+
+        () where a picture of something else is all but the same.
+        """
+        return recognised(self.seen, [(p.name, p.similarity) for p in self.named])
 
     @property
     def surely(self) -> bool:
@@ -71,9 +79,35 @@ class Retrieval:
         return names_in(self.seen)[1]
 
     @property
+    def named(self) -> "tuple[SimilarPicture, ...]":
+        """Return the similar pictures, those without a name by the title of a hit about them."""
+        titles = {hit.passage.entity: hit.passage.title for hit in reversed(self.hits)}
+        return tuple(replace(p, name=p.name or titles.get(p.entity, "")) for p in self.similar)
+
+    @property
     def alike(self) -> float | None:
         """Return the similarity of the most similar picture; None where none has a say."""
         return self.similar[0].similarity if self.similar else None
+
+
+def recognised(seen: str, similar: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+    """Return the names of what a classifier sees, unless the best similar picture gainsays them.
+
+    Args:
+        seen: what text-based vision wrote.
+        similar: name and similarity of similar pictures, best first.
+
+    >>> recognised("It may show potpie.", [("Bagel", 0.97)])
+    ()
+    >>> recognised("It may show potpie.", [("Bagel", 0.4)])
+    ('potpie',)
+    """
+    names, _ = names_in(seen)
+    name, similarity = similar[0] if similar else ("", 0.0)
+    if name and similarity >= _THE_SAME:
+        same = any(contains(name, seen) or contains(seen, name) for seen in names)
+        return names if same else ()
+    return names
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
 from retriever.pictures.collection import PictureCollection
 
+# Passages that are looked at for one with pictures, at every start; those of a server in pages.
+_LOOKED_AT = 20_000
+
 
 def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
     """Raise IndexNotReady unless a checkpoint's queries may search an index."""
@@ -32,3 +35,19 @@ def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> Non
             f"{checkpoint.id} makes vectors of {wanted:,}: make it anew with "
             "`kbvqa index pictures`"
         )
+
+
+def strangers(pictures: PictureCollection, index: PassageIndex) -> str:
+    """Return that no passage is about what a collection's pictures show; "" where one is.
+
+    Of a large index some passages are looked at. Such pictures find nothing, and passages without
+    pictures lose by every one that is alike.
+    """
+    if index.about_any({entity for _, entity in pictures.names}, _LOOKED_AT):
+        return ""
+    some = f"the {index.count:,}" if index.count <= _LOOKED_AT else f"{_LOOKED_AT:,}"
+    return (
+        f"no passage is about an entity of the collection of pictures, of {some} that were looked "
+        f"at: its entities ({pictures.names[0][1]!r:.60}) must be those that passages have in "
+        'their field "entity"'
+    )

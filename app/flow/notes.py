@@ -4,9 +4,11 @@ The page, the command line and --json say the same.
 """
 
 import re
+from collections.abc import Iterable
 
 from app.flow.events import Retrieval
 from generator.answers.parsing import contains
+from retriever.pictures.neighbours import SHOWN_FROM
 
 # How far below the best passage one about another thing scores at most, where both may be meant.
 # By this kbvqa-mini asks about 58 ± 6 % of pairs of flags side by side and 12 ± 4 % of single ones;
@@ -74,6 +76,15 @@ def notes(question: str, found: Retrieval) -> tuple[str, ...]:
             "more than one thing, have a part of it looked at."
         )
     return tuple(said)
+
+
+def shown_alike(similar: Iterable[tuple[str, float]]) -> str:
+    """Return which pictures are like the asked one, of names and similarities; "" for none.
+
+    >>> shown_alike([("Bagel", 0.97), ("Kaaba", 0.3)])
+    'Bagel (0.97)'
+    """
+    return ", ".join(f"{name} ({cosine:.2f})" for name, cosine in similar if cosine >= SHOWN_FROM)
 
 
 def twins(question: str, found: Retrieval) -> tuple[str, str] | None:

@@ -78,7 +78,7 @@ def place_inputs(pipeline: Pipeline, settings: Settings, shelf: Shelf, chosen: S
         top_k = gr.Slider(
             1,
             MAX_TOP_K,
-            value=min(settings.top_k, MAX_TOP_K),
+            value=settings.top_k,
             step=1,
             label="Passages shown",
             info=f"{CITED_TOO.capitalize()}.",

@@ -7,7 +7,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Self, TypeVar
 
 from numpy.typing import ArrayLike
@@ -205,6 +206,11 @@ class OpenIndex:
         chosen = PassageFilter(titles=titles_called(title))
         conditions = conditions_of(self.built.ids_of, chosen)
         return self._following(lambda: self._engine.count(conditions)) > 0
+
+    def about_any(self, entities: Collection[str], most: int) -> bool:
+        """Return whether a passage is about one of these entities, of the first `most` by ids."""
+        points = islice(all_points(self._engine, ("entity",), vectors=False), most)
+        return any(point.payload.get("entity") in entities for point in points)
 
     def sample(self, count: int) -> list[Passage]:
         """Return some passages, at most `count`: the first by point ids, which are hashes."""

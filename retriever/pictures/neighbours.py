@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from retriever.engines.graph import VectorGraph
 
+# The cosine from which on people are shown a picture: photographs of anything are alike by less.
+SHOWN_FROM = 0.35
 # The nearest pictures that a graph names: as many, and at least so many for each entity.
 _NEAR, _AN_ENTITY = 256, 8
 _HELD = 2**26  # numbers that are held as float32, 256 MiB of them

@@ -3,10 +3,10 @@
 `compare` takes two runs, `comparison_text` says what came of it. Both runs are taken over the
 examples that both were asked: the same question about the same picture with the same answers. The
 difference of an example's two scores is resampled (paired bootstrap): what is hard for both weighs
-nothing.
+nothing. The p of a metric of 0 and 1 is that of the exact sign test (McNemar's).
 """
 
-import zlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -180,6 +180,20 @@ def paired_bootstrap(differences: Counter[float], seed: list[int]) -> tuple[floa
     return float(low), float(high), p
 
 
+def sign_test(more: int, fewer: int) -> float:
+    """Return the exact two-sided p of so many differences up and down, were each as likely.
+
+    >>> round(sign_test(7, 0), 6), sign_test(2, 2)
+    (0.015625, 1.0)
+    """
+    changed, rarer = more + fewer, min(more, fewer)
+    if more == fewer:
+        return 1.0
+    # log(changed choose k), whose numbers are too large by themselves
+    logs_K = np.cumsum([0.0, *(math.log((changed - k) / (k + 1)) for k in range(rarer))])
+    return min(1.0, 2 * float(np.exp(logs_K - changed * math.log(2)).sum()))
+
+
 def provenance_differences(first: Results, second: Results) -> Iterator[tuple[str, str, str]]:
     """Yield (what, in the first, in the second) of all that is not the same but times."""
     yield from _unlike(_plain(first), _plain(second), "")
@@ -230,7 +244,7 @@ def comparison_text(compared: Comparison, shown: int = 20) -> str:
 
 
 def p_text(p: float) -> str:
-    """Return a p to read: "< 0.001" is as small as resampling tells.
+    """Return a p to read: "< 0.001" is as small as anybody needs.
 
     >>> p_text(0.0001), p_text(0.25)
     ('< 0.001', '0.25')
@@ -263,9 +277,9 @@ def _difference(
     for (a, b), count in pairs.items():
         differences[round(b - a, 12)] += count
     mean, stderr = mean_of(differences)
-    low, high, p = paired_bootstrap(
-        differences, [seed, zlib.crc32(f"{metric} {condition}".encode())]
-    )
+    low, high, p = paired_bootstrap(differences, [seed])
+    if all(value in (0, 1) for pair in pairs for value in pair):
+        p = sign_test(differences[1.0], differences[-1.0])
     return Difference(
         metric=metric,
         condition=condition,

@@ -136,8 +136,9 @@ def comparison_section(runs: Sequence[Run]) -> str:
             )
     if parts:
         parts.append(
-            '<p class="hint">Paired bootstrap over the examples that both were asked. p is '
-            "two-sided and not corrected for the number of rows.</p>"
+            '<p class="hint">Paired bootstrap over the examples that both were asked; the p of a '
+            "metric of 0 and 1 is of the exact sign test. p is two-sided and not corrected for the "
+            "number of rows.</p>"
         )
     return "".join(parts)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from app.flow.events import Result, Retrieval
-from app.flow.notes import RECOGNISED
+from app.flow.notes import RECOGNISED, shown_alike
 from app.web.shown.marked import as_html
 from app.web.texts import STRATEGIES
 from generator.answers.answer import Answer
@@ -129,8 +129,7 @@ def _seen(found: Retrieval) -> str:
 
 def _similar(found: Retrieval) -> str:
     """Return which pictures of known things are like the one that was asked about."""
-    named = ((like.name or like.image, like.similarity) for like in found.similar)
-    alike = ", ".join(f"{name} ({similarity:.2f})" for name, similarity in named)
+    alike = shown_alike((like.name or like.image, like.similarity) for like in found.named)
     return _line("Similar pictures", alike) if alike else ""
 
 

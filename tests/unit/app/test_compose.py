@@ -27,6 +27,14 @@ DEPLOY = (ROOT / "docs" / "guide" / "deploy.md").read_text(encoding="utf-8")
 MONITORING = ROOT / "examples" / "monitoring"
 
 
+def test_the_page_says_what_is_lost_with_the_volume_of_the_app() -> None:
+    home = str(SERVICES["app"]["volumes"])
+    inside = Settings(home=Path("/var/lib/kbvqa"))
+    assert "home:/var/lib/kbvqa" in home and inside.feedback_path.parent == inside.home
+    [state] = re.findall(r"\*\*State\.\*\*(?:.+\n)+?(?=- )", DEPLOY)
+    assert inside.feedback_path.name in state and "datasets" in state
+
+
 def test_servers_are_started_again_and_have_a_health_check_and_jobs_end() -> None:
     assert set(SERVICES) == {*SERVERS, *JOBS}
     assert {name for name in SERVICES if "restart" in SERVICES[name]} == set(SERVERS)

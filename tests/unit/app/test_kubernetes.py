@@ -278,6 +278,13 @@ def test_every_file_is_applied() -> None:
         assert f"examples/kubernetes/{name}" in page
 
 
+def test_all_that_users_said_is_fetched_from_a_pod_that_goes() -> None:
+    page = (ROOT / "docs" / "guide" / "scale.md").read_text("utf-8")
+    [command] = re.findall(r"exec POD -- kbvqa feedback (.+)", page)
+    how, file = command.split()
+    assert how == "copy" and f"cp POD:{file} " in page  # an export leaves out what is no example
+
+
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 def test_kubectl_makes_of_them_what_is_meant() -> None:
     run = subprocess.run(

@@ -51,6 +51,21 @@ def test_a_guess_at_the_picture_does_not_read_as_an_answer(
     assert "In the picture, perhaps: cello" in printed(said, picture, monkeypatch)
 
 
+def test_only_pictures_that_are_alike_are_named_and_the_classifier_does_not_gainsay_them(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = [("Bagel", 0.97), ("Kaaba", 0.3)]
+    said["similar"] = [
+        {"image": "i", "entity": name, "name": name, "similarity": cosine} for name, cosine in alike
+    ]
+    said["seen"] = " It may show potpie."
+    output = printed(said, picture, monkeypatch)
+    assert "Similar pictures: Bagel (0.97)\n" in output and "potpie" not in output
+    said["similar"] = said["similar"][1:]
+    output = printed(said, picture, monkeypatch)
+    assert "Similar pictures" not in output and "perhaps: potpie" in output
+
+
 def test_citations_come_in_order_and_a_long_text_says_that_it_goes_on(
     said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

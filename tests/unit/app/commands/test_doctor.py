@@ -9,15 +9,21 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.commands import doctor
 from app.commands.doctor import Finding, examine
+from app.components import open_pipeline
 from app.reader import Reader
+from app.settings import load_settings
+from corpus.files.passages import write_passages
+from corpus.types import Passage
 from generator.answers.confidence import Calibration, Fit, calibration_json
 from generator.extractive.reader import ExtractiveReader
+from retriever.building.build import build_index
 from retriever.checkpoint.loading import load_checkpoint
 from retriever.engines.directory import lock_for_building
 from retriever.pictures.collection import PictureCollection
@@ -71,6 +77,30 @@ def test_pictures_that_the_checkpoint_cannot_compare_are_said(
     assert findings["index"].ok and not findings["pictures"].ok
     assert "vectors of 2 numbers" in findings["pictures"].state
     assert "KBVQA_PICTURES=none" in findings["pictures"].advice
+
+
+def test_pictures_of_what_no_passage_is_about_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As they find nothing, and the passages sought lose by them."""
+    golden = load_checkpoint(GOLDEN / "B_preflmr")
+    path, vectors = tmp_path / "mine.safetensors", compact(np.eye(1, golden.picture_width))
+    write_passages(tmp_path / "p.jsonl", [Passage("p", "Paris", "The capital.", entity="Q90")])
+    build_index(tmp_path / "p.jsonl", tmp_path / "q90", golden, lambda done, total: None)
+    monkeypatch.setenv("KBVQA_INDEX", str(tmp_path / "q90"))
+    monkeypatch.setenv("KBVQA_PICTURES", str(path))
+    for entity in ("a stranger", "Q90"):
+        PictureCollection(golden.revision, [("a.png", entity)], vectors, Fusion()).save(path)
+        findings, strange = found(), entity == "a stranger"
+        assert findings["index"].ok and ("pictures" in findings) == strange
+        caplog.clear()
+        pipeline = open_pipeline(load_settings(), print, answer=False)
+        assert pipeline.index is not None
+        pipeline.index.close()
+        assert ("no passage is about an entity of the collection" in caplog.text) == strange
+        if strange:
+            assert "'a stranger'" in findings["pictures"].state
+            assert not findings["pictures"].grave
 
 
 def test_everything_is_there(index_location: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from app.asking.questions import MAX_TOP_K
 from app.cli import app as cli
 from app.commands.reference import GROUPS, as_markdown, reference
 from app.settings import Settings, load_settings
@@ -26,6 +27,16 @@ def test_every_setting_is_there_once_with_its_meaning() -> None:
     assert {row.group for row in rows} == set(GROUPS)
     assert all(row.meaning and row.values for row in rows)
     assert not any("None" in row.meaning or "`home`" in row.meaning for row in rows)
+
+
+def test_no_more_passages_are_set_than_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KBVQA_TOP_K", str(MAX_TOP_K + 1))
+    result = CliRunner().invoke(cli, ["settings"])
+    assert (
+        result.exit_code != 0
+        and f"KBVQA_TOP_K: Input should be less than or equal to {MAX_TOP_K}"
+        in str(result.exception or result.output)
+    )
 
 
 def test_the_page_of_the_docs_is_what_is_written_from_the_settings() -> None:
@@ -65,7 +76,7 @@ def test_a_key_among_the_fields_of_a_request_is_not_shown(
     ("variable", "values"),
     [
         ("KBVQA_STRATEGY", "extract, concat, ra-vqa, critic, no-retrieval"),
-        ("KBVQA_TOP_K", "a whole number from 1 to 100"),
+        ("KBVQA_TOP_K", f"a whole number from 1 to {MAX_TOP_K}"),
         ("KBVQA_GENERATOR_TIMEOUT_SECONDS", "a number above 0"),
         ("KBVQA_GENERATOR_EXTRA_BODY", "a JSON object"),
         ("KBVQA_CALIBRATION", "a path"),

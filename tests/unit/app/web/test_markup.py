@@ -242,6 +242,26 @@ def test_the_answer_says_which_pictures_are_like_the_asked_one() -> None:
     assert "Similar pictures" not in answered(paris(), retrieval(EVIL))
 
 
+def test_pictures_that_are_hardly_alike_are_not_shown_and_others_by_a_title() -> None:
+    bagel = replace(EVIL, title="Bagel", entity="b")
+    pictures = (SimilarPicture("1.jpg", "b", 0.36), SimilarPicture("2.jpg", "k", 0.34, "Kaaba"))
+    found = replace(retrieval(bagel), similar=pictures)
+    assert "<span>Similar pictures</span>Bagel (0.36)</p>" in answered(paris(), found)
+    noise = answered(paris(), replace(found, similar=pictures[1:]))
+    assert "Similar pictures" not in noise
+
+
+@pytest.mark.parametrize(("entity", "similarity"), [("b", 0.8), ("b", 0.79), ("p", 0.99)])
+def test_the_classifier_does_not_gainsay_a_picture_that_is_all_but_the_same(
+    entity: str, similarity: float
+) -> None:
+    both = [replace(EVIL, title=title, entity=title[0].lower()) for title in ("Bagel", "Potpie")]
+    found = retrieval(*both, seen="It shows potpie.")
+    found = replace(found, similar=(SimilarPicture("1.jpg", entity, similarity),))
+    said = entity == "p" or similarity < 0.8
+    assert ("<span>Recognised</span>potpie" in answered(paris(), found)) == said
+
+
 def test_citations_stand_apart_and_in_order() -> None:
     citations = (Citation("c", 3, "span"), Citation("a", 1, "match"))
     html = answered(paris(*citations))

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidSettings
-from app.evaluation.reporting.comparison import compare, comparison_text, paired_bootstrap
+from app.evaluation.reporting.comparison import (
+    compare,
+    comparison_text,
+    paired_bootstrap,
+    sign_test,
+)
 from app.evaluation.reporting.runs import open_run, open_runs
 from corpus.errors import DatasetNotFound
 from tests.evaluation_runs import examples, write_run
@@ -29,7 +34,25 @@ def test_the_difference_is_paired(tmp_path: Path) -> None:
         (0.09 / 99) ** 0.5, abs=1e-6
     )  # that of 10 ones and 90 zeros
     assert 0.04 <= found.low <= 0.06 and 0.15 <= found.high <= 0.17
-    assert found.p < 0.001
+    assert found.p == pytest.approx(2 / 2**10, abs=1e-6)  # as ten throws of a coin come out
+
+
+def test_metrics_with_the_same_rows_have_the_same_figures(tmp_path: Path) -> None:
+    rows = examples(40)
+    names = {"a": [1.0] * 40, "b": [float(i >= 7) for i in range(40)]}
+    runs = [open_run(write_run(tmp_path / name, rows, right)) for name, right in names.items()]
+    found = {d.metric: replace(d, metric="") for d in compare(*runs).differences}
+    assert found["recall@5"] == found["recall@10"]
+    assert found["exact_match"].p == pytest.approx(2 / 2**7, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "fewer", "p"),
+    [(7, 0, 0.015625), (0, 0, 1.0), (1, 0, 1.0), (8, 2, 0.109375), (2, 8, 0.109375)],
+)
+def test_the_sign_test_is_exact(more: int, fewer: int, p: float) -> None:
+    assert sign_test(more, fewer) == pytest.approx(p)
+    assert 0 < sign_test(40_000, 39_000) < 0.001
 
 
 def test_no_difference_has_p_one_and_a_balanced_one_is_no_finding(tmp_path: Path) -> None:
