@@ -29,7 +29,7 @@ class Fusion:
         floor: the similarity of what is not alike, or has no pictures.
     """
 
-    weight: float = 64.0
+    weight: float = 48.0
     floor: float = 0.2
 
     def __post_init__(self) -> None:
