@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.errors import InvalidTrainingData
 from app.evaluation.benchmarks.catalog import KNOWN
 from app.training.examples import retriever_examples
 from app.training.negatives import read_negatives
@@ -56,13 +57,17 @@ def read_set(source: Source, root: Path, negatives: Path | None = None) -> Train
     Raises:
         UnknownBenchmark: there is none of that name.
         CorpusError: a file is missing or cannot be used.
-        InvalidTrainingData: no question has a gold passage.
+        InvalidTrainingData: no question has a gold passage, or the negatives are of others.
     """
     if source.is_triples:
+        if negatives is not None:
+            raise InvalidTrainingData(
+                f"{source.examples} holds its own wrong passages: leave --negatives out"
+            )
         return _triples(source)
     examples = retriever_examples(source.examples, root, images=source.images)
     if negatives is not None:
-        examples = list(with_negatives(examples, read_negatives(negatives)))
+        examples = _with_negatives(source, examples, negatives)
     passages = _passages(source, "train")
     return TrainingSet(source.name, _with_passages(source, examples, passages), passages)
 
@@ -98,6 +103,27 @@ def _triples(source: Source) -> TrainingSet:
         for number, (question, wrong) in enumerate(lines, start=1)
     ]
     return TrainingSet(source.name, examples, passages)
+
+
+def _with_negatives(
+    source: Source, examples: Sequence[TrainingExample], path: Path
+) -> list[TrainingExample]:
+    """Return the examples with the negatives of a file, which must be those of some of them."""
+    mined = read_negatives(path)
+    others = mined.keys() - {example.id for example in examples}
+    if len(others) == len(mined):
+        has = f"ids such as {min(others)!r}" if others else "no line"
+        raise InvalidTrainingData(
+            f"{path} has {has}, and no negatives for a question of {source.name}, such as "
+            f"{examples[0].id!r}: give what `kbvqa train negatives --examples {source.examples}` "
+            "wrote"
+        )
+    if others:
+        log.warning(
+            "%d of %d questions of %s are none of %s's, such as %r: their negatives are left out",
+            *(len(others), len(mined), path, source.name, min(others)),
+        )
+    return list(with_negatives(examples, mined))
 
 
 def _with_passages(

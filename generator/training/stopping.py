@@ -52,7 +52,7 @@ def require_sound(step: int, weights: Iterable[Tensor], validation: float, out: 
         wrong = "there are weights beyond what float16 holds, or that are no numbers"
     else:
         return
-    raise TrainingStopped(f"step {step}: {wrong}. They were not written to {out}. {_REMEDY}")
+    raise TrainingStopped(f"step {step}: {wrong}. Its weights were not written to {out}. {_REMEDY}")
 
 
 def finite(weights: Iterable[Tensor]) -> bool:

@@ -11,9 +11,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import app
+from app.errors import InvalidTrainingData
 from app.training.retriever import Source, licences, read_set, read_validation
 from corpus.errors import KbvqaError
-from retriever.errors import InvalidTrainingData, TrainingMismatch
+from retriever.errors import InvalidTrainingData as UnusableSet
+from retriever.errors import TrainingMismatch
 from retriever.training.contrastive.draw import Draws, competition
 from retriever.training.recipes import RetrieverRecipe
 from tests.benchmark_files import M2KR_ROWS, m2kr, parquet
@@ -145,8 +147,40 @@ def test_a_gold_passage_that_is_not_there_is_named(data: Path, tmp_path: Path) -
     other = data / "again.jsonl"
     other.write_text((data / "examples.jsonl").read_text())
     again = ("--passages", str(tmp_path / "fewer.jsonl"), "--examples", str(other), *FAST)
-    with pytest.raises(InvalidTrainingData, match="names passage 'p0', which is not there"):
+    with pytest.raises(UnusableSet, match="names passage 'p0', which is not there"):
         run(data, tmp_path / "out", *again)
+
+
+@pytest.mark.parametrize("ids", [(), ("zzz", "q10")])
+def test_negatives_of_other_questions_are_refused(
+    data: Path, tmp_path: Path, ids: tuple[str, ...]
+) -> None:
+    with pytest.raises(InvalidTrainingData, match=r"'q0'.*kbvqa train negatives"):
+        given = Source(str(data / "examples.jsonl"), data / "passages.jsonl")
+        read_set(given, tmp_path, negatives(tmp_path, *ids))
+
+
+def test_triples_take_no_negatives(tmp_path: Path) -> None:
+    triples = tmp_path / "t.tsv"
+    triples.write_text("what flows\tA river.\tA stone.\n")
+    with pytest.raises(InvalidTrainingData, match="leave --negatives out"):
+        read_set(Source(str(triples), triples), tmp_path, negatives(tmp_path, "1"))
+
+
+def test_it_says_how_many_negatives_are_of_other_questions(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = Source(str(data / "examples.jsonl"), data / "passages.jsonl")
+    found = read_set(given, tmp_path, negatives(tmp_path, "q0", "q10", "zzz"))
+    assert found.examples[0].negatives == ("p1",)
+    assert "2 of 3 questions of" in caplog.text and "such as 'q10'" in caplog.text
+
+
+def negatives(folder: Path, *ids: str) -> Path:
+    """Write negatives of questions; return where."""
+    path = folder / "negatives.jsonl"
+    path.write_text("".join(json.dumps({"id": i, "negatives": ["p1"]}) + "\n" for i in ids))
+    return path
 
 
 EVERY_STEP = """
