@@ -36,9 +36,11 @@ from generator.answers.twofold import HALF, TWO_IN_ONE, first_of_two
 from generator.errors import GeneratorError
 from generator.interface import Work
 from generator.rewriting import Turn
+from retriever.encoding.arguments import list_of, require
 from retriever.encoding.encoder import Encoder
 from retriever.index.exact import ExactSearch
 from retriever.index.passage_index import PassageIndex, SearchMode
+from retriever.index.search import require_mode
 from retriever.pictures.collection import PictureCollection
 
 
@@ -60,7 +62,8 @@ class Pipeline(Finder):
 
     Raises:
         IndexNotReady: another checkpoint made the index, or the pictures' vectors.
-        TypeError: something is no encoder, no index, or nothing that answers.
+        TypeError: something is no encoder, no index, no pictures, or nothing that answers.
+        ValueError: there is no such mode.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class Pipeline(Finder):
         candidates: int | None = None,
         pictures: PictureCollection | None = None,
     ) -> None:
-        _require(encoder, Encoder, "encoder")
-        _require(index, PassageIndex, "index", optional=True)
+        require(encoder, Encoder, "encoder")
+        require(index, PassageIndex, "index", optional=True)
+        require(pictures, PictureCollection, "pictures", optional=True)
+        require_mode(mode)
         super().__init__(
             encoder, index, exact=exact, mode=mode, candidates=candidates, pictures=pictures
         )
@@ -131,9 +136,11 @@ class Pipeline(Finder):
                 picture, or the question is a question word alone.
             ValueError: the pipeline lacks what is asked for, an index or a generator; `top_k` is
                 not positive.
-            TypeError: it is no query.
+            TypeError: it is no query, or what was asked before are no turns.
         """
-        _require(query, Query, "query")
+        require(query, Query, "query")
+        require(top_k, int, "top_k")
+        after = list_of(Turn, after)
         if top_k < 1:
             raise ValueError(f"top_k must be >= 1, got {top_k}")
         if answer and self.answering is None:
@@ -314,12 +321,6 @@ class Pipeline(Finder):
 def result_of(events: Iterable[Event]) -> Result:
     """Return the result in which events of `Pipeline.run` end."""
     return next(event for event in events if isinstance(event, Result))
-
-
-def _require(given: object, kind: type, name: str, *, optional: bool = False) -> None:
-    """Raise TypeError unless an argument is of a kind."""
-    if not isinstance(given, kind) and not (optional and given is None):
-        raise TypeError(f"{name}: a kbvqa.{kind.__name__} is expected, not {given!r:.80}")
 
 
 def _shown(found: Retrieval, top_k: int, answer: Answer | None = None) -> Retrieval:

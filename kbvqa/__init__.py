@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from retriever.encoding.queries import EncodedQuery
     from retriever.index.filters import PassageFilter
     from retriever.index.passage_index import PassageIndex
+    from retriever.pictures.collection import PictureCollection
     from retriever.scoring import maxsim
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "Passage": "corpus.types:Passage",
     "PassageFilter": "retriever.index.filters:PassageFilter",
     "PassageIndex": "retriever.index.passage_index:PassageIndex",
+    "PictureCollection": "retriever.pictures.collection:PictureCollection",
     "Piece": "app.flow.events:Piece",
     "Pipeline": "app.pipeline:Pipeline",
     "Query": "corpus.types:Query",
@@ -57,7 +59,8 @@ _HOMES = {
 __all__ = [  # noqa: RUF022  (in the order of use)
     "Passage", "Query", "Hit", "Answer", "Citation",
     "Encoder", "EncodedQuery", "maxsim", "PassageIndex", "PassageFilter",
-    "Reader", "Generator", "Pipeline", "Turn", "Result", "Found", "Waiting", "Piece", "explain",
+    "Reader", "Generator", "PictureCollection", "Pipeline", "Turn", "Result", "Found", "Waiting",
+    "Piece", "explain",
     "KbvqaError",
 ]  # fmt: skip
 

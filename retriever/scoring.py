@@ -59,15 +59,22 @@ def maxsim(
 
     Raises:
         ValueError: if the shapes do not agree.
+        TypeError: if the numbers are integers.
     """
     if mask_NP is not None:
         return _maxsim_padded(torch.as_tensor(queries), torch.as_tensor(passages), mask_NP)
     if not len(passages) or not len(queries):
         return torch.zeros(len(queries), len(passages))
-    rows = [_matrix(passage) for passage in passages]
+    asked, rows = [_matrix(query) for query in queries], [_matrix(passage) for passage in passages]
+    for matrix in (*asked, *rows):
+        if matrix.ndim != 2 or matrix.shape[1] != rows[0].shape[-1]:
+            shapes = " and ".join(str(tuple(m.shape)) for m in (rows[0], matrix))
+            raise ValueError(f"matrices of rows of one width are expected, got shapes {shapes}")
+        if not matrix.is_floating_point():
+            raise TypeError(f"rows of floating-point numbers are expected, got {matrix.dtype}")
     lengths_N = torch.tensor([len(row) for row in rows])
     rows_TD = torch.cat(rows)
-    return torch.cat([maxsim_ragged(_matrix(q)[None], rows_TD, lengths_N) for q in queries])
+    return torch.cat([maxsim_ragged(query[None], rows_TD, lengths_N) for query in asked])
 
 
 def _matrix(rows: ArrayLike | Tensor) -> Tensor:

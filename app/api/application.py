@@ -145,7 +145,8 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
         responses=documented(401) if keys else None,
     )
     app.include_router(probes)
-    app.mount("/v1", _unknown(api))
+    for begin in ("/v1", "//v1"):  # the second as an address that ends in "/" makes it
+        app.mount(begin, _unknown(api))
     app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
     return Served(app, shared, keys, health, line)
 

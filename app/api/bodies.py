@@ -86,6 +86,8 @@ def body_of(model: type[BaseModel]) -> dict[str, Any]:
     }
     for name in ("image", "boxes"):
         fields[name] = {k: v for k, v in fields[name].items() if k not in _JSON_ALONE}
+    for name in _REPEATED:
+        fields[name] = fields[name] | {"type": "array"}
     fields["boxes"] |= {"items": {"type": "string", "pattern": r"^\d+,\d+,\d+,\d+$"}}
     described = {"description": fields["after"]["description"]}
     fields["after"] = {"type": "string", "contentMediaType": "application/json", **described}
@@ -134,14 +136,12 @@ async def _fields(request: Request, hold: Callable[[int], None]) -> dict[str, An
     """Return the fields of a form, files as bytes."""
     body = _bounded(request, MAX_IMAGE_BYTES + _FIELDS_BYTES, hold)
     parser = _WholeForm(
-        request.headers, body, max_files=1, max_fields=_MOST_FIELDS, max_part_size=_FIELDS_BYTES
+        request.headers, body, max_files=2, max_fields=_MOST_FIELDS, max_part_size=_FIELDS_BYTES
     )
     try:
         form = await parser.parse()
-    except UnicodeDecodeError as exc:
-        raise Refusal(400, f"The form cannot be read: a field is not {exc.encoding}.") from exc
     except (MultiPartException, KeyError) as exc:
-        raise Refusal(400, f"The form cannot be read: {exc}.") from exc
+        raise Refusal(400, f"The form cannot be read: {str(exc).rstrip('.')}.") from exc
     fields: dict[str, Any] = {}
     try:
         for name, value in form.multi_items():
@@ -161,10 +161,24 @@ class _WholeForm(MultiPartParser):
     """A reader of forms that are whole.
 
     Without it a form that is cut is read as far as it goes, and texts of other bytes than the form
-    says, or than UTF-8 where it says nothing, as Latin-1. A field that is too large is named.
+    says, or than UTF-8 where it says nothing, as Latin-1. A field that is too large is named, and
+    so are two files.
     """
 
     _ended = False
+    _file = ""
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        part = self._current_part
+        name = part.field_name[:_LONGEST_NAME]
+        if not name:
+            raise MultiPartException("a part of it has no name; the picture's is image")
+        if part.file is None:
+            return
+        if self._file:
+            raise MultiPartException(f"{self._file} and {name} are files; send one, as image")
+        self._file = name
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._current_part
@@ -176,7 +190,12 @@ class _WholeForm(MultiPartParser):
 
     def on_part_end(self) -> None:
         if self._current_part.file is None:
-            bytes(self._current_part.data).decode(self._charset)
+            name = self._current_part.field_name[:_LONGEST_NAME]
+            try:
+                bytes(self._current_part.data).decode(self._charset)
+            except UnicodeDecodeError as exc:
+                wanted = "; send the picture as a file, with a filename" if name == "image" else ""
+                raise MultiPartException(f"{name} is not {exc.encoding}{wanted}") from exc
         super().on_part_end()
 
     def on_end(self) -> None:
@@ -186,7 +205,7 @@ class _WholeForm(MultiPartParser):
         """Return the fields.
 
         Raises:
-            MultiPartException, UnicodeDecodeError: it is no whole form.
+            MultiPartException: it is no whole form.
         """
         form = await super().parse()
         if not self._ended:

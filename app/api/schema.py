@@ -35,16 +35,20 @@ MOST_SAID = 8_000
 def decoded_picture(value: object) -> object:
     """Return the bytes of a picture in base64; bytes, of multipart, are those already.
 
+    Lines, as `base64` writes them, the alphabet of addresses, and no padding are base64 too.
+
     Raises:
         ValueError: it is not base64.
     """
     if not isinstance(value, str):
         return value
     kind, comma, data = value.partition(",")
+    kind = kind.strip().lower()
     if comma and not (kind.startswith("data:") and kind.endswith(";base64")):
         raise ValueError("send the picture itself in base64; addresses are not opened")
+    text = "".join((data if comma else value).split()).replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode(data if comma else value, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as exc:
         raise ValueError(f"it is not base64: {exc}; addresses are not opened") from exc
 
@@ -57,6 +61,14 @@ def _boxes(value: object) -> object:
         return [boxes_of(box)[0] if isinstance(box, str) and box else box for box in value]
     except KbvqaError as exc:
         raise ValueError(str(exc)) from exc
+
+
+def _or_nothing(value: object) -> object:
+    """Return a list; null is none."""
+    return [] if value is None else value
+
+
+_LIST_OR_NULL: dict[str, Any] = {"type": ["array", "null"]}
 
 
 def _number(value: object) -> object:
@@ -146,25 +158,30 @@ class SearchRequest(BaseModel):
             ]
         ],
         BeforeValidator(_boxes),
+        BeforeValidator(_or_nothing),
         Field(
             max_length=MOST_BOXES,
             description="Parts of the picture to look at: left, upper, right, lower in pixels of "
             'the upright picture. In multipart each is a text, "10,20,200,140".',
             examples=[[[0, 0, 48, 48]]],
+            json_schema_extra=_LIST_OR_NULL,
         ),
     ] = []
-    sources: list[str] = Field(
+    sources: Annotated[list[str], BeforeValidator(_or_nothing)] = Field(
         default=[],
         max_length=MOST_SOURCES,
         description="Only passages from these are found, as GET /v1/models lists them; [] for all. "
         "In multipart the field comes once for each.",
         examples=[[]],
+        json_schema_extra=_LIST_OR_NULL,
     )
     after: Annotated[
         list[TurnBody],
         BeforeValidator(_from_json),
+        BeforeValidator(_or_nothing),
         Field(
             max_length=MOST_TURNS,
+            json_schema_extra=_LIST_OR_NULL,
             description="What was asked about the same picture before, the earliest first: the "
             "question is made to stand alone, as asked_as says. In multipart a text of JSON.",
             examples=[[{"question": EXAMPLE_QUESTION, "answer": "Nairobi", "about": "Kenya"}]],

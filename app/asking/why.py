@@ -17,6 +17,7 @@ from app.flow.events import Retrieval
 from app.flow.retrieval import Finder
 from corpus.pictures.images import upright_size
 from corpus.types import Query
+from retriever.encoding.arguments import require
 from retriever.evidence.alignment import NO_WORD, Alignment, align
 from retriever.evidence.query_rows import RowKind
 from retriever.inputs.images import Area
@@ -140,7 +141,11 @@ def explain(finder: Finder, query: Query, found: Retrieval) -> Why | None:
 
     Raises:
         IndexNotReady: the index does not hold the passages as they were.
+        TypeError: it is no finder, or not what one found.
     """
+    require(finder, Finder, "finder", home="app.flow.retrieval")
+    if not isinstance(found, Retrieval):
+        raise TypeError(f"found: the retrieval of a kbvqa.Result is expected, not {found!r:.80}")
     if found.asked is None or finder.index is None:
         return None
     query = replace(query, question=found.asked_as or query.question, boxes=found.boxes)

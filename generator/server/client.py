@@ -92,6 +92,9 @@ class OpenAIGenerator:
         extra_body: Mapping[str, Any] | None = None,
         proxy: str | None = None,
     ) -> None:
+        for name, text in (("base_url", base_url), ("model", model)):
+            if not isinstance(text, str):
+                raise TypeError(f"{name} must be a text, got {text!r:.80}")
         if api not in ("chat", "completions"):
             raise ValueError(f"api must be 'chat' or 'completions', not {api!r}")
         _check_numbers(1, concurrency=concurrency, image_pixels=image_pixels, max_tokens=max_tokens)

@@ -98,7 +98,7 @@ def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
     checkpoint.image_processor.save_pretrained(directory)
     if checkpoint.text_vision is not None:
         checkpoint.text_vision.save_pretrained(directory)
-    if checkpoint.unsure_below is not None:
+    if checkpoint.unsure_below is not None or checkpoint.picture_weight:
         calibration = {
             "unsure_below": checkpoint.unsure_below,
             "picture_weight": checkpoint.picture_weight,
@@ -121,8 +121,11 @@ def _read_calibration(directory: Path) -> tuple[float | None, float]:
         return None, 0.0
     try:
         calibration = json.loads(path.read_text(encoding="utf-8"))
-        return float(calibration["unsure_below"]), float(calibration.get("picture_weight", 0.0))
+        below = calibration["unsure_below"]
+        weight = float(calibration.get("picture_weight", 0.0))
+        return None if below is None else float(below), weight
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise InvalidCheckpoint(
-            f"{path}: needs a number 'unsure_below', and may have one 'picture_weight' ({exc!r})."
+            f"{path}: needs a number or null 'unsure_below', and may have a number "
+            f"'picture_weight' ({exc!r})."
         ) from exc

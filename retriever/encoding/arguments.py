@@ -15,13 +15,14 @@ def list_of(kind: type[_T], given: Iterable[_T]) -> list[_T]:
         TypeError: it is something else than any number of that kind.
     """
     name = kind.__name__
-    if isinstance(given, kind | str) or not isinstance(given, Iterable):
+    if isinstance(given, (kind, str)) or not isinstance(given, Iterable):
         raise TypeError(f"a list of {name} is expected, not {given!r:.80}")
     items = list(given)
     for item in items:
         if not isinstance(item, kind):
             made = "PIL.Image.open(...)" if kind is Image else f"kbvqa.{name}(...)"
-            raise TypeError(f"each must be a {name}, such as {made} returns, not {item!r:.80}")
+            such = "" if kind is str else f", such as {made} returns"
+            raise TypeError(f"each must be a {name}{such}, not {item!r:.80}")
     return items
 
 

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from PIL.Image import Image
 
 from corpus.types import Box, Passage, Query
 from retriever.checkpoint.loading import Checkpoint, load_checkpoint
-from retriever.encoding.arguments import list_of
+from retriever.encoding.arguments import list_of, require
 from retriever.encoding.device import best_device
 from retriever.encoding.microbatch import MicroBatcher
 from retriever.encoding.onednn import use_onednn
@@ -34,7 +34,7 @@ class Encoder:
 
     Args:
         checkpoint: what `load_checkpoint` returned; its model moves to the device.
-        device: default `best_device()`.
+        device: such as "cpu" or "cuda:1"; default `best_device()`.
         dtype: of weights and activations; default float16 on CUDA, else float32. Rows are
             normalised in float32 whatever it is.
         instruction: put before every question, with a separator, for checkpoints
@@ -49,13 +49,15 @@ class Encoder:
             it is that of `dtype`.
 
     Raises:
-        ValueError: the checkpoint masks instructions, and `instruction` is "".
+        TypeError: it is no checkpoint, or the instruction no text.
+        ValueError: the checkpoint masks instructions, and `instruction` is ""; there is no such
+            device or precision, or `regions` is not positive.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         instruction: str | None = None,
         *,
         dtype: torch.dtype | None = None,
@@ -63,8 +65,16 @@ class Encoder:
         compile_model: bool = False,
         passage_precision: PassagePrecision = "float32",
     ) -> None:
+        require(checkpoint, Checkpoint, "checkpoint", home="retriever.checkpoint.loading")
+        require(instruction, str, "instruction", optional=True)
+        if passage_precision not in (known := get_args(PassagePrecision)):
+            raise ValueError(
+                f"passage_precision must be one of {', '.join(known)}, got {passage_precision!r}"
+            )
+        if regions is not None and regions < 1:
+            raise ValueError(f"regions must be >= 1 or None, got {regions!r}")
         self.checkpoint = checkpoint
-        self.device = device or best_device()
+        self.device = _device(device)
         self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
         self.model = checkpoint.model.to(self.device, self.dtype)
         if self.device.type == "cpu":
@@ -182,7 +192,7 @@ class Encoder:
 
         To choose among pictures, or parts of one, before a question is asked about the best.
         """
-        return self._queries.look(pictures)
+        return self._queries.look(list_of(Image, pictures))
 
     def compared(self, looks: Sequence[Look]) -> list[Embedding]:
         """Return the unit vectors [V] by which pictures are compared that were looked at."""
@@ -193,8 +203,9 @@ class Encoder:
 
         Raises:
             ValueError: the checkpoint sees no pictures.
+            TypeError: something is no picture.
         """
-        return self._queries.encode_pictures(pictures)
+        return self._queries.encode_pictures(list_of(Image, pictures))
 
     @property
     def picture_width(self) -> int:
@@ -236,3 +247,10 @@ class Encoder:
                 there, with its number of tokens. Default: a warning.
         """
         return self._passages.encode_corpus(passages, on_cut)
+
+
+def _device(given: torch.device | str | None) -> torch.device:
+    try:
+        return best_device() if given is None else torch.device(given)
+    except RuntimeError as exc:
+        raise ValueError(f"device: torch knows no {given!r:.80}") from exc

@@ -1,5 +1,6 @@
 """Restricting a search, or a deletion, to some passages."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from corpus.types import Passage
@@ -28,8 +29,17 @@ class PassageFilter:
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
-            if isinstance(value, str) != (f.name == "title_prefix") and value is not None:
-                raise TypeError(f"{f.name} must be {f.type}, got {value!r}")
+            if f.name == "title_prefix":
+                right = isinstance(value, str)
+            elif value is None:
+                right = f.name == "ids"
+            else:
+                right = isinstance(value, Iterable) and not isinstance(value, str)
+                kept = tuple(value) if right else ()  # what is read once is read here
+                right = right and all(isinstance(text, str) for text in kept)
+                object.__setattr__(self, f.name, kept)
+            if not right:
+                raise TypeError(f"{f.name} must be {f.type}, got {value!r:.80}")
 
     @property
     def empty(self) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from corpus.progress import Say
 from corpus.types import Hit, Passage
+from retriever.encoding.arguments import list_of, require
 from retriever.engines.candidates import CANDIDATES, widest_step
 from retriever.engines.interface import TOKENS, Engine, Invitation, Point, Store, Vector
 from retriever.engines.learned import LearnedStage, stage_of
@@ -172,8 +173,9 @@ class OpenIndex:
         Raises:
             ValueError: if one is not in the index.
             ForeignPoint: something else stands where one should.
+            TypeError: an id is no text.
         """
-        ids = list(ids)
+        ids = list_of(str, ids)
         points = self._following(lambda: self._engine.retrieve(self._point_ids(ids), None))
         found = {passage.id: passage for passage in map(passage_of, points)}
         if missing := [id for id in ids if id not in found]:
@@ -320,7 +322,9 @@ class OpenIndex:
             self._attached = build, engine or self._engine
             self._looked = time.monotonic()
 
-    def _point_ids(self, passage_ids: Iterable[str]) -> list[str]:
+    def _point_ids(self, passage_ids: Sequence[str]) -> list[str]:
+        for id in passage_ids:
+            require(id, str, "the id of a passage")
         return [point_id(self.built.ids_of, id) for id in passage_ids]
 
     def _attach(self, build: Build, engine: Engine) -> None:

@@ -6,7 +6,7 @@ Shapes: Q query tokens · D embedding dim
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,7 @@ from retriever.index.rows import unit_rows
 
 SearchMode = Literal["two-stage", "exact"]
 
+_MOST = 10**9  # an engine counts in 64 bits, twice what is asked for and one more
 _BATCH_ROWS = 4_096  # query rows sent at once
 _LIMIT_SHARE = 0.25  # of a server's limit that a batch may take: others search too
 
@@ -55,10 +56,11 @@ def search_engine(
         ValueError: if a query is not a matrix of finite unit-norm rows, a number is not positive,
             or there is no such mode.
     """
-    if mode not in ("two-stage", "exact"):
-        raise ValueError(f"mode must be 'two-stage' or 'exact', got {mode!r}")
+    require_mode(mode)
     if top_k < 1 or candidates < 1:
         raise ValueError(f"top_k and candidates must be >= 1, got {top_k} and {candidates}")
+    if max(top_k, candidates) > _MOST:
+        raise ValueError(f"top_k and candidates must be <= {_MOST:,}, got {top_k} and {candidates}")
     rows = [query_rows(q_QD, dim) for q_QD in queries]
     searches = [Search(q_QD, top_k + 1, None, conditions) for q_QD in rows]
     if mode == "two-stage":
@@ -72,6 +74,12 @@ def search_engine(
         ]
     pace = _Pace(engine.time_limit if mode == "exact" else None)
     return [_ranked(hits)[:top_k] for hits in _ask(engine, searches, top_k, pace, foreign)]
+
+
+def require_mode(mode: SearchMode) -> None:
+    """Raise ValueError unless there is such a mode."""
+    if mode not in get_args(SearchMode):
+        raise ValueError(f"mode must be 'two-stage' or 'exact', got {mode!r}")
 
 
 def query_rows(q_QD: ArrayLike, dim: int) -> Vector:

@@ -165,7 +165,7 @@ class PictureCollection:
             return int(self.vectors_IV.shape[1])
         return len(self.metric.directions_VK)
 
-    def save(self, path: Path, advance: Advance = lambda done, total: None) -> None:
+    def save(self, path: Path | str, advance: Advance = lambda done, total: None) -> None:
         """Write the collection as one file, and beside that of a large one its graph.
 
         Args:
@@ -175,7 +175,8 @@ class PictureCollection:
         Raises:
             IndexUnavailable: it cannot be written.
         """
-        fusion, graph = json.dumps(asdict(self.fusion)), path.with_name(f"{path.name}.graph")
+        path, fusion = Path(path), json.dumps(asdict(self.fusion))
+        graph = path.with_name(f"{path.name}.graph")
         metadata = {"checkpoint": self.checkpoint, "corpus": self.corpus, "fusion": fusion}
         tensors: dict[str, NDArray[np.generic]] = {
             "vectors": self.vectors_IV,
@@ -202,13 +203,14 @@ class PictureCollection:
             raise IndexUnavailable(f"{path}: the pictures cannot be written ({exc})") from exc
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path | str) -> Self:
         """Return the collection in a file.
 
         Raises:
             IndexNotReady: there is none.
             IndexUnavailable: the file is damaged, or of something else.
         """
+        path = Path(path)
         if path.is_dir():
             raise IndexNotReady(f"{path} is no file: name one that `kbvqa index pictures` made")
         if not path.is_file():

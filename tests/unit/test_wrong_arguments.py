@@ -1,13 +1,15 @@
 """A wrong argument is a TypeError or a ValueError that shows the value, before anything is done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import kbvqa
+from app.flow.retrieval import Finder
 from retriever.index.passage_index import PassageIndex, Storage
 
 KENYA = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
@@ -76,3 +78,90 @@ def test_an_index_is_not_begun_with_a_wrong_argument(
 def test_a_storage_that_there_is_not_is_refused() -> None:
     with pytest.raises(ValueError, match=r"turbo4.*got 'turbo5' and None"):
         Storage("turbo5")  # type: ignore[arg-type]
+
+
+QUERY = kbvqa.Query("What is the capital?", IMAGE)
+CASES: list[tuple[str, Callable[[Any, Any], object], str]] = [
+    ("device", lambda e, i: kbvqa.Encoder(e.checkpoint, "gpux"), "device: .*'gpux'"),
+    ("checkpoint", lambda e, i: kbvqa.Encoder("x"), "checkpoint: .*Checkpoint.* not 'x'"),
+    ("instruction", lambda e, i: kbvqa.Encoder(e.checkpoint, instruction=5), "instruction: .* 5"),
+    ("regions", lambda e, i: kbvqa.Encoder(e.checkpoint, regions=-1), "regions .* got -1"),
+    (
+        "precision",
+        lambda e, i: kbvqa.Encoder(e.checkpoint, passage_precision="x"),
+        "bfloat16, fastest, got 'x'",
+    ),
+    ("pictures", lambda e, i: e.encode_pictures(["x.png"]), r"PIL\.Image\.open.*'x\.png'"),
+    ("get", lambda e, i: i.get([5]), "each must be a str, not 5"),
+    ("get a text", lambda e, i: i.get("ke"), "a list of str is expected, not 'ke'"),
+    ("rows", lambda e, i: i.rows([5]), "the id of a passage: a str is expected, not 5"),
+    ("mode", lambda e, i: kbvqa.Pipeline(e, i, mode="x"), "'two-stage' or 'exact', got 'x'"),
+    (
+        "collection",
+        lambda e, i: kbvqa.Pipeline(e, i, pictures="own.safetensors"),
+        "pictures: a .*PictureCollection is expected, not 'own.safetensors'",
+    ),
+    (
+        "turns as plain data",
+        lambda e, i: kbvqa.Pipeline(e, i).ask(QUERY, answer=False, after=[{"question": "x"}]),
+        "each must be a Turn, .* not {'question': 'x'}",
+    ),
+    (
+        "turns as a text",
+        lambda e, i: kbvqa.Pipeline(e, i).ask(QUERY, answer=False, after="x"),
+        "a list of Turn is expected, not 'x'",
+    ),
+    (
+        "top_k",
+        lambda e, i: kbvqa.Pipeline(e, i).ask(QUERY, "5", answer=False),
+        "top_k: a int is expected, not '5'",
+    ),
+    (
+        "more than there can be",
+        lambda e, i: kbvqa.Pipeline(e, i).ask(QUERY, 10**20, answer=False),
+        f"top_k .* got {10**20}",
+    ),
+    (
+        "explained",
+        lambda e, i: kbvqa.explain(Finder(e, i), QUERY, "found"),
+        r"the retrieval of a kbvqa\.Result is expected, not 'found'",
+    ),
+    ("generator", lambda e, i: kbvqa.Generator(None, None), "base_url must be a text, got None"),
+    (
+        "widths",
+        lambda e, i: kbvqa.maxsim([np.ones((2, 4))], [np.ones((2, 3))]),
+        r"one width.* \(2, 3\) and \(2, 4\)",
+    ),
+    (
+        "integers",
+        lambda e, i: kbvqa.maxsim([np.ones((2, 4), int)], [np.ones((2, 4), int)]),
+        r"floating-point numbers are expected, got torch\.int64",
+    ),
+    ("filter", lambda e, i: kbvqa.PassageFilter(ids=[5]), r"ids must be .* got \[5\]"),
+]
+
+
+@pytest.mark.parametrize(("call", "said"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_a_wrong_argument_is_shown(
+    encoder: kbvqa.Encoder,
+    index: PassageIndex,
+    call: Callable[[Any, Any], object],
+    said: str,
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
+        call(encoder, index)
+
+
+def test_a_device_may_be_named(encoder: kbvqa.Encoder) -> None:
+    assert kbvqa.Encoder.from_pretrained("kbvqa-mini", device="cpu").device.type == "cpu"
+
+
+def test_what_a_filter_is_given_may_be_read_once(
+    encoder: kbvqa.Encoder, index: PassageIndex
+) -> None:
+    """What was left of a generator after one search matched nothing."""
+    only = kbvqa.PassageFilter(ids=(id for id in ["ke"]))  # type: ignore[arg-type]
+    rows = encoder.encode_query(QUERY)
+    for _ in range(2):
+        assert [hit.passage for hit in index.search(rows, 10**9, only)] == [KENYA]
+    assert index.search(rows, 1, kbvqa.PassageFilter(ids=[])) == []  # type: ignore[arg-type]

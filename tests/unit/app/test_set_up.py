@@ -172,9 +172,8 @@ def test_the_page_says_what_to_run_and_that_a_restart_is_in_vain(
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == code
-    assert f"index build CORPUS --index {location} --swap" in capfd.readouterr().err.replace(
-        "\n", " "
-    )
+    command = f"index build CORPUS --checkpoint DIRECTORY/B_preflmr --index {location} --swap"
+    assert command in capfd.readouterr().err.replace("\n", " ")
 
 
 def test_a_build_ends_with_the_page_that_asked_for_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import json
 import struct
 import zlib
@@ -11,6 +12,7 @@ import anyio
 import pytest
 from fastapi import Request
 from fastapi.testclient import TestClient
+from PIL import Image
 from starlette.types import ASGIApp, Message
 
 from app.api import bodies
@@ -73,6 +75,30 @@ def test_what_cannot_be_asked_is_said_by_field(
     assert encoded not in refusal(client, json=fields)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: "\n".join(text[i : i + 76] for i in range(0, len(text), 76)) + "\n",
+        lambda text: text.rstrip("="),
+        lambda text: text.replace("+", "-").replace("/", "_"),
+        lambda text: "DATA:image/PNG;Base64," + text,
+    ],
+)
+def test_a_picture_may_be_written_as_programs_write_it(client: TestClient, written) -> None:
+    file = io.BytesIO()
+    Image.effect_noise((32, 24), 90).save(file, "PNG")
+    text = base64.b64encode(file.getvalue()).decode()
+    assert "+" in text and "/" in text
+    answer = client.post("/v1/search", json={"question": QUESTION, "image": written(text)})
+    assert answer.status_code == 200, answer.text
+
+
+def test_null_is_a_field_that_is_left_out(client: TestClient, encoded: str) -> None:
+    nothing = dict.fromkeys(("top_k", "boxes", "sources", "after"))
+    answer = client.post("/v1/search", json={"question": QUESTION, "image": encoded} | nothing)
+    assert answer.status_code == 200, answer.text
+
+
 def test_what_is_missing_is_said(client: TestClient, png: bytes, encoded: str) -> None:
     assert "image: it is missing; send the picture" in refusal(client, json={"question": "a"})
     assert "question: it is missing; send a text" in refusal(client, files={"image": png})
@@ -112,11 +138,19 @@ def test_what_is_no_request_is_refused(client: TestClient, png: bytes) -> None:
     form = {"Content-Type": "multipart/form-data"}
     assert "cannot be read" in refusal(client, status=400, content=b"x", headers=form)
     twice = [("image", png), ("image", png)]
-    assert "Too many files" in refusal(client, status=400, data={"question": "a"}, files=twice)
+    said = refusal(client, status=400, data={"question": "a"}, files=twice)
+    assert said == "The form cannot be read: image and image are files; send one, as image."
+    other = [("image", png), ("photo", png)]
+    said = refusal(client, status=400, data={"question": "a"}, files=other)
+    assert said == "The form cannot be read: image and photo are files; send one, as image."
+    said = refusal(client, status=400, files={"": ("flag.png", png)})
+    assert said == "The form cannot be read: a part of it has no name; the picture's is image."
+    said = refusal(client, status=400, data={"question": "a"}, files={"image": ("", png)})
+    assert said.endswith("image is not utf-8; send the picture as a file, with a filename.")
     questions = {"question": ["a", "b"]}
     assert "question: it is there twice" in refusal(client, data=questions, files={"image": png})
     as_file = {"question": ("q.txt", b"What?"), "image": ("", "AAAA")}
-    assert refusal(client, files=as_file)
+    assert "is not a picture" in refusal(client, files=as_file)
     assert "boxes" in refusal(client, data={"question": "a", "boxes": ""}, files={"image": png})
 
 
@@ -134,7 +168,7 @@ def test_a_part_of_a_form_is_not_taken_for_the_whole(client: TestClient, png: by
         assert said == "The form cannot be read: it ends before its last boundary."
     latin = body.replace(b"capital", "capitál".encode("latin-1"))
     said = refusal(client, status=400, content=latin, headers=headers)
-    assert said == "The form cannot be read: a field is not utf-8."
+    assert said == "The form cannot be read: question is not utf-8."
 
 
 def test_a_body_is_bounded_by_what_it_says_and_by_what_comes(
@@ -183,7 +217,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def test_addresses_that_there_are_not_are_problems_too(client: TestClient) -> None:
-    for path in ("/v1/nothing", "/v1/", "/v1/passages/", "/v1/passages/p:none"):
+    for path in ("/v1/nothing", "/v1/", "/v1/passages/", "/v1/passages/p:none", "//v1/models"):
         answer = client.get(path)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"

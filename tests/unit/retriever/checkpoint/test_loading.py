@@ -36,6 +36,13 @@ def test_a_saved_checkpoint_loads_again_with_the_same_numbers(
     assert torch.equal(loaded.model.encode_query(**tokens), again.model.encode_query(**tokens))
 
 
+def test_a_picture_weight_is_saved_without_a_threshold_too(directory: Path, tmp_path: Path) -> None:
+    loaded = replace(load_checkpoint(directory), unsure_below=None, picture_weight=1.5)
+    save_checkpoint(loaded, tmp_path / "again")
+    again = load_checkpoint(tmp_path / "again")
+    assert (again.unsure_below, again.picture_weight) == (None, 1.5)
+
+
 def test_shards_are_joined(directory: Path) -> None:
     whole = load_checkpoint(directory).model.state_dict()
     tensors = load_file(directory / "model.safetensors")
