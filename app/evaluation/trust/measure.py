@@ -35,6 +35,7 @@ from app.evaluation.trust.figures import (
     rates,
     rates_table,
     reliability_of,
+    too_few,
 )
 from app.evaluation.trust.sets import (
     SETS,
@@ -275,6 +276,8 @@ def _report(
         "",
         *rates_table(tested),
     ]
+    if few := too_few(fit.n):
+        lines.append(few)
     data |= {"fitted_on": fit.n, "tested": [asdict(found) for found in tested]}
     if both:
         found = reliability_of(both, confidences)
