@@ -205,8 +205,13 @@ def setup() -> None:
 
 @app.command()
 def web(
-    host: Annotated[str | None, typer.Option(help="Address to serve on.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to serve on.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to serve on. Default: KBVQA_HOST, else 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port to serve on. Default: KBVQA_PORT, else 7860."),
+    ] = None,
     build: Annotated[
         bool, typer.Option("--build", help="First build what is missing, as `kbvqa setup` does.")
     ] = False,

@@ -42,9 +42,20 @@ def named_corpus(
     only_train: Annotated[
         bool, typer.Option("--gs112k", help="Of the full Google-search corpus, GS112K alone.")
     ] = False,
-    by: Annotated[By | None, typer.Option("--by", help="What passages are made by.")] = None,
+    by: Annotated[
+        By | None,
+        typer.Option(
+            "--by",
+            help="What passages are made by. Default: tokens, of pages; else record.",
+        ),
+    ] = None,
     size: Annotated[
-        int | None, typer.Option("--size", min=1, help="Tokens or sentences in a passage.")
+        int | None,
+        typer.Option(
+            "--size",
+            min=1,
+            help="Tokens or sentences in a passage. Default: 180, of pages; else 128.",
+        ),
     ] = None,
     overlap: Annotated[
         int | None,
@@ -62,7 +73,12 @@ def named_corpus(
         typer.Option("--title/--no-title", help="Put 'title: T content: ' before each text."),
     ] = None,
     min_characters: Annotated[
-        int | None, typer.Option("--min-characters", min=1, help="Leave out shorter passages.")
+        int | None,
+        typer.Option(
+            "--min-characters",
+            min=1,
+            help="Leave out shorter passages. Default: 40, of pages; else 1.",
+        ),
     ] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="Leave out other languages than this: en.")

@@ -69,6 +69,7 @@ def _components(settings: Settings) -> Iterator[Finding]:
         open_pictures,
         open_set_index,
     )
+    from app.evaluation.trust.figures import too_few
 
     checkpoint, searched, beside = None, "", ""
     seen: LastSeen | None = None
@@ -116,7 +117,9 @@ def _components(settings: Settings) -> Iterator[Finding]:
         yield Finding("generator", True, generator.health())
         if checkpoint is not None:
             answering = open_answering(settings, checkpoint, generator)
-            lack = replace(answering, corpus=searched, pictures=beside).uncalibrated
+            answering = replace(answering, corpus=searched, pictures=beside)
+            fit = answering.fit(answering.plan.strategy)
+            lack = answering.uncalibrated or (too_few(fit.n) if fit else "")
             yield Finding("confidence", not lack, lack or "calibrated", grave=False)
     except (KbvqaError, OSError) as exc:
         yield Finding("generator", False, str(exc), advice if settings.generator_url else "")

@@ -25,8 +25,8 @@ def evaluate_run(
     benchmark: Annotated[
         str,
         typer.Argument(
-            help="demo, okvqa, infoseek, evqa, m2kr-okvqa, m2kr-wit, ..., or a file with rows of "
-            "{id, image, question, answers, gold_passage_ids}."
+            help="demo, demo-hand, okvqa, infoseek, evqa, m2kr-okvqa, m2kr-wit, ..., or a file "
+            "with rows of {id, image, question, answers, gold_passage_ids}."
         ),
     ],
     output: Annotated[

@@ -31,6 +31,13 @@ MISSING_NAME = "missing-images.txt"
 # found for another question.
 Condition = Literal["retrieved", "none", "gold", "distractors"]
 CONDITIONS: tuple[Condition, ...] = ("retrieved", "none", "gold", "distractors")
+# As people are shown them, everywhere.
+CONDITION_NAMES: dict[str, str] = {
+    "retrieved": "as retrieved",
+    "none": "without passages",
+    "gold": "with the gold passages",
+    "distractors": "with another question's passages",
+}
 # "given", "unsure" and "withheld" as a user would get it; "failed" where there is no answer.
 Status = Literal["given", "unsure", "withheld", "failed"]
 # What became of an example under a condition: see ScoreRow.

@@ -394,6 +394,7 @@ def _index_notes(pipeline: Pipeline | None) -> dict[str, Any]:
             "sha256": made.corpus_sha256,
             "passages": pipeline.index.count,
         },
+        **({"pictures": pipeline.pictures.file} if pipeline.pictures else {}),
     }
 
 

@@ -4,15 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from app.evaluation.figures import of_retrieval
-from app.evaluation.record import Condition, Fate, Figure, Results
+from app.evaluation.record import CONDITION_NAMES, Condition, Fate, Figure, Results
 from app.evaluation.tables import table
-
-_ABOUT = {
-    "retrieved": "with what was found",
-    "none": "without passages",
-    "gold": "with the gold passages",
-    "distractors": "with another question's passages",
-}
 
 
 def summary_text(results: Results) -> str:
@@ -39,7 +32,7 @@ def _answers(results: Results) -> list[str]:
     rows = [
         (
             f"**{figure.metric}**" if figure.metric == results.headline else figure.metric,
-            _ABOUT[figure.condition],
+            CONDITION_NAMES[figure.condition],
             *_cells(figure),
         )
         for figure in results.figures
@@ -70,7 +63,7 @@ def _groups(results: Results) -> list[str]:
     """Return the main scores by question type and split."""
     shown = {results.judged_by, results.headline, "contains", "recall@5", "pseudo_recall@5"}
     rows = [
-        (figure.group, figure.metric, _ABOUT[figure.condition], *_cells(figure))
+        (figure.group, figure.metric, CONDITION_NAMES[figure.condition], *_cells(figure))
         for figure in sorted(results.figures, key=lambda f: f.group)
         if figure.group and figure.metric in shown
     ]
@@ -179,7 +172,7 @@ def _cells(figure: Figure) -> tuple[str, str, str, str]:
 
 
 def _about(condition: Condition | str) -> str:
-    return _ABOUT[condition]
+    return CONDITION_NAMES[condition]
 
 
 def _share(count: int, n: int) -> str:

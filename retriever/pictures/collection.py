@@ -66,7 +66,10 @@ class PictureCollection:
         titles: names of entities, for people.
         graph: what names the nearest of many pictures; None for all being compared.
         metric: by which vectors are compared; None for as the checkpoint makes them.
+        file: from which it was opened, for people; "" for one that was not.
     """
+
+    file = ""
 
     def __init__(
         self,
@@ -245,17 +248,17 @@ class PictureCollection:
                 f"{path} is no collection of pictures, or damaged ({exc!r}): make it anew with "
                 "`kbvqa index pictures`"
             ) from exc
-        if not graphed:
-            return cls(*known, metric=metric)
         place = path.with_name(f"{path.name}.graph")
-        graph = VectorGraph.open(place, graphed)
-        if graph is None:
+        graph = VectorGraph.open(place, graphed) if graphed else None
+        if graphed and graph is None:
             logger.warning(
                 "%s is not beside %s, or of other pictures: every picture is compared with each "
                 "that is asked, which takes long. Copy it there, or make the collection anew",
                 *(place, path),
             )
-        return cls(*known, graph, metric)
+        opened = cls(*known, graph, metric)
+        opened.file = str(path)
+        return opened
 
     @cached_property
     def sha256(self) -> str:

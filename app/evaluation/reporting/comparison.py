@@ -7,6 +7,7 @@ nothing. The p of a metric of 0 and 1 is that of the exact sign test (McNemar's)
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ import numpy as np
 from app.errors import InvalidSettings
 from app.evaluation.figures import mean_of, of_retrieval
 from app.evaluation.files.json_rows import as_json
-from app.evaluation.record import Condition, Results
+from app.evaluation.record import CONDITION_NAMES, Condition, Results
 from app.evaluation.reporting.runs import RIGHT_FROM, Run, asked_alike
 from app.evaluation.tables import table
 
 RESAMPLES = 10_000
+# Of a command line, where its results go.
+_OUT = re.compile(r" --out[ =](?:'[^']*'|\S)+")
 # Of a stage's record, what differs from run to run and says nothing.
 _TIMES = ("started", "seconds", "made", "per_second")
 
@@ -217,7 +220,7 @@ def comparison_text(compared: Comparison, shown: int = 20) -> str:
     rows = [
         (
             f"**{d.metric}**" if d.metric == compared.judged_by else d.metric,
-            d.condition,
+            CONDITION_NAMES[d.condition],
             f"{100 * d.first:.1f}",
             f"{100 * d.second:.1f}",
             f"{100 * d.difference:+.1f} ± {100 * d.stderr:.1f}",
@@ -235,7 +238,8 @@ def comparison_text(compared: Comparison, shown: int = 20) -> str:
         mine = [change for change in compared.changes if change.now == now]
         if not compared.judged_by:
             break
-        lines.append(f"{title} (by {compared.judged_by}, {compared.condition}): {len(mine):,}")
+        by = f"by {compared.judged_by}, {CONDITION_NAMES[compared.condition]}"
+        lines.append(f"{title} ({by}): {len(mine):,}")
         lines += [f"  {_change(change)}" for change in mine[:shown]]
         if len(mine) > shown:
             lines.append(f"  and {len(mine) - shown:,} more: --show {len(mine)}")
@@ -346,6 +350,7 @@ def _plain(results: Results) -> dict[str, Any]:
     for stage in record["stages"].values():
         for name in _TIMES:
             stage.pop(name)
+        stage["command"] = _OUT.sub("", stage["command"])
     return record
 
 
@@ -360,6 +365,8 @@ def _unlike(first: object, second: object, at: str) -> Iterator[tuple[str, str, 
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Mapping):  # the other run has nothing of the kind
+        return f"{len(value)} values, in results.json"
     return "-" if value in (None, "") else str(value)
 
 

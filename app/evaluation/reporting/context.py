@@ -7,9 +7,10 @@ from html import escape
 
 from app.errors import InvalidSettings
 from app.evaluation.files.json_rows import as_json
+from app.evaluation.record import CONDITION_NAMES
 from app.evaluation.reporting.charts import Range, Series, line_chart, range_chart
 from app.evaluation.reporting.comparison import compare, p_text
-from app.evaluation.reporting.markup import CONDITION_NAMES, framed, key, table
+from app.evaluation.reporting.markup import framed, key, table
 from app.evaluation.reporting.measured import figure_cell
 from app.evaluation.reporting.published import published_beside
 from app.evaluation.reporting.reliability import reliabilities

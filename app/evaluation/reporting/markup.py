@@ -6,12 +6,6 @@ What is not called raw is escaped here.
 from collections.abc import Iterable, Sequence
 from html import escape
 
-CONDITION_NAMES = {
-    "retrieved": "as retrieved",
-    "none": "without passages",
-    "gold": "with the gold passages",
-    "distractors": "with another question's passages",
-}
 COLOURS = 8
 
 

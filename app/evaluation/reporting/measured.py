@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 
 from app.evaluation.figures import SHOWN, of_retrieval
-from app.evaluation.record import Figure, Outcomes
+from app.evaluation.record import CONDITION_NAMES, Figure, Outcomes
 from app.evaluation.reporting.charts import Series, line_chart
-from app.evaluation.reporting.markup import CONDITION_NAMES, framed, key, table
+from app.evaluation.reporting.markup import framed, key, table
 from app.evaluation.reporting.runs import Run
 from app.evaluation.summary import pictures_missing, without_gold
 

@@ -32,6 +32,7 @@ _DEFLECTIONS = (
 )
 _UNANSWERABLE_TO_ANSWERABLE = 0.25
 FITTED_FROM = 30  # answers
+_ENOUGH = 100  # answers; a probability of fewer is off by more than the thresholds are apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,13 @@ def fittable(asked: Iterable[Asked]) -> list[Asked]:
     """Return the answers of the first half that a confidence can be fitted on."""
     mine = (one for one in asked if one.half == 0 and one.answer.status != "failed")
     return [one for one in mine if one.answer.evidence]
+
+
+def too_few(n: int) -> str:
+    """Return that a confidence was fitted on too few answers to be relied on; "" for enough."""
+    if n >= _ENOUGH:
+        return ""
+    return f"n = {n:,} answers are too few to rely on this confidence: fit it on {_ENOUGH} or more."
 
 
 def fitted(asked: Iterable[Asked]) -> Fit | None:

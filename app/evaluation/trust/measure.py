@@ -18,7 +18,7 @@ from app.errors import InvalidSettings
 from app.evaluation.benchmarks.benchmark import Benchmark
 from app.evaluation.files.json_rows import read
 from app.evaluation.files.resumable import write_json, write_text
-from app.evaluation.record import RETRIEVAL_NAME, Condition, RetrievalRow
+from app.evaluation.record import CONDITION_NAMES, RETRIEVAL_NAME, Condition, RetrievalRow
 from app.evaluation.reporting.runs import open_run
 from app.evaluation.run import Options, evaluate
 from app.evaluation.stages.tell import Tell, silent
@@ -35,6 +35,7 @@ from app.evaluation.trust.figures import (
     rates,
     rates_table,
     reliability_of,
+    too_few,
 )
 from app.evaluation.trust.sets import (
     SETS,
@@ -185,10 +186,9 @@ def _parts(
 ) -> list[Part]:
     halves = {e.id: half_of(e.image, e.id) for e in benchmark.examples}
     base = open_run(out / BASE)
-    names = {"none": "without passages", "gold": "with the gold passages"}
     parts = [
         Part(
-            names.get(condition, "as retrieved"),
+            CONDITION_NAMES[condition],
             asked_of(base, condition, halves, answerable=True),
         )
         for condition in ("none", "gold", "retrieved")
@@ -276,6 +276,8 @@ def _report(
         "",
         *rates_table(tested),
     ]
+    if few := too_few(fit.n):
+        lines.append(few)
     data |= {"fitted_on": fit.n, "tested": [asdict(found) for found in tested]}
     if both:
         found = reliability_of(both, confidences)

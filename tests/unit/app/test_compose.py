@@ -35,6 +35,12 @@ def test_the_page_says_what_is_lost_with_the_volume_of_the_app() -> None:
     assert inside.feedback_path.name in state and "datasets" in state
 
 
+def test_the_heading_says_what_makes_the_app_search_the_server() -> None:
+    heading = TEXT[: TEXT.index("x-contained")]
+    [built] = re.findall(r"index build \S+ --index (\S+)", heading)
+    assert f"KBVQA_INDEX={built}" in heading and "KBVQA_INDEX" in SERVICES["app"]["environment"]
+
+
 def test_servers_are_started_again_and_have_a_health_check_and_jobs_end() -> None:
     assert set(SERVICES) == {*SERVERS, *JOBS}
     assert {name for name in SERVICES if "restart" in SERVICES[name]} == set(SERVERS)

@@ -1,5 +1,7 @@
 """The names by which the API may be asked."""
 
+from pathlib import Path
+
 import pytest
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
@@ -13,12 +15,14 @@ from app.pipeline import Pipeline
 from app.settings import Settings
 from tests.served_here import HERE
 
+GUIDE = Path(__file__).resolve().parents[4] / "docs" / "guide" / "api.md"
 ALWAYS = ("localhost", "LOCALHOST:80", "a.localhost", "127.0.0.1:7860", "[::1]:7860", "10.0.0.7")
 ELSEWHERE = ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example")
 BROKEN = ("[::1", "::1", "a b", "localhost:80:80", "@localhost", "localhost/a", "*")
 
 
 def test_a_name_of_elsewhere_is_refused_with_what_to_do(client: TestClient) -> None:
+    assert "| 421 |" in GUIDE.read_text(encoding="utf-8")
     for path in ("/v1/models", "/healthz", "/metrics", "/v1/nothing"):
         for host in (*ELSEWHERE, *BROKEN):
             answer = client.get(path, headers={"Host": host})

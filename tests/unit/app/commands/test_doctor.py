@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.commands import doctor
 from app.commands.doctor import Finding, examine
-from app.components import open_pipeline
+from app.components import open_index, open_pipeline
 from app.reader import Reader
 from app.settings import load_settings
 from corpus.files.passages import write_passages
@@ -130,6 +130,22 @@ def test_a_confidence_of_another_corpus_is_said_to_be_one(
     finding = found()["confidence"]
     assert not finding.ok and not finding.grave
     assert "fitted on another corpus" in finding.state and "evaluate trust" in finding.state
+
+
+@pytest.mark.parametrize(("n", "enough"), [(46, False), (100, True)])
+def test_a_confidence_of_few_answers_is_said_to_be_one(
+    n: int, enough: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index_location: Path
+) -> None:
+    checkpoint = load_checkpoint(GOLDEN / "B_preflmr")
+    with open_index(index_location, checkpoint) as index:
+        corpus = index.fingerprint.corpus_sha256
+    name = f"{ExtractiveReader.from_pretrained().name}/few-shot/extract"
+    made = Calibration(checkpoint.id, 1.0, {}, {name: Fit(0.0, {}, {}, {}, None, n)}, corpus)
+    (tmp_path / "fit.json").write_text(json.dumps([calibration_json(made)]))
+    monkeypatch.setenv("KBVQA_CALIBRATION", str(tmp_path / "fit.json"))
+    finding = found()["confidence"]
+    assert finding.ok == enough and not finding.grave
+    assert (finding.state == "calibrated") == enough and ("n = 46" in finding.state) != enough
 
 
 def test_settings_are_shown_and_secrets_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

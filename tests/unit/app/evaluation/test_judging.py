@@ -34,7 +34,7 @@ def test_abstentions_are_counted_and_scored_both_ways(
     assert outcome.statuses == {"given": 2, "withheld": 1}
     assert outcome.right_of == {"given": 0.5, "withheld": 1.0}
     table = (out / "table.md").read_text()
-    assert "| with what was found | withheld | 1 (33.3 %) | 100.0 |" in table
+    assert "| as retrieved | withheld | 1 (33.3 %) | 100.0 |" in table
 
 
 def test_another_threshold_judges_again_and_asks_nobody(pipeline, images, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_other_conditions_stand_in_the_same_table(pipeline, images, tmp_path: Pa
     assert scored(tmp_path / "out", "gold")["3"].fate == "read and scored wrong"
     assert results.find("recall@1", "gold") is None
     table = (tmp_path / "out" / "table.md").read_text()
-    for name in ("with what was found", "without passages", "with the gold passages"):
+    for name in ("as retrieved", "without passages", "with the gold passages"):
         assert f"| **exact_match** | {name} |" in table
     # Without a gold passage an example is no longer one of that condition.
     rows[0] = replace(rows[0], gold_passage_ids=())

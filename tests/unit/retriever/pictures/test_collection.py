@@ -55,6 +55,7 @@ def test_a_picture_is_most_like_itself_and_an_entity_is_found_once(
     made = PictureCollection.build(pictures, encoder, fusion)
     made.save(tmp_path / "pictures.safetensors")
     opened = PictureCollection.open(tmp_path / "pictures.safetensors")
+    assert opened.file == str(tmp_path / "pictures.safetensors")
     assert opened.checkpoint == encoder.checkpoint.revision
     assert (opened.fusion, opened.names, opened.sha256) == (fusion, made.names, made.sha256)
     [query] = encoder.encode_queries([Query("What is this?", Image.open(pictures[1].path))])

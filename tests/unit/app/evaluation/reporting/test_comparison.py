@@ -77,8 +77,21 @@ def test_changes_say_which_way_and_provenance_what_differs(tmp_path: Path) -> No
     assert not [name for name, *_ in found.provenance if "seconds" in name or "started" in name]
     text = comparison_text(found, shown=0)
     assert "| answers.generator.name | reader | other |" in text
-    assert "Right in A, wrong in B (by exact_match, retrieved): 1" in text
+    assert "Right in A, wrong in B (by exact_match, as retrieved): 1" in text
+    assert "| **exact_match** | as retrieved |" in text
     assert "and 1 more: --show 1" in text
+
+
+def test_what_differs_is_told_in_short(tmp_path: Path) -> None:
+    runs = []
+    for name, out, judging in (("a", "--out=a", {}), ("b", "--out 'my b'", {"fit": {"scale": 1}})):
+        run = open_run(write_run(tmp_path / name, examples(4), [1.0] * 4))
+        made = run.results.provenance
+        command = f"kbvqa evaluate run x {out} --depth 5"
+        stages = {stage: replace(record, command=command) for stage, record in made.stages.items()}
+        made = replace(made, stages=stages, judging=judging)
+        runs.append(replace(run, results=replace(run.results, provenance=made)))
+    assert compare(*runs).provenance == (("judging.fit", "-", "1 values, in results.json"),)
 
 
 def test_only_the_same_questions_are_compared_and_it_says_so(tmp_path: Path) -> None:
@@ -142,7 +155,7 @@ def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
     )
     shown = CliRunner().invoke(app, ["evaluate", "compare", str(a), str(b)])
     assert shown.exit_code == 0, shown.output
-    assert "| **exact_match** | retrieved | 100.0 | 0.0 | -100.0 ± 0.0 |" in shown.output
+    assert "| **exact_match** | as retrieved | 100.0 | 0.0 | -100.0 ± 0.0 |" in shown.output
     assert "\x1b" not in shown.output
     plain = CliRunner().invoke(app, ["evaluate", "compare", str(a), str(b), "--json"])
     assert json.loads(plain.output)["changes"][0]["now"] == "wrong"

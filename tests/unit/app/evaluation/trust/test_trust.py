@@ -153,7 +153,11 @@ def test_what_was_fitted_is_found_for_its_checkpoint_and_says_on_which_corpus(
 ) -> None:
     questions = [asked(i, i % 4 < 2) for i in range(80)]
     answering = Answering(generator, AnswerPlan(), Calibration(), corpus="abc")
-    _report([Part("as retrieved", questions)], answering, "mine@123", tmp_path)
+    text, _ = _report([Part("as retrieved", questions)], answering, "mine@123", tmp_path)
+    assert "answers are too few to rely on this confidence" in text
+    (tmp_path / "many").mkdir()
+    many = [Part("as retrieved", [asked(i, i % 4 < 2) for i in range(240)])]
+    assert "too few" not in _report(many, answering, "mine@1", tmp_path / "many")[0]
     calibration = read_calibration(tmp_path / "calibration.json", "123")
     assert replace(answering, calibration=calibration).uncalibrated == ""
     assert calibration.corpus == "abc"
