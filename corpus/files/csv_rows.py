@@ -52,6 +52,8 @@ class CsvRows:
             self._header = ["id" if name == "_id" else name for name in self._header]
         absent = [name for name in columns if name not in self._header]
         missing = [name for name in absent if name not in optional]
+        # A column that is read by another spelling of its name would be lost in silence.
+        missing += [n for n in absent if n in optional and n in map(str.casefold, self._header)]
         if missing:
             raise CorpusError(
                 f"{path} has no column {', '.join(map(repr, missing))} in its first line; it has "

@@ -3,7 +3,8 @@
     {"id": "...", "title": "...", "text": "...",
      "url": "...", "source": "...", "section": "...", "entity": "...", "language": "..."}
 
-The id and the text are required; the others may be absent, null or "". Any other key is ignored.
+The id and the text are required; the others may be absent, null or "". Any other key is ignored,
+but a text under a name that is almost one of these is refused: it would be lost in silence.
 An id may be an integer, which is read as a string, and its key "_id", as BEIR has it.
 """
 
@@ -12,10 +13,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
+from corpus.errors import InvalidRecord
 from corpus.files.jsonl import Record, UniqueIds, id_field, read_records, text_field
 from corpus.types import Passage
+
+_OPTIONAL = ("title", "url", "source", "section", "entity", "language")
+_KNOWN = {"id", "_id", "text", *_OPTIONAL}
+_NEAR = 0.87  # "entitiy" and "langauge" are, "resource" and "subtitle" are names of their own
 
 
 def read_passages(path: Path) -> Iterator[Passage]:
@@ -34,13 +42,24 @@ def read_passages(path: Path) -> Iterator[Passage]:
 
 def passage_in(path: Path, line: int, record: Record) -> Passage:
     """Return the passage of an object on a line. Raises InvalidRecord where it cannot be used."""
-    optional = ("title", "url", "source", "section", "entity", "language")
+    if other := record.keys() - _KNOWN:
+        texts = frozenset(name for name in other if isinstance(record[name], str))
+        for name, wanted in _slips(texts):
+            if wanted not in record:
+                raise InvalidRecord(path, line, name, f"is no field: call it {wanted!r}")
     key = "_id" if "_id" in record and "id" not in record else "id"
     return Passage(
         id=id_field(path, line, record, key),
         text=text_field(path, line, record, "text"),
-        **{name: text_field(path, line, record, name, required=False) for name in optional},
+        **{name: text_field(path, line, record, name, required=False) for name in _OPTIONAL},
     )
+
+
+@lru_cache(maxsize=64)  # all lines of a file have the same
+def _slips(names: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return which of some names are almost that of a field, and of which."""
+    near = ((name, get_close_matches(name.casefold(), _OPTIONAL, 1, _NEAR)) for name in names)
+    return tuple(sorted((name, close[0]) for name, close in near if close))
 
 
 def write_passages(path: Path, passages: Iterable[Passage]) -> int:

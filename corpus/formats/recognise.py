@@ -149,7 +149,7 @@ def _by_keys(path: Path, text: str) -> Format:
             f"{path}: the value of {list(keys)[-1]!r} in its first object goes on behind the first "
             f"{_HEAD_BYTES:,} bytes, in which a format is recognised: shorten it, or put it last"
         )
-    raise _unknown(path, f"the keys of its first object are {', '.join(list(keys)[:8])}")
+    raise _unknown(path, f"the keys of its first object are {', '.join(list(keys)[:8])}", keys)
 
 
 def _keys_in(text: str) -> list[str]:
@@ -166,19 +166,47 @@ def _keys_in(text: str) -> list[str]:
 
 
 def _by_header(path: Path) -> Format:
-    known = {"google-search": ("kid", "text"), "csv": ("id", "text"), "wit": WIT_COLUMNS}
+    known = {"google-search": ("kid", "text"), "csv": ("id", "title", "text"), "wit": WIT_COLUMNS}
     for name, columns in known.items():
         try:
-            CsvRows(path, columns)
+            CsvRows(path, columns, optional=("title",))
         except DuplicateColumn:
             raise
         except CorpusError:
             continue
         return FORMATS[name]
-    raise _unknown(path, f"its first line is {_head(path).partition(bytes([10]))[0][:60]!r}")
+    first = _head(path).partition(b"\n")[0]
+    line = first.decode("utf-8-sig", "replace").strip()
+    if not {",", "\t"} & set(line) and {"id", "text"} <= {n.strip('" ') for n in line.split(";")}:
+        raise UnknownFormat(
+            f"{path} is separated by semicolons: write it with commas or tabs between its columns"
+        )
+    names = [name.strip('" ') for name in line.split("\t" if "\t" in line else ",")]
+    raise _unknown(path, f"its first line is {first[:60]!r}", names)
 
 
-def _unknown(path: Path, found: str) -> UnknownFormat:
+def _slips(names: Iterable[str]) -> str:
+    """Return what is to be mended for names to be those of passages, where one is; else ""."""
+    folded = {name.strip().casefold(): name for name in names}
+    if "_id" in folded:
+        folded["id"] = "id"
+    if not {"id", "text"} & folded.keys():
+        return ""
+    slips = [
+        f"call {folded[name]!r} {name!r}"
+        for name in ("id", "title", "text")
+        if folded.get(name, name) != name
+    ]
+    slips += [f"{name!r} is missing" for name in ("id", "text") if name not in folded]
+    return " and ".join(slips)
+
+
+def _unknown(path: Path, found: str, names: Iterable[str] = ()) -> UnknownFormat:
+    if slips := _slips(names):
+        return UnknownFormat(
+            f"{path} is in no known format: {found}. As passages it needs id and text: {slips}. Or "
+            "name its format with --format"
+        )
     known: Iterable[str] = (f"{format_.name} ({format_.what})" for format_ in FORMATS.values())
     return UnknownFormat(
         f"{path} is in no known format: {found}. Known are {'; '.join(known)}. Name one with "

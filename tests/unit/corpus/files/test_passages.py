@@ -164,3 +164,21 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRecord, match="there twice") as raised:
         list(read_passages(path))
     assert (raised.value.line, raised.value.field) == (2, "text")
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"),
+    [("Title", "title"), ("entitiy", "entity"), ("langauge", "language"), ("URL", "url")],
+)
+def test_a_text_under_a_misspelt_name_is_not_lost(tmp_path: Path, key: str, wanted: str) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": "a", "text": "b", key: "c"}))
+    with pytest.raises(InvalidRecord, match=f"{key}.*is no field: call it '{wanted}'"):
+        list(read_passages(path))
+
+
+def test_names_of_their_own_are_left_alone(tmp_path: Path) -> None:
+    other = {"subtitle": "c", "resource": "d", "sections": ["e"], "Title": "f", "context": "g"}
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": "a", "text": "b", "title": "T", **other}))
+    assert list(read_passages(path)) == [Passage("a", "T", "b")]
