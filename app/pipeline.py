@@ -197,7 +197,11 @@ class Pipeline(Finder):
                 first = first_of_two(kept) if first else None
                 query = replace(query, question=first or kept)
                 found = self.retrieve(query, depth, sources=sources)
-        found = replace(found, asked_as="" if query.question == typed else query.question)
+        found = replace(
+            found,
+            asked_as="" if query.question == typed else query.question,
+            chosen=found.boxes != query.boxes,
+        )
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))
         given: Answer | None = None
