@@ -210,7 +210,11 @@ class Pipeline(Finder):
                 query = replace(query, image=None, boxes=())
                 found = self.retrieve(query, depth, sources=sources, about=name)
                 instead = instead_of_picture(name)
-        found = replace(found, asked_as="" if query.question == typed else query.question)
+        found = replace(
+            found,
+            asked_as="" if query.question == typed else query.question,
+            chosen=found.boxes != query.boxes,
+        )
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))
         given: Answer | None = None

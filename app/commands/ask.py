@@ -169,7 +169,7 @@ def ask(
     if as_json:
         print_json(said)
     else:
-        _print_result(said)
+        _print_result(said, chosen=not boxes)
     if why is not None and explained is not None:
         from app.commands.why import print_why, write_heat
 
@@ -250,17 +250,24 @@ def _answered(
     return result_as_json(result, whys), None if whys is None else (query, result, whys)
 
 
-def _print_result(said: Mapping[str, Any]) -> None:
-    """Print a result for people, from its JSON: an answer and its passages."""
+def _print_result(said: Mapping[str, Any], *, chosen: bool) -> None:
+    """Print a result for people, from its JSON: an answer and its passages.
+
+    Args:
+        said: the result.
+        chosen: whether the program chose what was looked at of the picture.
+    """
+    from app.flow.events import recognised
+    from app.flow.notes import CHOSEN, RECOGNISED, shown_alike
+
     for name, what in (("Asked as", said.get("asked_as")), ("Searched", said.get("sources"))):
         if what:
             shown = what if isinstance(what, str) else "; ".join(what)
             out.print(f"[dim]{name}:[/] {escape(shown)}", highlight=False)
     if said["boxes"]:
         parts = " and ".join(",".join(map(str, box)) for box in said["boxes"])
-        out.print(f"[dim]Looked at:[/] the part {parts}", highlight=False)
-    from app.flow.events import recognised
-    from app.flow.notes import RECOGNISED, shown_alike
+        by = CHOSEN if chosen else ""
+        out.print(f"[dim]Looked at:[/] the part {parts}{by}", highlight=False)
     from retriever.inputs.text_vision import names_in
 
     similar = said.get("similar", ())  # a server may be of an older version

@@ -45,6 +45,8 @@ ENGLISH = _set(
 # What the names of what the picture shows are called, by whether that is sure: said so that a
 # guess does not read as an answer.
 RECOGNISED = {True: "Recognised", False: "In the picture, perhaps"}
+# Said behind a part that was looked at where nobody named one.
+CHOSEN = " (chosen by the program)"
 _WORD = re.compile(r"[^\W\d_]+")
 
 

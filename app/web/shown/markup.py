@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from app.flow.events import Result, Retrieval
-from app.flow.notes import RECOGNISED, shown_alike
+from app.flow.notes import CHOSEN, RECOGNISED, shown_alike
 from app.web.shown.marked import as_html
 from app.web.texts import STRATEGIES
 from generator.answers.answer import Answer
@@ -121,7 +121,8 @@ def _seen(found: Retrieval) -> str:
         lines.append(("Searched only", "; ".join(found.sources)))
     if found.boxes:
         parts = (f"{a},{b} to {c},{d}" for a, b, c, d in found.boxes)
-        lines.append(("Looked at", f"the part from {' and from '.join(parts)}, in pixels"))
+        by = CHOSEN if found.chosen else ""
+        lines.append(("Looked at", f"the part from {' and from '.join(parts)}, in pixels{by}"))
     if found.recognised:
         lines.append((RECOGNISED[found.surely], ", ".join(found.recognised)))
     return "".join(_line(name, what) for name, what in lines)

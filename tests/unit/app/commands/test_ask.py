@@ -34,10 +34,12 @@ def said(pipeline: Pipeline, picture: Path) -> dict[str, Any]:
     return result_as_json(pipeline.ask(Query(QUESTION, load_image(picture)), 3))
 
 
-def printed(said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def printed(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, *options: str
+) -> str:
     """Return what is printed of an answer that a server gives."""
     monkeypatch.setattr("app.asking.remote.ask_server", lambda *args, **options: said)
-    words = ["ask", str(picture), QUESTION, "--server", "http://127.0.0.1:9"]
+    words = ["ask", str(picture), QUESTION, "--server", "http://127.0.0.1:9", *options]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     return result.output
@@ -64,6 +66,16 @@ def test_only_pictures_that_are_alike_are_named_and_the_classifier_does_not_gain
     said["similar"] = said["similar"][1:]
     output = printed(said, picture, monkeypatch)
     assert "Similar pictures" not in output and "perhaps: potpie" in output
+
+
+def test_a_part_that_nobody_chose_is_said_to_be_the_programs(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said["boxes"] = [[1, 2, 30, 20]]
+    output = printed(said, picture, monkeypatch)
+    assert "Looked at: the part 1,2,30,20 (chosen by the program)" in output
+    output = printed(said, picture, monkeypatch, "--box", "1,2,30,20")
+    assert "Looked at: the part 1,2,30,20\n" in output
 
 
 def test_citations_come_in_order_and_a_long_text_says_that_it_goes_on(

@@ -221,6 +221,8 @@ def test_the_answer_says_what_was_recognised_and_looked_at_and_what_to_know() ->
     html = answered(paris(), found, ("A <note>.",))
     assert "<span>Recognised</span>tiger, tiger cat" in html
     assert "<span>Looked at</span>the part from 1,2 to 30,40" in html
+    assert "chosen by the program" not in html
+    assert "(chosen by the program)" in answered(paris(), replace(found, chosen=True))
     assert "A &lt;note&gt;." in html
     assert html.index("Recognised") < html.index("Paris") < html.index("A &lt;note")
     perhaps = answered(paris(), retrieval(EVIL, seen="It may show mask."))
