@@ -164,6 +164,11 @@ def load_trained(path: Path, archive: zipfile.ZipFile | None = None) -> tuple[Sp
         ) from exc
     if trained:
         raise GeneratorUnavailable(f"{path} holds unknown tensors: {', '.join(sorted(trained))}")
+    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+        raise GeneratorUnavailable(
+            f"{path} holds weights that are no numbers: restore it, or train one with "
+            "`kbvqa train reader`"
+        )
     return model.eval(), hashlib.sha256(content).hexdigest()[:12]
 
 

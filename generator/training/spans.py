@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from corpus.progress import Advance
 from corpus.reading import KINDS, ReadingExample
-from generator.errors import GeneratorUnavailable, TrainingMismatch
+from generator.errors import TrainingMismatch
 from generator.extractive.model import (
     WEIGHTS_NAME,
     SpanModel,
@@ -36,7 +36,7 @@ from generator.extractive.model import (
     save_trained,
 )
 from generator.extractive.windows import Window, batch, windows
-from generator.training.stopping import finite, require_numbers, require_sound, undamaged
+from generator.training.stopping import require_numbers, require_sound, undamaged
 
 RECORD_NAME = "training.json"
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -127,10 +127,6 @@ def train_spans(
         model = base_model(recipe.seed)
     else:
         model, record["start"] = load_trained(start)
-        if not finite(model.state_dict().values()):
-            raise GeneratorUnavailable(
-                f"{start} holds weights that are no numbers: give another reader with --start"
-            )
     model, state = model.to(device), _State()
     for parameter in model.bert.embeddings.parameters():
         parameter.requires_grad_(False)

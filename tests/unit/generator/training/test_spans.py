@@ -136,7 +136,7 @@ def test_a_reader_whose_weights_are_no_numbers_is_not_gone_on_from(tmp_path: Pat
     model = base_model()
     torch.nn.init.constant_(model.span_linear.weight, torch.nan)
     save_trained(model, tmp_path / WEIGHTS_NAME, {})
-    with pytest.raises(GeneratorUnavailable, match=r"reader\.safetensors.*no numbers.*--start"):
+    with pytest.raises(GeneratorUnavailable, match=r"reader\.safetensors.*no numbers"):
         train(tmp_path / "out", start=tmp_path / WEIGHTS_NAME)
 
 
