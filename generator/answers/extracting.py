@@ -1,6 +1,7 @@
 """The strategy `extract`: the words of a passage that answer, and every passage that agrees."""
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import chain
 
@@ -22,6 +23,11 @@ from generator.values.shortening import shortened
 MARGIN = 0.2
 # A passage that defines its subject does so with at least this log-probability.
 _DEFINED_FROM = -2.0
+# What stands before a kind in its sentence: "A pizza is a", "Whales are large". Not "is made of".
+_DEFINES = re.compile(
+    r"\b(?:(?:is|was)(?: \w+)? (?:the|an?|any|one)|are|were)\b"
+    r"(?!.*\b(?:of|in|by|from|with|for|to|at|on|that|which|who|as)\b(?! the $))[^.;:()]{0,80}$"
+)
 # Without the words "yes" and "no": what is said is neither.
 _NEITHER = "I cannot say; the passage has"
 # Log-odds beyond which a reader's certainty says no more: against "no answer", and against
@@ -165,6 +171,24 @@ def _log_odds(logprob: float) -> float:
     return logprob - math.log(max(-math.expm1(min(logprob, 0.0)), 1e-12))
 
 
+def _is_kind(text: str, span: tuple[int, int]) -> bool:
+    """Return whether the words at a span say what kind of thing a passage is about.
+
+    The passage has to define it by them; one word before a comma may be the first of several
+    adjectives.
+
+    >>> text = "A pizza is a dish of dough. It was made in 1892 of flour."
+    >>> [_is_kind(text, (text.index(w), text.index(w) + len(w))) for w in ("dish", "1892", "flour")]
+    [True, False, False]
+    """
+    words = text[slice(*span)]
+    if words[:1].isdigit() or (" " not in words and text[span[1] :].startswith(",")):
+        return False
+    begins = bool(re.match(r"(?:the|an?|any|one) ", words))
+    before = text[: span[0]] + ("a " if begins else "")
+    return _DEFINES.search(before) is not None
+
+
 def shown(
     question: str, passage: Passage, reading: Reading
 ) -> tuple[str, tuple[tuple[int, int], ...]]:
@@ -178,6 +202,8 @@ def shown(
     if passage.title and asks_identity(question):
         name = one_line(passage.title)
         if reading.kind != "definition" or reading.logprob < _DEFINED_FROM:
+            return name, reading.spans
+        if not _is_kind(passage.text, reading.spans[0]):
             return name, reading.spans
         return (text if contains(text, name) else f"{name}: {text}"), reading.spans
     if asks_yes_no(question):

@@ -7,7 +7,7 @@ import pytest
 
 from corpus.types import Hit, Passage, Query
 from generator.answers.answer import SEEN_ALONE, Answer
-from generator.answers.extracting import CERTAIN, LIMIT, extract
+from generator.answers.extracting import CERTAIN, LIMIT, extract, shown
 from generator.answers.plan import AnswerPlan
 from generator.errors import EmptyCompletion
 from generator.extractive.reader import NOTHING, Reading
@@ -113,3 +113,21 @@ def test_what_is_seen_and_read_nowhere_is_in_doubt() -> None:
     plan = AnswerPlan("extract", passages=5)
     found = extract(ByHand(a=SAID), Query("What is this?"), hits, plan, ("cello",))
     assert (found.text, found.doubts, found.read) == ("cello", (SEEN_ALONE,), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "answer"),
+    [
+        ("A pizza is a dish of flat dough.", "dish of flat dough", "Thing: dish of flat dough"),
+        ("Herons are long-legged birds.", "long-legged birds", "Thing: long-legged birds"),
+        ("The first tractor was built in 1892.", "1892", "Thing"),
+        ("The lighthouse was made of wood.", "wood", "Thing"),
+        ("The dugong lives for 70 years.", "70 years", "Thing"),
+        ("A forklift lifts 2.5 tonnes.", "2.5 tonnes", "Thing"),
+        ("A mushroom is the fleshy, spore-bearing body of a fungus.", "fleshy", "Thing"),
+    ],
+)
+def test_a_kind_is_what_the_passage_defines_a_thing_as(text: str, words: str, answer: str) -> None:
+    at = text.index(words)
+    reading = Reading(words, ((at, at + len(words)),), -0.1, -9.0, "definition", (0.0,) * 6)
+    assert shown("What is this?", Passage("p", "Thing", text), reading)[0] == answer
