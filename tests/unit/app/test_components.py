@@ -64,7 +64,9 @@ def opened(
 ) -> PictureCollection | None:
     """Return the pictures beside an index, the demo's unless another corpus is named."""
     searched = passages_sha256(demo_passages_path()) if corpus is None else corpus
-    checkpoint = SimpleNamespace(revision=revision, id=f"x@{revision}", picture_width=4888)
+    checkpoint = SimpleNamespace(
+        revision=revision, name="x", id=f"x@{revision}", picture_width=4888
+    )
     index = SimpleNamespace(fingerprint=SimpleNamespace(corpus_sha256=searched))
     return open_pictures(settings, checkpoint, index)  # type: ignore[arg-type]
 
