@@ -13,9 +13,10 @@ _POINTS = re.compile(
     r"picture|photo|photograph|image|shown|pictured)\b",
     re.IGNORECASE,
 )
-_NAME = r"[A-Z][\w'’.-]*(?:\s+(?:of|and|the|[A-Z][\w'’.-]*))*"
+# A name in a question; it is matched with its capitals.
+NAME = r"[A-Z][\w'’.-]*(?:\s+(?:of|and|the|[A-Z][\w'’.-]*))*"
 _ABOUT = re.compile(
-    rf"\b(?:of|in|about)\s+(?:the\s+)?(?P<name>{_NAME})[\s?!.…]*$"
+    rf"\b(?:of|in|about)\s+(?:the\s+)?(?P<name>{NAME})[\s?!.…]*$"
     rf"|\b(?P<owner>[A-Z]\w*(?:\s+[A-Z]\w*)*)['’]s\b"
 )
 

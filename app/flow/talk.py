@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidQuestion
+from app.flow.subject import NAME
 from generator.answers.answering import Answering
 from generator.errors import GeneratorError, GeneratorTimeout
 from generator.interface import Waiting, Work
@@ -46,7 +47,7 @@ _BARE = re.compile(
 # "in Tanzania", "about Tanzania"; "GDP" is no name of what is asked about.
 _OF_ANOTHER = re.compile(
     r"(?:(?:what|how) about|what of|in|of|for|with) (?:the )?"
-    r"(?P<name>[A-Z]\w*[a-z][\w'’.-]*(?: (?:of|and|the|[A-Z][\w'’.-]*))*)[\s?!.…]*",
+    rf"(?P<name>(?=\w*[a-z]){NAME})[\s?!.…]*",
 )
 _VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|can|has|have|had|will)\b", re.IGNORECASE)
 _BELONGS = re.compile(r"(?:the|its|their|his|her)\s+\S", re.IGNORECASE)
