@@ -22,7 +22,7 @@ from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.device import all_on_device, on_device
 from retriever.encoding.passages import Embedding
 from retriever.errors import InvalidQuery
-from retriever.inputs.images import crop_regions
+from retriever.inputs.images import crop_regions, middle
 from retriever.inputs.text_vision import Known, Sight, TextVision, imagenet_names
 from retriever.inputs.tokenization import query_text
 from retriever.model.efficientnet import EfficientNetLite0
@@ -30,6 +30,9 @@ from retriever.model.vision import EfficientNetVisionEncoder, VisionFeatures
 
 # One of the instructions that PreFLMR was trained with on image-question queries.
 INSTRUCTION = "Using the provided image, obtain documents that address the subsequent question"
+
+# How much longer than wide, or wider than long, a picture is whose middle is classified, too.
+_LONG = 1.1
 
 T = TypeVar("T")
 
@@ -269,11 +272,33 @@ class QueryEncoder:
             maps = tower.vision_model(pixels)
             vision = tower.neck(tower.grid_features(maps))
             if settings is not None:
-                seen = describe(tower.vision_model, maps[-1], settings)
+                probabilities_BC = self._classes(opaque, tower.vision_model, maps[-1])
+                seen = [described(own, settings) for own in probabilities_BC.tolist()]
         else:
             vision = tower(pixels)
         features = map(VisionFeatures, *vision)
         return [Look(*each) for each in zip(pictures, features, seen, strict=True)]
+
+    @torch.no_grad()
+    def _classes(
+        self, pictures: Sequence[Image], tower: EfficientNetLite0, head_BCHW: Tensor
+    ) -> Tensor:
+        """Return the probabilities [B, 1000] of ImageNet's classes.
+
+        A classifier takes the things of a picture that was squeezed into a square for others: of
+        what is longer than wide, or wider than long, it is the mean with the picture's middle.
+        """
+        probabilities_BC = tower.classify(head_BCHW).softmax(-1)
+        long = [
+            n for n, picture in enumerate(pictures) if max(picture.size) > _LONG * min(picture.size)
+        ]
+        if long:
+            processor = middle(self._checkpoint.image_processor)
+            pixels = processor([pictures[n] for n in long], self._threads)
+            middles = tower(on_device(pixels, self._device).to(self._dtype))[-1]
+            of_middles_BC = tower.classify(middles).softmax(-1)
+            probabilities_BC[long] = (probabilities_BC[long] + of_middles_BC) / 2
+        return probabilities_BC
 
     def text(self, query: Query, seen: str) -> str:
         """Return a query's text: its own instruction counts where the checkpoint masks one."""
@@ -309,15 +334,14 @@ class QueryEncoder:
         logger.debug("the question that was cut: %r", query.question)
 
 
-def describe(tower: EfficientNetLite0, head: Tensor, settings: TextVision) -> list[Seen]:
-    """Return what the classifier sees in each picture, from the tower's last map [B, C, H, W]."""
-    probabilities_BC = tower.classify(head).softmax(-1)
-    likeliest = probabilities_BC.topk(settings.max_names).indices.tolist()
-    photographs = settings.of_photographs()
-    return [
-        Seen(settings.sight(own), tuple(imagenet_names()[c] for c in ids), photographs.sight(own))
-        for own, ids in zip(probabilities_BC.tolist(), likeliest, strict=True)
-    ]
+def described(probabilities: Sequence[float], settings: TextVision) -> Seen:
+    """Return what a classifier sees in a picture that it takes for the classes by so much each."""
+    likeliest = sorted(range(len(probabilities)), key=lambda c: -probabilities[c])
+    return Seen(
+        settings.sight(probabilities),
+        tuple(imagenet_names()[c] for c in likeliest[: settings.max_names]),
+        settings.of_photographs().sight(probabilities),
+    )
 
 
 def _require_text(text: str) -> None:

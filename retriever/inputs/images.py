@@ -9,7 +9,7 @@ Hugging Face repositories carry.
 import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from retriever.errors import InvalidCheckpoint, InvalidQuery
 CONFIG_NAME = "preprocessor_config.json"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+_MIDDLE = 7 / 8  # of the shorter side
 
 # Left, upper, right, lower on a picture: between its pixels, and maybe outside of it.
 Area = tuple[float, float, float, float]
@@ -141,6 +143,14 @@ class ImageProcessor:
         new_width, new_height = (int(self.shortest_edge * side / min(size)) for side in size)
         top, left = (new_height - height) // 2, (new_width - width) // 2
         return (new_width, new_height), (left, top, left + width, top + height)
+
+
+def middle(processor: ImageProcessor) -> ImageProcessor:
+    """Return the processor that shows the middle of a picture, its aspect kept.
+
+    As ImageNet's classifiers were trained and are measured: seven eighths of the shorter side.
+    """
+    return replace(processor, shortest_edge=round(min(processor.size) / _MIDDLE))
 
 
 def crop_regions(image: Image.Image, boxes: Sequence[Box]) -> list[Image.Image]:

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from retriever.errors import InvalidCheckpoint
-from retriever.inputs.images import ImageProcessor
+from retriever.inputs.images import ImageProcessor, middle
 from tests.golden_cases import GOLDEN, golden_image
 
 PIXELS = load_file(GOLDEN / "image_processor_16.safetensors")
@@ -29,6 +29,14 @@ def test_without_a_shortest_edge_nothing_is_cut_off() -> None:
     cropped = ImageProcessor(size=(20, 20), shortest_edge=20, mean=(0,) * 3, std=(1,) * 3)
     assert stretched([wide]).min() < 0.1
     assert cropped([wide]).min() > 0.9
+
+
+def test_the_middle_is_seven_eighths_of_the_shorter_side_and_keeps_its_aspect() -> None:
+    stretched = ImageProcessor(size=(224, 224), shortest_edge=None)
+    assert stretched.frame((448, 224)) == (0, 0, 448, 224)
+    assert middle(stretched).frame((448, 224)) == (126, 14, 322, 210)
+    assert middle(stretched).frame((1024, 2048)) == (64, 576, 960, 1472)
+    assert middle(stretched)([Image.new("RGB", (3, 900))]).shape == (1, 3, 224, 224)
 
 
 @pytest.mark.parametrize("shortest_edge", [224, None])
