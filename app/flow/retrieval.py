@@ -46,8 +46,9 @@ _SHOWN = 3  # similar pictures that a result has
 _ALIKE = 0.35
 # What the whole picture and its other parts count beside the part that is looked at, each.
 _BESIDE = 0.5
-# How much more like a drawing than the whole picture a part must be to stand for it.
-_MORE_ALIKE = 0.02
+# How much more like a drawing than the whole picture a part must be to stand for it: a little, and
+# so much more where the classifier is sure of the whole (docs/measured/backgrounds.md).
+_MORE_ALIKE, _MORE_IF_SURE = 0.02, 0.07
 
 Encode = Callable[[Sequence[Query], Sequence[Look], Known | None], list[EncodedQuery]]
 
@@ -244,7 +245,8 @@ class Finder:
             parts.update(zip(boxes, looks, strict=True))
             measured.update(zip(boxes, similarities(looks), strict=True))
         likest = max(measured, key=lambda box: measured[box])
-        return likest if measured[likest] >= of_whole + _MORE_ALIKE else None
+        more = _MORE_ALIKE + _MORE_IF_SURE * whole.seen.sight.likeliest
+        return likest if measured[likest] >= of_whole + more else None
 
     def _things(self, query: Query) -> Iterator[Box]:
         """Return where a thing may stand before a busy background; nowhere if a part is named."""

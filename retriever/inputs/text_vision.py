@@ -38,11 +38,13 @@ class Sight:
         kind: what the picture is most likely of, such as "dog"; "" where a class is likelier, or
             that is not likely enough.
         sure: whether the best class, or the kind, is as likely as "It shows" needs.
+        likeliest: how likely that is, named or not.
     """
 
     classes: tuple[int, ...] = ()
     kind: str = ""
     sure: bool = False
+    likeliest: float = 0.0
 
     def sentence(self, known: Known | None = None) -> str:
         """Return what is written behind the question: "" where nothing is named.
@@ -111,11 +113,8 @@ class TextVision:
         kind, share = max(of_kinds.items(), key=itemgetter(1))
         best = probabilities[likeliest[0]]
         is_named = share >= max(self.gate, best)
-        return Sight(
-            tuple(named),
-            kind if is_named else "",
-            max(best, share) >= self.sure,
-        )
+        highest = max(best, share)
+        return Sight(tuple(named), kind if is_named else "", highest >= self.sure, highest)
 
     def describe(self, probabilities: Sequence[float], class_ids: Sequence[int]) -> str:
         """Return the sentence that names some classes, best first: "" when none passes the gate."""
