@@ -300,7 +300,7 @@ class Finder:
         for question, hits, alone, similar in zip(encoded, ranked, shown, alike, strict=True):
             seen = question.asked.seen
             similar = self._having_a_say(similar, seen)
-            names = named.weights(seen)
+            names = named.weights(question.asked.named)
             if titles := self._not_found(similar, names, hits):
                 only = replace(chosen or PassageFilter(), titles=titles)
                 hits = [*hits, *self._besides(question, alone, mode, only)]
@@ -317,9 +317,8 @@ class Finder:
         self, similar: Sequence[SimilarPicture], names: Mapping[str, float], hits: Sequence[Hit]
     ) -> tuple[str, ...]:
         """Return titles that the most similar pictures, or a classifier, name and no hit has."""
-        assert self._known is not None
         titles = {other.name for other in similar[:_SHOWN]} - {hit.passage.title for hit in hits}
-        for name in filter(self._known, named.not_among(names, hits)):
+        for name in named.not_among(names, hits):
             titles.update(named.titles_called(name))
         return tuple(sorted(titles - {""}))
 

@@ -5,9 +5,9 @@ width, C channels of the tower's last map.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -86,6 +86,8 @@ class EncodedQuery:
         guesses: the names of the classes that the classifier takes the picture for most easily,
             however unsure it is; () without text-based vision.
         picture_V: the unit vector by which the picture is compared with others; None without one.
+        named: the titles of passages that the classifier takes the picture for, and how likely
+            each is; {} where nobody says what passages there are.
     """
 
     rows_QD: Embedding
@@ -93,6 +95,7 @@ class EncodedQuery:
     cut: int
     picture_V: Embedding | None = None
     guesses: tuple[str, ...] = ()
+    named: Mapping[str, float] = field(default_factory=dict)
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
@@ -210,9 +213,11 @@ class QueryEncoder:
         if vision is not None:
             alike = self._likeness(vision)
         return [
-            EncodedQuery(_drop_zero_rows(row), sentence.strip(), lost, vector, s.guesses)
-            for row, sentence, lost, vector, s in zip(
-                rows_BQD, written, cut, alike, seen, strict=True
+            EncodedQuery(
+                _drop_zero_rows(row), sentence.strip(), lost, vector, s.guesses, s.sight.titles(k)
+            )
+            for row, sentence, lost, vector, s, k in zip(
+                rows_BQD, written, cut, alike, seen, known, strict=True
             )
         ]
 

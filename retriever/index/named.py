@@ -8,16 +8,15 @@ before the one that is about it: a gun dog before the dog. So a title that is na
 so that the best passage keeps its score: what is named, where that comes first by it.
 """
 
+import math
 import string
 from collections.abc import Iterable, Mapping, Sequence
 
 from corpus.types import Hit
-from retriever.inputs.text_vision import names_in
 
-# Fitted on photographs and drawings of emoji; a classifier that is not sure is wrong of drawings
-# more often than not (docs/measured/photographs.md).
-_SURE, _MAYBE = 16.0, 4.0
-_NEXT = 0.5  # what a name weighs, of the one before it
+# What a title weighs that is named for certain, and how much less one that is half as likely.
+# Fitted on photographs and drawings of emoji (docs/measured/photographs.md).
+_CERTAIN, _HALF = 16.0, 2.0
 
 
 def titles_called(name: str) -> tuple[str, ...]:
@@ -29,15 +28,14 @@ def titles_called(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, name[:1].upper() + name[1:], string.capwords(name))))
 
 
-def weights(seen: str) -> dict[str, float]:
-    """Return what each name in the sentence of a classifier weighs.
+def weights(likely: Mapping[str, float]) -> dict[str, float]:
+    """Return what each name weighs that is so likely.
 
-    >>> weights(" It shows tiger, tiger cat.")
-    {'tiger': 16.0, 'tiger cat': 8.0}
+    >>> weights({"tiger": 1.0, "tiger cat": 0.25})
+    {'tiger': 16.0, 'tiger cat': 12.0}
     """
-    names, surely = names_in(seen)
-    first = _SURE if surely else _MAYBE
-    return {name: first * _NEXT**n for n, name in enumerate(names)}
+    gains = {name: _CERTAIN + _HALF * math.log2(share) for name, share in likely.items()}
+    return {name: gain for name, gain in gains.items() if gain > 0}
 
 
 def not_among(names: Iterable[str], hits: Sequence[Hit]) -> list[str]:
@@ -53,7 +51,8 @@ def weighed(hits: Sequence[Hit], names: Mapping[str, float]) -> list[Hit]:
         hits: what was found, best first.
         names: what each weighs.
     """
-    weight = {title: names[name] for name in reversed(list(names)) for title in titles_called(name)}
+    rising = sorted(names, key=lambda name: names[name])
+    weight = {title: names[name] for name in rising for title in titles_called(name)}
     gains = [weight.get(hit.passage.title, 0.0) for hit in hits]
     best = max(range(len(hits)), key=lambda n: hits[n].score + gains[n], default=0)
     both = [

@@ -26,6 +26,9 @@ SETTINGS_NAME = "text_vision.json"
 # sure than it must be of a drawing (docs/measured/photographs.md).
 _PHOTOGRAPH_GATE = 0.15
 
+# Classes that count where passages have their names, and how likely one must be.
+_CHANCES, _LEAST = 8, 0.02
+
 Known = Callable[[str], bool]  # whether a corpus has passages that are called so
 
 
@@ -39,12 +42,16 @@ class Sight:
             that is not likely enough.
         sure: whether the best class, or the kind, is as likely as "It shows" needs.
         likeliest: how likely that is, named or not.
+        chances: the likeliest classes and how likely each is, unlikely ones too.
+        kinds: how likely each kind is that one of these is of.
     """
 
     classes: tuple[int, ...] = ()
     kind: str = ""
     sure: bool = False
     likeliest: float = 0.0
+    chances: tuple[tuple[int, float], ...] = ()
+    kinds: tuple[tuple[str, float], ...] = ()
 
     def sentence(self, known: Known | None = None) -> str:
         """Return what is written behind the question: "" where nothing is named.
@@ -63,6 +70,25 @@ class Sight:
         if self.kind and self.kind not in names:
             names.append(self.kind)
         return sentence(names, sure=self.sure) if names else ""
+
+    def titles(self, known: Known | None = None) -> dict[str, float]:
+        """Return the names that passages have, and how likely the picture shows what each is.
+
+        Of a kind half as likely: what is a zebra is an animal, too, and the zebra is asked for.
+
+        Args:
+            known: what passages there are; None where nobody knows: then none.
+        """
+        if known is None:
+            return {}
+        likely: dict[str, float] = {}
+        for class_id, share in self.chances:
+            if called := next((name for name in imagenet_synonyms()[class_id] if known(name)), ""):
+                likely[called] = max(share, likely.get(called, 0.0))
+        for kind, share in self.kinds:
+            if known(kind):
+                likely[kind] = max(share / 2, likely.get(kind, 0.0))
+        return likely
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +140,18 @@ class TextVision:
         best = probabilities[likeliest[0]]
         is_named = share >= max(self.gate, best)
         highest = max(best, share)
-        return Sight(tuple(named), kind if is_named else "", highest >= self.sure, highest)
+        chances = [
+            (c, probabilities[c]) for c in likeliest[:_CHANCES] if probabilities[c] >= _LEAST
+        ]
+        met = dict.fromkeys(imagenet_kinds().get(c, "") for c, _ in chances)
+        return Sight(
+            tuple(named),
+            kind if is_named else "",
+            highest >= self.sure,
+            highest,
+            tuple(chances),
+            tuple((each, of_kinds[each]) for each in met if each),
+        )
 
     def describe(self, probabilities: Sequence[float], class_ids: Sequence[int]) -> str:
         """Return the sentence that names some classes, best first: "" when none passes the gate."""

@@ -34,12 +34,10 @@ def test_scores_are_as_they_were_where_no_title_is_named() -> None:
     assert weighed([], {"dog": 16.0}) == []
 
 
-def test_names_weigh_less_one_after_the_other_and_where_nobody_is_sure() -> None:
-    sure, maybe = weights(" It shows tiger, tiger cat."), weights(" It may show tiger, tiger cat.")
-    assert list(sure) == list(maybe) == ["tiger", "tiger cat"]
-    assert sure["tiger"] > sure["tiger cat"] > maybe["tiger cat"] > 0
-    assert sure["tiger"] > maybe["tiger"]
-    assert weights("") == {}
+def test_names_weigh_less_the_less_likely_they_are() -> None:
+    gains = weights({"tiger": 1.0, "tiger cat": 0.5, "leopard": 0.02})
+    assert gains["tiger"] > gains["tiger cat"] > gains["leopard"] > 0
+    assert weights({"tiger": 1e-4}) == weights({}) == {}
 
 
 def test_what_no_hit_is_called_is_told() -> None:
