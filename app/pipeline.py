@@ -278,6 +278,7 @@ class Pipeline(Finder):
             caption=found.seen,
             recognised=found.recognised if found.surely else (),
             alike=found.alike,
+            shown=found.shown,
             doubts=(*doubts, *doubts_of(asked)),
             low=low_of(found),
         )

@@ -4,22 +4,20 @@
 
 What the picture shows by itself may have a say beside the question, as the checkpoint has it, and
 so may pictures of the entities that passages are about, where there is a collection of them, and
-what a classifier names, where the checkpoint has one. Beside a classifier, which tells photographs
-of things, what stands before a busy background is looked at by itself.
+what a classifier names, where the checkpoint has one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
-from PIL.Image import Image
 
 from app.errors import InvalidQuestion
 from app.flow.clock import timed
 from app.flow.events import Retrieval
 from app.flow.fits import require_checkpoint, require_pictures
+from app.flow.looking import ALIKE, Looker
 from app.machine.request import ends
 from corpus.pictures.images import featureless
 from corpus.types import Box, Hit, Query
@@ -28,27 +26,16 @@ from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import EncodedQuery, Look
 from retriever.engines.candidates import CANDIDATES
 from retriever.engines.deadline import wanted_until
-from retriever.errors import InvalidQuery
 from retriever.index import named, picture
 from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
-from retriever.inputs.foreground import foregrounds
-from retriever.inputs.images import crop_regions
-from retriever.inputs.text_vision import Known, named_again, names_in
+from retriever.inputs.text_vision import Known, names_in
 from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
-# The cosine from which on a picture is taken for one of the same thing. Where a part is less like
-# all of them it is looked for elsewhere, too (docs/measured/backgrounds.md).
-_ALIKE = 0.35
-# What the whole picture and its other parts count beside the part that is looked at, each.
-_BESIDE = 0.5
-# How much more like a drawing than the whole picture a part must be to stand for it: a little, and
-# so much more where the classifier is sure of the whole (docs/measured/backgrounds.md).
-_MORE_ALIKE, _MORE_IF_SURE = 0.02, 0.07
 
 Encode = Callable[[Sequence[Query], Sequence[Look], Known | None], list[EncodedQuery]]
 
@@ -63,27 +50,13 @@ class EncodedQuestion:
         asked: the question and its picture.
         alone: the picture by itself; None where it has no say.
         boxes: the parts of the picture that were looked at; () for the whole.
+        photograph: whether the picture is taken for a photograph of what it shows.
     """
 
     asked: EncodedQuery
     alone: EncodedQuery | None
     boxes: tuple[Box, ...]
-
-
-class _Shown(NamedTuple):
-    """What is looked at of a query.
-
-    Attributes:
-        query: with that part for its picture, where it is one.
-        boxes: the parts of the whole picture that are looked at; () for the whole.
-        look: at its picture; None where that is still to be looked at.
-        beside: looks at the whole, and at other parts of it.
-    """
-
-    query: Query
-    boxes: tuple[Box, ...]
-    look: Look | None
-    beside: tuple[Look, ...] = ()
+    photograph: bool = False
 
 
 class Finder:
@@ -123,6 +96,7 @@ class Finder:
         self.pictures = pictures
         # What is added while it serves is not asked for again.
         self._known = None if index is None else lru_cache(maxsize=4096)(index.has_title)
+        self._looker = Looker(encoder, pictures, self._known)
 
     def retrieve(
         self,
@@ -178,7 +152,7 @@ class Finder:
         return self._encoded(queries, self.encoder.encode_queries)
 
     def _encoded(self, queries: Sequence[Query], encode: Encode) -> list[EncodedQuestion]:
-        shown = [self._shown(query) for query in queries]
+        shown = [self._looker.at(query) for query in queries]
         alone = [self._alone(each.query) for each in shown]
         # Together: the picture is the same.
         together = [*(each.query for each in shown), *(q for q in alone if q is not None)]
@@ -187,76 +161,17 @@ class Finder:
         rest = iter(encoded[len(shown) :])
         return [
             EncodedQuestion(
-                self._compared(asked, each), None if own is None else next(rest), each.boxes
+                self._looker.compared(asked, each),
+                None if own is None else next(rest),
+                each.boxes,
+                each.photograph,
             )
             for asked, own, each in zip(encoded, alone, shown, strict=False)
         ]
 
-    def _compared(self, asked: EncodedQuery, shown: _Shown) -> EncodedQuery:
-        """Return a query whose picture is compared by all that was looked at of it.
-
-        By what it stands for most: which part shows the thing is a guess.
-        """
-        if asked.picture_V is None or not shown.beside:
-            return asked
-        beside_V = np.sum(self.encoder.compared(shown.beside), axis=0)
-        joined_V = asked.picture_V + _BESIDE * beside_V
-        return replace(asked, picture_V=joined_V / np.linalg.norm(joined_V))
-
-    def _shown(self, query: Query) -> _Shown:
-        """Return a query of what is looked at: the thing before a busy background by itself.
-
-        Not where the classifier might take that part for what it named in the whole picture, nor
-        where the part is hardly more like a drawing: then the picture is a photograph.
-        """
-        boxes = self._things(query)
-        box = next(boxes, None)
-        if query.image is None or box is None:
-            return _Shown(self.looked_at(query), query.boxes, None)
-        [image] = crop_regions(query.image, [box])
-        whole, part = self.encoder.look([query.image, image])
-        thing, parts = None, {box: part}
-        if not named_again(whole.seen.sight.sentence(self._known), part.seen.guesses):
-            thing = self._likest(whole, parts, boxes)
-        if thing is None:
-            return _Shown(query, (), whole.as_photograph(), tuple(parts.values()))
-        part = parts.pop(thing)
-        return _Shown(replace(query, image=part.picture), (thing,), part, (whole, *parts.values()))
-
-    def _likest(self, whole: Look, parts: dict[Box, Look], others: Iterator[Box]) -> Box | None:
-        """Return where the part is that is most like a picture of the collection.
-
-        The first without a collection; None where the whole picture is as much so. Where the first
-        is not much so, others are looked at, and added to the parts.
-        """
-        pictures, [first] = self.pictures, parts
-        if pictures is None:
-            return first
-
-        def similarities(looks: Sequence[Look]) -> list[float]:
-            found = pictures.search(self.encoder.compared(looks), 1)
-            return [best.similarity for [best] in found]
-
-        of_whole, of_first = similarities([whole, parts[first]])
-        measured = {first: of_first}
-        if of_first < _ALIKE:
-            boxes = list(others)
-            looks = self.encoder.look(crop_regions(whole.picture, boxes))
-            parts.update(zip(boxes, looks, strict=True))
-            measured.update(zip(boxes, similarities(looks), strict=True))
-        likest = max(measured, key=lambda box: measured[box])
-        more = _MORE_ALIKE + _MORE_IF_SURE * whole.seen.sight.likeliest
-        return likest if measured[likest] >= of_whole + more else None
-
-    def _things(self, query: Query) -> Iterator[Box]:
-        """Return where a thing may stand before a busy background; nowhere if a part is named."""
-        # What is no picture is refused where it is encoded.
-        if not isinstance(query.image, Image) or query.boxes:
-            return iter(())
-        # A checkpoint that looks at parts beside the whole is told of those that somebody names.
-        if self.encoder.checkpoint.text_vision is None or self.encoder.takes_regions:
-            return iter(())
-        return foregrounds(query.image)
+    def looked_at(self, query: Query) -> Query:
+        """Return a query of what is looked at of it; see `Looker.part`."""
+        return self._looker.part(query)
 
     def search_many(self, encoded: Sequence[EncodedQuestion], top_k: int) -> list[Retrieval]:
         """Return the `top_k` best passages for each of many queries, searched together.
@@ -299,7 +214,7 @@ class Finder:
         alike = self._similar(encoded, ranked)
         for question, hits, alone, similar in zip(encoded, ranked, shown, alike, strict=True):
             seen = question.asked.seen
-            similar = self._having_a_say(similar, seen)
+            similar = self._having_a_say(similar, seen, question.photograph)
             names = named.weights(question.asked.named)
             if titles := self._not_found(similar, names, hits):
                 only = replace(chosen or PassageFilter(), titles=titles)
@@ -309,8 +224,16 @@ class Finder:
                 hits = fusing.fused(hits, by_entity, self.pictures.fusion)
             hits = named.weighed(hits, names)
             result = self.found(hits[:top_k], seen, question.asked.cut)
-            result = replace(result, similar=tuple(similar[:_SHOWN]), boxes=question.boxes)
-            results.append(result)
+            # Drawings that are alike tell better.
+            by_name = question.photograph and not similar
+            results.append(
+                replace(
+                    result,
+                    similar=tuple(similar[:_SHOWN]),
+                    boxes=question.boxes,
+                    shown=named.chances(result.hits, question.asked.named) if by_name else (),
+                )
+            )
         return results
 
     def _not_found(
@@ -361,16 +284,19 @@ class Finder:
         weight = self.encoder.checkpoint.picture_weight
         return picture.weighed_besides(asked, alone, shown, weight) if alone else []
 
-    def _having_a_say(self, similar: Sequence[SimilarPicture], seen: str) -> list[SimilarPicture]:
+    def _having_a_say(
+        self, similar: Sequence[SimilarPicture], seen: str, photograph: bool
+    ) -> list[SimilarPicture]:
         """Return the pictures that are alike enough to say what the query's shows.
 
-        Where a classifier is sure, they must be clearly so: drawings say nothing of a photograph.
+        Of a photograph, and where a classifier is sure, they must be clearly so: drawings say
+        nothing of it.
         """
         if self.pictures is None:
             return []
         _, surely = names_in(seen)
         floor = self.pictures.fusion.floor
-        least = max(floor, _ALIKE) if surely else floor
+        least = max(floor, ALIKE) if surely or photograph else floor
         return [picture for picture in similar if picture.similarity > least]
 
     def _hits(
@@ -402,21 +328,6 @@ class Finder:
         if not weight or query.image is None or query.question == picture.QUESTION:
             return None
         return replace(query, question=picture.QUESTION)
-
-    def looked_at(self, query: Query) -> Query:
-        """Return a query of the part of its picture that its box names, where parts stand alone.
-
-        FLMR looks at parts beside the whole; what takes one picture is given the part.
-        """
-        if not query.boxes or query.image is None or self.encoder.takes_regions:
-            return query
-        if len(query.boxes) > 1:
-            raise InvalidQuery(
-                f"{len(query.boxes)} boxes: this checkpoint looks at one picture, and so at one "
-                "part of it. Give one box, or use an FLMR checkpoint."
-            )
-        [part] = crop_regions(query.image, query.boxes)
-        return replace(query, image=part, boxes=())
 
 
 def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:

@@ -101,6 +101,8 @@ class Evidence:
             the scores of the ten best; see `selection.subject_prior`.
         alike: the similarity of the most similar picture of an entity, a cosine; None where none
             had a say in what was found.
+        shown: how likely the picture shows what the answer's passage is about, of a photograph by
+            its classifier: no answer is surer. None where that is not known.
     """
 
     lead: float | None = None
@@ -112,6 +114,7 @@ class Evidence:
     subject: float | None = None
     subject_prior: float | None = None
     alike: float | None = None
+    shown: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

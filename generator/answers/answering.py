@@ -3,6 +3,7 @@
 `Pipeline` and the evaluation of strategies call `Answering.answer`, and re-implement no step.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -118,6 +119,7 @@ class Answering:
         caption: str = "",
         recognised: tuple[str, ...] = (),
         alike: float | None = None,
+        shown: tuple[float, ...] = (),
         doubts: tuple[str, ...] = (),
         low: tuple[str, ...] = (),
     ) -> Work[Answer]:
@@ -131,6 +133,8 @@ class Answering:
             recognised: names of what the picture surely shows, the likeliest first.
             alike: the similarity of the most similar picture of an entity; None where none had a
                 say in what was found.
+            shown: of each hit, how likely the picture shows what it is about; () where that is not
+                known.
             doubts: reasons to doubt any answer.
             low: reasons of the retriever, which count where no confidence was fitted on this
                 corpus.
@@ -142,7 +146,8 @@ class Answering:
         answer = yield from respond(
             self.generator, query, hits, plan, caption=caption, recognised=recognised
         )
-        answer = replace(answer, evidence=replace(answer.evidence, alike=alike))
+        evidence = replace(answer.evidence, alike=alike, shown=_shown(answer, hits, shown))
+        answer = replace(answer, evidence=evidence)
         fit = self.fit(answer.strategy)
         confidence = judge(
             answer.evidence,
@@ -154,3 +159,10 @@ class Answering:
             foreign=self.foreign,
         )
         return answer.judged(confidence)
+
+
+def _shown(answer: Answer, hits: Sequence[Hit], shown: Sequence[float]) -> float | None:
+    """Return how likely the picture shows what the passage is about that an answer is from."""
+    cited = {citation.passage_id for citation in answer.citations}
+    each = [share for hit, share in zip(hits, shown, strict=False) if hit.passage.id in cited]
+    return max(each, default=None)

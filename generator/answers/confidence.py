@@ -35,6 +35,7 @@ _REASONS = {
     "relevance": "the passage was judged not to answer the question",
     "alike": "no picture of a known thing is much like this one",
 }
+_SHOWN = "the photograph may show something else than the passage is about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ def judge(
     value = 1 / (1 + math.exp(-max(-50.0, min(50.0, fit.bias + sum(parts.values())))))
     against = sorted((part, name) for name, part in parts.items() if part < 0)
     reasons = (*doubts, *(_REASONS[name] for _, name in against[:2]))
+    if evidence.shown is not None and evidence.shown < value:
+        value, reasons = evidence.shown, (*doubts, _SHOWN)
     if value < withhold_below:
         reasons = reasons or ("such answers are rarely right",)
         return Confidence(value, "withheld", reasons, foreign)
@@ -122,6 +125,8 @@ def needed_lead(evidence: Evidence, fit: Fit, least: float) -> float | None:
     None where the lead has no say, something is not known, or no lead is great enough.
     """
     weight = fit.weights.get("lead")
+    if evidence.shown is not None and evidence.shown < least:
+        return None
     if not weight or any(getattr(evidence, name) is None for name in fit.weights):
         return None
     parts = fit.contributions(evidence)

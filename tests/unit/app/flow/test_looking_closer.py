@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.asking.why import explain
-from app.flow import retrieval
+from app.flow import looking
 from app.flow.retrieval import Finder
 from corpus.demo.data import demo_dir, demo_images
 from corpus.types import Box, Passage, Query
@@ -171,7 +171,7 @@ def test_where_the_likeliest_part_is_like_no_drawing_others_are_looked_at(
     looks: list[int],
 ) -> None:
     beside = with_drawings(finder, [drawing("flag:KE"), drawing("flag:JP")])
-    monkeypatch.setattr(retrieval, "foregrounds", lambda picture: iter(boxes))
+    monkeypatch.setattr(looking, "foregrounds", lambda picture: iter(boxes))
     tower, seen = finder.encoder.model.query_vision_encoder.vision_model, []
     with ExitStack() as hooks:
         handle = tower.register_forward_hook(lambda m, a, _: seen.append(len(a[0])))
@@ -194,7 +194,7 @@ def test_a_part_that_is_no_more_like_a_drawing_than_the_whole_leaves_a_photograp
     [look] = finder.encoder.look([before_something])
     assert look.seen.sight.sentence() == ""
     assert whole.asked.seen == "It may show street sign."
-    monkeypatch.setattr(retrieval, "named_again", lambda sentence, guesses: True)
+    monkeypatch.setattr(looking, "named_again", lambda sentence, guesses: True)
     [named] = finder.encode_many([query])
     assert named.boxes == ()
     assert named.asked.seen == whole.asked.seen, "without drawings, too"
