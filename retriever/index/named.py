@@ -13,12 +13,14 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 
 from corpus.types import Hit
+from retriever.inputs.text_vision import imagenet_kinds
 
 # What a title weighs that is named for certain, and how much less one that is half as likely.
 # Fitted on photographs and drawings of emoji (docs/measured/photographs.md).
 _CERTAIN, _HALF = 16.0, 2.0
-# Named with 0.15 to 0.6, of a mean of 0.4, classes are right of 0.72 of ImageNet's photographs.
-_UNDERRATED = 2.0
+# Of photographs what a classifier gives a third is right more often than not, and what it gives a
+# tenth hardly ever: log-odds of being right, by those that it gives.
+_ODDS, _SLOPE = 1.2, 1.7
 
 
 def titles_called(name: str) -> tuple[str, ...]:
@@ -33,17 +35,19 @@ def titles_called(name: str) -> tuple[str, ...]:
 def weights(likely: Mapping[str, float]) -> dict[str, float]:
     """Return what each name weighs that is so likely.
 
-    >>> weights({"tiger": 1.0, "tiger cat": 0.25})
-    {'tiger': 16.0, 'tiger cat': 12.0}
+    A kind as if it were half as likely: a tabby is a cat, too, and the tabby is what is shown.
+
+    >>> weights({"tiger": 1.0, "tiger cat": 0.25, "cat": 0.25})
+    {'tiger': 16.0, 'tiger cat': 12.0, 'cat': 10.0}
     """
-    gains = {name: _CERTAIN + _HALF * math.log2(share) for name, share in likely.items()}
+    kinds = set(imagenet_kinds().values())
+    shares = {name: share / 2 if name in kinds else share for name, share in likely.items()}
+    gains = {name: _CERTAIN + _HALF * math.log2(share) for name, share in shares.items()}
     return {name: gain for name, gain in gains.items() if gain > 0}
 
 
 def chances(hits: Sequence[Hit], likely: Mapping[str, float]) -> tuple[float, ...]:
-    """Return for each hit how likely the picture shows what its passage is called.
-
-    Twice what the classifier gives it: of photographs it is right more often than it says.
+    """Return for each hit how likely a photograph shows what its passage is called.
 
     Args:
         hits: what was found.
@@ -52,8 +56,15 @@ def chances(hits: Sequence[Hit], likely: Mapping[str, float]) -> tuple[float, ..
     by_title: dict[str, float] = {}
     for name, share in likely.items():
         for title in titles_called(name):
-            by_title[title] = max(by_title.get(title, 0.0), min(1.0, _UNDERRATED * share))
+            by_title[title] = max(by_title.get(title, 0.0), _right(share))
     return tuple(by_title.get(hit.passage.title, 0.0) for hit in hits)
+
+
+def _right(share: float) -> float:
+    """Return how likely a class is right that a classifier gives so much."""
+    if not 0 < share < 1:
+        return min(share, 1.0)
+    return 1 / (1 + math.exp(-_ODDS) * ((1 - share) / share) ** _SLOPE)
 
 
 def not_among(names: Iterable[str], hits: Sequence[Hit]) -> list[str]:

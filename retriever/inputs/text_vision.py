@@ -74,8 +74,6 @@ class Sight:
     def titles(self, known: Known | None = None) -> dict[str, float]:
         """Return the names that passages have, and how likely the picture shows what each is.
 
-        Of a kind half as likely: what is a zebra is an animal, too, and the zebra is asked for.
-
         Args:
             known: what passages there are; None where nobody knows: then none.
         """
@@ -87,7 +85,7 @@ class Sight:
                 likely[called] = max(share, likely.get(called, 0.0))
         for kind, share in self.kinds:
             if known(kind):
-                likely[kind] = max(share / 2, likely.get(kind, 0.0))
+                likely[kind] = max(share, likely.get(kind, 0.0))
         return likely
 
 

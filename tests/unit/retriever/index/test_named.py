@@ -1,7 +1,9 @@
 """What a classifier names counts where passages have it for their title."""
 
+import pytest
+
 from corpus.types import Hit, Passage
-from retriever.index.named import not_among, weighed, weights
+from retriever.index.named import chances, not_among, weighed, weights
 
 
 def hit(title: str, score: float) -> Hit:
@@ -38,6 +40,20 @@ def test_names_weigh_less_the_less_likely_they_are() -> None:
     gains = weights({"tiger": 1.0, "tiger cat": 0.5, "leopard": 0.02})
     assert gains["tiger"] > gains["tiger cat"] > gains["leopard"] > 0
     assert weights({"tiger": 1e-4}) == weights({}) == {}
+
+
+def test_a_kind_weighs_less_than_a_class_that_is_as_likely() -> None:
+    gains = weights({"cat": 0.5, "tabby": 0.5, "tiger": 0.25})
+    assert gains["tabby"] > gains["cat"] == gains["tiger"]
+
+
+def test_what_a_photograph_shows_is_what_is_named_with_half_a_chance_or_more() -> None:
+    likely = {"dog": 0.9, "pet": 0.3, "wolf": 0.5}
+    gun_dog, pet, dog = chances(FOUND, likely)
+    assert gun_dog == 0.0
+    assert 0.3 < pet < 0.6 < 0.95 < dog < 1
+    assert chances(FOUND, {"dog": 1.0}) == (0.0, 0.0, 1.0)
+    assert chances(FOUND, {"pet": 0.05})[1] == pytest.approx(0.02, abs=0.01)
 
 
 def test_what_no_hit_is_called_is_told() -> None:

@@ -106,11 +106,11 @@ def test_of_the_names_of_a_class_the_one_is_written_that_a_passage_has() -> None
     assert bear.sentence({"polar bear", "bear"}.__contains__) == " It shows polar bear, bear."
 
 
-def test_titles_are_of_unlikely_classes_too_and_of_kinds_half_as_likely() -> None:
+def test_titles_are_of_unlikely_classes_too_and_of_kinds() -> None:
     unsure = probabilities(Egyptian_cat=0.125, tabby=0.25, lemon=0.0625, orange=0.001)
     sight = TextVision(gate=0.4, sure=0.6).sight(unsure)
     titles = sight.titles({"tabby cat", "cat", "lemon", "orange"}.__contains__)
-    assert titles == {"tabby cat": 0.25, "lemon": 0.0625, "cat": 0.1875}
+    assert titles == {"tabby cat": 0.25, "lemon": 0.0625, "cat": 0.375}
     assert sight.titles({"dog"}.__contains__) == sight.titles() == {}
 
 
