@@ -286,6 +286,30 @@ def test_drawings_say_nothing_of_what_is_surely_named_and_unlike_them(
     assert itself.similar[0].entity == "entity 1", "what is alike has its say"
 
 
+def test_a_photograph_shows_what_its_classifier_says(
+    finder: Finder,
+    before_something: Image.Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless a picture of the collection is of the same; of a drawing it may be wrong."""
+    egyptian = imagenet_names().index("Egyptian cat")
+    sees(monkeypatch, TextVision(0.4, 0.6).sight([0.3 * (c == egyptian) for c in range(1000)]))
+    monkeypatch.setattr(looking, "named_again", lambda sentence, guesses: True)
+    photograph = Query(QUESTION, before_something)
+    passages = [Passage(title, title, f"{title}. About it.") for title in ("Cat", "Egypt")]
+    with PassageIndex.build(tmp_path / "index", passages, finder.encoder) as index:
+        of_passages = Finder(finder.encoder, index)
+        beside = with_drawings(of_passages, [drawing("flag:JP")])
+        found = beside.retrieve(photograph)
+        titles = [hit.passage.title for hit in found.hits]
+        by_title = dict(zip(titles, found.shown, strict=True))
+        assert found.similar == () and by_title["Egypt"] == 0.0 < by_title["Cat"] < 0.6
+        assert beside.retrieve(Query(QUESTION, drawing("flag:FR"))).shown == ()
+        with_itself = with_drawings(of_passages, [drawing("flag:JP"), before_something])
+        assert with_itself.retrieve(photograph).shown == ()
+
+
 def test_what_is_no_picture_is_said(finder: Finder) -> None:
     with pytest.raises(TypeError, match="must be a PIL picture"):
         finder.retrieve(Query(QUESTION, "flag.png"))  # type: ignore[arg-type]

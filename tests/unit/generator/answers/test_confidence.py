@@ -54,6 +54,19 @@ def test_the_verdict_follows_the_thresholds_and_names_the_weightiest_reason() ->
     assert withheld.reasons[1] == "the passages do not agree on it"
 
 
+def test_no_answer_is_surer_than_what_the_picture_shows() -> None:
+    sure = Evidence(answer_logprob=3.0, agreement=1.0)
+    limits = {"unsure_below": 0.5, "withhold_below": 0.2}
+    for shown, verdict in ((0.1, "withheld"), (0.4, "unsure"), (0.9, "given")):
+        judged = judge(replace(sure, shown=shown), FIT, **limits)
+        assert (judged.value, judged.verdict) == (shown, verdict)
+        assert ("something else" in " ".join(judged.reasons)) is (verdict != "given")
+    assert judge(replace(sure, shown=1.0), FIT, **limits) == judge(sure, FIT, **limits)
+    lead = replace(FIT, weights={"lead": 1.0}, means={"lead": 0.0}, deviations={"lead": 1.0})
+    assert needed_lead(Evidence(lead=0.0, shown=0.4), lead, 0.5) is None
+    assert needed_lead(Evidence(lead=0.0, shown=0.6), lead, 0.5) is not None
+
+
 def test_a_doubt_of_the_retriever_makes_any_answer_unsure() -> None:
     assert confidence(3.0, doubts=("the best passage scores 3",)).verdict == "unsure"
     judged = judge(Evidence(), None, unsure_below=0.5, withhold_below=0.2, doubts=("low",))
