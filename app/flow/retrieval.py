@@ -215,7 +215,7 @@ class Finder:
         for question, hits, alone, similar in zip(encoded, ranked, shown, alike, strict=True):
             seen = question.asked.seen
             similar = self._having_a_say(similar, seen, question.photograph)
-            names = named.weights(question.asked.named)
+            names = named.weights(question.asked.named, photograph=question.photograph)
             if titles := self._not_found(similar, names, hits):
                 only = replace(chosen or PassageFilter(), titles=titles)
                 hits = [*hits, *self._besides(question, alone, mode, only)]

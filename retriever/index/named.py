@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from corpus.types import Hit
 from retriever.inputs.text_vision import imagenet_kinds
 
-# What a title weighs that is named for certain, and how much less one that is half as likely.
-# Fitted on photographs and drawings of emoji (docs/measured/photographs.md).
-_CERTAIN, _HALF = 16.0, 2.0
+# What a title weighs that is named for certain, and how much less one that is half as likely: of a
+# photograph, and of what may be a drawing, which the classifier takes for anything. Fitted on
+# photographs, and on drawings of emoji (docs/measured/photographs.md).
+_CERTAIN, _HALF_OF_PHOTOGRAPHS, _HALF = 16.0, 2.0, 4.0
 # Of photographs what a classifier gives a third is right more often than not, and what it gives a
 # tenth hardly ever: log-odds of being right, by those that it gives.
 _ODDS, _SLOPE = 1.2, 1.7
@@ -32,17 +33,18 @@ def titles_called(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, name[:1].upper() + name[1:], string.capwords(name))))
 
 
-def weights(likely: Mapping[str, float]) -> dict[str, float]:
+def weights(likely: Mapping[str, float], *, photograph: bool) -> dict[str, float]:
     """Return what each name weighs that is so likely.
 
     A kind as if it were half as likely: a tabby is a cat, too, and the tabby is what is shown.
 
-    >>> weights({"tiger": 1.0, "tiger cat": 0.25, "cat": 0.25})
+    >>> weights({"tiger": 1.0, "tiger cat": 0.25, "cat": 0.25}, photograph=True)
     {'tiger': 16.0, 'tiger cat': 12.0, 'cat': 10.0}
     """
+    half = _HALF_OF_PHOTOGRAPHS if photograph else _HALF
     kinds = set(imagenet_kinds().values())
     shares = {name: share / 2 if name in kinds else share for name, share in likely.items()}
-    gains = {name: _CERTAIN + _HALF * math.log2(share) for name, share in shares.items()}
+    gains = {name: _CERTAIN + half * math.log2(share) for name, share in shares.items()}
     return {name: gain for name, gain in gains.items() if gain > 0}
 
 

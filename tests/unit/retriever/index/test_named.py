@@ -37,13 +37,16 @@ def test_scores_are_as_they_were_where_no_title_is_named() -> None:
 
 
 def test_names_weigh_less_the_less_likely_they_are() -> None:
-    gains = weights({"tiger": 1.0, "tiger cat": 0.5, "leopard": 0.02})
+    likely = {"tiger": 1.0, "tiger cat": 0.5, "leopard": 0.02}
+    gains, drawn = weights(likely, photograph=True), weights(likely, photograph=False)
     assert gains["tiger"] > gains["tiger cat"] > gains["leopard"] > 0
-    assert weights({"tiger": 1e-4}) == weights({}) == {}
+    assert drawn["tiger"] == gains["tiger"] > gains["tiger cat"] > drawn["tiger cat"]
+    assert "leopard" not in drawn
+    assert weights({"tiger": 1e-4}, photograph=True) == weights({}, photograph=True) == {}
 
 
 def test_a_kind_weighs_less_than_a_class_that_is_as_likely() -> None:
-    gains = weights({"cat": 0.5, "tabby": 0.5, "tiger": 0.25})
+    gains = weights({"cat": 0.5, "tabby": 0.5, "tiger": 0.25}, photograph=True)
     assert gains["tabby"] > gains["cat"] == gains["tiger"]
 
 
