@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corpus.progress import Say
-from retriever.engines.candidates import CANDIDATES, WIDENING
+from retriever.engines.candidates import CANDIDATES, LEARNED_WIDENING
 from retriever.engines.interface import TOKENS, Engine, Point, Vector
 from retriever.engines.learned import CENTRES, DIRECTIONS, LearnedStage, maxima, text_sha256
 from retriever.engines.record import Learned
@@ -122,7 +122,7 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
         made=learning.made,
         recall=curve,
         wanted=learning.recall,
-        candidates=max(CANDIDATES if learning.made else _FEWEST, -(-enough[0] // WIDENING)),
+        candidates=max(CANDIDATES if learning.made else _FEWEST, -(-enough[0] // LEARNED_WIDENING)),
         directions=DIRECTIONS,
         balanced=True,
     )
