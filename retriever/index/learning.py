@@ -43,7 +43,9 @@ _SOME, _ROWS_A_PASSAGE = 2_000, 12  # the first passages by id, which is a hash
 _ROUNDS = 4
 _CHOSEN_FROM = 8 * SAMPLE_ROWS  # query rows that the sample is chosen from
 _COMPARED = 1_024  # rows: their similarities to 8,192 centres take 32 MB
-_FEWEST = 200  # candidates: of 100, a digest of three rows loses one of the ten best in a hundred
+# Candidates, from so many passages on: of fewer a digest of three rows loses one of the ten best in
+# a hundred.
+_FEWEST = ((0, 200), (100_001, CANDIDATES))
 _AT_ONCE = 256  # passages
 
 
@@ -111,7 +113,9 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
             [Point(p.id, {stage.using: v}, {}) for p, v in zip(points, vectors_NK, strict=True)]
         )
     curve = measured.curve()
-    enough = [c for c, share in curve if share >= learning.recall] or [c for c, _ in curve[-1:]]
+    # Half of what may be lost is left to the digest.
+    shares = [c for c, share in curve if share >= (1 + learning.recall) / 2]
+    enough, *_ = shares or [c for c, _ in curve[-1:]]
     return Learned(
         numbers=text,
         centres=CENTRES,
@@ -122,10 +126,15 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
         made=learning.made,
         recall=curve,
         wanted=learning.recall,
-        candidates=max(CANDIDATES if learning.made else _FEWEST, -(-enough[0] // LEARNED_WIDENING)),
+        candidates=max(_fewest(total, made=learning.made), -(-enough // LEARNED_WIDENING)),
         directions=DIRECTIONS,
         balanced=True,
     )
+
+
+def _fewest(passages: int, *, made: bool) -> int:
+    """Return how many candidates a search takes at least: more where queries were made."""
+    return CANDIDATES if made else max(count for size, count in _FEWEST if passages >= size)
 
 
 def centres_of(rows_TD: Vector, count: int) -> Vector:
