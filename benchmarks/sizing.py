@@ -109,10 +109,10 @@ def questions() -> str:
 def bytes_read(plan: IndexPlan) -> float:
     """Return what a question reads of token vectors that are on the disk alone.
 
-    The first digest looks at ten times the candidates, in the quantized copy where there is one;
+    The first digest of a large index looks at twenty times the candidates, in the quantized copy where there is one;
     the second at the candidates.
     """
-    looked_at = plan.candidates if plan.quantized else widest_step(plan.candidates)
+    looked_at = plan.candidates if plan.quantized else widest_step(plan.candidates, learned=True)
     return looked_at * TOKENS * DIM * 2
 
 

@@ -31,7 +31,7 @@ from retriever.index.passage_index import Fingerprint, Learning, PassageIndex
 from retriever.index.search import SearchMode, search_engine
 from retriever.index.writing import write_corpus
 
-FITTED = 160  # queries that a stage is fitted on
+FITTED = 640  # queries that a stage is fitted on
 TOP_K = 10
 CANDIDATES = {"learned": (100, 200, 400, 800), "means": (400,)}
 _AT_ONCE = 256  # passages

@@ -18,7 +18,7 @@ _QUANTIZED_BYTES = {None: 0.0, "scalar": 1.0, "binary": 0.125}
 _ID_BYTES = 80  # the point's UUID in both directions, version, offset of its rows
 _LOG_BYTES = 100 * 2**20  # the write-ahead log, in pieces of 32 MiB
 # What finds 0.99 of the ten best among so many passages: docs/measured/candidates.md.
-MEASURED_CANDIDATES = ((50_000, 200), (100_000, 400), (300_000, 1_600))
+MEASURED_CANDIDATES = ((100_000, 200), (1_000_000, 400))
 _USABLE = 0.75  # of a node's memory and disk
 
 

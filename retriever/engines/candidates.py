@@ -1,8 +1,8 @@
 """The candidate stage: which passages MaxSim is computed for. One file, so that it can be changed.
 
     1. one vector       the passages whose one vector is nearest to the query's: ten for each
-                        candidate. In a large index that vector is learned (`learned.py`), in a
-                        small one it is the mean of the passage's rows
+                        candidate, twenty in a large index. There that vector is learned
+                        (`learned.py`), in a small one it is the mean of the passage's rows
     2. a short digest   of those the candidates, by MaxSim with the query's rows merged to three,
                         or up to eight of a long query
     3. a longer one     of those fifty, by the rows merged to a quarter of them
@@ -25,7 +25,8 @@ from retriever.engines.pooling import cluster_sums
 # Of a search that does not say: finds 99.9 of 100 of the exact top ten passages for pictures of
 # things, among 14,513, by means: docs/measured/index.md.
 CANDIDATES = 400
-WIDENING = 10
+# Passages that the one vector hands on for each candidate: a digest loses less than it does.
+WIDENING, LEARNED_WIDENING = 10, 20
 # Rows of the digests: three to eight, a sixteenth of the query's, and a quarter of them.
 DIGEST_ROWS = 8
 _SHORT_ROWS, _SHORT_SHARE = 3, 16
@@ -50,9 +51,9 @@ def passage_vectors(p_PD: Vector, learned: LearnedStage | None = None) -> Mappin
     return vectors
 
 
-def widest_step(candidates: int) -> int:
+def widest_step(candidates: int, *, learned: bool) -> int:
     """Return how many passages the widest step of a search takes, which a server has to allow."""
-    return candidates * WIDENING
+    return candidates * (LEARNED_WIDENING if learned else WIDENING)
 
 
 def candidate_stages(
@@ -75,7 +76,7 @@ def candidate_stages(
         learned: the candidate stage of the index; None where means choose.
         quantized: whether the first digest looks at the quantized copy of the tokens.
     """
-    widest = widest_step(candidates)
+    widest = widest_step(candidates, learned=learned is not None)
     if learned is None:
         first = Stage(MEAN, q_QD.mean(axis=0), widest)
     else:

@@ -1,6 +1,6 @@
 """Fitting the learned candidate stage of an index, and measuring how far it can be trusted.
 
-    sample     of the rows of queries; a few queries are held out
+    sample     of the rows of queries, unlike each other; a few queries are held out
     centres    of the sample, and of the rows of some passages: what a row is likened to
     directions in which some passages differ: the features
     balance    of passages and queries in these, so that a few bits of each number do
@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from corpus.progress import Say
-from retriever.engines.candidates import CANDIDATES, WIDENING
+from retriever.engines.candidates import CANDIDATES, LEARNED_WIDENING
 from retriever.engines.interface import TOKENS, Engine, Point, Vector
 from retriever.engines.learned import CENTRES, DIRECTIONS, LearnedStage, maxima, text_sha256
 from retriever.engines.record import Learned
@@ -34,11 +34,18 @@ SAMPLE_ROWS = 8_192
 HELD_OUT = 24  # queries at most, and a sixth of all
 LEAST = 12  # queries: two of them are held out
 TOP_K = 10
-CURVE = (50, 100, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
+CURVE = (
+    *(50, 100, 200, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000),
+    *(12_000, 16_000, 24_000, 32_000),
+)
 
 _SOME, _ROWS_A_PASSAGE = 2_000, 12  # the first passages by id, which is a hash
 _ROUNDS = 4
-_FEWEST = 200  # candidates: of 100, a digest of three rows loses one of the ten best in a hundred
+_CHOSEN_FROM = 8 * SAMPLE_ROWS  # query rows that the sample is chosen from
+_COMPARED = 1_024  # rows: their similarities to 8,192 centres take 32 MB
+# Candidates, from so many passages on: of fewer a digest of three rows loses one of the ten best in
+# a hundred.
+_FEWEST = ((0, 200), (100_001, CANDIDATES))
 _AT_ONCE = 256  # passages
 
 
@@ -106,7 +113,9 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
             [Point(p.id, {stage.using: v}, {}) for p, v in zip(points, vectors_NK, strict=True)]
         )
     curve = measured.curve()
-    enough = [c for c, share in curve if share >= learning.recall] or [c for c, _ in curve[-1:]]
+    # Half of what may be lost is left to the digest.
+    shares = [c for c, share in curve if share >= (1 + learning.recall) / 2]
+    enough, *_ = shares or [c for c, _ in curve[-1:]]
     return Learned(
         numbers=text,
         centres=CENTRES,
@@ -117,10 +126,15 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
         made=learning.made,
         recall=curve,
         wanted=learning.recall,
-        candidates=max(CANDIDATES if learning.made else _FEWEST, -(-enough[0] // WIDENING)),
+        candidates=max(_fewest(total, made=learning.made), -(-enough // LEARNED_WIDENING)),
         directions=DIRECTIONS,
         balanced=True,
     )
+
+
+def _fewest(passages: int, *, made: bool) -> int:
+    """Return how many candidates a search takes at least: more where queries were made."""
+    return CANDIDATES if made else max(count for size, count in _FEWEST if passages >= size)
 
 
 def centres_of(rows_TD: Vector, count: int) -> Vector:
@@ -130,7 +144,7 @@ def centres_of(rows_TD: Vector, count: int) -> Vector:
     """
     centres_FD = np.random.default_rng(0).permutation(rows_TD)[:count]
     for _ in range(_ROUNDS):
-        nearest_T = (rows_TD @ centres_FD.T).argmax(axis=1)
+        nearest_T, _ = _nearest(rows_TD, centres_FD)
         sums_FD = np.zeros_like(centres_FD)
         np.add.at(sums_FD, nearest_T, rows_TD)
         norms_F1 = np.linalg.norm(sums_FD, axis=1, keepdims=True)
@@ -138,6 +152,16 @@ def centres_of(rows_TD: Vector, count: int) -> Vector:
         moved_FD = sums_FD / np.maximum(norms_F1, 1e-6)
         centres_FD = np.where(norms_F1 > 1e-6, moved_FD, centres_FD)
     return np.pad(centres_FD, ((0, count - len(centres_FD)), (0, 0)))
+
+
+def _nearest(rows_TD: Vector, centres_FD: Vector) -> tuple[NDArray[np.intp], Vector]:
+    """Return which centre each row is nearest to, and how near it is."""
+    nearest, similarities = [], []
+    for start in range(0, len(rows_TD), _COMPARED):
+        similarity_TF = rows_TD[start : start + _COMPARED] @ centres_FD.T
+        nearest.append(similarity_TF.argmax(axis=1))
+        similarities.append(similarity_TF.max(axis=1))
+    return np.concatenate(nearest), np.concatenate(similarities)
 
 
 class _Measured:
@@ -180,8 +204,18 @@ def _held_out(queries: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
 
 
 def _sampled(queries: Sequence[Vector]) -> Vector:
+    """Return rows [R, D] of queries that are unlike each other: of many, one beside each centre.
+
+    Questions repeat their words and pictures their patches: rows by chance are half of them alike.
+    """
     rows = np.concatenate(queries)
-    chosen: Vector = rows[np.random.default_rng(0).permutation(len(rows))[:SAMPLE_ROWS]]
+    rows_TD = rows[np.random.default_rng(0).permutation(len(rows))[:_CHOSEN_FROM]]
+    if len(rows_TD) <= SAMPLE_ROWS:
+        return rows_TD
+    nearest_T, similarity_T = _nearest(rows_TD, centres_of(rows_TD, SAMPLE_ROWS))
+    likest_first = np.argsort(-similarity_T, kind="stable")
+    _, first = np.unique(nearest_T[likest_first], return_index=True)
+    chosen: Vector = rows_TD[likest_first[first]]
     return chosen
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from retriever.encoding.encoder import Encoder
     from retriever.index.passage_index import PassageIndex
 
-ASKED = 240  # queries at most
+ASKED = 640  # queries at most: with fewer an index finds less (docs/measured/candidates.md)
 _BATCH = 16
 _LEAST_WORDS, _MOST_WORDS = 4, 10
 _SIDE, _CELLS = 224, (2, 8)  # of made pictures, in pixels and in coloured cells a side

@@ -129,10 +129,11 @@ class ServerStore:
                 f"strict mode of the collection {build.place!r} refuses what an index needs: "
                 f"{'; '.join(problems)}. docs/guide/qdrant.md says which values fit"
             )
-        for problem in engine.unfit(widest_step(CANDIDATES)):
+        large = is_large(engine.count() + build.fingerprint.passages)
+        for problem in engine.unfit(widest_step(CANDIDATES, learned=large)):
             logger.warning("strict mode of the collection %s: %s", build.place, problem)
         self._server.be_patient(True)
-        if is_large(engine.count() + build.fingerprint.passages):
+        if large:
             for name, room in rooms(build.fingerprint.dim, build.learned).items():
                 engine.make_room(name, room)
         return engine

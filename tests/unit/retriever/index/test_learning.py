@@ -12,7 +12,7 @@ import qdrant_edge as edge
 
 from retriever.building.tools import copy_index, verify_index
 from retriever.engines import candidates
-from retriever.engines.candidates import CANDIDATES
+from retriever.engines.candidates import CANDIDATES, candidate_stages, widest_step
 from retriever.engines.directory import shard_files
 from retriever.engines.embedded import EmbeddedEngine
 from retriever.engines.interface import (
@@ -29,7 +29,8 @@ from retriever.engines.learned import (
     text_sha256,
 )
 from retriever.errors import IndexUnavailable
-from retriever.index.learning import _Measured, centres_of
+from retriever.index import learning
+from retriever.index.learning import _Measured, _sampled, centres_of
 from retriever.index.passage_index import Learning, PassageFilter, PassageIndex
 from tests.index_cases import DIM, Rows, ids, make_fingerprint, make_passages, unit
 from tests.learning_cases import COUNT, LEARNED_FROM, built, recall
@@ -60,6 +61,34 @@ def test_maxima_are_those_of_each_passage(embeddings: list[Rows]) -> None:
     expected = [(x_RD @ p_PD.T).max(axis=1) for p_PD in embeddings]
     assert maxima(x_RD, embeddings) == pytest.approx(np.array(expected), abs=1e-5)
     assert maxima(x_RD, []).shape == (0, len(x_RD))
+
+
+def test_rows_to_learn_from_are_unlike_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By chance a word that every question has would be half of them."""
+    monkeypatch.setattr(learning, "SAMPLE_ROWS", 64)
+    rng = np.random.default_rng(0)
+    word_D, *own = unit(rng.normal(size=(61, DIM)))
+    queries = [np.stack([word_D, word_D, own_D]) for own_D in own]
+    sample_RD = _sampled(queries)
+    assert (np.isclose(sample_RD @ word_D, 1, atol=1e-5)).sum() == 1
+    assert len(np.unique(sample_RD, axis=0)) == len(sample_RD) > 20
+    rows = {row.tobytes() for query in queries for row in query}
+    assert all(row.tobytes() in rows for row in sample_RD), "they are rows of queries"
+    few = _sampled(queries[:20])
+    assert sorted(map(tuple, few)) == sorted(map(tuple, np.concatenate(queries[:20])))
+
+
+def test_a_large_index_hands_on_more_for_each_candidate(
+    embeddings: list[Rows], queries: list[Rows]
+) -> None:
+    sample_RD = np.concatenate(queries[30:])
+    stage = LearnedStage(centres_of(np.concatenate(embeddings), 64), sample_RD, 0.2)
+    for learned in (None, stage):
+        steps = candidate_stages(queries[0], 200, 10, learned=learned)
+        first = steps.before and steps.before.before
+        assert first is not None
+        assert first.limit == widest_step(200, learned=learned is not None)
+    assert first.limit > widest_step(200, learned=False)
 
 
 def test_few_directions_order_passages_as_all_likenesses_do(
@@ -291,8 +320,9 @@ def test_it_says_how_many_candidates_find_what_is_asked_for(learned_index: Path)
     assert learned is not None
     shares = [share for _, share in learned.recall]
     assert shares == sorted(shares) and shares[-1] >= 0.99 == learned.wanted
-    enough = next(c for c, share in learned.recall if share >= 0.99)
-    assert learned.candidates == max(200, -(-enough // 10))
+    # Half of what may be lost is left to the digest.
+    enough = next(c for c, share in learned.recall if share >= 0.995)
+    assert learned.candidates == max(200, -(-enough // 20))
     assert (learned.passages, learned.queries, learned.made) == (COUNT, 15, False)
 
 
