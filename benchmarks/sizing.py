@@ -109,8 +109,8 @@ def questions() -> str:
 def bytes_read(plan: IndexPlan) -> float:
     """Return what a question reads of token vectors that are on the disk alone.
 
-    The first digest of a large index looks at twenty times the candidates, in the quantized copy where there is one;
-    the second at the candidates.
+    The first digest of a large index looks at twenty times the candidates, in the quantized copy
+    where there is one; the second at the candidates.
     """
     looked_at = plan.candidates if plan.quantized else widest_step(plan.candidates, learned=True)
     return looked_at * TOKENS * DIM * 2
