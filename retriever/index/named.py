@@ -66,7 +66,8 @@ def _right(share: float) -> float:
     """Return how likely a class is right that a classifier gives so much."""
     if not 0 < share < 1:
         return min(share, 1.0)
-    return 1 / (1 + math.exp(-_ODDS) * ((1 - share) / share) ** _SLOPE)
+    odds = _ODDS + _SLOPE * math.log(share / (1 - share))
+    return 1 / (1 + math.exp(-odds))
 
 
 def not_among(names: Iterable[str], hits: Sequence[Hit]) -> list[str]:
