@@ -38,10 +38,10 @@ def test_bytes_by_hand() -> None:
 def test_questions_by_hand() -> None:
     assert [sizing.busy(rate, 3.21) for rate in sizing.RATES] == [1, 5, 446]
     assert sizing.busy(7, 10) == 1 and sizing.busy(8, 10) == 2
-    # 4,000 passages by their digest, or 400 by a longer one.
+    # 4,000 passages by their digest, or 200 by a longer one.
     assert [sizing.bytes_read(plan()) for plan in (sizing._plain, sizing._with_copy)] == [
         4_000 * 25_600,
-        400 * 25_600,
+        200 * 25_600,
     ]
     by_a_generator = [sizing.busy(rate, 2 / 2.0) for rate in sizing.RATES]
     assert f"{by_a_generator[0]} processes for one question a second" in PAGE

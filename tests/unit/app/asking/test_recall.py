@@ -24,7 +24,7 @@ from retriever.index.watching import FEWEST
 from tests.golden_cases import GOLDEN
 from tests.index_cases import make_fingerprint, make_passages
 
-COUNT = 600
+COUNT = 4_000
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_what_was_seen_is_told_by_doctor_and_info(
         finally:
             watch.close()
         assert seen.found == watch.seen.recall and seen.promised == watch.promised
-        assert seen.low, "ten candidates of 600 find little"
+        assert seen.low, "ten candidates of 4,000 find little"
     [finding] = [f for f in doctor.examine() if f.what == "recall"]
     assert not finding.ok and not finding.grave and "KBVQA_CANDIDATES" in finding.advice
     assert f"{seen.found:.3f} ± " in finding.state and "by 10 candidates" in finding.state

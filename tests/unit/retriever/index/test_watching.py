@@ -18,7 +18,7 @@ from retriever.index.passage_index import Learning, PassageIndex
 from retriever.index.watching import FEWEST, RecallWatch
 from tests.index_cases import Rows, build, make_fingerprint, make_passages, random_embeddings
 
-COUNT = 600
+COUNT = 4_000
 QUERIES = random_embeddings(FEWEST + 5, seed=9)
 
 
