@@ -298,10 +298,10 @@ class QueryEncoder:
             n for n, picture in enumerate(pictures) if max(picture.size) > _LONG * min(picture.size)
         ]
         if long:
-            processor = middle(self._checkpoint.image_processor)
-            pixels = processor([pictures[n] for n in long], self._threads)
-            middles = tower(on_device(pixels, self._device).to(self._dtype))[-1]
-            of_middles_BC = tower.classify(middles).softmax(-1)
+            middles = [middle(pictures[n]) for n in long]
+            pixels = self._checkpoint.image_processor(middles, self._threads)
+            heads_BCHW = tower(on_device(pixels, self._device).to(self._dtype))[-1]
+            of_middles_BC = tower.classify(heads_BCHW).softmax(-1)
             probabilities_BC[long] = (probabilities_BC[long] + of_middles_BC) / 2
         return probabilities_BC
 
