@@ -1,15 +1,18 @@
 """What a reader of passages learns from: a question, a passage, and where the answer stands.
 
     read_squad(path)                  SQuAD 1.1 and 2.0, and whatever has their format
+    excerpt(example, words, draw)     of a long passage what stands around the answer
     from_gold(examples, passages)     questions with gold passages, as M2KR has them
 
 An answer is a range of characters of the passage, and says of what kind it is.
 """
 
 import json
+import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +23,8 @@ from corpus.words import find_whole
 # What sort of answer a question wants, given a passage; "none" where the passage has none.
 Kind = Literal["none", "span", "list", "definition", "yes", "no"]
 KINDS: tuple[Kind, ...] = ("none", "span", "list", "definition", "yes", "no")
+
+_SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,48 @@ def _squad_example(path: Path, context: str, qa: Mapping[str, Any]) -> ReadingEx
         problem = f"the answer {text!r} to {qa.get('id', qa['question'])!r} is not in its context"
         raise InvalidRecord(path, 0, "answers", problem)
     return ReadingExample(qa["question"], context, start, start + len(text), "span")
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Return where each sentence of a text begins and ends, with the space behind it.
+
+    >>> sentences("An oak. It grows.")
+    [(0, 8), (8, 17)]
+    """
+    return list(pairwise([0, *(match.end() for match in _SENTENCE.finditer(text)), len(text)]))
+
+
+def excerpt(example: ReadingExample, words: int, draw: random.Random) -> ReadingExample:
+    """Return an example with some neighbouring sentences of its passage, the answer's among them.
+
+    So a reader learns from passages as long as those that are retrieved, at less cost. They have
+    between half as many words and so many, or are the sentences of the answer where these have
+    more. Where there is no answer they are any; what decides a yes or no without being marked may
+    stand anywhere, so that all is kept.
+
+    Args:
+        example: the question and its whole passage.
+        words: at most so many.
+        draw: which ones.
+    """
+    if example.start < 0 and example.kind != "none":
+        return example
+    text, found = example.passage, sentences(example.passage)
+    inside = [
+        n for n, (start, end) in enumerate(found) if start < example.end and end > example.start
+    ] or [draw.randrange(len(found))]
+    first, last, most = inside[0], inside[-1], draw.randint(words // 2, words)
+    while True:
+        sides = [(first - 1, last)] * (first > 0) + [(first, last + 1)] * (last + 1 < len(found))
+        wider = draw.choice(sides) if sides else None
+        if wider is None or len(text[found[wider[0]][0] : found[wider[1]][1]].split()) > most:
+            break
+        first, last = wider
+    begin, kept = found[first][0], text[found[first][0] : found[last][1]]
+    if example.start < 0:
+        return ReadingExample(example.question, kept)
+    at = example.start - begin
+    return ReadingExample(example.question, kept, at, example.end - begin, example.kind)
 
 
 def from_gold(examples: Iterable[Example], passages: Mapping[str, str]) -> Iterator[ReadingExample]:

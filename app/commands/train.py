@@ -177,6 +177,15 @@ def train_extractive_reader(
     passages: Annotated[
         Path | None, typer.Option(help="The corpus with the benchmark's gold passages.")
     ] = None,
+    words: Annotated[
+        int | None,
+        typer.Option(
+            min=10,
+            help="Of longer passages of --squad and --benchmark sentences around the answer, so "
+            "many words at most, others in each epoch: as long as what is retrieved.",
+            show_default="all",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
     learning_rate: Annotated[float, typer.Option(min=0)] = 1.5e-4,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -227,6 +236,7 @@ def train_extractive_reader(
             squad=squad or (),
             examples=examples,
             passages=passages,
+            words=words,
         )
     for row in history:
         losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("train", "validation"))

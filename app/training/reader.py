@@ -11,7 +11,7 @@ from app.errors import InvalidTrainingData
 from corpus.demo.epochs import DemoReading
 from corpus.demo.reading import handwritten, split_of, spoken_questions
 from corpus.passages.corpora import open_corpus
-from corpus.reading import ReadingExample, from_gold, read_squad
+from corpus.reading import ReadingExample, excerpt, from_gold, read_squad
 from corpus.types import Example
 from generator.training.spans import SpanRecipe, train_spans
 from retriever.building.build import Advance, Say
@@ -31,6 +31,7 @@ def train_reader(
     squad: Sequence[Path] = (),
     examples: Iterable[Example] = (),
     passages: Path | None = None,
+    words: int | None = None,
 ) -> list[dict[str, float]]:
     """Return the losses of each epoch; writes reader.safetensors and training.json to `out`.
 
@@ -47,6 +48,8 @@ def train_reader(
         squad: further files in SQuAD's format.
         examples: questions with answers and gold passages, such as M2KR's.
         passages: a corpus with these passages.
+        words: of a passage of `squad` or `examples` that is longer, about so many are read in an
+            epoch, around the answer; None for all.
 
     Raises:
         InvalidTrainingData: there is nothing to train on.
@@ -73,8 +76,13 @@ def train_reader(
         "own_sha256": hashlib.sha256(repr(own).encode()).hexdigest(),
     }
 
+    if words is not None:
+        data["words"] = words
+
     def epoch(number: int) -> list[ReadingExample]:
-        examples = [*own, *(corpus.epoch(number) if corpus is not None else ())]
+        draw = random.Random(f"{recipe.seed}/{number}/excerpts")
+        read = own if words is None else [excerpt(example, words, draw) for example in own]
+        examples = [*read, *(corpus.epoch(number) if corpus is not None else ())]
         random.Random(f"{recipe.seed}/{number}/all").shuffle(examples)
         return examples
 

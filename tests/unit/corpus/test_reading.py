@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from corpus.demo.reading import factbook_facts, handwritten, split_of, spoken_qu
 from corpus.errors import InvalidRecord
 from corpus.files.jsonl import read_records
 from corpus.files.passages import read_passages
-from corpus.reading import ReadingExample, find_words, from_gold, read_squad
+from corpus.reading import ReadingExample, excerpt, find_words, from_gold, read_squad
 from corpus.types import Example, Passage
 
 
@@ -178,6 +179,37 @@ def test_a_passage_without_the_sentences_of_the_answer() -> None:
     assert without("tree. It grows") == "Ash. Its wood is hard."
     assert without("Ash") is None, "another sentence has it, in small letters"
     assert without_answer(ReadingExample("?", text)) is None
+
+
+LONG = " ".join(f"Sentence {n} of many says little." for n in range(40))
+
+
+def test_an_excerpt_has_the_answer_and_is_as_long_as_was_said() -> None:
+    start = LONG.index("20 of many")
+    whole = ReadingExample("?", LONG, start, start + 10, "span")
+    found = {excerpt(whole, 30, random.Random(n)) for n in range(50)}
+    assert len(found) > 10, "other ones with another draw"
+    for example in found:
+        assert example.answer == "20 of many" and example.kind == "span"
+        assert example.passage in LONG and example.passage.startswith("Sentence")
+        assert example.passage.rstrip().endswith(".")
+        assert 12 <= len(example.passage.split()) <= 30
+
+
+def test_an_excerpt_keeps_all_sentences_of_a_long_answer() -> None:
+    start = LONG.index("Sentence 3 ")
+    whole = ReadingExample("?", LONG, start, LONG.index("Sentence 30 "), "list")
+    cut = excerpt(whole, 10, random.Random(0))
+    assert cut.passage == cut.answer == whole.answer, "no more than these"
+
+
+def test_an_excerpt_without_an_answer_is_of_any_sentences() -> None:
+    found = {excerpt(ReadingExample("?", LONG), 20, random.Random(n)).passage for n in range(40)}
+    assert len(found) > 10 and all(len(text.split()) <= 20 for text in found)
+    unmarked = ReadingExample("Is it?", LONG, kind="yes")
+    assert excerpt(unmarked, 20, random.Random(0)) == unmarked, "what decides may be anywhere"
+    short = ReadingExample("?", "One. Two.", 0, 3, "span")
+    assert excerpt(short, 20, random.Random(0)) == short
 
 
 def test_a_question_goes_to_its_passage_without_what_answers_too() -> None:

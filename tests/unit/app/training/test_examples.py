@@ -137,6 +137,34 @@ def test_an_extractive_reader_learns_to_point_at_the_parts_of_a_list(
     assert [example.answer for example in shown] == ["river"]
 
 
+def test_long_passages_are_read_in_other_parts_each_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = " ".join(f"Part {n} says nothing that is of use here." for n in range(30))
+    answer = {"text": "15", "answer_start": context.index("15")}
+    asked = [{"id": "1", "question": "Which?", "answers": [answer]}] * 4
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": asked}]}]}))
+    epochs: list[list[ReadingExample]] = []
+    records: list[dict[str, object]] = []
+
+    def train(epoch, recipe, out, *, data, **_):  # type: ignore[no-untyped-def]
+        epochs.extend([epoch(0), epoch(0), epoch(1)])
+        records.append(data)
+        return []
+
+    monkeypatch.setattr(train_reader, "train_spans", train)
+    train_reader.train_reader(
+        tmp_path / "out", SpanRecipe(), str, lambda done, total: None,
+        demo=False, facts=12, squad=[path], words=40,
+    )  # fmt: skip
+    first, again, second = epochs
+    assert first == again and first != second, "an epoch is the same whenever it is asked for"
+    assert {example.answer for example in (*first, *second)} == {"15"}
+    assert max(len(example.passage.split()) for example in first) <= 40
+    assert records[0]["words"] == 40, "another number is another training"
+
+
 def test_questions_whose_picture_is_missing_are_left_out_and_counted(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
