@@ -94,6 +94,15 @@ def test_one_that_is_interrupted_while_it_validates_has_every_epoch_and_its_read
     assert (tmp_path / WEIGHTS_NAME).exists()
 
 
+def test_a_finished_reader_that_was_removed_is_written_again(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1, batch=8)
+    history, file = train(tmp_path, recipe), tmp_path / WEIGHTS_NAME
+    before = file.read_bytes()
+    file.unlink()
+    assert train(tmp_path, recipe) == history
+    assert file.read_bytes() == before
+
+
 @pytest.mark.slow
 def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
     train(tmp_path, replace(RECIPE, epochs=1))
