@@ -4,7 +4,11 @@ import os
 import re
 import shutil
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 MEMORY = Path("/dev/shm")
 NEEDED_BYTES = 8 << 30
@@ -19,6 +23,19 @@ def pytest_configure() -> None:
     if MEMORY.is_dir() and _room() > NEEDED_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    """Let no test leave the next one more of torch's threads than it found, as `train mini` does.
+
+    Where the cores are busy they wait for each other, and a test takes ten times as long.
+    """
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    if torch is not None and torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 def _room() -> int:

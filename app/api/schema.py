@@ -291,6 +291,9 @@ class AskBody(SearchBody):
     confidence: float | None = Field(default=None, description="How probably it is right.")
     verdict: Trust | None = Field(default=None, description="Whether it is given, or with doubt.")
     reasons: list[str] = Field(default=[], description="Why it is in doubt.")
+    doubted: bool = Field(
+        default=False, description="Whether some of them are no part of the confidence."
+    )
     strategy: Strategy | None = Field(default=None, description="How it was answered.")
     read: list[int] = Field(default=[], description="Numbers, from 1, of the hits that were read.")
     given: list[dict[str, Any]] = Field(

@@ -104,6 +104,7 @@ def _answering(answer: Answer) -> dict[str, Any]:
         "fitted_on_another_corpus": confidence.foreign,
         "verdict": confidence.verdict,
         "reasons": list(confidence.reasons),
+        "doubted": confidence.doubted,
         "withheld": answer.withheld.text if answer.withheld else None,
         "strategy": answer.strategy,
         "read": list(answer.original.read),

@@ -328,7 +328,8 @@ def _print_answer(said: Mapping[str, Any]) -> None:
     from generator.answers.answer import Confidence
 
     reasons, verdict = tuple(said["reasons"]), said["verdict"]
-    trust = Confidence(said["confidence"], verdict, reasons, said["fitted_on_another_corpus"])
+    foreign, doubted = said["fitted_on_another_corpus"], said.get("doubted", False)
+    trust = Confidence(said["confidence"], verdict, reasons, foreign, doubted)
     ids = [hit["passage_id"] for hit in said["hits"]]
     cited = sorted(ids.index(id_) + 1 for id_ in said["citations"] if id_ in ids)
     numbers = "".join(f" [{number}]" for number in cited)

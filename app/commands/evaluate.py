@@ -321,27 +321,12 @@ def evaluate_answers_command(
     What calibrates and what tests are different entities. Writes report.md, and calibration.json
     to set as KBVQA_CALIBRATION. Interrupted, the same command goes on where it stopped.
     """
-    from app.components import (
-        open_answering,
-        open_checkpoint,
-        open_generator,
-        open_pictures,
-        open_set_index,
-    )
+    from app.components import open_pipeline
     from app.evaluation.strategies.comparison import compare
     from app.evaluation.strategies.sets import Sizes
-    from app.pipeline import Pipeline
-    from retriever.encoding.encoder import Encoder
 
     settings = settings_with(index, checkpoint)
+    sizes = Sizes(calibrating, tested, tested, attacked, things, others=others, critic=critic)
     with progress() as (say, advance):
-        loaded = open_checkpoint(settings)
-        answering = open_answering(settings, loaded, open_generator(settings))
-        with open_set_index(settings, loaded) as opened:
-            pictures = open_pictures(settings, loaded, opened)
-            pipeline = Pipeline(Encoder(loaded), opened, answering, pictures=pictures)
-            sizes = Sizes(
-                calibrating, tested, tested, attacked, things, others=others, critic=critic
-            )
-            text = compare(pipeline, output, sizes, say, advance)
+        text = compare(open_pipeline(settings, say), output, sizes, say, advance)
     out.print(text, highlight=False, soft_wrap=True)

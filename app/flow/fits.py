@@ -1,7 +1,7 @@
 """Whether an index, and pictures of entities, were made for a checkpoint."""
 
+from retriever.checkpoint.files import to_give
 from retriever.checkpoint.loading import Checkpoint
-from retriever.checkpoint.mini import NAME
 from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
 from retriever.pictures.collection import PictureCollection
@@ -18,15 +18,9 @@ def require_checkpoint(index: PassageIndex, checkpoint: Checkpoint) -> None:
             f"the index at {index.location} was made with the checkpoint "
             f"{made_with.checkpoint}@{made_with.checkpoint_sha256}, not {checkpoint.id}. Search it "
             f"with the first (--checkpoint), or build it anew from its corpus, "
-            f"{made_with.corpus!r}: `kbvqa index build CORPUS --checkpoint {_given(checkpoint)} "
-            f"--index {index.location} --swap`"
+            f"{made_with.corpus!r}: `kbvqa index build CORPUS --checkpoint "
+            f"{to_give(checkpoint.name)} --index {index.location} --swap`"
         )
-
-
-def _given(checkpoint: Checkpoint) -> str:
-    """Return what to give as the checkpoint: of a directory only the name's last part is known."""
-    found_by_name = checkpoint.name == NAME or "/" in checkpoint.name
-    return checkpoint.name if found_by_name else f"DIRECTORY/{checkpoint.name}"
 
 
 def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> None:
@@ -35,14 +29,14 @@ def require_pictures(pictures: PictureCollection, checkpoint: Checkpoint) -> Non
         raise IndexNotReady(
             f"the collection of pictures was made with the checkpoint {pictures.checkpoint}, "
             f"not {checkpoint.id}: make it anew with `kbvqa index pictures --checkpoint "
-            f"{_given(checkpoint)}`"
+            f"{to_give(checkpoint.name)}`"
         )
     width, wanted = pictures.width, checkpoint.picture_width
     if width != wanted:
         raise IndexNotReady(
             f"the collection of pictures has vectors of {width:,} numbers, and the checkpoint "
             f"{checkpoint.id} makes vectors of {wanted:,}: make it anew with "
-            f"`kbvqa index pictures --checkpoint {_given(checkpoint)}`"
+            f"`kbvqa index pictures --checkpoint {to_give(checkpoint.name)}`"
         )
 
 

@@ -10,7 +10,7 @@ from app.errors import InvalidSettings
 from app.training.examples import read_run
 from corpus.progress import Advance, Say
 from generator.training.lora import Epoch, train
-from generator.training.models import add_adapters, load_trainable, merge
+from generator.training.models import add_adapters, load_trainable, merge, weights_sha256
 from generator.training.recipe import LoraRecipe, ReadExample
 from retriever.index.passage_index import PassageIndex
 
@@ -65,11 +65,15 @@ def fine_tune(
         raise InvalidSettings(f"{name} sees pictures: give their directory with --images")
     if images is not None and not sees:
         raise InvalidSettings(f"{name} sees no pictures: leave --images out")
+    origin = {
+        "model": name,
+        "weights_sha256": weights_sha256(model),
+        "runs": {n: _counts(found.examples) for n, found in read.items()},
+    }
     try:
         adapted = add_adapters(model, recipe)
     except ValueError as exc:
         raise InvalidSettings(f"targets={','.join(recipe.targets)}: {exc}") from exc
-    origin = {"model": name, "runs": {n: _counts(found.examples) for n, found in read.items()}}
     say("Training")
     history = train(
         adapted,

@@ -178,7 +178,7 @@ def finished(
             + markup.no_answer(found, str(result.failure or SOMETHING_WENT_WRONG), result.notes),
             cards.passages(found, why=why, plot=scores.plot(found)),
         )
-    needed = pipeline.answering_to(found).needed_lead(answer.original)
+    needed = pipeline.answering_to(found).needed_lead(answer)
     plot = scores.plot(found, answer.original, needed)
     return View(
         above + markup.answered(answer, found, result.notes),

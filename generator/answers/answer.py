@@ -127,12 +127,14 @@ class Confidence:
         verdict: "given", "unsure" (shown with a warning) or "withheld" (not shown).
         reasons: why it is not simply given, the weightiest first.
         foreign: whether the probability was fitted on another corpus than was searched.
+        doubted: whether reasons are among them that the probability knows nothing of.
     """
 
     value: float | None = None
     verdict: Trust = "given"
     reasons: tuple[str, ...] = ()
     foreign: bool = False
+    doubted: bool = False
 
     @property
     def seen_alone(self) -> bool:
@@ -144,13 +146,16 @@ class Confidence:
 
         >>> str(Confidence(0.961, foreign=True))
         'confidence 96 %, fitted on another corpus'
+        >>> str(Confidence(0.85, "unsure", ("the passage says nothing of 1950",), doubted=True))
+        'confidence 85 % but for that doubt'
         """
         if not_judged(self.reasons):
             return ""
         if self.value is None:
             return "confidence not calibrated for these models"
         where = ", fitted on another corpus" if self.foreign else ""
-        return f"confidence {100 * self.value:.0f} %{where}"
+        beside = " but for that doubt" if self.doubted else ""
+        return f"confidence {100 * self.value:.0f} %{beside}{where}"
 
 
 def not_judged(reasons: Iterable[str]) -> bool:

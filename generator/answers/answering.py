@@ -105,9 +105,10 @@ class Answering:
     def needed_lead(self, answer: Answer) -> float | None:
         """Return the lead from which an answer is given without a doubt; None where none is.
 
-        What else speaks for it stays as it is. See `confidence.needed_lead`.
+        What else speaks for it stays as it is: no lead takes a doubt of another kind away. See
+        `confidence.needed_lead`.
         """
-        fit = self.fit(answer.strategy)
+        fit = None if answer.confidence.doubted else self.fit(answer.strategy)
         return None if fit is None else needed_lead(answer.evidence, fit, self.unsure_below)
 
     def answer(

@@ -108,14 +108,18 @@ def judge(
     parts = fit.contributions(evidence)
     value = 1 / (1 + math.exp(-max(-50.0, min(50.0, fit.bias + sum(parts.values())))))
     against = sorted((part, name) for name, part in parts.items() if part < 0)
-    reasons = (*doubts, *(_REASONS[name] for _, name in against[:2]))
+    weak = tuple(_REASONS[name] for _, name in against[:2])
     if evidence.shown is not None and evidence.shown < value:
-        value, reasons = evidence.shown, (*doubts, _SHOWN)
+        value, weak = evidence.shown, (_SHOWN,)
+    if value >= max(unsure_below, withhold_below):
+        weak = ()  # it is no reason: the probability is enough
+    reasons, doubted = (*doubts, *weak), bool(doubts)
     if value < withhold_below:
         reasons = reasons or ("such answers are rarely right",)
-        return Confidence(value, "withheld", reasons, foreign)
+        return Confidence(value, "withheld", reasons, foreign, doubted)
     if value < unsure_below or doubts:
-        return Confidence(value, "unsure", reasons or ("such answers are often wrong",), foreign)
+        reasons = reasons or ("such answers are often wrong",)
+        return Confidence(value, "unsure", reasons, foreign, doubted)
     return Confidence(value, "given", (), foreign)
 
 

@@ -1,5 +1,7 @@
 """Loading what is fine-tuned, with adapters, and writing what came of it."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,18 @@ def load_trainable(name: str) -> tuple[Any, Any, bool]:
             "save_pretrained wrote, with its tokenizer, or the id of a model on the hub."
         ) from exc
     return model, processor, sees
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Return a hash of a model's tensors as they were loaded, cut to 16 hex digits.
+
+    A name may come to stand for other weights: a directory is replaced, a repository moves on.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(json.dumps([name, list(tensor.shape)]).encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def add_adapters(model: Any, recipe: LoraRecipe) -> Any:

@@ -140,6 +140,8 @@ def train_spans(
     steps_an_epoch = -(-len(first) // recipe.batch)
     total = recipe.epochs * steps_an_epoch
     saved_at, save = time.monotonic(), partial(_save, out, record, model, optimizer, state)
+    metadata = {"recipe": json.dumps(asdict(recipe))}
+    write = partial(save_trained, model, out / WEIGHTS_NAME, metadata)
     while (epoch := len(state.history)) < recipe.epochs:
         # All of its steps, where it was interrupted while it was validated.
         done = state.step - epoch * steps_an_epoch
@@ -162,8 +164,10 @@ def train_spans(
         weights = model.state_dict().values()
         require_sound(state.step, weights, row.get("validation", 0.0), out)
         state.history.append(row)
-        save_trained(model, out / WEIGHTS_NAME, {"recipe": json.dumps(asdict(recipe))})
+        write()
         save()
+    if not (out / WEIGHTS_NAME).exists():  # of a finished training, removed since
+        write()
     return state.history
 
 

@@ -13,6 +13,15 @@ from retriever.errors import InvalidCheckpoint
 _PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "*/vocab.txt", "*/*.json"]
 
 
+def to_give(name: str) -> str:
+    """Return what to give for a checkpoint of a name: of a directory its last part alone is known.
+
+    >>> to_give("LinWeizheDragon/PreFLMR_ViT-L"), to_give("mine")
+    ('LinWeizheDragon/PreFLMR_ViT-L', 'DIRECTORY/mine')
+    """
+    return name if name == mini.NAME or "/" in name else f"DIRECTORY/{name}"
+
+
 def resolve(
     location: Path | str, revision: str | None = None, assembled: Path | None = None
 ) -> Path:

@@ -22,7 +22,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
-from retriever.engines.record import SCHEMA_VERSION, Build, Record, record_from_json, record_to_json
+from retriever.engines.record import (
+    DEFAULT_STORAGE,
+    SCHEMA_VERSION,
+    Build,
+    Fingerprint,
+    Record,
+    Storage,
+    record_from_json,
+    record_to_json,
+)
 from retriever.errors import IndexNotReady, IndexUnavailable
 
 RECORD = "kbvqa-index.json"
@@ -36,9 +45,32 @@ _VIEW = "kbvqa-reader-"
 _LINKED = ("*.mmap", "*.bin", "matrix.dat", "page_*.dat")
 
 
-def build_command(location: Path | str) -> str:
-    """Return the command that builds, or goes on building, the index at `location`."""
-    return f"`kbvqa index build PASSAGES.jsonl --index {location}`"
+def build_command(
+    location: Path | str,
+    wanted: Fingerprint | None = None,
+    storage: Storage | None = None,
+    *,
+    swap: bool = False,
+) -> str:
+    """Return the command that builds, or goes on building, the index at `location`.
+
+    Args:
+        location: of the index.
+        wanted: what it is to be made from: its checkpoint and pooling, which may have been given by
+            option, are named; None for what is set.
+        storage: how it is to be kept; None for the default.
+        swap: whether it takes the place of the one that is there.
+    """
+    words = ["kbvqa index build PASSAGES.jsonl --index", str(location)]
+    if wanted is not None:
+        from retriever.checkpoint.files import to_give  # which loads torch
+
+        words.append(f"--checkpoint {to_give(wanted.checkpoint)}")
+        words += [f"--pool {wanted.pool_factor}"] if wanted.pool_factor > 1 else []
+    if storage is not None and storage != DEFAULT_STORAGE:
+        words.append(f"--tokens {storage.tokens}")
+        words += [f"--quantization {storage.quantization}"] if storage.quantization else []
+    return f"`{' '.join(words)}{' --swap' * swap}`"
 
 
 def read_record(location: Path) -> Record:

@@ -274,10 +274,6 @@ class DirectoryStore:
         self.path, self.location = path, str(path)
         self._lock: DirectoryLock | None = None
 
-    def advice(self) -> str:
-        """Return the command that builds an index here."""
-        return build_command(self.path)
-
     def lock(self) -> None:
         """Become the one process that may change the index; IndexUnavailable if another is."""
         above = (path for path in (self.path, *self.path.parents) if path.is_file())
@@ -331,9 +327,11 @@ class DirectoryStore:
                 if build.base:
                     base = self.path / build.base
                     if not (base / "wal").is_dir():
+                        wanted = build.fingerprint
+                        anew = build_command(self.path, wanted, build.storage, swap=True)
                         raise IndexUnavailable(
                             f"the index at {self.path} was copied without {build.base}/wal and "
-                            f"cannot be changed: build it anew with {self.advice()[:-1]} --swap`"
+                            f"cannot be changed: build it anew with {anew}"
                         )
                     require_free(self.path, allocated_bytes(base) + _RESERVE_BYTES)
                     shutil.copytree(base, unnamed, copy_function=copy_sparse)

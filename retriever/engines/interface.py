@@ -185,9 +185,6 @@ class Store(Protocol):
     location: str
     moves: bool
 
-    def advice(self) -> str:
-        """Return the command that builds an index here."""
-
     def lock(self) -> None:
         """Become the writer.
 

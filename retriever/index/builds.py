@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retriever.engines.connection import QdrantConnection, is_url
+from retriever.engines.directory import build_command
 from retriever.engines.interface import Engine, Store
 from retriever.engines.record import DEFAULT_STORAGE, Build, Fingerprint, Learned, Record, Storage
 from retriever.errors import IndexNotReady, IndexUnavailable
@@ -71,8 +72,8 @@ def resumed_build(
         return _begun(store, Record(), new)
     record = store.read()
     build = record.building or _finished_build(store, record)
-    _require_same(store, build, wanted)
-    _require_stored(store, build, storage)
+    _require_same(store, build, wanted, storage)
+    _require_stored(store, build, wanted, storage)
     return record.building
 
 
@@ -110,12 +111,12 @@ def next_build(
             return build
     if finished is None or fresh:
         if building is not None and not fresh and finished is None:
-            _require_same(store, building, wanted, ignore_corpus=True)
+            _require_same(store, building, wanted, storage, ignore_corpus=True)
         return _begun(
             store, record, Build(wanted, storage or DEFAULT_STORAGE, precisions=precisions)
         )
-    _require_same(store, finished, wanted, ignore_corpus=True)
-    _require_stored(store, finished, storage or finished.storage)
+    _require_same(store, finished, wanted, storage, ignore_corpus=True)
+    _require_stored(store, finished, wanted, storage or finished.storage)
     changed = Build(
         wanted,
         finished.storage,
@@ -197,21 +198,29 @@ def _begun(store: Store, record: Record, build: Build) -> Build:
 def _finished_build(store: Store, record: Record) -> Build:
     """Return the build that is searched; IndexNotReady if there is none yet."""
     if record.finished is None:
+        begun = record.building
+        made = (None, None) if begun is None else (begun.fingerprint, begun.storage)
         raise IndexNotReady(
-            f"the index at {store.location} is not finished: run {store.advice()}, "
-            "which goes on where it stopped"
+            f"the index at {store.location} is not finished: run "
+            f"{build_command(store.location, *made)}, which goes on where it stopped"
         )
     return record.finished
 
 
 def _require_same(
-    store: Store, build: Build, expected: Fingerprint, *, ignore_corpus: bool = False
+    store: Store,
+    build: Build,
+    expected: Fingerprint,
+    storage: Storage | None = None,
+    *,
+    ignore_corpus: bool = False,
 ) -> None:
     """Raise IndexNotReady if a build was made from something other than `expected`."""
     if difference := build.fingerprint.difference(expected, ignore_corpus=ignore_corpus):
+        anew = build_command(store.location, expected, storage, swap=True)
         raise IndexNotReady(
             f"the index at {store.location} was made from something else: {difference}. "
-            f"Choose another place, or build it anew with {_swap(store)}"
+            f"Choose another place, or build it anew with {anew}"
         )
 
 
@@ -225,14 +234,11 @@ def _require_same_corpus(store: Store, build: Build | None, wanted: Fingerprint)
         )
 
 
-def _require_stored(store: Store, build: Build, storage: Storage) -> None:
+def _require_stored(store: Store, build: Build, wanted: Fingerprint, storage: Storage) -> None:
     """Raise IndexNotReady if a build is kept otherwise."""
     if build.storage != storage:
+        anew = build_command(store.location, wanted, storage, swap=True)
         raise IndexNotReady(
             f"the index at {store.location} is stored as {build.storage}, not {storage}. Choose "
-            f"another place, or build it anew with {_swap(store)}"
+            f"another place, or build it anew with {anew}"
         )
-
-
-def _swap(store: Store) -> str:
-    return f"{store.advice()[:-1]} --swap`"

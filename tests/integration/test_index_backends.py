@@ -301,13 +301,16 @@ def test_unfinished_missing_and_other_indexes_say_what_to_run(home: Home) -> Non
     create(home, 3).close()
     with pytest.raises(IndexNotReady) as unfinished:
         opened(home)
-    assert "is not finished" in str(unfinished.value) and command in str(unfinished.value)
+    assert "is not finished" in str(unfinished.value) and command[:-1] in str(unfinished.value)
+    assert "--checkpoint DIRECTORY/tiny`, which goes on" in str(unfinished.value)
     for field, value in [("checkpoint_sha256", "c1"), ("dim", 128), ("pool_factor", 2)]:
         other = replace(make_fingerprint(3), **{field: value})  # type: ignore[arg-type]
         with pytest.raises(IndexNotReady) as refusal:
             PassageIndex.create_or_resume(home.location, other, connection=home.connection)
         assert f"{field} is " in str(refusal.value)
-        assert f"{command[:-1]} --swap`" in str(refusal.value)
+        pooled = " --pool 2" if field == "pool_factor" else ""
+        anew = f"{command[:-1]} --checkpoint DIRECTORY/tiny{pooled} --swap`"
+        assert anew in str(refusal.value)
 
 
 @pytest.mark.parametrize("quantization", ["scalar", "binary"])

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -84,6 +86,22 @@ def test_a_second_corpus_is_mixed_in_only_when_asked(tmp_path: Path) -> None:
     assert (info(location)["count"], info(location)["kept"]) == (5, 2)
     kbvqa("index", "build", corpus(tmp_path, PASSAGES[:1]), "--index", location, "--prune")
     assert (info(location)["count"], info(location)["corpus"]) == (1, "corpus")
+
+
+@pytest.mark.parametrize("options", [("--tokens", "float32"), ("--pool", "2"), ()])
+def test_what_is_advised_builds_anew_what_was_asked_for(
+    location: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """The checkpoint was given by option: without it the index would be made anew by another."""
+    passages = corpus(tmp_path, PASSAGES[:3])
+    kbvqa("index", "build", passages, "--index", location)
+    other = ("--checkpoint", GOLDEN / "A_flmr", *options)
+    refused = kbvqa("index", "build", passages, "--index", location, *other, ok=False)
+    advised = re.findall(r"`kbvqa (.*?)`", str(refused.exception))[-1]
+    filled = advised.replace("PASSAGES.jsonl", str(passages)).replace("DIRECTORY", str(GOLDEN))
+    assert "3 encoded and written" in kbvqa(*shlex.split(filled)).stdout
+    again = kbvqa("index", "build", passages, "--index", location, *other)
+    assert "0 encoded and written, 3 there already" in again.stdout
 
 
 def test_a_corpus_that_changes(location: str, tmp_path: Path) -> None:

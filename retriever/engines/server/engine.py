@@ -40,10 +40,6 @@ class ServerStore:
         self._server = QdrantServer(base, url, connection)
         self._writer = Writer(url, self._server.lease, self._server.write_lease)
 
-    def advice(self) -> str:
-        """Return the command that builds an index here."""
-        return build_command(self.location)
-
     def lock(self) -> None:
         """Become the writer of what the name stands for; a new index is locked when it is made."""
         named = self._behind()
@@ -212,7 +208,7 @@ class ServerStore:
         except ValueError as exc:
             raise IndexNotReady(
                 f"the index at {self.location} was made by another version of kbvqa: build it "
-                f"anew under another name with {self.advice()}"
+                f"anew under another name with {build_command(self.location)}"
             ) from exc
         if not record.place and (own := record.finished or record.building) is not None:
             record = replace(record, place=own.place)  # as it was before records said so
@@ -221,7 +217,7 @@ class ServerStore:
                 raise IndexNotReady(
                     f"the index at {self.location} has schema_version "
                     f"{build.fingerprint.schema_version}, this kbvqa reads {SCHEMA_VERSION}: "
-                    f"build it anew under another name with {self.advice()}"
+                    f"build it anew under another name with {build_command(self.location)}"
                 )
         return record
 
@@ -303,7 +299,9 @@ class ServerStore:
         """Return the collection that the name stands for; IndexNotReady if it stands for none."""
         collection = self._behind()
         if collection is None:
-            raise IndexNotReady(f"there is no index at {self.location}: run {self.advice()}")
+            raise IndexNotReady(
+                f"there is no index at {self.location}: run {build_command(self.location)}"
+            )
         return collection
 
     def _behind(self) -> str | None:

@@ -17,7 +17,7 @@ from app.errors import InvalidQuestion
 from app.flow.events import Found, Piece, Result, Waiting
 from app.pipeline import Pipeline
 from app.settings import Settings
-from app.web.views import views
+from app.web.views import finished, views
 from corpus.types import Query
 from generator.answers.confidence import Calibration, Fit
 from generator.answers.twofold import HALF, TWO_IN_ONE
@@ -331,6 +331,21 @@ def test_a_picture_of_nothing_is_never_simply_answered(pipeline: Pipeline, gener
     answer = pipeline.ask(blank, 2).answer
     assert answer is not None and answer.confidence.verdict == "unsure"
     assert "shows nothing" in answer.confidence.reasons[0]
+
+
+def test_no_lead_is_said_to_take_away_a_doubt_of_another_kind(pipeline: Pipeline) -> None:
+    fit = Fit(3.0, {"lead": 1.0}, {"lead": 0.0}, {"lead": 1.0}, None, 50)
+    calibration = Calibration("c", 1.0, {}, {"scripted/few-shot/concat": fit})
+    asked = replace(pipeline.answering, calibration=calibration)
+    asking = Pipeline(pipeline.encoder, pipeline.index, asked)
+    assert "given without any lead" in finished(asking, "", asking.ask(QUERY, 2), None).passages
+    blank = replace(QUERY, image=Image.new("RGB", (64, 64), "navy"))
+    result = asking.ask(blank, 2)
+    shown = finished(asking, "", result, None)
+    assert result.answer.confidence.value > 0.9 and result_as_json(result)["doubted"]
+    assert "Not sure</strong> The picture shows nothing" in shown.answer
+    assert "% but for that doubt" in shown.answer
+    assert "without any lead" not in shown.passages
 
 
 def test_what_was_not_calibrated_is_said_with_what_to_do(pipeline: Pipeline) -> None:

@@ -88,11 +88,12 @@ def test_a_question_is_one_tree_below_its_caller(
         **dict.fromkeys(stages, "question"),
     }
     kept = spans()
+    assert list(kept) == ["receive", "wait", *stages, "question", "POST /v1/ask"], "as they ended"
     assert {f"{span.context.trace_id:x}" for span in kept.values()} == {TRACE}
     said = json.loads(answer.text.split("data: ")[-1]) if stream else answer.json()
-    for stage in stages:
-        taken = (kept[stage].end_time - kept[stage].start_time) / 1e6
-        assert taken == pytest.approx(said["timings_ms"][stage], abs=5, rel=0.1)
+    took, rounded = said["timings_ms"], 0.05
+    assert list(took) == [*stages, "total"]
+    assert sum(took[stage] for stage in stages) <= took["total"] + len(took) * rounded
     assert kept["question"].attributes == {"kbvqa.request_id": "mine-1", "kbvqa.outcome": "unsure"}
     assert kept["rewrite"].attributes == {"kbvqa.turns": 1}
     assert kept["encode"].attributes["kbvqa.query_rows"] > 1

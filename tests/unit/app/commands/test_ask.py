@@ -207,6 +207,11 @@ def test_the_sentence_that_proves_an_answer_is_printed_with_its_words(
 def test_nothing_is_said_to_be_taken_out_of_a_passage_where_nothing_is_shown(
     said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said |= {"strategy": "extract", "verdict": "withheld", "confidence": 0.01, "reasons": ["why"]}
+    said |= {"strategy": "extract", "verdict": "unsure", "confidence": 0.85, "reasons": ["why"]}
+    assert "extract · confidence 85 %\n" in printed(said, picture, monkeypatch)
+    said["doubted"] = True  # an older server does not say
+    output = printed(said, picture, monkeypatch)
+    assert "Not sure: why." in output and "confidence 85 % but for that doubt\n" in output
+    said |= {"verdict": "withheld", "confidence": 0.01}
     output = printed(said, picture, monkeypatch)
     assert "extract" not in output and "confidence" not in output

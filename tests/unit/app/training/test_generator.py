@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -165,21 +166,19 @@ def test_what_does_not_fit_together_is_said(
     assert_clear(refused(broken), "searched the corpus other", "--index")
 
 
+def one_step(run: Path, model: Path, index: Path, out: Path) -> Result:
+    words = ["train", "generator", str(run), "--out", str(out)]
+    words += ["--index", str(index), "--model", str(model)]
+    words += ["--set", "steps=1", "--set", "passages=1", "--set", "drawn=1"]
+    return CliRunner().invoke(app, words)
+
+
 def test_other_answers_in_the_same_run_are_another_training(
     run: Path, model: Path, index_location: Path, tmp_path: Path
 ) -> None:
     changed = tmp_path / "run"
     shutil.copytree(run, changed)
-
-    def trained() -> Result:
-        return CliRunner().invoke(
-            app,
-            [
-                *("train", "generator", str(changed), "--out", str(tmp_path / "out")),
-                *("--index", str(index_location), "--model", str(model)),
-                *("--set", "steps=1", "--set", "passages=1", "--set", "drawn=1"),
-            ],
-        )
+    trained = partial(one_step, changed, model, index_location, tmp_path / "out")
 
     first = trained()
     assert first.exit_code == 0, first.output
@@ -189,6 +188,28 @@ def test_other_answers_in_the_same_run_are_another_training(
     other = trained()
     assert isinstance(other.exception, TrainingMismatch)
     assert "its runs differs" in str(other.exception)
+
+
+def test_another_model_of_the_same_name_is_another_training(
+    run: Path, index_location: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    byte_tokenizer().save_pretrained(model)
+    trained = partial(one_step, run, model, index_location, tmp_path / "out")
+
+    tiny_model().save_pretrained(model)
+    first = trained()
+    assert first.exit_code == 0, first.output
+    (model / "model.safetensors").unlink()
+    tiny_model().save_pretrained(model, max_shard_size="10KB")  # the same, stored otherwise
+    assert len(list(model.glob("*.safetensors"))) > 1
+    assert trained().stdout == first.stdout
+    shutil.rmtree(model)
+    byte_tokenizer().save_pretrained(model)
+    opinionated().save_pretrained(model)
+    other = trained()
+    assert isinstance(other.exception, TrainingMismatch)
+    assert "its weights_sha256 differs" in str(other.exception)
 
 
 @pytest.mark.slow

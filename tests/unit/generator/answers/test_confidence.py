@@ -73,6 +73,16 @@ def test_a_doubt_of_the_retriever_makes_any_answer_unsure() -> None:
     assert (judged.value, judged.verdict, judged.reasons) == (None, "unsure", ("low",))
 
 
+def test_beside_a_high_confidence_only_the_doubt_is_the_reason_and_it_is_no_part_of_it() -> None:
+    doubt = "it is said of 2010, not of 2002"
+    high = confidence(3.0, 0.6, doubts=(doubt,))  # that passages agree little was allowed for
+    assert (high.verdict, high.reasons, high.doubted) == ("unsure", (doubt,), True)
+    assert str(high) == "confidence 98 % but for that doubt"
+    low = confidence(-2.0, doubts=(doubt,))
+    assert low.reasons == (doubt, "the words were read with little certainty")
+    assert low.doubted and not confidence(-2.0).doubted and not confidence(3.0).doubted
+
+
 def test_without_a_fit_or_its_features_there_is_no_confidence() -> None:
     judged = judge(Evidence(agreement=1.0), FIT, unsure_below=0.5, withhold_below=0.2)
     assert (judged.value, judged.verdict) == (None, "given")
@@ -211,7 +221,7 @@ def test_a_confidence_fitted_on_another_corpus_says_so_and_a_low_score_counts_ag
     here, there = confidence(-0.1, low=low), confidence(-0.1, low=low, foreign=True)
     assert (here.verdict, there.verdict) == ("given", "unsure")
     assert here.value == there.value is not None and there.reasons == low
-    assert str(there) == f"{here}, fitted on another corpus"
+    assert str(there) == f"{here} but for that doubt, fitted on another corpus"
     assert confidence(-0.1, foreign=True).verdict == "given"
 
 

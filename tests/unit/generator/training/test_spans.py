@@ -35,7 +35,7 @@ RECIPE = SpanRecipe(epochs=3, batch=4, learning_rate=3e-4, warmup=1)
 DATA = {"set": "capitals"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def often_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "CHECKPOINT_S", 0.0)
 
@@ -50,7 +50,9 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 def test_it_learns_to_point_and_to_say_that_there_is_nothing(tmp_path: Path) -> None:
-    history = train(tmp_path, replace(RECIPE, epochs=25), validation=EXAMPLES)
+    often = EXAMPLES * 5  # few epochs: at the end of each all is written
+    recipe = replace(RECIPE, epochs=5)
+    history = train_spans(lambda epoch: often, recipe, tmp_path, data=DATA, validation=EXAMPLES)
     assert history[-1]["validation"] < 0.5 * history[0]["validation"]
     reader = ExtractiveReader.from_pretrained(tmp_path / WEIGHTS_NAME)
     readings = reader.read("capital?", list(TEXTS.values()))
@@ -61,8 +63,10 @@ def test_it_learns_to_point_and_to_say_that_there_is_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("often_saved")
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole")
+    recipe = replace(RECIPE, epochs=2)
+    whole = train(tmp_path / "whole", recipe)
 
     def interrupt(done: int, total: int) -> None:
         if done in (1, 3):
@@ -71,13 +75,14 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path: Path) -> N
     parts = tmp_path / "parts"
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            train(parts, advance=interrupt)
-    assert train(parts) == whole
+            train(parts, recipe, advance=interrupt)
+    assert train(parts, recipe) == whole
     first, second = weights(tmp_path / "whole"), weights(parts)
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
 
 
+@pytest.mark.usefixtures("often_saved")
 def test_one_that_is_interrupted_while_it_validates_has_every_epoch_and_its_reader(
     tmp_path: Path,
 ) -> None:
@@ -94,6 +99,15 @@ def test_one_that_is_interrupted_while_it_validates_has_every_epoch_and_its_read
     assert (tmp_path / WEIGHTS_NAME).exists()
 
 
+def test_a_finished_reader_that_was_removed_is_written_again(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1, batch=8)
+    history, file = train(tmp_path, recipe), tmp_path / WEIGHTS_NAME
+    before = file.read_bytes()
+    file.unlink()
+    assert train(tmp_path, recipe) == history
+    assert file.read_bytes() == before
+
+
 @pytest.mark.slow
 def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
     train(tmp_path, replace(RECIPE, epochs=1))
@@ -101,10 +115,7 @@ def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
         train(tmp_path, replace(RECIPE, epochs=1, seed=1))
 
 
-def test_it_goes_on_from_a_reader_that_was_trained_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spans, "CHECKPOINT_S", 60.0)
+def test_it_goes_on_from_a_reader_that_was_trained_before(tmp_path: Path) -> None:
     started = replace(RECIPE, epochs=1)
     train(tmp_path / "first", started)
     first = tmp_path / "first" / WEIGHTS_NAME

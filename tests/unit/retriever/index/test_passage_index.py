@@ -181,7 +181,8 @@ def test_another_fingerprint_is_refused(three: Path, field: str, value: object) 
         with pytest.raises(IndexNotReady) as refusal:
             use(three, other)
         assert difference in str(refusal.value)
-        assert f"`kbvqa index build PASSAGES.jsonl --index {three} --swap`" in str(refusal.value)
+        anew = f"build PASSAGES.jsonl --index {three} --checkpoint DIRECTORY/tiny --swap`"
+        assert anew in str(refusal.value)
 
 
 def test_other_names_for_the_same_content_are_fine(three: Path) -> None:

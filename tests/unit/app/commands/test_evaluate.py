@@ -1,0 +1,39 @@
+"""What `kbvqa evaluate` opens before it measures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app
+from generator.errors import GeneratorUnavailable
+from retriever.checkpoint.loading import Checkpoint
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.fusing import Fusion
+from retriever.pictures.parts import compact
+from tests.command_line import CHECKPOINT
+
+
+def test_pictures_of_what_no_passage_is_about_are_said_before_strategies_are_compared(
+    checkpoint: Checkpoint,
+    index_location: Path,
+    tmp_path: Path,
+    free_tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path, vectors = tmp_path / "mine.safetensors", compact(np.eye(1, checkpoint.picture_width))
+    PictureCollection(checkpoint.revision, [("a.png", "a stranger")], vectors, Fusion()).save(path)
+    for name, value in (
+        *(("HOME", tmp_path / "home"), ("CHECKPOINT", CHECKPOINT), ("INDEX", index_location)),
+        ("PICTURES", path),
+        # Nobody is there to answer: it ends before the first question.
+        *(("GENERATOR_URL", f"http://127.0.0.1:{free_tcp_port}/v1"), ("GENERATOR_MODEL", "m")),
+        ("GENERATOR_RETRIES", 0),
+    ):
+        monkeypatch.setenv(f"KBVQA_{name}", str(value))
+    asked = CliRunner().invoke(app, ["evaluate", "answers", "--out", str(tmp_path / "out")])
+    assert isinstance(asked.exception, GeneratorUnavailable), asked.output
+    assert "no passage is about an entity of the collection" in caplog.text
+    assert "'a stranger'" in caplog.text
