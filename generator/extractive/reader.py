@@ -31,7 +31,7 @@ from generator.extractive.model import (
 from generator.extractive.spans import Span, best_spans, echoes, whole_words
 from generator.extractive.windows import Window, batch, windows
 from generator.sentences import sentence_numbers
-from generator.values.wanted import meant
+from generator.values.wanted import meant, meant_from
 
 NAME = "kbvqa-reader"
 # How many spans of a passage are looked at, or taken where a list is wanted, and how probable a
@@ -181,7 +181,9 @@ class ExtractiveReader:
                 break
             # What cannot be the answer is no alternative to it either.
             for span in itertools.compress(spans, map(operator.not_, can)):
-                allowed[span.first : span.last + 1] = [False] * (span.last - span.first + 1)
+                begin = meant_from(question, text, *_characters(window, span))
+                for token in range(span.first, span.last + 1):
+                    allowed[token] &= window.offsets[token][0] >= begin
         if not likeliest:
             return NOTHING
         # Where no words can be meant the likeliest are said, for what no words are worth.

@@ -17,14 +17,17 @@ _ASKED = re.compile(
 _NOT_ASKED = re.compile(
     r"\b(?:people|humans?|person|we|you|i|one|places?|lands?|where|who|how|why)\b", re.IGNORECASE
 )
-# The words follow in the same sentence.
-_TOLD = re.compile(
+_TELLS = re.compile(
     r"(?<!-)\b(?:eat(?:s|ing)?|feed(?:s|ing)?(?:\s+\w+ly)?\s+on|lives?\s+on|"
     r"prey(?:s|ing)?\s+(?:up)?on|prey(?=,)|consum(?:es?|ing)|graz(?:es?|ing)\s+on|"
-    r"brows(?:es?|ing)\s+on|hunt(?:s|ing)?|suck(?:s|ing)?|sip(?:s|ping)?|diets?|food\s+source|main\s+food)\b[^.;:]*$",
+    r"brows(?:es?|ing)\s+on|hunt(?:s|ing)?|suck(?:s|ing)?|sip(?:s|ping)?|diets?|food\s+source|main\s+food)\b",
     re.IGNORECASE,
 )
+# The words follow in the same sentence.
+_TOLD = re.compile(rf"{_TELLS.pattern}[^.;:]*$", re.IGNORECASE)
 _NAMED = re.compile(r"\b\w+(?:ivor(?:e|es|ous)|-eating|-based diet|-rich diet)\b", re.IGNORECASE)
+# Before it in a range: the range begins with what something else is said of.
+_VERB = re.compile(r"\b(?:is|are|was|were|has|have|had)\b", re.IGNORECASE)
 _DENIED = re.compile(r"\b(?:not|never|cannot|no|rarely)\b|n['’]t\b", re.IGNORECASE)
 
 
@@ -43,8 +46,24 @@ def tells_food(text: str, start: int, end: int) -> bool:
     >>> text = "It can digest starch and has a diet of bamboo."
     >>> [tells_food(text, text.index(word), len(text)) for word in ("starch", "bamboo")]
     [False, True]
+    >>> tells_food("It digests starch and is herbivorous.", 11, 36)
+    False
     """
-    if _NAMED.search(text[start:end]):
+    named = _NAMED.search(text[start:end])
+    if named and not _VERB.search(text[start:end][: named.start()]):
         return True
     told = _TOLD.search(text, 0, start)
     return told is not None and not _DENIED.search(text, max(told.start() - 15, 0), told.start())
+
+
+def food_from(text: str, start: int, end: int) -> int:
+    """Return where in a range begins what is told to be eaten; its end where nothing is told.
+
+    >>> text = "It can digest starch and has a diet of bamboo."
+    >>> text[food_from(text, text.index("starch"), len(text)):]
+    ' of bamboo.'
+    """
+    if tells_food(text, start, end):
+        return start
+    tells = _TELLS.search(text, start, end)
+    return end if tells is None else tells.end()

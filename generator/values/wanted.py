@@ -21,7 +21,7 @@ shares and speeds.
 import re
 from collections.abc import Sequence
 
-from generator.values.food import asks_food, tells_food
+from generator.values.food import asks_food, food_from
 from generator.values.quantities import MONTH, UNIT, quantities, unit_of
 
 _DIMENSIONS = {
@@ -153,9 +153,18 @@ def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[b
         for start, end in places
     ]
     if asks_food(question):
-        told = [tells_food(text, start, end) for start, end in places]
-        return told if any(told) else can
+        begins = [food_from(text, start, end) for start, end in places]
+        told = [begin == start for begin, (start, _) in zip(begins, places, strict=True)]
+        if any(told):
+            return told
+        # What tells it in the middle has the food behind that.
+        return [c and begin == end for c, begin, (_, end) in zip(can, begins, places, strict=True)]
     return can
+
+
+def meant_from(question: str, text: str, start: int, end: int) -> int:
+    """Return from where on words can be meant in a range that is not; its end for nowhere."""
+    return food_from(text, start, end) if asks_food(question) else end
 
 
 def can_answer(question: str, words: str) -> bool:

@@ -6,7 +6,7 @@ from corpus.demo.data import demo_passages_path
 from corpus.demo.reading import handwritten, split_of, spoken_questions
 from corpus.files.passages import read_passages
 from generator.values.food import asks_food, tells_food
-from generator.values.wanted import can_answer, meant
+from generator.values.wanted import can_answer, meant, meant_from
 
 
 @pytest.mark.parametrize(
@@ -179,3 +179,15 @@ def test_species_that_are_counted_are_neither_legs_nor_a_size(
     )
     start = text.index(words)
     assert meant(question, text, [(start, start + len(words))]) == [means]
+
+
+def test_food_that_is_told_in_the_middle_of_a_range_is_meant_from_there_on() -> None:
+    asked, text = (
+        "What is its diet?",
+        "It digests starch and is mostly herbivorous, with a diet of bamboo.",
+    )
+    start, end = text.index("starch"), len(text)
+    assert meant(asked, text, [(start, end)]) == [False], "it begins with what is not eaten"
+    assert text[meant_from(asked, text, start, end) :] == " of bamboo."
+    assert meant_from("How tall is it?", text, start, end) == end
+    assert meant(asked, text, _places(text, "herbivorous")) == [True]
