@@ -78,6 +78,17 @@ class Answering:
         """Return the confidence that was fitted for a strategy, or None."""
         return self.calibration.fit(self.generator.name, self.plan.style, strategy, self.pictures)
 
+    def planned(self, strategy: Strategy | None = None) -> AnswerPlan:
+        """Return how is answered, by another strategy if one is given.
+
+        Scores have another scale where pictures have a say in them, and another temperature.
+        """
+        plan = replace(self.plan, strategy=strategy or self.plan.strategy)
+        fit = self.fit(plan.strategy)
+        if fit is None or fit.temperature is None:
+            return plan
+        return replace(plan, temperature=fit.temperature)
+
     @property
     def uncalibrated(self) -> str:
         """Return why answers come without a confidence, or with one that was fitted on another
@@ -143,7 +154,7 @@ class Answering:
         Raises:
             GeneratorError: the generator fails; see generator.errors.
         """
-        plan = replace(self.plan, strategy=strategy or self.plan.strategy)
+        plan = self.planned(strategy)
         answer = yield from respond(
             self.generator, query, hits, plan, caption=caption, recognised=recognised
         )

@@ -49,6 +49,7 @@ class Fit:
         deviations: by feature.
         enough: a greater lead says no more than this one; None where it was fitted without.
         n: answers it was fitted on.
+        temperature: of the scores that the passage is chosen by; None for the calibration's.
     """
 
     bias: float
@@ -57,6 +58,7 @@ class Fit:
     deviations: Mapping[str, float]
     enough: float | None
     n: int
+    temperature: float | None = None
 
     def contributions(self, evidence: Evidence) -> dict[str, float]:
         """Return what each feature adds to the log-odds.
@@ -363,6 +365,7 @@ def calibration_json(calibration: Calibration) -> dict[str, Any]:
                 "deviations": dict(fit.deviations),
                 "enough": fit.enough,
                 "n": fit.n,
+                "temperature": fit.temperature,
             }
             for name, fit in (calibration.fits or {}).items()
         },

@@ -22,6 +22,7 @@ from app.evaluation.provenance import generator_record
 from app.evaluation.strategies.figures import report, summarise
 from app.evaluation.strategies.fitting import (
     added_to,
+    at_temperature,
     calibrated,
     fitted_choice,
     fitted_temperature,
@@ -116,10 +117,14 @@ def compare(
     todo = questions(asked, plan, sizes)
     checkpoint = pipeline.encoder.checkpoint.id
     answering = pipeline.answering
-    if not added_to(answering):
-        temperature = fitted_temperature(found, plan.passages)
-        if isinstance(answering.generator, ExtractiveReader):
-            temperature = fitted_choice(answering.generator, found, plan.passages)
+    added = added_to(answering)
+    fitted_on = [f for f in found if f.alike is not None or not added]
+    temperature = fitted_temperature(fitted_on, plan.passages)
+    if isinstance(answering.generator, ExtractiveReader):
+        temperature = fitted_choice(answering.generator, fitted_on, plan.passages)
+    if added:  # what is fitted without pictures stays
+        answering = at_temperature(answering, temperature)
+    else:
         answering = replace(
             answering,
             plan=replace(plan, temperature=temperature),
@@ -178,7 +183,7 @@ def run(answering: Answering, todo: Todo, out: Path, advance: Advance) -> list[V
     """
     key = {
         "generator": generator_record(answering.generator),
-        "plan": asdict(answering.plan),
+        "plan": asdict(answering.planned()),
     }
     breaker = Breaker(len(todo))
     with ResumableRows(out / ROWS_NAME, VariantRow, key, name=attrgetter("variant", "key")) as rows:
@@ -246,6 +251,8 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> VariantRow:
     asked = replace(
         answering,
         plan=replace(answering.plan, **asdict(variant)),
+        # As a question is answered: where no picture had a say it is one without pictures.
+        pictures="" if case.alike is None else answering.pictures,
     )
     query = Query(case.question, load_image(case.image))
     started = time.perf_counter()

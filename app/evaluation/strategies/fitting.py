@@ -110,6 +110,8 @@ def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:
         for pictures in ((answering.pictures,) if added else ("", answering.pictures))
     ]
     kept = (answering.calibration.fits or {}) if added else {}
+    if added:
+        fit = replace(fit, temperature=answering.planned().temperature)
     return replace(answering.calibration, fits={**kept, **dict.fromkeys(names, fit)})
 
 
@@ -131,3 +133,13 @@ def added_to(answering: Answering) -> bool:
     """Return whether a confidence beside pictures is added to one without them, which is kept."""
     alone = replace(answering, pictures="").fit(answering.plan.strategy)
     return bool(answering.pictures) and alone is not None
+
+
+def at_temperature(answering: Answering, temperature: float) -> Answering:
+    """Return how is answered where scores have a temperature of their own beside pictures."""
+    plan, calibration = answering.plan, answering.calibration
+    fit = answering.fit(plan.strategy)
+    assert fit is not None, "added to one that is there"
+    name = fit_name(answering.generator.name, plan.style, plan.strategy, answering.pictures)
+    fits = {**(calibration.fits or {}), name: replace(fit, temperature=temperature)}
+    return replace(answering, calibration=replace(calibration, fits=fits))

@@ -1,5 +1,6 @@
 """What is fitted on the half that calibrates."""
 
+import json
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,11 @@ import pytest
 from app.evaluation.strategies.comparison import (
     run,
 )
-from app.evaluation.strategies.fitting import calibrated, shares_of
+from app.evaluation.strategies.fitting import at_temperature, calibrated, shares_of
 from app.evaluation.strategies.sets import (
     cases,
 )
-from generator.answers.confidence import judge
+from generator.answers.confidence import calibration_json, judge, read_calibration
 from tests.strategy_cases import CASES, FOUND, RA_VQA, SIZES, nothing
 
 
@@ -54,3 +55,34 @@ def test_beside_pictures_a_confidence_is_added_to_the_one_without(
     both = calibrated(rows, replace(answering, pictures=pictures))
     assert both.fits[name] == both.fit("scripted", "few-shot", "ra-vqa", pictures)
     assert both.fits[name].n == alone.fits[name].n
+
+
+def test_beside_pictures_scores_have_a_temperature_of_their_own(answering, tmp_path: Path) -> None:
+    """Drawings move scores by tens: what is one-hot beside them tells nothing without them."""
+    alike = [replace(f, alike=0.5) for f in FOUND]
+    rows = run(answering, [(RA_VQA, case) for case in cases(alike, 2, SIZES)], tmp_path, nothing)
+    alone = replace(answering, calibration=calibrated(rows, answering), pictures="ab" * 32)
+    assert alone.planned() == alone.plan
+    warm = at_temperature(alone, 3.0)
+    assert warm.planned() == replace(warm.plan, temperature=3.0)
+    assert replace(warm, pictures="").planned() == warm.plan, "what has no pictures keeps its own"
+    fitted = replace(warm, calibration=calibrated(rows, warm))
+    assert fitted.planned().temperature == 3.0
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps([calibration_json(replace(fitted.calibration, checkpoint="m@1"))]))
+    read = replace(fitted, calibration=read_calibration(path, "1"))
+    assert read.planned().temperature == 3.0 != read.plan.temperature
+
+
+def test_each_question_is_asked_at_the_temperature_of_what_was_found(
+    answering, tmp_path: Path
+) -> None:
+    found = [replace(f, alike=None if n % 2 else 0.5) for n, f in enumerate(FOUND)]
+    todo = [(RA_VQA, case) for case in cases(found, 2, SIZES)]
+    rows = run(answering, todo, tmp_path / "first", nothing)
+    alone = replace(answering, calibration=calibrated(rows, answering), pictures="ab" * 32)
+    warm = run(at_temperature(alone, 1e6), todo, tmp_path / "warm", nothing)
+    changed = [
+        a.evidence.alike for a, b in zip(rows, warm, strict=True) if a.evidence != b.evidence
+    ]
+    assert changed and None not in changed
