@@ -88,10 +88,14 @@ def test_the_queries_of_several_callers_share_a_batch(
 def test_what_was_cut_is_said_in_the_thread_of_who_asked(
     encoder: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    long = Query("what is the city " * 40)
+    long, both = Query("what is the city " * 40), threading.Barrier(2, timeout=60)
+
+    def ask(_: int) -> bool:
+        both.wait()  # else the first thread may be done, and be given the second question, too
+        return bool(encoder.encode_together([long])[0].cut)
+
     with ThreadPoolExecutor(2, thread_name_prefix="asks") as pool:
-        asked = [pool.submit(encoder.encode_together, [long]) for _ in range(2)]
-        assert all(future.result(10)[0].cut for future in asked)
+        assert all(pool.map(ask, range(2), timeout=60))
     said = [record for record in caplog.records if "were cut" in record.message]
     assert len({record.threadName for record in said}) == len(said) == 2
 
