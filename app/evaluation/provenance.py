@@ -76,11 +76,19 @@ def answers_key(pipeline: Pipeline) -> dict[str, Any]:
     index = pipeline.index
     return {
         "generator": generator_record(pipeline.answering.generator),
-        "plan": asdict(pipeline.answering.plan),
+        "plan": plan_record(pipeline.answering),
         "prompts": prompt_record(pipeline.answering.plan.strategy, pipeline.answering.plan.style),
         "corpus_sha256": index.fingerprint.corpus_sha256 if index is not None else None,
         **_versions("kbvqa", "torch", "transformers"),
     }
+
+
+def plan_record(answering: Answering) -> dict[str, Any]:
+    """Return how is answered, for the key of a run: beside pictures, too, where that differs."""
+    record, beside = asdict(answering.plan), answering.planned().temperature
+    if beside != answering.plan.temperature:
+        record["temperature_beside_pictures"] = beside
+    return record
 
 
 def capabilities(generator: Answerer) -> Capabilities | None:

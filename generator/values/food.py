@@ -52,8 +52,7 @@ def tells_food(text: str, start: int, end: int) -> bool:
     named = _NAMED.search(text[start:end])
     if named and not _VERB.search(text[start:end][: named.start()]):
         return True
-    told = _TOLD.search(text, 0, start)
-    return told is not None and not _DENIED.search(text, max(told.start() - 15, 0), told.start())
+    return _affirmed(text, _TOLD.search(text, 0, start))
 
 
 def food_from(text: str, start: int, end: int) -> int:
@@ -62,8 +61,14 @@ def food_from(text: str, start: int, end: int) -> int:
     >>> text = "It can digest starch and has a diet of bamboo."
     >>> text[food_from(text, text.index("starch"), len(text)):]
     ' of bamboo.'
+    >>> food_from("starch but never eats meat", 0, 26)
+    26
     """
     if tells_food(text, start, end):
         return start
     tells = _TELLS.search(text, start, end)
-    return end if tells is None else tells.end()
+    return tells.end() if tells and _affirmed(text, tells) else end
+
+
+def _affirmed(text: str, told: re.Match[str] | None) -> bool:
+    return told is not None and not _DENIED.search(text, max(told.start() - 15, 0), told.start())

@@ -18,7 +18,7 @@ from pathlib import Path
 from app.evaluation.benchmarks.benchmark import contains_match, exact_match
 from app.evaluation.benchmarks.catalog import spread
 from app.evaluation.files.resumable import Breaker, ResumableRows, write_json
-from app.evaluation.provenance import generator_record
+from app.evaluation.provenance import generator_record, plan_record
 from app.evaluation.strategies.figures import report, summarise
 from app.evaluation.strategies.fitting import (
     added_to,
@@ -183,7 +183,7 @@ def run(answering: Answering, todo: Todo, out: Path, advance: Advance) -> list[V
     """
     key = {
         "generator": generator_record(answering.generator),
-        "plan": asdict(answering.planned()),
+        "plan": plan_record(answering),
     }
     breaker = Breaker(len(todo))
     with ResumableRows(out / ROWS_NAME, VariantRow, key, name=attrgetter("variant", "key")) as rows:

@@ -258,14 +258,16 @@ def _report(
             confidences += values
     plan = answering.plan
     # Of answers that pictures had a say in, and of others: it is of both.
-    names = {
-        fit_name(answering.generator.name, plan.style, plan.strategy, pictures)
-        for pictures in ("", answering.pictures)
-    }
+    fits = {}
+    for pictures in ("", answering.pictures):
+        name = fit_name(answering.generator.name, plan.style, plan.strategy, pictures)
+        before = (answering.calibration.fits or {}).get(name)
+        # The temperature stays that at which these were answered.
+        fits[name] = replace(fit, temperature=before.temperature if before else None)
     calibration = replace(
         answering.calibration,
         checkpoint=checkpoint,
-        fits=dict.fromkeys(sorted(names), fit),
+        fits=fits,
         corpus=answering.corpus,
     )
     write_json(out / "calibration.json", [calibration_json(calibration)])

@@ -9,6 +9,7 @@ import pytest
 from app.errors import InvalidSettings
 from app.evaluation.benchmarks.benchmark import own_benchmark
 from app.evaluation.files.json_rows import read
+from app.evaluation.provenance import plan_record
 from app.evaluation.record import AnswerRow, RetrievalRow, ScoreRow
 from app.evaluation.run import Options
 from app.evaluation.trust.figures import (
@@ -26,7 +27,7 @@ from app.evaluation.trust.measure import Part, _report, measure_trust
 from app.evaluation.trust.sets import poisoned, swapped, unanswerable, without_pictures
 from corpus.types import Example, Passage
 from generator.answers.answering import Answering
-from generator.answers.confidence import Calibration, read_calibration
+from generator.answers.confidence import Calibration, Fit, fit_name, read_calibration
 from generator.answers.plan import AnswerPlan
 from generator.prompts import Prompt
 from tests.golden_cases import golden_image
@@ -161,6 +162,22 @@ def test_what_was_fitted_is_found_for_its_checkpoint_and_says_on_which_corpus(
     calibration = read_calibration(tmp_path / "calibration.json", "123")
     assert replace(answering, calibration=calibration).uncalibrated == ""
     assert calibration.corpus == "abc"
+
+
+def test_the_temperature_beside_pictures_stays_that_at_which_it_was_answered(
+    generator, tmp_path: Path
+) -> None:
+    pictures, plan = "ab" * 32, AnswerPlan()
+    name = fit_name(generator.name, plan.style, plan.strategy, pictures)
+    before = Fit(0.0, {}, {}, {}, None, 9, temperature=3.0)
+    answering = Answering(generator, plan, Calibration(fits={name: before}), pictures=pictures)
+    assert plan_record(answering)["temperature_beside_pictures"] == 3.0, "other answers"
+    assert "temperature_beside_pictures" not in plan_record(replace(answering, pictures=""))
+    questions = [asked(i, i % 4 < 2) for i in range(80)]
+    _report([Part("as retrieved", questions)], answering, "mine@123", tmp_path)
+    read = replace(answering, calibration=read_calibration(tmp_path / "calibration.json", "123"))
+    assert read.planned().temperature == 3.0
+    assert replace(read, pictures="").planned() == plan
 
 
 def test_examples_of_one_picture_are_of_one_half() -> None:
