@@ -2,3 +2,7 @@
 
 Imports retriever, generator and corpus. Begin with `pipeline.py`, then `components.py`.
 """
+
+from app.machine.threads import sleep_between_products
+
+sleep_between_products()

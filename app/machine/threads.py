@@ -8,6 +8,10 @@ free, measured while this program loads:
 
 A process may use fewer cores than the machine has: those of its affinity, and of the quota of its
 control group (both versions), which is how containers are given a part of a machine.
+
+numpy has threads of its own, OpenBLAS's. After a product they wait for the next one for a tenth of
+a second without sleeping, which is taken from torch's: on two cores the reader, which comes right
+behind the search, takes a third longer (docs/measured/latency.md).
 """
 
 import os
@@ -17,6 +21,9 @@ from pathlib import Path
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
+# The binary logarithm of how many clock cycles OpenBLAS's threads wait before they sleep; its own
+# is 28. With 20 they wait for less than a millisecond.
+_WAIT, _WAIT_CYCLES = "OPENBLAS_THREAD_TIMEOUT", "20"
 # A core is free that idles most of the time: what loads this program also uses some.
 _FREE_FROM = 0.7
 _SHORTEST_SECONDS = 0.2
@@ -80,6 +87,14 @@ def use(threads: Threads) -> None:
     import torch
 
     torch.set_num_threads(threads.number)
+
+
+def sleep_between_products() -> None:
+    """Have numpy's threads sleep when they have nothing to do, here and in processes begun later.
+
+    To be called before numpy is imported. A number that the environment says stays.
+    """
+    os.environ.setdefault(_WAIT, _WAIT_CYCLES)
 
 
 def cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> float:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from corpus.types import Citation, Hit, Passage, Query
@@ -33,6 +33,9 @@ _NEITHER = "I cannot say; the passage has"
 # Log-odds beyond which a reader's certainty says no more: against "no answer", and against
 # everything else.
 LIMIT, CERTAIN = 12.0, 8.0
+# What `sureness` is at most, and the logarithm of how probable an answer is, beside the best one,
+# that counts.
+_MOST_SURE, _COUNTS = MARGIN * LIMIT, math.log(1 / 100)
 
 
 def extract(
@@ -67,14 +70,14 @@ def extract(
         if not about:
             return Answer(recognised[0], (), "extract", doubts=(SEEN_ALONE,))
         read = about
-    texts = [hit.passage.text for hit in read.values()]
-    readings = dict(zip(read, reader.read(question, texts, defend=plan.delimit), strict=True))
-    priors = log_prior([hit.score for hit in read.values()], plan.temperature)
+    scores = [hit.score for hit in read.values()]
+    priors = dict(zip(read, log_prior(scores, plan.temperature), strict=True))
+    texts = {number: hit.passage.text for number, hit in read.items()}
+    readings = _readings(reader, question, texts, priors, defend=plan.delimit)
     said = {n: shown(question, read[n].passage, r) for n, r in readings.items() if r.text}
     candidates = [
-        Candidate(number, said[number][0], prior, sureness(reading))
-        for (number, reading), prior in zip(readings.items(), priors, strict=True)
-        if number in said
+        Candidate(number, said[number][0], priors[number], sureness(readings[number]))
+        for number in said
     ]
     if not candidates:
         raise EmptyCompletion("No passage has words to answer with. Ask otherwise.")
@@ -99,9 +102,37 @@ def extract(
         ),
         candidates=tuple(candidates),
         doubts=_doubts(question, read[winner.number].passage, winner.text, said[winner.number][1]),
-        read=tuple(read),
-        given=tuple(Given(number, text) for number, text in zip(read, texts, strict=True)),
+        read=tuple(readings),
+        given=tuple(Given(number, texts[number]) for number in readings),
     )
+
+
+def _readings(
+    reader: ExtractiveReader,
+    question: str,
+    texts: Mapping[int, str],
+    priors: Mapping[int, float],
+    *,
+    defend: bool,
+) -> dict[int, Reading]:
+    """Return what the passages say, by their numbers; those are not read that could not count.
+
+    Whatever they say their answers would be less than a hundredth as probable as the best one.
+    Reading is most of the time that a question takes.
+    """
+
+    def said(numbers: Sequence[int]) -> dict[int, Reading]:
+        read = reader.read(question, [texts[number] for number in numbers], defend=defend)
+        return dict(zip(numbers, read, strict=True))
+
+    def counting(score: float) -> list[int]:
+        return [n for n, prior in priors.items() if prior + _MOST_SURE >= score + _COUNTS]
+
+    readings = said(counting(max(priors.values())))
+    scores = [priors[n] + sureness(r) for n, r in readings.items() if r.text]
+    more = [n for n in counting(max(scores, default=-math.inf)) if n not in readings]
+    readings |= said(more) if more else {}
+    return {number: readings[number] for number in texts if number in readings}
 
 
 def _country(
@@ -158,7 +189,7 @@ def _doubts(
 
 def sureness(reading: Reading) -> float:
     """Return what a reading adds to its passage's log-probability in the choice over passages."""
-    return reading.logprob + MARGIN * (reading.logprob - reading.none_logprob)
+    return reading.logprob + MARGIN * min(LIMIT, reading.logprob - reading.none_logprob)
 
 
 def _about(passage: Passage, names: Sequence[str]) -> bool:

@@ -1,5 +1,8 @@
 """How many threads: the wish, the share of the machine, and what is free of it."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -101,3 +104,40 @@ def test_on_this_machine_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> 
     began = threads.read()
     time.sleep(0.25)
     assert 1 <= choose(None, began).number <= max(1, cores())
+
+
+# Prints what this process computes while it does nothing, behind a product of matrices.
+RESTING = """
+import time
+import app
+import numpy as np
+product_NN = np.ones((500, 500), np.float32)
+for _ in range(20):
+    product_NN @ product_NN
+began = time.process_time()
+time.sleep(0.6)
+print(time.process_time() - began)
+"""
+
+
+@pytest.mark.skipif(cores() < 2, reason="numpy has threads where there are cores for them")
+def test_numpy_leaves_the_cores_to_others_when_it_has_nothing_to_do() -> None:
+    def computed(**environment: str) -> float:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.endswith("_NUM_THREADS") and name != "OPENBLAS_THREAD_TIMEOUT"
+        }
+        said = subprocess.run(
+            [sys.executable, "-c", RESTING],
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return float(said.stdout)
+
+    as_it_is = computed(OPENBLAS_THREAD_TIMEOUT="28")  # what the environment says goes before
+    if as_it_is < 0.01:
+        pytest.skip("this numpy's threads sleep by themselves")
+    assert computed() < as_it_is / 2

@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from corpus.types import Hit, Passage, Query
-from generator.answers.answer import SEEN_ALONE, Answer
-from generator.answers.extracting import CERTAIN, LIMIT, extract, shown
+from generator.answers.answer import SEEN_ALONE, Answer, Candidate
+from generator.answers.extracting import CERTAIN, LIMIT, MARGIN, extract, shown, sureness
 from generator.answers.plan import AnswerPlan
+from generator.answers.selection import choose, log_prior
 from generator.errors import EmptyCompletion
 from generator.extractive.reader import NOTHING, Reading
 
@@ -79,6 +81,51 @@ def test_a_thing_with_one_passage_is_likely_by_how_far_that_stands_out() -> None
     assert evidence.subject == 0.0
     # Of ten passages two are about it, exp(3 / 1.5) to one as probable as each other one.
     assert evidence.subject_prior == pytest.approx((math.e**2 + 1) / (math.e**2 + 9))
+
+
+def test_what_could_not_count_whatever_it_said_is_not_read() -> None:
+    def read(*scores: float, **readings: Reading) -> tuple[int, ...]:
+        return answer(scores=scores, **readings).read
+
+    far = 20.0 - (MARGIN * LIMIT - math.log(1 / 100)) - 0.01
+    unsure = replace(SAID, logprob=-9.0, none_logprob=-0.01)
+    # The third would count beside a first one that says nothing, and is then read.
+    assert read(20.0, 19.0, far, a=SAID, b=unsure, c=SAID) == (1, 2)
+    assert read(20.0, 19.0, far, a=unsure, b=unsure, c=SAID) == (1, 2, 3)
+    assert read(20.0, 19.0, far, a=NOTHING, b=NOTHING, c=SAID) == (1, 2, 3)
+    # No reading adds more to a passage than the bound that this rests on.
+    surest = replace(SAID, logprob=0.0, none_logprob=-50.0)
+    assert sureness(surest) == MARGIN * LIMIT
+
+
+def test_what_is_not_read_would_have_changed_nothing() -> None:
+    random = Random(0)
+    for _ in range(300):
+        scores = sorted((random.gauss(0, 6) for _ in range(5)), reverse=True)
+        said_by = [random.choice(("Oz", "Sea", "City")) for _ in scores]
+        readings = {
+            f"{words}{number}": replace(
+                SAID,
+                text=words,
+                spans=((0, len(words)),),
+                logprob=-random.expovariate(0.2),
+                none_logprob=-random.expovariate(0.2),
+            )
+            for number, words in enumerate(said_by)
+        }
+        said = answer(scores=tuple(scores), **readings)
+        priors = log_prior(scores, 1.0)
+        every = choose(
+            [
+                Candidate(number, reading.text, prior, sureness(reading))
+                for number, (reading, prior) in enumerate(
+                    zip(readings.values(), priors, strict=True), start=1
+                )
+            ]
+        )
+        assert said.text == every.winner.text
+        assert said.citations[0].number == every.winner.number
+        assert said.evidence.agreement == pytest.approx(every.share, abs=0.04)
 
 
 def test_passages_without_words_have_no_say_and_alone_no_answer() -> None:
