@@ -205,8 +205,8 @@ class Pipeline(Finder):
                 first = first_of_two(kept) if first else None
                 query = replace(query, question=first or kept)
                 found = self.retrieve(query, depth, sources=sources)
-            name = named_instead(query.question) if query.image is not None else ""
-            if name and self.elsewhere(name, found):
+            names = named_instead(query.question) if query.image is not None else ()
+            if name := next((n for n in names if self.elsewhere(n, found)), ""):
                 query = replace(query, image=None, boxes=())
                 found = self.retrieve(query, depth, sources=sources, about=name)
                 instead = instead_of_picture(name)

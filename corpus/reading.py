@@ -66,21 +66,36 @@ def read_squad(path: Path) -> Iterator[ReadingExample]:
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise InvalidRecord(path, 0, "data", f"not a SQuAD file ({exc!r})") from exc
     for paragraph in paragraphs:
-        for qa in paragraph.get("qas", []):
-            yield _squad_example(path, str(paragraph.get("context", "")), qa)
+        try:
+            context = _text_of(paragraph, "context")
+            for qa in paragraph.get("qas", []):
+                yield _squad_example(path, context, qa)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
+            if isinstance(exc, InvalidRecord):
+                raise
+            problem = f"not a paragraph as SQuAD has them ({exc!r}): {paragraph!r:.200}"
+            raise InvalidRecord(path, 0, "paragraphs", problem) from exc
+
+
+def _text_of(record: Mapping[str, Any], name: str) -> str:
+    if not isinstance(text := record[name], str):
+        raise ValueError(f"{name} is {text!r:.50}, and no text")
+    return text
 
 
 def _squad_example(path: Path, context: str, qa: Mapping[str, Any]) -> ReadingExample:
-    answers = qa.get("answers") or []
+    answers, question = qa.get("answers") or [], _text_of(qa, "question")
+    if isinstance(answers, Mapping):
+        raise ValueError('answers are {"text": [...]}; SQuAD has [{"text": ..., "answer_start"}]')
     if qa.get("is_impossible") or not answers:
-        return ReadingExample(qa["question"], context)
-    text, start = str(answers[0]["text"]), int(answers[0].get("answer_start", -1))
+        return ReadingExample(question, context)
+    text, start = _text_of(answers[0], "text"), int(answers[0].get("answer_start", -1))
     if context[start : start + len(text)] != text:
         start = context.find(text)
     if start < 0 or not text:
-        problem = f"the answer {text!r} to {qa.get('id', qa['question'])!r} is not in its context"
+        problem = f"the answer {text!r} to {qa.get('id', question)!r} is not in its context"
         raise InvalidRecord(path, 0, "answers", problem)
-    return ReadingExample(qa["question"], context, start, start + len(text), "span")
+    return ReadingExample(question, context, start, start + len(text), "span")
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

@@ -68,7 +68,7 @@ def write_page(
         return
     why = explain(pipeline, query, result.retrieval)
     view = finished(pipeline, query.question, result, why, after)
-    path.write_text(document(query.image, view), encoding="utf-8")
+    _write(path, document(query.image, view))
 
 
 def write_data(path: Path, question: str, said: Mapping[str, Any], after: "Sequence[Turn]") -> None:
@@ -76,4 +76,15 @@ def write_data(path: Path, question: str, said: Mapping[str, Any], after: "Seque
     from app.asking.report import recorded
 
     text = json.dumps(recorded(question, said, after), ensure_ascii=False, indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
+    _write(path, text + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in the place of an earlier one, which stays where there is no room."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -41,6 +41,7 @@ _PUT = (
     f"INSERT OR REPLACE INTO feedback ({', '.join(COLUMNS)}) "
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
+_VERDICT_AGAIN = "UPDATE feedback SET time = ? WHERE id = ? AND verdict = ?"
 # What an opinion does not check itself.
 _KINDS: dict[str, Any] = {"cited": list, "picture": bytes | None, "time": str}
 
@@ -73,6 +74,18 @@ class FeedbackStore:
             raise FeedbackUnusable(f"{self.path.parent} cannot be made: {exc.strerror}") from exc
         with self._open() as file:
             file.execute(_PUT, row)
+
+    def add_verdict(self, opinion: Opinion) -> None:
+        """Keep an opinion that says no more than the verdict.
+
+        Where the same verdict was kept of that answer, what was said beside it stays.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        if self.path.exists():
+            with self._open() as file:
+                if file.execute(_VERDICT_AGAIN, (now, opinion.id, opinion.verdict)).rowcount:
+                    return
+        self.add(opinion)
 
     def read(self) -> list[Opinion]:
         """Return all opinions that are whole, the earliest first."""

@@ -48,8 +48,8 @@ class Retrieval:
         similar: the most similar pictures of the index's collection, of different entities, best
             first; () without a collection, or without a picture, and where none is alike enough
             to have a say.
-        shown: of a photograph, how likely it shows what each hit is about, by the classifier; ()
-            where that is not known.
+        shown: of a photograph, how likely it shows what each hit is about, by the classifier, None
+            where that has no name for it; () where nothing is known.
         chosen: whether the program chose the boxes, and not whoever asked.
         asked: the query as it was encoded, which tells why the hits were found (app.asking.why);
             None where nothing was looked for, or for many queries at once.
@@ -66,7 +66,7 @@ class Retrieval:
     sources: tuple[str, ...] = ()
     weighed: int = WEIGHED
     similar: "tuple[SimilarPicture, ...]" = ()
-    shown: tuple[float, ...] = ()
+    shown: tuple[float | None, ...] = ()
     chosen: bool = False
     asked: "EncodedQuery | None" = field(default=None, compare=False, repr=False)
 

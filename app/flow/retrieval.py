@@ -231,7 +231,7 @@ class Finder:
                     result,
                     similar=tuple(similar[:_SHOWN]),
                     boxes=question.boxes,
-                    shown=named.chances(result.hits, question.asked.named) if by_name else (),
+                    shown=named.chances(result.hits, question.asked.sight) if by_name else (),
                 )
             )
         return results

@@ -6,6 +6,7 @@ not.
 """
 
 import re
+from collections.abc import Iterator
 
 # Words by which a question means its picture, or what was said before.
 _POINTS = re.compile(
@@ -19,26 +20,42 @@ _ABOUT = re.compile(
     rf"\b(?:of|in|about)\s+(?:the\s+)?(?P<name>{NAME})[\s?!.…]*$"
     rf"|\b(?P<owner>[A-Z]\w*(?:\s+[A-Z]\w*)*)['’]s\b"
 )
+# "How heavy is the fire bell?", "Who built the linen loom?": it stands behind its verb.
+_SUBJECT = re.compile(
+    r"\W*(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|do|does|did|made|built|founded|"
+    r"invented|wrote|painted|designed|discovered)\s+(?:the\s+)?(?P<rest>\w.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MOST_WORDS = 6
 
 
-def named_instead(question: str) -> str:
-    """Return the name of what a question is about that does not mean its picture, or "".
+def named_instead(question: str) -> Iterator[str]:
+    """Yield what may be the name of what a question is about, if that is not its picture.
 
-    >>> named_instead("What is the population of Uganda?")
-    'Uganda'
-    >>> named_instead("and in the Czech Republic?")
-    'Czech Republic'
-    >>> named_instead("What is New Zealand's capital?")
-    'New Zealand'
-    >>> named_instead("Is this one of the flags of Africa?")
-    ''
-    >>> named_instead("When did independence come from France?")
-    ''
+    What no passage is called is no name.
+
+    >>> list(named_instead("What is the population of Uganda?"))
+    ['Uganda']
+    >>> list(named_instead("and in the Czech Republic?"))
+    ['Czech Republic']
+    >>> list(named_instead("What is New Zealand's capital?"))
+    ['New Zealand']
+    >>> list(named_instead("How heavy is the fire bell here?"))
+    []
+    >>> list(named_instead("how heavy is the fire bell?")), list(named_instead("Who built Rome?"))
+    (['fire bell'], ['Rome'])
+    >>> list(named_instead("When did independence come from France?"))
+    []
     """
-    found = _ABOUT.search(question)
-    if found is None or _POINTS.search(question):
-        return ""
-    return (found["name"] or found["owner"]).rstrip(".")
+    if _POINTS.search(question):
+        return
+    if found := _ABOUT.search(question):
+        yield (found["name"] or found["owner"]).rstrip(".")
+    elif found := _SUBJECT.match(question):
+        words = found["rest"].rstrip("?!. ").split()[:_MOST_WORDS]
+        # One small word names too much: "the capital".
+        least = 1 if words and words[0][0].isupper() else 2
+        yield from (" ".join(words[:count]) for count in range(len(words), least - 1, -1))
 
 
 def instead_of_picture(name: str) -> str:

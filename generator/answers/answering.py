@@ -131,7 +131,7 @@ class Answering:
         caption: str = "",
         recognised: tuple[str, ...] = (),
         alike: float | None = None,
-        shown: tuple[float, ...] = (),
+        shown: tuple[float | None, ...] = (),
         doubts: tuple[str, ...] = (),
         low: tuple[str, ...] = (),
     ) -> Work[Answer]:
@@ -145,8 +145,8 @@ class Answering:
             recognised: names of what the picture surely shows, the likeliest first.
             alike: the similarity of the most similar picture of an entity; None where none had a
                 say in what was found.
-            shown: of each hit, how likely the picture shows what it is about; () where that is not
-                known.
+            shown: of each hit, how likely the picture shows what it is about, None where nobody
+                has a name for that; () where nothing is known.
             doubts: reasons to doubt any answer.
             low: reasons of the retriever, which count where no confidence was fitted on this
                 corpus.
@@ -158,7 +158,7 @@ class Answering:
         answer = yield from respond(
             self.generator, query, hits, plan, caption=caption, recognised=recognised
         )
-        evidence = replace(answer.evidence, alike=alike, shown=_shown(answer, hits, shown))
+        evidence = replace(answer.evidence, alike=alike, shown=self._shown(answer, hits, shown))
         answer = replace(answer, evidence=evidence)
         fit = self.fit(answer.strategy)
         confidence = judge(
@@ -172,9 +172,19 @@ class Answering:
         )
         return answer.judged(confidence)
 
+    def _shown(
+        self, answer: Answer, hits: Sequence[Hit], shown: Sequence[float | None]
+    ) -> float | None:
+        """Return how likely the picture shows what the passage is about that an answer is from.
 
-def _shown(answer: Answer, hits: Sequence[Hit], shown: Sequence[float]) -> float | None:
-    """Return how likely the picture shows what the passage is about that an answer is from."""
-    cited = {citation.passage_id for citation in answer.citations}
-    each = [share for hit, share in zip(hits, shown, strict=False) if hit.passage.id in cited]
-    return max(each, default=None)
+        A photograph shows nothing that the classifier has no name for: so it is with what the
+        confidence was fitted on. What another corpus is about may be anything.
+        """
+        unnamed = None if self.foreign else 0.0
+        cited = {citation.passage_id for citation in answer.citations}
+        each = [
+            unnamed if share is None else share
+            for hit, share in zip(hits, shown, strict=False)
+            if hit.passage.id in cited
+        ]
+        return max((share for share in each if share is not None), default=None)

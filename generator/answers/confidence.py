@@ -30,7 +30,7 @@ _REASONS = {
     "agreement": "the passages do not agree on it",
     "answerable": "the passage may not hold an answer to this question",
     "certain": "other words of the passage compete with these",
-    "subject": "the passages that were read are about different things",
+    "subject": "the passages that were found are about different things",
     "subject_prior": "passages about other things fit nearly as well",
     "relevance": "the passage was judged not to answer the question",
     "alike": "no picture of a known thing is much like this one",
@@ -333,12 +333,14 @@ def read_calibration(path: Path, revision: str) -> Calibration:
             checkpoint = str(entry["checkpoint"])
             if checkpoint.rpartition("@")[2] == revision:
                 fits = {name: Fit(**fit) for name, fit in entry["fits"].items()}
+                for name, fit in fits.items():
+                    _require_sane(name, fit)
                 if unknown := {f for fit in fits.values() for f in fit.weights} - set(FEATURES):
                     raise ValueError(f"fitted on {', '.join(sorted(unknown))} by another version")
                 return Calibration(
                     checkpoint,
-                    float(entry["temperature"]),
-                    entry["relevant_from"],
+                    _positive(entry["temperature"], "temperature"),
+                    dict(entry["relevant_from"]),
                     fits,
                     str(entry.get("corpus", "")),
                 )
@@ -348,6 +350,28 @@ def read_calibration(path: Path, revision: str) -> Calibration:
             "unset KBVQA_CALIBRATION."
         ) from exc
     return Calibration()
+
+
+def _positive(value: Any, name: str) -> float:
+    """Return a number that is greater than 0.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value!r:.50}, and no number greater than 0")
+    return float(value)
+
+
+def _require_sane(name: str, fit: Fit) -> None:
+    """Raise ValueError for a fit that no answer could be judged by."""
+    if fit.temperature is not None:
+        _positive(fit.temperature, f"temperature of {name}")
+    for feature in fit.weights:
+        _positive(fit.deviations[feature], f"deviation of {feature}")
+    said = [fit.bias, *fit.weights.values(), *(fit.means[feature] for feature in fit.weights)]
+    if not all(isinstance(v, int | float) and math.isfinite(v) for v in said):
+        raise ValueError(f"bias, weights and means of {name} are not all numbers")
 
 
 def calibration_json(calibration: Calibration) -> dict[str, Any]:

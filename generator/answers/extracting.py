@@ -11,7 +11,14 @@ from generator.answers.deciding import asks_yes_no, decide, whole_items
 from generator.answers.doubting import doubts_about
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan
-from generator.answers.selection import choose, lead, log_prior, one_subject, subject_prior
+from generator.answers.selection import (
+    choose,
+    lead,
+    log_prior,
+    log_sum_exp,
+    one_subject,
+    subject_prior,
+)
 from generator.errors import EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
 from generator.identity import asks_country, asks_identity, of_a_country
@@ -33,8 +40,8 @@ _NEITHER = "I cannot say; the passage has"
 # Log-odds beyond which a reader's certainty says no more: against "no answer", and against
 # everything else.
 LIMIT, CERTAIN = 12.0, 8.0
-# What `sureness` is at most, and the logarithm of how probable an answer is, beside the best one,
-# that counts.
+# What `sureness` is at most, and the logarithm of how probable beside the likeliest passage's an
+# answer has to be for its passage to be read at once.
 _MOST_SURE, _COUNTS = MARGIN * LIMIT, math.log(1 / 100)
 
 
@@ -73,21 +80,36 @@ def extract(
     scores = [hit.score for hit in read.values()]
     priors = dict(zip(read, log_prior(scores, plan.temperature), strict=True))
     texts = {number: hit.passage.text for number, hit in read.items()}
-    readings = _readings(reader, question, texts, priors, defend=plan.delimit)
-    said = {n: shown(question, read[n].passage, r) for n, r in readings.items() if r.text}
-    candidates = [
-        Candidate(number, said[number][0], priors[number], sureness(readings[number]))
-        for number in said
-    ]
+
+    def said(numbers: Sequence[int]) -> dict[int, Reading]:
+        some = [texts[number] for number in numbers]
+        return dict(zip(numbers, reader.read(question, some, defend=plan.delimit), strict=True))
+
+    def choices(readings: Mapping[int, Reading]) -> list[Candidate]:
+        words = {n: shown(question, read[n].passage, r)[0] for n, r in readings.items() if r.text}
+        return [Candidate(n, words[n], priors[n], sureness(readings[n])) for n in words]
+
+    # Reading is most of the time that a question takes.
+    likeliest = max(priors.values())
+    likely = [n for n, prior in priors.items() if prior + _MOST_SURE >= likeliest + _COUNTS]
+    readings = said(likely)
+    unlikely = [n for n in read if n not in readings]
+    if _might_count([priors[n] for n in unlikely], choices(readings), agree=plan.agree):
+        readings = {**readings, **said(unlikely)}
+    candidates = choices(readings)
     if not candidates:
         raise EmptyCompletion("No passage has words to answer with. Ask otherwise.")
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
     reading = readings[winner.number]
+    spans = {
+        c.number: shown(question, read[c.number].passage, readings[c.number])[1]
+        for c in choice.agreeing
+    }
     return Answer(
         winner.text,
         tuple(
-            Citation(read[c.number].passage.id, c.number, "span", said[c.number][1])
+            Citation(read[c.number].passage.id, c.number, "span", spans[c.number])
             for c in choice.agreeing
         ),
         "extract",
@@ -101,38 +123,28 @@ def extract(
             subject_prior=subject_prior(hits, winner.number, plan.temperature),
         ),
         candidates=tuple(candidates),
-        doubts=_doubts(question, read[winner.number].passage, winner.text, said[winner.number][1]),
+        doubts=_doubts(question, read[winner.number].passage, winner.text, spans[winner.number]),
         read=tuple(readings),
         given=tuple(Given(number, texts[number]) for number in readings),
     )
 
 
-def _readings(
-    reader: ExtractiveReader,
-    question: str,
-    texts: Mapping[int, str],
-    priors: Mapping[int, float],
-    *,
-    defend: bool,
-) -> dict[int, Reading]:
-    """Return what the passages say, by their numbers; those are not read that could not count.
+def _might_count(priors: Sequence[float], known: Sequence[Candidate], *, agree: bool) -> bool:
+    """Return whether passages that were not read could change an answer, or how sure it is.
 
-    Whatever they say their answers would be less than a hundredth as probable as the best one.
-    Reading is most of the time that a question takes.
+    They could not where all of them together, surest of whatever they say, are less than a
+    hundredth as probable as the candidates, and less than what the best answer is ahead.
+
+    Args:
+        priors: log p(passage | query) of those that were not read.
+        known: of those that were.
+        agree: as for `choose`.
     """
-
-    def said(numbers: Sequence[int]) -> dict[int, Reading]:
-        read = reader.read(question, [texts[number] for number in numbers], defend=defend)
-        return dict(zip(numbers, read, strict=True))
-
-    def counting(score: float) -> list[int]:
-        return [n for n, prior in priors.items() if prior + _MOST_SURE >= score + _COUNTS]
-
-    readings = said(counting(max(priors.values())))
-    scores = [priors[n] + sureness(r) for n, r in readings.items() if r.text]
-    more = [n for n in counting(max(scores, default=-math.inf)) if n not in readings]
-    readings |= said(more) if more else {}
-    return {number: readings[number] for number in texts if number in readings}
+    if not priors or not known:
+        return bool(priors)
+    most = math.exp(log_sum_exp(priors) + _MOST_SURE - log_sum_exp([c.score for c in known]))
+    share = choose(known, agree=agree).share
+    return most > 1 / 100 or 2 * share - 1 <= most
 
 
 def _country(

@@ -28,6 +28,12 @@ _SHARED = re.compile(
     rf"(?P<one>{_HEAD}{_WORD})\s+(?:and|&)\s+(?:{_BEFORE} )?{_WORD}(?P<rest>\s+\w.*\s\w.*)",
     re.IGNORECASE | re.DOTALL,
 )
+# "Who gave it to the museum, and when?"
+_BEHIND = re.compile(
+    rf"(?P<first>{_HEAD}{_WORD}(?:['’]?s|['’]re)?\b.*?\w)[\s,;]*[,;\s](?:and|&)\s+(?:also )?"
+    r"(?:since )?(?:who|when|where|why|how(?: (?:much|many|long|often|old))?)\W*",
+    re.IGNORECASE | re.DOTALL,
+)
 # "Why red? What does it stand for?" asks one thing twice, as people do who begin with why.
 _MARKED = re.compile(
     rf"(?P<first>{_HEAD}(?!why|how come){_WORD}(?:['’]?s|['’]re)?\b[^?]*\w[^?\w]*\?)[\s?!]*"
@@ -50,6 +56,8 @@ def first_of_two(question: str) -> str | None:
     'When was the tower built?'
     >>> first_of_two("What is the capital? How many people live there?")
     'What is the capital?'
+    >>> first_of_two("who gave this to the museum and when")
+    'who gave this to the museum?'
     >>> first_of_two("What is the name of the animal that swims and which lays eggs?")
     """
     asked = question.strip()
@@ -57,6 +65,8 @@ def first_of_two(question: str) -> str | None:
         return f"{found['one']}{found['rest']}"
     if found := _MARKED.fullmatch(asked):
         return found["first"]
+    if found := _BEHIND.fullmatch(asked):
+        return f"{found['first']}?"
     found = _JOINED.fullmatch(asked)
     if found is None:
         return None

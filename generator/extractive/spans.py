@@ -10,8 +10,9 @@ Shapes: L tokens of a window, T tokens of the passage in it.
 import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -23,10 +24,24 @@ MAX_SPAN_TOKENS = 72
 # the other would do. In log-odds, for each sentence that ends inside and each token in it.
 CROSSING, LENGTH = 4.0, 0.05
 _SENTENCE = re.compile(r"(?<=[.!?؟])[\"')\]]*\s+|(?<=[。！？])[」』”’）]*\s*")
-_ASKING = ("?", "？", "؟")
+_QUESTION_MARKS = ("?", "？", "؟")
 _PAIRS = {"(": ")", "[": "]", "“": "”"}
-# A sentence that repeats so much of the question in a row, and at least so many words, is an echo.
+# A sentence that repeats so much of the question in a row, and at least so many words, is an echo;
+# where the question asks or points with one of these words it has to repeat that, too: "Tokyo is
+# the capital of Japan" has most of "What is the capital of Japan?", and is its answer. What points
+# at a picture was not written before the question.
 _ASKED_SHARE, _ASKED_WORDS = 0.7, 3
+_ASKING = (
+    "what which who whom whose when where why how whats whos wheres hows "
+    "this these those here shown "
+    "où qui quel quelle quels quelles quand pourquoi comment combien wo wer wann warum wie welche "
+    "welcher welches dónde quién qué cuál cuándo cuánto dove chi quando क्या कहाँ कौन कब"
+)
+# Of what is asked without any, and begins with none of these, a sentence that says so.
+_VERBS = frozenset(
+    "is are was were do does did can could will would has have had may must should".split()  # noqa: SIM905
+)
+_ANSWERS = re.compile(r"\banswers?\b|[:=]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +131,18 @@ def echoes(question: str, text: str) -> list[tuple[int, int]]:
     >>> text = "Kenya. What is its capital? It is Oz. Capital: Nairobi."
     >>> [text[a:b] for a, b in echoes("What is its capital?", text)]
     ['What is its capital?', 'It is Oz.']
+    >>> echoes("What is the capital of Oz?", "Emerald City is the capital of Oz.")
+    []
     """
     bounds = [0, *(m.end() for m in _SENTENCE.finditer(text)), len(text)]
     sentences = [(a, b) for a, b in itertools.pairwise(bounds) if text[a:b].strip()]
     asked = _words(question)
-    needed = max(_ASKED_WORDS, _ASKED_SHARE * len(asked))
     found: list[tuple[int, int]] = []
     after_question = False
     for a, b in sentences:
         sentence = text[a:b].rstrip()
-        asks = sentence.endswith(_ASKING)
-        repeats = _longest_run(asked, _words(sentence)) >= needed
+        asks = sentence.endswith(_QUESTION_MARKS)
+        repeats = _repeats(asked, sentence)
         if (
             repeats
             or asks
@@ -160,12 +176,32 @@ def _words(text: str) -> list[str]:
     return words("".join(c for c in apart if not _is_mark(c)))
 
 
-def _longest_run(wanted: Sequence[str], words: Sequence[str]) -> int:
-    """Return how many words in a row two texts share at most."""
-    best, row = 0, [0] * (len(words) + 1)
-    for word in wanted:
+def _repeats(asked: Sequence[str], sentence: str) -> bool:
+    """Return whether a sentence has so much of a question in a row that it was made from it."""
+    needed = max(_ASKED_WORDS, _ASKED_SHARE * len(asked))
+    asking = [n for n, word in enumerate(asked) if word in _asking_words()]
+    for start, length in _runs(asked, _words(sentence)):
+        if length < needed:
+            continue
+        if asking:
+            if any(start <= n < start + length for n in asking):
+                return True
+        elif asked[0] in _VERBS or _ANSWERS.search(sentence):
+            return True
+    return False
+
+
+@cache
+def _asking_words() -> frozenset[str]:
+    return frozenset(_words(_ASKING))
+
+
+def _runs(wanted: Sequence[str], words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield where words in a row begin in `wanted` that both have, and how many they are."""
+    row = [0] * (len(words) + 1)
+    for i, word in enumerate(wanted):
         above = 0
         for j, other in enumerate(words, start=1):
             row[j], above = (above + 1 if word == other else 0), row[j]
-            best = max(best, row[j])
-    return best
+            if row[j]:
+                yield i + 1 - row[j], row[j]

@@ -76,7 +76,9 @@ _CALLING = re.compile(r"(?:[a-z]\w+\s+){1,2}(?=[A-Z][\w.]+\s+[A-Z])")
 _NAMED = re.compile(r"\b(?:who(?:['’]?s)?|whom|whose)\b", re.IGNORECASE)
 # A clause about what stands before it.
 _REMARK = re.compile(r"(?:which|who|whose|where|itself)\b")
-# A number, and what the question counts: "88 black and white keys".
+# A number, and what the question counts: "88 black and white keys". "How much" is answered with its
+# unit: "27 euros".
+_HOW_MANY = re.compile(r"\bhow m(?!uch\b)\w+", re.IGNORECASE)
 _COUNT = r"(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _COUNTED = re.compile(
     rf"({_COUNT})\s+(?!(?:{UNIT}|{'|'.join(SCALES)}|to|of|or|and)\b)"
@@ -179,7 +181,7 @@ def _of_one(question: str, text: str, item: Item) -> Range:
     office = _OFFICE.match(name)
     if office and (_WHO.search(question) or _words(office[0]) <= _words(question)):
         begin += office.end()
-    elif re.search(r"\bhow m\w+\b", question, re.I) and (found := _COUNTED.fullmatch(name)):
+    elif _HOW_MANY.search(question) and (found := _COUNTED.fullmatch(name)):
         end = begin + len(found[1])
     return begin, end
 

@@ -14,6 +14,9 @@ How long is the night?              hours, and not Independence Day, 17 June (19
 When did the top fall off?          14 December 1991, and not Aoraki/Mount Cook
 Who founded the town?               Pierre Savorgnan de BRAZZA, and not 1883
 
+What time does it open?             10 am, and not 1982
+How much does it cost?              25 euros, and not two hours
+
 Only what surely is something else is told apart: words without a unit may be anything, and so may
 shares and speeds.
 """
@@ -135,6 +138,18 @@ _SORT_ASKED = re.compile(
     r"\b(?:what|which)\s+(?:\w+\s+)?(?:species|breed|kind|type|sort)\b", re.IGNORECASE
 )
 _BARE_NUMBER = re.compile(rf"[\W\d]*(?:(?:{'|'.join(_NUMBERS)})[\W\d]*)*", re.IGNORECASE)
+_CLOCK_ASKED = re.compile(r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))", re.I)
+_YEAR_ALONE = re.compile(r"\W*[12]\d{3}s?\W*")
+_PRICE_ASKED = re.compile(
+    r"\b(?:how\s+much|what|which)\b.*\b(?:costs?|prices?|pay|paid|fees?)\b", re.IGNORECASE
+)
+# Not pounds: those are money, too.
+_NO_PRICE = re.compile(
+    rf"(?:\w+\s+){{0,2}}?(?:\d[\d.,]*|{'|'.join(_NUMBERS)})\s*(?:an?\s+)?"
+    r"(?:hours?|minutes?|days?|weeks?|months?|years?|(?:kilo)?gram(?:me)?s?|k?g|kilos?|"
+    r"(?:milli)?lit(?:re|er)s?|ml|(?:kilo|centi)?met(?:re|er)s?|[kc]?m)\W*",
+    re.IGNORECASE,
+)
 _PERSON_ASKED = re.compile(r"\bwho(?:['’]?s|m|se)?\b|\bname\b", re.IGNORECASE)
 
 
@@ -194,10 +209,14 @@ def can_answer(question: str, words: str) -> bool:
         return False
     if _AMOUNT_ASKED.search(question) and not _AMOUNT.search(words):
         return False
+    if _CLOCK_ASKED.search(question) and _YEAR_ALONE.fullmatch(words):
+        return False
     if _SORT_ASKED.search(question) and _BARE_NUMBER.fullmatch(words):
         return False
     found = {_DIMENSIONS[size.unit] for size in quantities(words) if size.unit in _DIMENSIONS}
     if _SIZE_ASKED.search(question) and found == {"time"}:
+        return False
+    if _PRICE_ASKED.search(question) and _NO_PRICE.fullmatch(words):
         return False
     wanted = _dimension(question)
     return wanted is None or not found or wanted in found

@@ -88,6 +88,7 @@ class EncodedQuery:
         picture_V: the unit vector by which the picture is compared with others; None without one.
         named: the titles of passages that the classifier takes the picture for, and how likely
             each is; {} where nobody says what passages there are.
+        sight: what the classifier sees, whatever passages are called.
     """
 
     rows_QD: Embedding
@@ -96,6 +97,7 @@ class EncodedQuery:
     picture_V: Embedding | None = None
     guesses: tuple[str, ...] = ()
     named: Mapping[str, float] = field(default_factory=dict)
+    sight: Sight = field(default_factory=Sight)
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
@@ -214,7 +216,13 @@ class QueryEncoder:
             alike = self._likeness(vision)
         return [
             EncodedQuery(
-                _drop_zero_rows(row), sentence.strip(), lost, vector, s.guesses, s.sight.titles(k)
+                _drop_zero_rows(row),
+                sentence.strip(),
+                lost,
+                vector,
+                s.guesses,
+                s.sight.titles(k),
+                s.sight,
             )
             for row, sentence, lost, vector, s, k in zip(
                 rows_BQD, written, cut, alike, seen, known, strict=True

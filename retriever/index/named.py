@@ -13,7 +13,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 
 from corpus.types import Hit
-from retriever.inputs.text_vision import imagenet_kinds
+from retriever.inputs.text_vision import Sight, imagenet_kinds
 
 # What a title weighs that is named for certain, and how much less one that is half as likely: of a
 # photograph, and of what may be a drawing, which the classifier takes for anything. Fitted on
@@ -48,18 +48,17 @@ def weights(likely: Mapping[str, float], *, photograph: bool) -> dict[str, float
     return {name: gain for name, gain in gains.items() if gain > 0}
 
 
-def chances(hits: Sequence[Hit], likely: Mapping[str, float]) -> tuple[float, ...]:
+def chances(hits: Sequence[Hit], sight: Sight) -> tuple[float | None, ...]:
     """Return for each hit how likely a photograph shows what its passage is called.
+
+    None where the classifier has no such name.
 
     Args:
         hits: what was found.
-        likely: the names of passages, and how likely each is.
+        sight: what it sees.
     """
-    by_title: dict[str, float] = {}
-    for name, share in likely.items():
-        for title in titles_called(name):
-            by_title[title] = max(by_title.get(title, 0.0), _right(share))
-    return tuple(by_title.get(hit.passage.title, 0.0) for hit in hits)
+    shares = [sight.chance(hit.passage.title) for hit in hits]
+    return tuple(None if share is None else _right(share) for share in shares)
 
 
 def _right(share: float) -> float:

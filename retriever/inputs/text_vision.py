@@ -11,6 +11,7 @@ is a polar bear.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -28,6 +29,8 @@ _PHOTOGRAPH_GATE = 0.15
 
 # Classes that count where passages have their names, and how likely one must be.
 _CHANCES, _LEAST = 8, 0.02
+
+_WORDS = re.compile(r"[\w'’]+")
 
 Known = Callable[[str], bool]  # whether a corpus has passages that are called so
 
@@ -87,6 +90,23 @@ class Sight:
             if known(kind):
                 likely[kind] = max(share, likely.get(kind, 0.0))
         return likely
+
+    def chance(self, title: str) -> float | None:
+        """Return how likely the picture shows what something is called, as the classifier says.
+
+        Of a title that has the name of a class among its words, or of a kind, by the longest such
+        name; of one that is the last words of such a name, "Locomotive", by those names. None
+        where no class is called so: then the classifier cannot tell.
+        """
+        if not (called := _names_within(title)):
+            return None
+        likely = [
+            share
+            for class_id, share in self.chances
+            if not called.isdisjoint(map(plain_words, imagenet_synonyms()[class_id]))
+        ]
+        likely += [share for kind, share in self.kinds if plain_words(kind) in called]
+        return max(likely, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +232,40 @@ def imagenet_kinds() -> Mapping[int, str]:
         for first, _, last in (r.partition("-") for r in ranges):
             kinds |= dict.fromkeys(range(int(first), int(last or first) + 1), kind)
     return kinds
+
+
+def plain_words(name: str) -> str:
+    """Return the words of a name as they are compared: small, without the s of a plural.
+
+    >>> plain_words("The Two Cannons"), plain_words("lady's slipper")
+    ('the two cannon', "lady' slipper")
+    """
+    return " ".join(word.removesuffix("s") for word in _WORDS.findall(name.casefold()))
+
+
+@cache
+def _class_names() -> frozenset[str]:
+    """Return every name of a class or a kind."""
+    names = {plain_words(name) for synonyms in imagenet_synonyms() for name in synonyms}
+    return frozenset(names | {plain_words(kind) for kind in imagenet_kinds().values()})
+
+
+@cache
+def _by_last_words() -> Mapping[str, frozenset[str]]:
+    """Return the names of several words by their last ones."""
+    ending: dict[str, set[str]] = {}
+    for name in _class_names():
+        words = name.split()
+        for first in range(1, len(words)):
+            ending.setdefault(" ".join(words[first:]), set()).add(name)
+    return {last: frozenset(names) for last, names in ending.items()}
+
+
+def _names_within(title: str) -> frozenset[str]:
+    """Return the longest name of a class in a title, or the names that end with the title."""
+    words = plain_words(title).split()
+    for length in range(len(words), 0, -1):
+        for first in range(len(words) - length + 1):
+            if (name := " ".join(words[first : first + length])) in _class_names():
+                return frozenset((name,))
+    return _by_last_words().get(" ".join(words), frozenset())

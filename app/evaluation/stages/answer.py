@@ -350,7 +350,7 @@ def _answered(row: AnswerRow, answer: Answer, first: Sequence[tuple[str, float]]
     said, confidence = answer.original, answer.confidence
     read = dict.fromkeys(id_ for prompt in answer.prompts for id_ in prompt.passage_ids)
     if answer.strategy == "extract":  # which uses no prompts
-        read = dict.fromkeys(id_ for id_, _ in first)
+        read = dict.fromkeys(first[number - 1][0] for number in answer.read)
     return replace(
         row,
         text=said.text,

@@ -158,19 +158,21 @@ def fitted(asked: Iterable[Asked]) -> Fit | None:
     """Return a confidence fitted on the first half.
 
     One question that cannot be answered counts for each four that can. It is None where nothing
-    can be learnt there: of fewer than FITTED_FROM answers, or where all are right, or none.
+    can be learnt there: of fewer than FITTED_FROM answers, where all are right, or none, or where
+    no sign tells right from wrong.
     """
     mine = fittable(asked)
     if len(mine) < FITTED_FROM or not 0 < sum(one.right for one in mine) < len(mine):
         return None
     without = sum(not one.answerable for one in mine)
     weight = _UNANSWERABLE_TO_ANSWERABLE * (len(mine) - without) / max(1, without)
-    return fit_confidence(
+    fit = fit_confidence(
         # It is for questions without similar pictures too.
         [replace(Evidence(**one.answer.evidence), alike=None) for one in mine],
         [one.right for one in mine],
         [1.0 if one.answerable else weight for one in mine],
     )
+    return fit if fit.weights else None
 
 
 def judged(

@@ -169,7 +169,7 @@ def connect_opinion(
     def thumb(verdict: Verdict) -> Callable[[str], dict[Any, Any]]:
         def keep(kept: str) -> dict[Any, Any]:
             def add() -> None:
-                _add(store, _kept(kept)["record"], verdict=verdict)
+                store.add_verdict(_opinion(_kept(kept)["record"], verdict=verdict))
 
             said = _said(add, texts.THANKS[verdict])
             return {
@@ -188,7 +188,7 @@ def connect_opinion(
             known = _kept(kept)
             shown = _picture(pipeline, picture, known) if picture_too else None
             given = {"verdict": verdict, "reason": reason, "right_answer": right_answer}
-            _add(store, known["record"], picture=shown, **given)
+            store.add(_opinion(known["record"], picture=shown, **given))
 
         said = _said(add, texts.THANKS_FOR_REASON)
         if "kb-problem" in said:
@@ -258,11 +258,11 @@ def _picture(pipeline: Pipeline, picture: Any, kept: dict[str, Any]) -> bytes:
     return kept_picture(image)
 
 
-def _add(store: FeedbackStore, record: dict[str, Any], **said: Any) -> None:
-    """Keep what a user says of an answer."""
+def _opinion(record: dict[str, Any], **said: Any) -> Opinion:
+    """Return what a user says of an answer."""
     opinion = Opinion.of(record, **said)
     keep_private(opinion.question, opinion.answer, opinion.reason, opinion.right_answer)
-    store.add(opinion)
+    return opinion
 
 
 def _said(keep: Callable[[], None], thanks: str) -> str:

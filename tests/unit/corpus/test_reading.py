@@ -51,6 +51,34 @@ def test_what_is_no_squad_file_is_named(tmp_path: Path) -> None:
         list(read_squad(wrong))
 
 
+@pytest.mark.parametrize(
+    ("qa", "said"),
+    [
+        ({"answers": {"text": ["Paris"], "answer_start": [0]}}, "SQuAD has"),
+        ({"answers": ["Paris"]}, "not a paragraph"),
+        ({"answers": [{"answer_start": 0}]}, "text"),
+        ({"answers": [{"text": "Paris", "answer_start": None}]}, "NoneType"),
+        ({"answers": [{"text": "Paris", "answer_start": "x"}]}, "'x'"),
+        ({"question": 5, "answers": []}, "question is 5, and no text"),
+    ],
+)
+def test_a_damaged_squad_question_is_named(
+    tmp_path: Path, qa: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidRecord, match=rf"squad\.json.*{said}"):
+        list(read_squad(squad(tmp_path, qa)))
+
+
+def test_a_squad_paragraph_without_a_text_is_named(tmp_path: Path) -> None:
+    path = squad(tmp_path, {"answers": []})
+    path.write_text(path.read_text().replace('"Paris is in France."', "null"))
+    with pytest.raises(InvalidRecord, match="context is None, and no text"):
+        list(read_squad(path))
+    path.write_text(json.dumps({"data": [{"paragraphs": ["Paris"]}]}))
+    with pytest.raises(InvalidRecord, match="not a paragraph"):
+        list(read_squad(path))
+
+
 def test_gold_passages_are_read_where_they_have_an_answer() -> None:
     texts = {"a": "It flows into the North Sea.", "b": "Nothing."}
     asked = Example("1", "x.png", "Where to?", ("Baltic", "north sea"), ("a", "b", "gone"))

@@ -99,6 +99,24 @@ def test_equal_words_are_one() -> None:
     assert "words with the greatest shares of it: The 50%, sea 40%, north 10%" in lines(why)
 
 
+def test_an_earlier_file_stays_where_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "answer.json"
+    write_data(file, "Which city?", {}, ())
+    before = file.read_text()
+
+    def full(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text.encode(encoding)[:5])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_data(file, "Which river?", {}, ())
+    assert file.read_text() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_a_follow_up_goes_on_from_a_saved_answer(
     said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -53,6 +53,18 @@ def test_another_opinion_of_the_same_answer_takes_the_place(store: FeedbackStore
     assert (kept.verdict, kept.picture) == ("up", None)
 
 
+def test_the_same_verdict_again_leaves_what_was_said(store: FeedbackStore) -> None:
+    alone = replace(OPINION, reason="", right_answer="", picture=None)
+    store.add_verdict(alone)
+    store.add(OPINION)
+    store.add_verdict(alone)
+    [kept] = store.read()
+    assert replace(kept, time="") == OPINION
+    store.add_verdict(replace(alone, verdict="up"))
+    [kept] = store.read()
+    assert (kept.verdict, kept.reason, kept.picture) == ("up", "", None)
+
+
 def test_what_is_deleted_is_not_in_the_files_any_more(store: FeedbackStore) -> None:
     for number in range(3):
         store.add(replace(numbered(number), reason=f"secret {number}"))

@@ -9,6 +9,10 @@ from corpus.types import Query
 from tests.golden_cases import golden_image
 
 IMAGE = golden_image("img0")
+TITLES = {
+    *("Uganda", "Trinidad and Tobago", "United Kingdom", "New Zealand", "France", "Japan"),
+    *("Fire bell", "fire bell", "Fire", "Bread dumplings", "Bread", "country"),
+}
 LOOKED = "so the picture was not looked at"
 
 
@@ -25,11 +29,20 @@ LOOKED = "so the picture was not looked at"
         ("What is the capital of the country?", ""),
         ("When did independence come from France?", ""),
         ("What is this called in Japan?", ""),
+        ("How long is the fire bell's rope?", ""),
         ("", ""),
+        # Behind its verb; the longest that a passage is called.
+        ("How heavy is the Fire bell?", "Fire bell"),
+        ("how heavy is the fire bell", "fire bell"),
+        ("what do Bread dumplings cost?", "Bread dumplings"),
+        ("Who founded Uganda?", "Uganda"),
+        ("how big is uganda", ""),
+        ("Is France a neighbour?", ""),
+        ("Who built this fire bell?", ""),
     ],
 )
 def test_the_name_of_what_is_asked_about(question: str, name: str) -> None:
-    assert named_instead(question) == name
+    assert next((n for n in named_instead(question) if n in TITLES), "") == name
 
 
 def test_what_is_named_is_looked_for_and_the_picture_is_not(pipeline: Pipeline) -> None:

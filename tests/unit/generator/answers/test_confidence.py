@@ -204,6 +204,35 @@ def test_a_file_that_is_no_calibration_is_named(tmp_path: Path, text: str) -> No
         read_calibration(path, "c")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 0},
+        {"temperature": "2"},
+        {"temperature": math.nan},
+        {"deviations": {"lead": 0.0}},
+        {"means": {}},
+        {"bias": "a"},
+        {"bias": math.inf},
+    ],
+)
+def test_a_fit_that_nothing_can_be_judged_by_is_named(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    path = tmp_path / "calibration.json"
+    sane = Fit(0.0, {"lead": 1.0}, {"lead": 2.0}, {"lead": 2.0}, None, 50, 0.5)
+    entry = calibration_json(Calibration("c", 1.0, {}, {"m": sane}))
+    path.write_text(json.dumps([entry]))
+    assert read_calibration(path, "c").fits == {"m": sane}
+    entry["fits"]["m"] |= change
+    path.write_text(json.dumps([entry]))
+    with pytest.raises(InvalidCalibration, match="is not a calibration"):
+        read_calibration(path, "c")
+    path.write_text(json.dumps([{**entry, "fits": {}, "temperature": -1}]))
+    with pytest.raises(InvalidCalibration, match="temperature is -1"):
+        read_calibration(path, "c")
+
+
 def test_the_calibration_that_comes_along_can_be_read() -> None:
     assert read_calibration(PACKAGED, "no such checkpoint") == Calibration()
 

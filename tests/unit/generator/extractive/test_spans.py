@@ -161,3 +161,22 @@ def test_a_passage_of_its_own_is_left_alone() -> None:
 def test_words_that_a_question_shares_with_its_answer_are_no_echo() -> None:
     text = "Washington. He was the first president of the United States. He died in 1799."
     assert echoes("Which party did the first president of the country belong to?", text) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "question"),
+    [
+        ("Tokyo is the capital of Japan.", "What is the capital of Japan?"),
+        ("The capital of Japan is Tokyo.", "what's the capital of Japan"),
+        ("The capital of Japan is Tokyo.", "the capital of Japan"),
+        ("Gustave Eiffel built the tower in 1889.", "Who built the tower in 1889?"),
+        (
+            "Kilimanjaro is the highest mountain of Africa.",
+            "Which is the highest mountain of Africa?",
+        ),
+    ],
+)
+def test_a_sentence_that_states_what_is_asked_is_no_echo(said: str, question: str) -> None:
+    assert echoes(question, f"It is far. {said} It rains.") == []
+    # An answer to the question itself is one.
+    assert echoes(question, f"It is far. {question} Answer: Oz. It rains.") != []

@@ -38,6 +38,8 @@ def said(question: str, value: str, label: str = "Field") -> list[str]:
         ("How many were there?", "12 volunteers", ["12"]),
         ("How many are in it?", "4 barrels", ["4"]),
         ("How many keys has it?", "88 black and white keys", ["88"]),
+        ("How much does it cost?", "27 euros", ["27 euros"]),
+        ("how much did she pay for it", "62 marks", ["62 marks"]),
         ("how many legs did they have", "four thick", ["four"]),
         ("max elevation", PEAK, [PEAK]),
         ("Do they have dollars or euros?", "euros (EUR)", ["euros"]),

@@ -38,6 +38,10 @@ from generator.values.wanted import can_answer, meant, meant_from
         ("In which year was it built?", "Gustave Eiffel"),
         ("who started the capital city, a frenchman no?", "1883"),
         ("who drew this", "about A.D. 500"),
+        ("What time does the museum open?", "1982"),
+        ("how much does the course cost", "two hours"),
+        ("what is the price", "about 350 grams"),
+        ("how much did she pay", "half a litre"),
         ("what do the colours mean", "black, red, green, white"),
         ("what does each of the colors stand for?", "red and light blue"),
         (
@@ -100,6 +104,9 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
         ("what do the colours mean", "red for the blood of the people"),
         ("What do the colours represent?", "freedom, peace and natural wealth"),
         ("What are the colours?", "black, red, green, white"),
+        ("What time period is it from?", "1982"),
+        ("What does it cost?", "25 pounds"),
+        ("How much does it cost?", "two hours' pay"),
     ],
 )
 def test_where_it_is_not_plain_any_words_may_answer(question, words) -> None:

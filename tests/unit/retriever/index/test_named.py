@@ -4,6 +4,7 @@ import pytest
 
 from corpus.types import Hit, Passage
 from retriever.index.named import chances, not_among, weighed, weights
+from retriever.inputs.text_vision import Sight, imagenet_names
 
 
 def hit(title: str, score: float) -> Hit:
@@ -50,13 +51,34 @@ def test_a_kind_weighs_less_than_a_class_that_is_as_likely() -> None:
     assert gains["tabby"] > gains["cat"] == gains["tiger"]
 
 
+def sight(**shares: float) -> Sight:
+    """Return what a classifier sees that gives classes these shares, by their first names."""
+    names = imagenet_names()
+    chances = tuple((names.index(name.replace("_", " ")), share) for name, share in shares.items())
+    return Sight(chances=chances, kinds=(("dog", 0.5),) if "pug" in shares else ())
+
+
+def titled(*titles: str) -> list[Hit]:
+    return [hit(title, 20.0) for title in titles]
+
+
 def test_what_a_photograph_shows_is_what_is_named_with_half_a_chance_or_more() -> None:
-    likely = {"dog": 0.9, "pet": 0.3, "wolf": 0.5}
-    gun_dog, pet, dog = chances(FOUND, likely)
-    assert gun_dog == 0.0
-    assert 0.3 < pet < 0.6 < 0.95 < dog < 1
-    assert chances(FOUND, {"dog": 1.0}) == (0.0, 0.0, 1.0)
-    assert chances(FOUND, {"pet": 0.05})[1] == pytest.approx(0.02, abs=0.01)
+    pug, cannon, dog = chances(titled("Pug", "Cannon", "Dog"), sight(pug=0.9, cannon=0.05))
+    assert pug is not None and cannon is not None and dog is not None
+    assert cannon == pytest.approx(0.02, abs=0.01)
+    assert 0.5 < dog < 0.95 < pug < 1
+    assert chances(titled("Cannon"), sight(cannon=1.0)) == (1.0,)
+    assert chances(titled("Cannon"), sight(pug=1.0)) == (0.0,)
+
+
+def test_a_title_says_more_than_the_name_of_what_is_shown() -> None:
+    seen = sight(cannon=1.0, sewing_machine=1.0, steam_locomotive=1.0, tiger=1.0)
+    shown = ("Cannons", "Two cannons", "Cannon - History", "the old Sewing Machine of 1887")
+    assert chances(titled(*shown, "Steam locomotive Hedwig", "Locomotive"), seen) == (1.0,) * 6
+    # The longest name counts: a tiger cat is no tiger.
+    assert chances(titled("Tiger cat", "Candle", "Machine gun"), seen) == (0.0, 0.0, 0.0)
+    # Nobody can tell of what no class is called.
+    assert chances(titled("Hedwig", "Kenya", ""), seen) == (None, None, None)
 
 
 def test_what_no_hit_is_called_is_told() -> None:

@@ -146,6 +146,10 @@ def test_no_confidence_is_fitted_on_a_few_answers() -> None:
     questions = [replace(asked(i, i % 2 == 0), half=0) for i in range(FITTED_FROM)]
     assert fitted(questions) is not None
     assert fitted(questions[1:]) is None
+    # Where no sign tells right from wrong there is nothing to judge by.
+    signs = {"lead": 1.0, "answer_logprob": -1.0, "agreement": 0.5}
+    alike = [replace(q, answer=replace(q.answer, evidence=signs)) for q in questions]
+    assert fitted(alike) is None
     assert len(fittable([*questions[:3], replace(questions[3], half=1)])) == 3
 
 
