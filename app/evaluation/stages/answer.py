@@ -41,6 +41,7 @@ from retriever.pictures.neighbours import SimilarPicture
 _LOOKED_UP = 64  # questions whose passages are looked up at once
 # Failures that say nothing about the generator.
 _NO_DISTRACTORS = "NoOtherQuestion: all questions have the same answers or gold passages"
+_NOTHING_LEFT = "EmptyCompletion: no passage is left to answer from"
 _NOT_ITS_FAULT = (InvalidImage.__name__, "NotRetrieved", _NO_DISTRACTORS)
 
 Name = tuple[str, str]
@@ -306,6 +307,8 @@ class _Asking:
             return replace(row, status="failed", reason=job.found.failure)
         if row.condition == "distractors" and not job.given:
             return replace(row, status="failed", reason=_NO_DISTRACTORS)
+        if self._answering.plan.strategy == "extract" and job.found is not None and not job.given:
+            return replace(row, reason=_NOTHING_LEFT)  # an answer, and wrong
         try:
             query = Query(job.example.question.strip(), self._pictures.load(job.example))
             found = Retrieval()

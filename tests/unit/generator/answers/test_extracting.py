@@ -98,6 +98,26 @@ def test_what_could_not_count_whatever_it_said_is_not_read() -> None:
     assert sureness(surest) == MARGIN * LIMIT
 
 
+@pytest.mark.parametrize("further", [1, 8])
+def test_many_that_hardly_count_are_read_where_together_they_could(further: int) -> None:
+    doubtful = replace(SAID, logprob=-3.0, none_logprob=-12.0)
+    surest = replace(SAID, logprob=0.0, none_logprob=-12.0)
+    names = ["Oz", "Sea", *(f"Sea{n}" for n in range(further))]
+    spans = {name: ((0, 2 if name == "Oz" else 3),) for name in names}
+    readings = {
+        name: replace(said, text=name[: spans[name][0][1]], spans=spans[name])
+        for name, said in zip(names, [doubtful] * 2 + [surest] * further, strict=True)
+    }
+    hits = [
+        Hit(Passage(name, name, name), score)
+        for name, score in zip(names, (10.0, 9.99, *[2.39] * further), strict=True)
+    ]
+    plan = AnswerPlan("extract", passages=20, temperature=1.0)
+    said = extract(ByHand(**readings), Query("capital?"), hits, plan)
+    # Of the first two Oz is ahead by a hair; what says Sea is probabler together.
+    assert said.text == "Sea" and len(said.read) == len(names)
+
+
 def test_what_is_not_read_would_have_changed_nothing() -> None:
     random = Random(0)
     for _ in range(300):
@@ -125,7 +145,7 @@ def test_what_is_not_read_would_have_changed_nothing() -> None:
         )
         assert said.text == every.winner.text
         assert said.citations[0].number == every.winner.number
-        assert said.evidence.agreement == pytest.approx(every.share, abs=0.04)
+        assert said.evidence.agreement == pytest.approx(every.share, abs=0.01)
 
 
 def test_passages_without_words_have_no_say_and_alone_no_answer() -> None:

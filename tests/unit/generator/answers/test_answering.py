@@ -1,0 +1,34 @@
+"""How far an answer is trusted, by what is known of its picture."""
+
+import pytest
+
+from corpus.types import Hit, Passage, Query
+from generator.answers.answering import Answering
+from generator.answers.confidence import Calibration, Fit, fit_name
+from generator.answers.plan import AnswerPlan
+from generator.interface import wait
+from tests.scripted import ScriptedGenerator
+
+HITS = (Hit(Passage("a", "Hedwig", "Paris"), 20.0), Hit(Passage("b", "Sea", "Sea"), 10.0))
+
+
+def confidence(shown: tuple[float | None, ...], corpus: str) -> float | None:
+    generator = ScriptedGenerator(lambda prompt: ("Paris [1]", -0.1))
+    plan = AnswerPlan("concat", passages=2)
+    # As good as certain of whatever it is.
+    fit = Fit(9.0, {"lead": 1.0}, {"lead": 0.0}, {"lead": 10.0}, None, 50)
+    fits = {fit_name(generator.name, plan.style, plan.strategy): fit}
+    calibration = Calibration("c", 1.0, {}, fits, corpus="fitted on")
+    answering = Answering(generator, plan, calibration, corpus=corpus)
+    return wait(answering.answer(Query("Which city?"), HITS, shown=shown)).confidence.value
+
+
+def test_no_answer_is_surer_than_that_a_photograph_shows_what_it_is_about() -> None:
+    for corpus in ("fitted on", "another"):
+        assert confidence((0.25, 1.0), corpus) == 0.25
+        assert confidence((), corpus) == pytest.approx(1.0, abs=0.01)
+
+
+def test_what_nobody_has_a_name_for_may_be_shown_where_the_corpus_is_another() -> None:
+    assert confidence((None, 1.0), "fitted on") == 0.0
+    assert confidence((None, 1.0), "another") == pytest.approx(1.0, abs=0.01)
