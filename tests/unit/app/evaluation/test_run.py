@@ -15,8 +15,13 @@ from app.evaluation.files.json_rows import read, read_results
 from app.evaluation.record import ExampleRow, Figure
 from app.evaluation.run import Options, evaluate
 from app.evaluation.summary import summary_text
+from app.pipeline import Pipeline
 from corpus.benchmarks import evqa
 from corpus.types import Example
+from generator.answers.answering import Answering
+from generator.answers.confidence import Calibration
+from generator.answers.plan import AnswerPlan
+from generator.extractive.reader import ExtractiveReader
 from tests.evaluating import asked, example, failing_on, found, run, said, scored
 from tests.golden_cases import golden_image
 
@@ -53,6 +58,19 @@ def test_a_picture_that_cannot_be_read_counts_as_wrong_and_is_counted(
     assert outcome.failures == {"InvalidImage": 1}
     assert outcome.fates == {"right": 1, "not answered": 1}
     assert "broken.png" in said(tmp_path / "out")["2"].reason
+
+
+def test_what_the_reader_left_unread_is_not_said_to_be_read(
+    pipeline, images, tmp_path: Path
+) -> None:
+    # The best passage is likeliest by so much that no other is read.
+    plan = AnswerPlan("extract", passages=4, temperature=0.001)
+    answering = Answering(ExtractiveReader.from_pretrained(), plan, Calibration())
+    reads = Pipeline(pipeline.encoder, pipeline.index, answering)
+    run(reads, asked(example("1")), images, tmp_path / "out")
+    searched = [id_ for id_, _ in found(tmp_path / "out")["1"].hits]
+    assert len(searched) == 4
+    assert said(tmp_path / "out")["1"].read == tuple(searched[:1])
 
 
 def test_an_interrupted_run_goes_on(pipeline, generator, images, tmp_path: Path) -> None:
