@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     qdrant_timeout_seconds: int = Field(default=60, ge=1)
     qdrant_build_wait_seconds: int = Field(default=300, ge=0)
     qdrant_work_seconds: int = Field(default=3600, ge=1)
-    candidates: int | None = Field(default=None, ge=1)
+    candidates: int | None = Field(default=None, ge=1, le=10**9)
     recall_checks: float = Field(default=0.01, ge=0, le=1)
     pictures: Path | None = None
     reader: str | None = None

@@ -15,7 +15,13 @@ from app.commands.console import (
     progress,
     settings_with,
 )
-from app.evaluation.record import CONDITIONS, TABLE_NAME, Condition
+from app.evaluation.record import (
+    ANSWERS_NAME,
+    CONDITIONS,
+    RETRIEVAL_NAME,
+    TABLE_NAME,
+    Condition,
+)
 
 app = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
 
@@ -141,6 +147,11 @@ def evaluate_run(
 
     if stage and stage not in STAGES:
         raise typer.BadParameter(f"{stage!r} is no stage; choose from {', '.join(STAGES)}")
+    made = any((output / name).exists() for name in (RETRIEVAL_NAME, ANSWERS_NAME))
+    if stage == "score" and not made:
+        raise typer.BadParameter(f"--stage score: {output} holds nothing that was answered")
+    if candidates is not None and exact:
+        raise typer.BadParameter("--candidates is of no use to --exact, which scores every passage")
     changes = {
         "prompt_style": _one_of(prompts, "--prompts", ("few-shot", "instruct")),
         "passages_in_prompt": passages,

@@ -207,6 +207,8 @@ def train_extractive_reader(
     stopped, and --start goes on from a reader that is trained. How the one that comes along was
     made: docs/guide/train.md.
     """
+    if words is not None and not squad and benchmark is None:
+        raise typer.BadParameter("--words is for --squad or --benchmark, which are not given")
     import torch
 
     from app.training.reader import train_reader

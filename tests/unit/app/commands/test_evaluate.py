@@ -37,3 +37,18 @@ def test_pictures_of_what_no_passage_is_about_are_said_before_strategies_are_com
     assert isinstance(asked.exception, GeneratorUnavailable), asked.output
     assert "no passage is about an entity of the collection" in caplog.text
     assert "'a stranger'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evaluate", "run", "demo", "--stage", "score"], "holds nothing that was answered"),
+        (["evaluate", "run", "demo", "--exact", "--candidates", "3"], "is of no use to --exact"),
+        (["train", "reader", "--words", "20"], "--words is for --squad or --benchmark"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    asked = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
+    assert asked.exit_code == 2
+    assert said in " ".join(asked.output.replace("│", " ").split())
+    assert not (tmp_path / "out" / "results.json").exists()
