@@ -296,7 +296,7 @@ class _Asking:
         self._tell(self._total - self._left, self._total, self._failed)
         for row in rows:
             failure = row.reason if row.status == "failed" else ""
-            if not failure.startswith(_NOT_ITS_FAULT):
+            if not failure.startswith(_NOT_ITS_FAULT) and row.reason != _NOTHING_LEFT:
                 self._breaker.count(failure, "" if row.text or failure else row.reason)
         return pending
 

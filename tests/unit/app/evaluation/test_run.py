@@ -12,6 +12,7 @@ from app.errors import InvalidSettings
 from app.evaluation.demo import report
 from app.evaluation.files.earlier import take_over
 from app.evaluation.files.json_rows import read, read_results
+from app.evaluation.files.resumable import FAILURES_IN_A_ROW
 from app.evaluation.record import ExampleRow, Figure
 from app.evaluation.run import Options, evaluate
 from app.evaluation.summary import summary_text
@@ -22,7 +23,7 @@ from generator.answers.answering import Answering
 from generator.answers.confidence import Calibration
 from generator.answers.plan import AnswerPlan
 from generator.extractive.reader import ExtractiveReader
-from tests.evaluating import asked, example, failing_on, found, run, said, scored
+from tests.evaluating import asked, example, failing_on, failures, found, run, said, scored
 from tests.golden_cases import golden_image
 
 
@@ -71,6 +72,22 @@ def test_what_the_reader_left_unread_is_not_said_to_be_read(
     searched = [id_ for id_, _ in found(tmp_path / "out")["1"].hits]
     assert len(searched) == 4
     assert said(tmp_path / "out")["1"].read == tuple(searched[:1])
+
+
+def test_where_no_passage_is_left_the_reader_says_nothing_and_the_run_goes_on(
+    pipeline, images, tmp_path: Path
+) -> None:
+    rows = asked(*(example(f"{n}") for n in range(FAILURES_IN_A_ROW + 2)))
+    plan = AnswerPlan("extract", passages=4)
+    answering = Answering(ExtractiveReader.from_pretrained(), plan, Calibration())
+    reads, out = Pipeline(pipeline.encoder, pipeline.index, answering), tmp_path / "out"
+    assert evaluate(reads, rows, images, out, Options(stages=("retrieve",))) is None
+    lines = [json.loads(line) for line in (out / "retrieval.jsonl").read_text().splitlines()]
+    bare = "".join(json.dumps({**line, "hits": []}) + "\n" for line in lines)
+    (out / "retrieval.jsonl").write_text(bare)
+    results = run(reads, rows, images, out)
+    assert {row.text for row in said(out).values()} == {""}
+    assert results.figure("exact_match").value == 0.0 and failures(results) == 0
 
 
 def test_an_interrupted_run_goes_on(pipeline, generator, images, tmp_path: Path) -> None:
