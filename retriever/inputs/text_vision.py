@@ -251,6 +251,12 @@ def _class_names() -> frozenset[str]:
 
 
 @cache
+def _longest_name() -> int:
+    """Return the words of the longest name."""
+    return max(len(name.split()) for name in _class_names())
+
+
+@cache
 def _by_last_words() -> Mapping[str, frozenset[str]]:
     """Return the names of several words by their last ones."""
     ending: dict[str, set[str]] = {}
@@ -264,7 +270,7 @@ def _by_last_words() -> Mapping[str, frozenset[str]]:
 def _names_within(title: str) -> frozenset[str]:
     """Return the longest name of a class in a title, or the names that end with the title."""
     words = plain_words(title).split()
-    for length in range(len(words), 0, -1):
+    for length in range(min(len(words), _longest_name()), 0, -1):
         for first in range(len(words) - length + 1):
             if (name := " ".join(words[first : first + length])) in _class_names():
                 return frozenset((name,))

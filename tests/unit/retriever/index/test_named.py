@@ -77,6 +77,8 @@ def test_a_title_says_more_than_the_name_of_what_is_shown() -> None:
     assert chances(titled(*shown, "Steam locomotive Hedwig", "Locomotive"), seen) == (1.0,) * 6
     # The longest name counts: a tiger cat is no tiger.
     assert chances(titled("Tiger cat", "Candle", "Machine gun"), seen) == (0.0, 0.0, 0.0)
+    # However many words it has.
+    assert chances(titled("sewing " * 5_000, "sewing " * 5_000 + "machine"), seen) == (None, 1.0)
     # Nobody can tell of what no class is called.
     assert chances(titled("Hedwig", "Kenya", ""), seen) == (None, None, None)
 
