@@ -150,6 +150,7 @@ def test_an_opinion_that_is_not_kept_is_not_in_the_log(tmp_path: Any, lines: Lin
         raise RuntimeError(f"{opinion}")
 
     store.add = broken  # type: ignore[method-assign]
-    area._said(lambda: area._add(store, record, verdict="down", reason=f"no {MARKER}!"), "thanks")
+    said = {"verdict": "down", "reason": f"no {MARKER}!"}
+    area._said(lambda: store.add(area._opinion(record, **said)), "thanks")
     [line] = lines.of(level="error")
     assert "RuntimeError" in line["exception"] and MARKER not in lines.text
