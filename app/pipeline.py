@@ -214,6 +214,7 @@ class Pipeline(Finder):
             found,
             asked_as="" if query.question == typed else query.question,
             chosen=found.boxes != query.boxes,
+            pictureless=bool(instead),
         )
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))

@@ -149,6 +149,8 @@ def explain(finder: Finder, query: Query, found: Retrieval) -> Why | None:
     if found.asked is None or finder.index is None:
         return None
     query = replace(query, question=found.asked_as or query.question, boxes=found.boxes)
+    if found.pictureless:
+        query = replace(query, image=None, boxes=())
     looked = finder.looked_at(query)
     passages = [hit.passage for hit in found.hits]
     rows = finder.index.rows([passage.id for passage in passages])

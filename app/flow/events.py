@@ -51,6 +51,7 @@ class Retrieval:
         shown: of a photograph, how likely it shows what each hit is about, by the classifier, None
             where that has no name for it; () where nothing is known.
         chosen: whether the program chose the boxes, and not whoever asked.
+        pictureless: whether the picture was left out of account, as the question names another.
         asked: the query as it was encoded, which tells why the hits were found (app.asking.why);
             None where nothing was looked for, or for many queries at once.
     """
@@ -68,6 +69,7 @@ class Retrieval:
     similar: "tuple[SimilarPicture, ...]" = ()
     shown: tuple[float | None, ...] = ()
     chosen: bool = False
+    pictureless: bool = False
     asked: "EncodedQuery | None" = field(default=None, compare=False, repr=False)
 
     @property

@@ -3,6 +3,7 @@
 import pytest
 
 from app.asking.report import result_as_json
+from app.asking.why import explain
 from app.flow.subject import named_instead
 from app.pipeline import Pipeline
 from corpus.types import Query
@@ -53,6 +54,10 @@ def test_what_is_named_is_looked_for_and_the_picture_is_not(pipeline: Pipeline) 
     assert named.retrieval.seen == "" and named.retrieval.boxes == ()
     assert f"names {other}, {LOOKED}" in " ".join(named.notes)
     assert result_as_json(named)["notes"] == list(named.notes)
+    # Why they were found is told by the question alone.
+    why = explain(pipeline, Query(f"What is the capital of {other}?", IMAGE), named.retrieval)
+    assert why is not None and why.frame is None
+    assert len(why.passages) == len(named.retrieval.hits)
     # Of what no passage is called nothing else is known than what the picture shows.
     foreign = pipeline.ask(Query("What is the capital of Atlantis?", IMAGE), 4)
     assert len({hit.passage.title for hit in foreign.retrieval.hits}) > 1
