@@ -58,6 +58,7 @@ def test_what_is_marked_runs(
     page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
+    write_files(page)  # its own, where another page calls one the same
     for block in blocks(page):
         if not block.note.startswith("run"):
             continue
