@@ -71,8 +71,6 @@ def read_squad(path: Path) -> Iterator[ReadingExample]:
             for qa in paragraph.get("qas", []):
                 yield _squad_example(path, context, qa)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
-            if isinstance(exc, InvalidRecord):
-                raise
             problem = f"not a paragraph as SQuAD has them ({exc!r}): {paragraph!r:.200}"
             raise InvalidRecord(path, 0, "paragraphs", problem) from exc
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from corpus.types import Citation, Hit, Passage, Query
@@ -81,35 +81,31 @@ def extract(
     priors = dict(zip(read, log_prior(scores, plan.temperature), strict=True))
     texts = {number: hit.passage.text for number, hit in read.items()}
 
-    def said(numbers: Sequence[int]) -> dict[int, Reading]:
-        some = [texts[number] for number in numbers]
-        return dict(zip(numbers, reader.read(question, some, defend=plan.delimit), strict=True))
+    readings: dict[int, Reading] = {}
+    said: dict[int, tuple[str, tuple[tuple[int, int], ...]]] = {}
 
-    def choices(readings: Mapping[int, Reading]) -> list[Candidate]:
-        words = {n: shown(question, read[n].passage, r)[0] for n, r in readings.items() if r.text}
-        return [Candidate(n, words[n], priors[n], sureness(readings[n])) for n in words]
+    def candidates_of(numbers: Sequence[int]) -> list[Candidate]:
+        some = [texts[number] for number in numbers]
+        readings.update(zip(numbers, reader.read(question, some, defend=plan.delimit), strict=True))
+        told = [number for number in numbers if readings[number].text]
+        said.update((n, shown(question, read[n].passage, readings[n])) for n in told)
+        return [Candidate(n, said[n][0], priors[n], sureness(readings[n])) for n in told]
 
     # Reading is most of the time that a question takes.
-    likeliest = max(priors.values())
-    likely = [n for n, prior in priors.items() if prior + _MOST_SURE >= likeliest + _COUNTS]
-    readings = said(likely)
-    unlikely = [n for n in read if n not in readings]
-    if _might_count([priors[n] for n in unlikely], choices(readings), agree=plan.agree):
-        readings = {**readings, **said(unlikely)}
-    candidates = choices(readings)
+    least = max(priors.values()) + _COUNTS - _MOST_SURE
+    candidates = candidates_of([n for n in read if priors[n] >= least])
+    unlikely = [n for n in read if priors[n] < least]
+    if _might_count([priors[n] for n in unlikely], candidates, agree=plan.agree):
+        candidates += candidates_of(unlikely)
     if not candidates:
         raise EmptyCompletion("No passage has words to answer with. Ask otherwise.")
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
     reading = readings[winner.number]
-    spans = {
-        c.number: shown(question, read[c.number].passage, readings[c.number])[1]
-        for c in choice.agreeing
-    }
     return Answer(
         winner.text,
         tuple(
-            Citation(read[c.number].passage.id, c.number, "span", spans[c.number])
+            Citation(read[c.number].passage.id, c.number, "span", said[c.number][1])
             for c in choice.agreeing
         ),
         "extract",
@@ -123,7 +119,7 @@ def extract(
             subject_prior=subject_prior(hits, winner.number, plan.temperature),
         ),
         candidates=tuple(candidates),
-        doubts=_doubts(question, read[winner.number].passage, winner.text, spans[winner.number]),
+        doubts=_doubts(question, read[winner.number].passage, winner.text, said[winner.number][1]),
         read=tuple(readings),
         given=tuple(Given(number, texts[number]) for number in readings),
     )

@@ -103,9 +103,9 @@ class Sight:
         likely = [
             share
             for class_id, share in self.chances
-            if not called.isdisjoint(map(plain_words, imagenet_synonyms()[class_id]))
+            if not called.isdisjoint(map(_plain_words, imagenet_synonyms()[class_id]))
         ]
-        likely += [share for kind, share in self.kinds if plain_words(kind) in called]
+        likely += [share for kind, share in self.kinds if _plain_words(kind) in called]
         return max(likely, default=0.0)
 
 
@@ -234,10 +234,10 @@ def imagenet_kinds() -> Mapping[int, str]:
     return kinds
 
 
-def plain_words(name: str) -> str:
+def _plain_words(name: str) -> str:
     """Return the words of a name as they are compared: small, without the s of a plural.
 
-    >>> plain_words("The Two Cannons"), plain_words("lady's slipper")
+    >>> _plain_words("The Two Cannons"), _plain_words("lady's slipper")
     ('the two cannon', "lady' slipper")
     """
     return " ".join(word.removesuffix("s") for word in _WORDS.findall(name.casefold()))
@@ -246,8 +246,8 @@ def plain_words(name: str) -> str:
 @cache
 def _class_names() -> frozenset[str]:
     """Return every name of a class or a kind."""
-    names = {plain_words(name) for synonyms in imagenet_synonyms() for name in synonyms}
-    return frozenset(names | {plain_words(kind) for kind in imagenet_kinds().values()})
+    names = {_plain_words(name) for synonyms in imagenet_synonyms() for name in synonyms}
+    return frozenset(names | {_plain_words(kind) for kind in imagenet_kinds().values()})
 
 
 @cache
@@ -269,7 +269,7 @@ def _by_last_words() -> Mapping[str, frozenset[str]]:
 
 def _names_within(title: str) -> frozenset[str]:
     """Return the longest name of a class in a title, or the names that end with the title."""
-    words = plain_words(title).split()
+    words = _plain_words(title).split()
     for length in range(min(len(words), _longest_name()), 0, -1):
         for first in range(len(words) - length + 1):
             if (name := " ".join(words[first : first + length])) in _class_names():
