@@ -41,5 +41,10 @@ def hasty(server: Server, timeout_s: float, **options: Any) -> OpenAIGenerator:
     return client
 
 
+def allow(client: OpenAIGenerator, timeout_s: float) -> None:
+    """Bound the requests from now on: a hang ends soon, and a busy machine has time for an answer."""
+    client._endpoint._timeout_s = timeout_s
+
+
 def answer(client: OpenAIGenerator) -> Completion:
     return wait(client.stream(CLOSED))
