@@ -42,7 +42,7 @@ def hasty(server: Server, timeout_s: float, **options: Any) -> OpenAIGenerator:
 
 
 def allow(client: OpenAIGenerator, timeout_s: float) -> None:
-    """Bound the requests from now on: a hang ends soon, and a busy machine has time for an answer."""
+    """Bound the requests from now on: a hang ends soon; an answer has time on a busy machine."""
     client._endpoint._timeout_s = timeout_s
 
 
