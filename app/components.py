@@ -12,7 +12,7 @@ from app.settings import MINI, NO_PICTURES, PREFIX, Settings
 from corpus.demo.data import demo_passages_path
 from generator.answers.answering import Answering
 from generator.answers.confidence import PACKAGED, read_calibration
-from generator.answers.plan import Answerer, AnswerPlan, usual_plan
+from generator.answers.plan import Answerer, AnswerPlan, require_strategy, usual_plan
 from generator.embedded import EmbeddedReader
 from generator.extractive.model import SHIPPED
 from generator.server.client import OpenAIGenerator
@@ -74,12 +74,15 @@ def open_answering(settings: Settings, checkpoint: Checkpoint, generator: Answer
 
     Raises:
         InvalidCalibration: the file that the settings name is not one.
+        StrategyUnavailable: what answers does not have the strategy.
     """
     calibration = read_calibration(settings.calibration or PACKAGED, checkpoint.revision)
     usual = usual_plan(generator)
     style = settings.prompt_style or usual.style
+    strategy = settings.strategy or usual.strategy
+    require_strategy(generator, strategy)
     plan = AnswerPlan(
-        strategy=settings.strategy or usual.strategy,
+        strategy=strategy,
         style=style,
         passages=settings.passages_in_prompt or usual.passages,
         passage_tokens=settings.passage_tokens,

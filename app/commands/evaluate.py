@@ -1,6 +1,7 @@
 """kbvqa evaluate: measure retrieval and answers."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from app.evaluation.record import (
     TABLE_NAME,
     Condition,
 )
+from app.settings import PREFIX, Settings
 
 app = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
 
@@ -162,6 +164,8 @@ def evaluate_run(
     settings = settings_with(index, checkpoint, strategy, candidates).model_copy(
         update={name: value for name, value in changes.items() if value is not None}
     )
+    writing = {"--tokens": tokens, "--extra-body": extra_body, "--prompts": prompts}
+    _require_of_use(settings, writing)
     asked, pictures = open_benchmark(
         benchmark,
         split,
@@ -235,6 +239,16 @@ def _conditions(answer: bool, retrieval: bool, also: str) -> tuple[Condition, ..
             raise typer.BadParameter("--also needs answers: there are none to score")
         return ()
     return ("retrieved", *(name for name in others if name in wanted))
+
+
+def _require_of_use(settings: Settings, given: Mapping[str, object]) -> None:
+    """Raise typer.BadParameter where an option says how is written, and what answers only reads."""
+    named = [option for option, value in given.items() if value is not None]
+    if named and settings.extractive:
+        raise typer.BadParameter(
+            f"{named[0]} is of something that writes, and {PREFIX}GENERATOR_URL and "
+            f"{PREFIX}READER name none: the reader points at words of the passages"
+        )
 
 
 def _listed(text: str) -> tuple[str, ...]:

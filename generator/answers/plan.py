@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from generator.answers.answer import Strategy
+from generator.errors import StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader
 from generator.interface import Generator
 from generator.prompts import PASSAGE_TOKENS, Style
@@ -42,6 +43,19 @@ def strategies_of(generator: Answerer) -> tuple[Strategy, ...]:
     if isinstance(generator, ExtractiveReader):
         return ("extract",)
     return tuple(name for name in get_args(Strategy) if name != "extract")
+
+
+def require_strategy(generator: Answerer, strategy: str) -> None:
+    """Raise StrategyUnavailable unless there is such a strategy, and what answers has it."""
+    if strategy not in get_args(Strategy):
+        known = ", ".join(get_args(Strategy))
+        raise StrategyUnavailable(f"{strategy!r} is no strategy; choose from {known}.")
+    if strategy not in strategies_of(generator):
+        raise StrategyUnavailable(
+            f"{generator.name} does not answer by {strategy!r}: the extractive reader has "
+            "'extract' alone, which others have not. Unset KBVQA_STRATEGY, or set KBVQA_READER or "
+            "KBVQA_GENERATOR_URL to something that writes."
+        )
 
 
 def usual_plan(generator: Answerer) -> AnswerPlan:

@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast, get_args
+from typing import cast
 
 from corpus.types import Citation, Hit, Passage, Query
-from generator.answers.answer import Answer, Candidate, Evidence, Given, PromptRecord, Strategy
+from generator.answers.answer import Answer, Candidate, Evidence, Given, PromptRecord
 from generator.answers.extracting import extract
 from generator.answers.parsing import answer_text, contains, parse_answer, require_end
-from generator.answers.plan import Answerer, AnswerPlan, strategies_of
+from generator.answers.plan import Answerer, AnswerPlan, require_strategy
 from generator.answers.selection import choose, lead, log_prior
-from generator.errors import BadCompletion, EmptyCompletion, StrategyUnavailable
+from generator.errors import BadCompletion, EmptyCompletion
 from generator.extractive.reader import ExtractiveReader
 from generator.interface import (
     Capabilities,
@@ -67,15 +67,7 @@ def respond(
         GeneratorError: the generator fails, or writes nothing.
         StrategyUnavailable: this generator does not have the strategy.
     """
-    if plan.strategy not in get_args(Strategy):
-        known = ", ".join(get_args(Strategy))
-        raise StrategyUnavailable(f"{plan.strategy!r} is no strategy; choose from {known}.")
-    if plan.strategy not in strategies_of(generator):
-        raise StrategyUnavailable(
-            f"{generator.name} does not answer by {plan.strategy!r}: the extractive reader has "
-            "'extract' alone, which others have not. Unset KBVQA_STRATEGY, or set KBVQA_READER or "
-            "KBVQA_GENERATOR_URL to something that writes."
-        )
+    require_strategy(generator, plan.strategy)
     if isinstance(generator, ExtractiveReader):
         answer = extract(generator, query, hits, plan, recognised)
         yield Piece(answer.text)

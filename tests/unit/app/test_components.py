@@ -12,6 +12,7 @@ from corpus.demo.data import demo_passages_path
 from corpus.files.passages import passages_sha256
 from generator.answers.answering import Answering
 from generator.answers.plan import Answerer
+from generator.errors import StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader
 from retriever.checkpoint.loading import Checkpoint
 from retriever.errors import IndexNotReady
@@ -57,6 +58,14 @@ def test_what_answers_decides_the_defaults(
     assert (answering.plan.strategy, answering.plan.passages) == (strategy, passages)
     if not {"STRATEGY", "PASSAGES_IN_PROMPT"} & environment.keys():
         assert answering == Answering.usual(generator, checkpoint.revision)
+
+
+def test_a_strategy_that_the_reader_lacks_is_told_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, reader: ExtractiveReader
+) -> None:
+    monkeypatch.setenv("KBVQA_STRATEGY", "concat")
+    with pytest.raises(StrategyUnavailable, match="does not answer by 'concat'"):
+        open_answering(load_settings(), checkpoint, reader)
 
 
 def opened(
