@@ -166,15 +166,12 @@ measure-encode: $(VENV)/installed  ## measure the encoder beside the public way,
 	$(PAGE) runs/encode/table.md docs/measured/encoding.md --title 'Encoding on a CPU' --by 'make measure-encode'
 	cp runs/encode/cost.png docs/measured/encoding-cost.png
 
-measure-index: $(VENV)/installed $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (two hours)
+measure-index: $(VENV)/installed $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (two hours); docs/measured/index.md tells of it by hand
 	$(PIP) install --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m corpus.demo.rebuild --out runs/search/corpus --only passages --passages 14513
 	$(BIN)/python -m benchmarks.search prepare runs/search/corpus/passages.jsonl.gz --vectors runs/search/vectors
 	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search --peer-python $(PEER_VENV)/bin/python
 	$(BIN)/python -m benchmarks.search report --out runs/search
-	$(PAGE) runs/search/tables.md docs/measured/index.md --title 'The index' --by 'make measure-index'
-	cp runs/search/recall.png docs/measured/index-recall.png
-	cp runs/search/cost.png docs/measured/index-cost.png
 
 # The peers bring a transformers and a numpy of their own.
 $(PEER_VENV)/installed: benchmarks/peers.txt
