@@ -2,6 +2,9 @@
 
 import re
 
+# How the reader, and the retriever, know it.
+WHAT_IS_THIS = "What is this?"
+
 # What is left of such a question without these words is nothing.
 _IDENTITY = re.compile(
     r"\W*(so|please|hey|hi|hello|can you|could you|tell me|do you know|say|quick)?\W*"
@@ -13,16 +16,33 @@ _IDENTITY = re.compile(
     re.IGNORECASE,
 )
 
+# What a name is asked of, and not what kind it is of: "Which plant is this?".
+_NAMED = re.compile(
+    r"\W*(?:(?:so|please|hey|hi|hello|can you|could you|tell me|do you know|say|and|ok)\W+)*"
+    r"(?:what|which)\s+(?:plant|flower|tree|fruit|vegetable|mushroom|fungus|herb|animal|bird|fish|"
+    r"insect|reptile|mammal|building|house|tower|bridge|castle|palace|church|cathedral|temple|"
+    r"mosque|monument|statue|sculpture|painting|landmark|museum|city|town|island|mountain|volcano|"
+    r"lake|river|waterfall|dish|food|drink|sport|tool|machine|vehicle|ship|instrument)\s+"
+    r"(?:(?:is|was)\s+(?:this|that|it|shown|pictured)(?:\s+(?:one|here|called))?|am i looking at|"
+    r"do (?:i|we|you) see)(?:\s+(?:in|on)\s+(?:the|this|my)\s+(?:picture|photo|image|pic))?\W*",
+    re.IGNORECASE,
+)
+
 
 def asks_identity(question: str) -> bool:
     """Return whether a question asks what, or who, the picture shows, and nothing else.
 
-    >>> [asks_identity(q) for q in ("What is this?", "what am i looking at", "Who is this?")]
+    >>> [asks_identity(q) for q in ("What is this?", "Which plant is this?", "Who is this?")]
     [True, True, True]
     >>> asks_identity("What is this used for?") or asks_identity("What kind of thing is this?")
     False
     """
-    return _IDENTITY.fullmatch(question) is not None
+    return bool(_IDENTITY.fullmatch(question) or _NAMED.fullmatch(question))
+
+
+def asks_person(question: str) -> bool:
+    """Return whether a question asks for somebody: its words tell where the picture may not."""
+    return re.match(r"\W*(?:\w+\W+){0,3}who\b", question, re.IGNORECASE) is not None
 
 
 _LAND = r"(?:country|nation|state|territory|land|flag|place)"

@@ -22,6 +22,7 @@ from app.machine.request import ends
 from corpus.pictures.images import featureless
 from corpus.types import Box, Hit, Query
 from generator.answers.selection import WEIGHED
+from generator.identity import asks_identity, asks_person
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import EncodedQuery, Look
 from retriever.engines.candidates import CANDIDATES
@@ -152,7 +153,7 @@ class Finder:
         return self._encoded(queries, self.encoder.encode_queries)
 
     def _encoded(self, queries: Sequence[Query], encode: Encode) -> list[EncodedQuestion]:
-        shown = [self._looker.at(query) for query in queries]
+        shown = [self._looker.at(_plainly(query)) for query in queries]
         alone = [self._alone(each.query) for each in shown]
         # Together: the picture is the same.
         together = [*(each.query for each in shown), *(q for q in alone if q is not None)]
@@ -328,6 +329,17 @@ class Finder:
         if not weight or query.image is None or query.question == picture.QUESTION:
             return None
         return replace(query, question=picture.QUESTION)
+
+
+def _plainly(query: Query) -> Query:
+    """Return a query that asks what its picture shows in the words that the picture is asked with.
+
+    "Which bird is that?" finds no better for being about birds: what is weighed is as sure.
+    """
+    asked = query.question
+    if query.image is None or not asks_identity(asked) or asks_person(asked):
+        return query
+    return replace(query, question=picture.QUESTION)
 
 
 def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:

@@ -21,7 +21,13 @@ from generator.answers.selection import (
 )
 from generator.errors import EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
-from generator.identity import asks_country, asks_identity, of_a_country
+from generator.identity import (
+    WHAT_IS_THIS,
+    asks_country,
+    asks_identity,
+    asks_person,
+    of_a_country,
+)
 from generator.quoting import one_line
 from generator.values.shortening import shortened
 
@@ -77,6 +83,8 @@ def extract(
         if not about:
             return Answer(recognised[0], (), "extract", doubts=(SEEN_ALONE,))
         read = about
+        if not asks_person(question):
+            question = WHAT_IS_THIS  # however it was put
     scores = [hit.score for hit in read.values()]
     priors = dict(zip(read, log_prior(scores, plan.temperature), strict=True))
     texts = {number: hit.passage.text for number, hit in read.items()}

@@ -24,6 +24,7 @@ MAX_SPAN_TOKENS = 72
 # the other would do. In log-odds, for each sentence that ends inside and each token in it.
 CROSSING, LENGTH = 4.0, 0.05
 _SENTENCE = re.compile(r"(?<=[.!?؟])[\"')\]]*\s+|(?<=[。！？])[」』”’）]*\s*")
+_SIGN = re.compile(r"(?<![^\s(])[-−–]$")
 _QUESTION_MARKS = ("?", "？", "؟")
 _PAIRS = {"(": ")", "[": "]", "“": "”"}
 # A sentence that repeats so much of the question in a row, and at least so many words, is an echo;
@@ -103,9 +104,13 @@ def best_spans(
 def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     """Return a range of characters widened to whole words and to the bracket it leaves open.
 
+    A number keeps its sign.
+
     >>> text = "Algerian dinars (DZD) per US dollar"
     >>> [text[slice(*whole_words(text, *r))] for r in [(0, 10), (9, 20), (17, 20)]]
     ['Algerian dinars', 'dinars (DZD)', 'DZD']
+    >>> [text[slice(*whole_words(text, 4, 6))] for text in ("at -20 C", "1-2020 C")]
+    ['-20', '2020']
     """
     while start < end and text[start].isspace():
         start += 1
@@ -115,6 +120,8 @@ def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
         start -= 1
     while 0 < end < len(text) and _joined(text, end):
         end += 1
+    if _SIGN.search(text, max(0, start - 1), start) and text[start : start + 1].isdigit():
+        start -= 1
     span = text[start:end]
     for opening, closing in _PAIRS.items():
         if span.count(opening) > span.count(closing) and text[end : end + 1] == closing:
