@@ -22,7 +22,7 @@ from app.flow.events import Event, Found, Result, Retrieval
 from app.flow.notes import SAME_LOOK, notes, twins
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.spelling import mended
-from app.flow.subject import instead_of_picture, named_instead
+from app.flow.subject import PICTURELESS, instead_of_picture, means_picture, named_instead
 from app.flow.talk import Alone, require_same_picture, require_whole, stand_alone
 from app.machine.request import current_number, keep_private
 from app.machine.tracing import inside, span
@@ -34,7 +34,8 @@ from generator.answers.plan import Answerer
 from generator.answers.selection import WEIGHED
 from generator.answers.twofold import HALF, TWO_IN_ONE, first_of_two
 from generator.errors import GeneratorError
-from generator.interface import Work
+from generator.identity import asks_identity
+from generator.interface import Work, wait
 from generator.rewriting import Turn
 from retriever.encoding.arguments import list_of, require
 from retriever.encoding.encoder import Encoder
@@ -210,6 +211,8 @@ class Pipeline(Finder):
                 query = replace(query, image=None, boxes=())
                 found = self.retrieve(query, depth, sources=sources, about=name)
                 instead = instead_of_picture(name)
+            elif answer and (other := self._answering_better(query, found, depth, strategy)):
+                query, found, instead = replace(query, image=None), other, PICTURELESS
         found = replace(
             found,
             asked_as="" if query.question == typed else query.question,
@@ -245,6 +248,26 @@ class Pipeline(Finder):
             current_number(),
             picture=picture,
         )
+
+    def _answering_better(
+        self, query: Query, found: Retrieval, depth: int, strategy: Strategy | None
+    ) -> Retrieval | None:
+        """Return what answers a question better than what was found for its picture; else None.
+
+        "Who founded the museum?" under one of its things: where no word means the picture, and a
+        picture of the collection brought its own passages up, those about what has no picture are
+        read beside them.
+        """
+        if not self._reads(strategy) or query.image is None or query.boxes or found.alike is None:
+            return None
+        if means_picture(query.question) or asks_identity(query.question):
+            return None
+        other = self.without_pictures(query, depth, sources=found.sources)
+        if other is None:
+            return None
+        one = wait(self.read(query, found, strategy=strategy))
+        two = wait(self.read(replace(query, image=None), other, strategy=strategy))
+        return other if _sureness(two) > _sureness(one) else None
 
     def _reads(self, strategy: Strategy | None) -> bool:
         """Return whether an answer is words that a reader points at."""
@@ -327,6 +350,11 @@ class Pipeline(Finder):
 def result_of(events: Iterable[Event]) -> Result:
     """Return the result in which events of `Pipeline.run` end."""
     return next(event for event in events if isinstance(event, Result))
+
+
+def _sureness(answer: Answer) -> tuple[float, float]:
+    """Return how sure an answer is, to compare: of equal ones, what is less likely nothing."""
+    return answer.confidence.value or 0.0, answer.original.evidence.answerable or 0.0
 
 
 def _shown(found: Retrieval, top_k: int, answer: Answer | None = None) -> Retrieval:

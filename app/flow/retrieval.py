@@ -9,7 +9,7 @@ what a classifier names, where the checkpoint has one.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -40,6 +40,7 @@ _SHOWN = 3  # similar pictures that a result has
 
 Encode = Callable[[Sequence[Query], Sequence[Look], Known | None], list[EncodedQuery]]
 
+_SAMPLED = 1_000  # passages that tell whether all are about what has pictures
 _SOURCES_NAMED = 20  # to whoever asks for one that there is not
 
 
@@ -143,6 +144,38 @@ class Finder:
         assert self._known is not None
         best = found.hits[0].passage.title if found.hits else ""
         return best not in named.titles_called(name) and self._known(name)
+
+    def without_pictures(
+        self, query: Query, top_k: int, *, sources: Sequence[str] = ()
+    ) -> Retrieval | None:
+        """Return the best passages for a question about what no picture shows: by its words alone.
+
+        A picture that is recognised sets its passages far before all others, also before those
+        about what the collection has no picture of: opening hours, or the founder of a museum.
+
+        Args:
+            query: whose question is asked.
+            top_k: how many passages at most.
+            sources: as for `retrieve`.
+
+        Returns:
+            What was found; None where everything has pictures, or there are none.
+        """
+        if self.pictures is None or not self._some_unpictured:
+            return None
+        found = self.retrieve(replace(query, image=None, boxes=()), picture.DEPTH, sources=sources)
+        shown = self.pictures.entities
+        hits = [hit for hit in found.hits if hit.passage.entity not in shown][:top_k]
+        weighed = min(len(hits), WEIGHED)
+        return replace(found, hits=tuple(hits), weighed=weighed) if hits else None
+
+    @cached_property
+    def _some_unpictured(self) -> bool:
+        """Whether some of the passages are about what no picture shows, as far as a sample tells."""
+        if self.pictures is None or self.index is None:
+            return False
+        about = {passage.entity for passage in self.index.sample(_SAMPLED)}
+        return not about <= self.pictures.entities
 
     def encode_many(self, queries: Sequence[Query]) -> list[EncodedQuestion]:
         """Return many queries encoded in one batch.

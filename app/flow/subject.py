@@ -8,22 +8,26 @@ not.
 import re
 from collections.abc import Iterator
 
-# Words by which a question means its picture, or what was said before.
-_POINTS = re.compile(
-    r"\b(?:this|that|these|those|it|its|they|their|them|he|she|his|her|him|here|there|we|"
-    r"picture|photo|photograph|image|shown|pictured)\b",
-    re.IGNORECASE,
+# Words by which a question means its picture, or what was said before; and others that may.
+_PICTURE = (
+    "this|that|these|those|it|its|they|their|them|he|she|his|her|him|"
+    "picture|photo|photograph|image|shown|pictured"
 )
+_MEANS = re.compile(rf"\b(?:{_PICTURE})\b", re.IGNORECASE)
+_POINTS = re.compile(rf"\b(?:{_PICTURE}|here|there|we)\b", re.IGNORECASE)
 # A name in a question; it is matched with its capitals.
 NAME = r"[A-Z][\w'’.-]*(?:\s+(?:of|and|the|[A-Z][\w'’.-]*))*"
 _ABOUT = re.compile(
     rf"\b(?:of|in|about)\s+(?:the\s+)?(?P<name>{NAME})[\s?!.…]*$"
     rf"|\b(?P<owner>[A-Z]\w*(?:\s+[A-Z]\w*)*)['’]s\b"
 )
-# "How heavy is the fire bell?", "Who built the linen loom?": it stands behind its verb.
+# "How heavy is the fire bell?", "Who built the linen loom?", "Is the oleander poisonous?": it
+# stands behind its verb.
 _SUBJECT = re.compile(
-    r"\W*(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|do|does|did|made|built|founded|"
-    r"invented|wrote|painted|designed|discovered)\s+(?:the\s+)?(?P<rest>\w.*)",
+    r"\W*(?:(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|do|does|did|made|built|"
+    r"founded|invented|wrote|painted|designed|discovered)|"
+    r"(?:is|are|was|were|do|does|did|can|could|will|has|have|had))\s+"
+    r"(?:(?:the|an?)\s+)?(?P<rest>\w.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _MOST_WORDS = 6
@@ -44,6 +48,8 @@ def named_instead(question: str) -> Iterator[str]:
     []
     >>> list(named_instead("how heavy is the fire bell?")), list(named_instead("Who built Rome?"))
     (['fire bell'], ['Rome'])
+    >>> list(named_instead("Is the castor bean toxic?"))
+    ['castor bean toxic', 'castor bean']
     >>> "France" in named_instead("When did independence come from France?")
     False
     """
@@ -58,6 +64,19 @@ def named_instead(question: str) -> Iterator[str]:
         yield from (" ".join(words[:count]) for count in range(len(words), least - 1, -1))
 
 
+def means_picture(question: str) -> bool:
+    """Return whether a question has a word for its picture, or for what was said before.
+
+    >>> means_picture("How old is it?"), means_picture("Where are the toilets here?")
+    (True, False)
+    """
+    return _MEANS.search(question) is not None
+
+
 def instead_of_picture(name: str) -> str:
     """Return what to know where a question was asked without its picture."""
     return f"The question names {name}, so the picture was not looked at."
+
+
+# What to know where passages about nothing in the collection answer better than the picture's.
+PICTURELESS = "Other passages than those about the picture answer this, so it was not looked at."

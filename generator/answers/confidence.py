@@ -35,6 +35,9 @@ _REASONS = {
     "relevance": "the passage was judged not to answer the question",
     "alike": "no picture of a known thing is much like this one",
 }
+# From which on an answer by a foreign fit is given where what was found is vouched for: of those on
+# a garden's passages 41 of 42 were right, of less probable ones 29 of 36 (development figures).
+_LIKELY = 0.8
 _SHOWN = "the photograph may show something else than the passage is about"
 
 
@@ -86,6 +89,7 @@ def judge(
     doubts: Sequence[str] = (),
     low: Sequence[str] = (),
     foreign: bool = False,
+    vouched: bool = False,
 ) -> Confidence:
     """Return the confidence in an answer.
 
@@ -98,6 +102,9 @@ def judge(
         low: reasons of the retriever, from the best score. A fit that knows more decides without
             them; where there is none, or it is foreign, they count as doubts.
         foreign: whether the fit was made on another corpus.
+        vouched: whether something better than its score tells that what was found is what is asked
+            about; see `Answering.vouched`. A low score is then no doubt of an answer that is
+            likely enough.
     """
     if not_judged(doubts):
         return Confidence(None, "unsure", tuple(doubts))
@@ -105,10 +112,10 @@ def judge(
     if fit is None or not known:
         reasons = (*doubts, *low)
         return Confidence(None, "unsure" if reasons else "given", reasons)
-    if foreign:
-        doubts = (*doubts, *low)
     parts = fit.contributions(evidence)
     value = 1 / (1 + math.exp(-max(-50.0, min(50.0, fit.bias + sum(parts.values())))))
+    if foreign and not (vouched and value >= _LIKELY):
+        doubts = (*doubts, *low)
     against = sorted((part, name) for name, part in parts.items() if part < 0)
     weak = tuple(_REASONS[name] for _, name in against[:2])
     if evidence.shown is not None and evidence.shown < value:

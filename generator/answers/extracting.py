@@ -29,6 +29,8 @@ from generator.identity import (
     of_a_country,
 )
 from generator.quoting import one_line
+from generator.sentences import sentences
+from generator.values.beside import with_beside
 from generator.values.shortening import shortened
 
 # What the log-odds against "no answer" count beside the answer's log-probability: two passages of
@@ -43,6 +45,7 @@ _DEFINES = re.compile(
 )
 # Without the words "yes" and "no": what is said is neither.
 _NEITHER = "I cannot say; the passage has"
+_LONGEST_QUOTE = 240  # characters
 # Log-odds beyond which a reader's certainty says no more: against "no answer", and against
 # everything else.
 LIMIT, CERTAIN = 12.0, 8.0
@@ -218,6 +221,23 @@ def _log_odds(logprob: float) -> float:
     return logprob - math.log(max(-math.expm1(min(logprob, 0.0)), 1e-12))
 
 
+def _as_said(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Return the sentence that a range of a passage is in: "not" and "except" may stand anywhere.
+
+    What is in a labelled field, or in a very long sentence, stays as it is.
+
+    >>> text = "It is old. All but one can be reached with a wheelchair. It is new."
+    >>> text[slice(*_as_said(text, (30, 55)))]
+    'All but one can be reached with a wheelchair'
+    """
+    inside = [(a, b) for a, b in sentences(text) if a < span[1] and span[0] < b]
+    start, end = inside[0][0], inside[-1][1]
+    said = text[start:end].rstrip().rstrip(".")
+    if ":" in said or ";" in said or len(said) > _LONGEST_QUOTE:
+        return span
+    return start, start + len(said)
+
+
 def _is_kind(text: str, span: tuple[int, int]) -> bool:
     """Return whether the words at a span say what kind of thing a passage is about.
 
@@ -257,12 +277,16 @@ def shown(
         said = None
         if reading.logprob > reading.none_logprob:  # else the words are not about the question
             said = decide(question, passage.text, reading.spans[0], passage.title)
-        spans = tuple(whole_items(question, passage.text, span) for span in reading.spans)
+        widened = (whole_items(question, passage.text, span) for span in reading.spans)
+        spans = tuple(widened if said else (_as_said(passage.text, span) for span in widened))
         words = one_line("; ".join(passage.text[a:b] for a, b in sorted(set(spans))))
         return (f"{said.capitalize()}: {words}" if said else f"{_NEITHER} “{words}”."), spans
     if reading.kind == "definition":
         return text, reading.spans
-    parts = [shortened(question, passage.text, span) for span in reading.spans]
+    parts = [
+        tuple(with_beside(question, passage.text, r) for r in shortened(question, passage.text, s))
+        for s in reading.spans
+    ]
     listed = "; " if ";" in text else ", "
     said_of = [(spans[0][0], listed.join(passage.text[a:b] for a, b in spans)) for spans in parts]
     return one_line("; ".join(part for _, part in sorted(said_of))), tuple(chain(*parts))

@@ -261,6 +261,11 @@ class PictureCollection:
         return opened
 
     @cached_property
+    def entities(self) -> frozenset[str]:
+        """Return the entities that have a picture."""
+        return frozenset(entity for _, entity in self.names)
+
+    @cached_property
     def sha256(self) -> str:
         """Return the hash of all that decides what it finds."""
         graph = ["graph"] if self.graph else []

@@ -389,6 +389,7 @@ def _judged(answering: Answering, row: AnswerRow, judged: str) -> AnswerRow:
         doubts=row.doubts,
         low=row.low,
         foreign=answering.foreign,
+        vouched=vouched(found, pictured=True),
     )
     value = None if confidence.value is None else round(confidence.value, 4)
     return replace(

@@ -1,0 +1,126 @@
+"""What belongs to a value, and stands beside the words that a reader took. Pure functions.
+
+When is it?                 ... the second Saturday in [January]     the second Saturday in January
+At what time does it open?  on [Saturdays] at 2 pm                   Saturdays at 2 pm
+When do they fly?           from May to [August]                     May to August
+How many tulips are there?  sixty thousand tulips of [140] sorts     sixty thousand
+"""
+
+import re
+
+from generator.sentences import sentences
+from generator.values.items import Range
+from generator.values.quantities import MONTH
+
+_WHEN = re.compile(
+    r"\b(?:when|(?:what|which) (?:days?|dates?|months?|times?|hours?|season)|opening hours)\b",
+    re.IGNORECASE,
+)
+_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
+_ORDINAL = r"(?:the\s+)?(?:first|second|third|fourth|fifth|last|every|each|\d{1,2}(?:st|nd|rd|th))"
+# "The second Saturday in January", "the last Sunday of July".
+_DAY_OF = re.compile(rf"\b{_ORDINAL}\s+(?:{_DAY}|week|weekend|day)\s+(?:in|of)\s+$", re.IGNORECASE)
+_TIME = r"\d{1,2}(?:[.:]\d{2})?\s?(?:[ap]\.?\s?m\b|o'clock)|\d{1,2}[.:]\d{2}\b|noon\b|midnight\b"
+_AT_TIME = re.compile(rf"\s+(?:at|from)\s+(?:{_TIME})(?:\s*(?:to|-|–|until)\s*(?:{_TIME}))?")
+# "Half an hour before the garden", "45 minutes before closing".
+_BEFORE = re.compile(r"\s+(?:before|after)\s+[^,.;()]{3,60}(?=[,.;()]|$)")
+_DURATION = re.compile(
+    r"(?:half an?|an?|one|two|three|\d+)\s+(?:minutes?|hours?|days?|weeks?|months?)", re.IGNORECASE
+)
+# "From May to August", of which a reader may take the end alone.
+_FROM = re.compile(r"\bfrom\s+((?:[^\s,.;]+\s+){1,3}?)(?:to|until|till)\s+$", re.IGNORECASE)
+
+_HOW_MANY = re.compile(r"\bhow many\s+(?P<what>(?:[^\W\d]+[\s-]+){0,3}[^\W\d]+)", re.IGNORECASE)
+_MANY = frozenset(["people", "children", "men", "women", "sheep", "fish", "species", "teeth"])
+_ONES = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
+    "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+)
+_NUMBER = (
+    rf"(?:\d[\d.,]*|(?:{_ONES})(?:-(?:{_ONES}))?)"
+    r"(?:\s+(?:hundred|thousand|million|billion|dozen)(?:\s+and\s+\w+)?)*"
+)
+_NUMBERED = re.compile(rf"(?:about\s+|some\s+|over\s+)?\b(?P<number>{_NUMBER})\s+", re.IGNORECASE)
+
+# A number of something: "140 sorts", and not "3,100 of them".
+_OF_OTHERS = re.compile(
+    rf"\b{_NUMBER}\s+(?!(?:of|in|at|on|and|or|to|from|by|with|for|are|were)\b)[^\W\d]+",
+    re.IGNORECASE,
+)
+
+
+def with_beside(question: str, text: str, span: Range) -> Range:
+    """Return a span of a passage with what belongs to it; the same where nothing does.
+
+    Args:
+        question: that the span answers.
+        text: the passage.
+        span: the characters that a reader took.
+
+    >>> text = "It is on the last Sunday in July. Tours are on Saturdays at 2 pm."
+    >>> for words in ("July", "Saturdays"):
+    ...     at = text.index(words)
+    ...     start, end = with_beside("When is it?", text, (at, at + len(words)))
+    ...     print(text[start:end])
+    the last Sunday in July
+    Saturdays at 2 pm
+    """
+    if _WHEN.search(question):
+        return _dated(text, span)
+    return _counted(question, text, span)
+
+
+def _dated(text: str, span: Range) -> Range:
+    start, end = span
+    said = text[start:end]
+    if re.match(MONTH, said) and (day := _DAY_OF.search(text, max(0, start - 60), start)):
+        start = day.start()
+    elif begins := _FROM.search(text, max(0, start - 60), start):
+        start = begins.start(1)
+    if re.search(rf"(?:{_DAY})$", said) and (time := _AT_TIME.match(text, end)):
+        end = time.end()
+    if _DURATION.fullmatch(said) and (then := _BEFORE.match(text, end)):
+        end = then.end()
+    return start, end
+
+
+def _counted(question: str, text: str, span: Range) -> Range:
+    """Return the number of what a question counts, where a reader took another of its sentence.
+
+    >>> text = "Sixty thousand tulips of 140 sorts bloom."
+    >>> at = text.index("140")
+    >>> start, end = _counted("How many tulips are there?", text, (at, at + 3))
+    >>> text[start:end]
+    'Sixty thousand'
+    >>> _counted("How many species are inside?", "It has 92 species, 31 of them inside.", (19, 21))
+    (19, 21)
+    """
+    what = _what_is_counted(question)
+    if not what:
+        return span
+    begins, ends = next((a, b) for a, b in sentences(text) if a <= span[0] < b)
+    numbers = [
+        found.span("number")
+        for found in _NUMBERED.finditer(text, begins, ends)
+        if re.match(rf"(?:[^\W\d]+[\s-]+){{0,1}}{re.escape(what)}\b", text[found.end() :], re.I)
+    ]
+    if len(numbers) != 1:
+        return span
+    [(start, end)] = numbers
+    apart = end <= span[0] or span[1] <= start
+    other = _OF_OTHERS.search(text, span[0], min(len(text), span[1] + 30))
+    return (start, end) if apart and other and other.start() <= span[1] else span
+
+
+def _what_is_counted(question: str) -> str:
+    """Return the noun behind "how many"; "" where it is not plain which it is.
+
+    >>> [_what_is_counted(q) for q in ("How many wild tulips grow here?", "How many live there?")]
+    ['tulips', '']
+    """
+    found = _HOW_MANY.search(question)
+    if found is None:
+        return ""
+    words = re.findall(r"[^\W\d]+", found["what"])
+    plural = (w for w in words if w.casefold() in _MANY or re.search(r"[^su]s$", w))
+    return next(plural, "")
