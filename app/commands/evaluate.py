@@ -152,6 +152,12 @@ def evaluate_run(
     made = any((output / name).exists() for name in (RETRIEVAL_NAME, ANSWERS_NAME))
     if stage == "score" and not made:
         raise typer.BadParameter(f"--stage score: {output} holds nothing that was answered")
+    searched = no_retrieval or retrieval_from is not None or (output / RETRIEVAL_NAME).exists()
+    if stage == "answer" and not searched:
+        raise typer.BadParameter(
+            f"--stage answer: {output} holds nothing that was retrieved: run --stage retrieve, or "
+            "name a run with --retrieval-from"
+        )
     if candidates is not None and exact:
         raise typer.BadParameter("--candidates is of no use to --exact, which scores every passage")
     changes = {

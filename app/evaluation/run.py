@@ -207,11 +207,12 @@ class _Run:
             )
         if options.conditions:
             key, notes = {"benchmark": self._benchmark.name}, {}
-            if pipeline is not None:
+            answers = pipeline is not None and pipeline.answering is not None
+            if pipeline is not None and answers:  # the retrieval alone may be asked for
                 key |= answers_key(pipeline)
                 notes = _answer_notes(pipeline)
             path = self._out / ANSWERS_NAME
-            wanted = key if pipeline is not None or has_rows(path) else None
+            wanted = key if answers or has_rows(path) else None
             self._said = stack.enter_context(
                 ResumableRows(path, AnswerRow, wanted, name=row_name, notes=notes)
             )

@@ -171,7 +171,7 @@ class Finder:
 
     @cached_property
     def _some_unpictured(self) -> bool:
-        """Whether some of the passages are about what no picture shows, as far as a sample tells."""
+        """Whether some passages are about what no picture shows, as far as a sample tells."""
         if self.pictures is None or self.index is None:
             return False
         about = {passage.entity for passage in self.index.sample(_SAMPLED)}

@@ -29,7 +29,7 @@ from app.pipeline import Pipeline
 from corpus.errors import InvalidImage, KbvqaError
 from corpus.types import Example, Hit, Passage, Query
 from generator.answers.answer import Answer, Evidence
-from generator.answers.answering import Answering
+from generator.answers.answering import Answering, vouched
 from generator.answers.confidence import judge
 from generator.answers.parsing import same_answer
 from generator.answers.selection import WEIGHED

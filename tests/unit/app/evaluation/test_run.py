@@ -179,7 +179,8 @@ def test_stages_run_one_by_one_as_together(pipeline, generator, images, tmp_path
     rows = asked(example("1"), example("2", gold=("none",)))
     together = run(pipeline, rows, images, tmp_path / "together")
     out = tmp_path / "apart"
-    assert evaluate(pipeline, rows, images, out, Options(stages=("retrieve",))) is None
+    finds = Pipeline(pipeline.encoder, pipeline.index)  # what the first stage is given
+    assert evaluate(finds, rows, images, out, Options(stages=("retrieve",))) is None
     assert len(generator.asked) == 2  # of the run before
     assert evaluate(pipeline, rows, images, out, Options(stages=("answer",))) is None
     results = run(None, rows, images, out, stages=("score",))

@@ -116,6 +116,7 @@ def test_infoseek_has_its_official_summary(pipeline, tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--stage", "think"], "'think' is no stage; choose from retrieve, answer, score"),
+        (["--stage", "answer"], "holds nothing that was retrieved: run --stage retrieve"),
         (["--also", "gold,silver"], "'silver' is nothing to answer with"),
         (["--also", "gold", "--no-retrieval"], "--also needs retrieval"),
         (["--also", "gold", "--no-answer"], "--also needs answers"),
