@@ -9,8 +9,7 @@ holds both pages to it.
 import math
 
 from retriever.building.sizing import IndexPlan, plan_index
-from retriever.engines.candidates import widest_step
-from retriever.engines.record import Storage
+from retriever.engines.record import LEARNED_WIDENING, Storage
 
 PASSAGES = (10**5, 10**6, 10**7, 10**8, 10**9)
 RATES = (1, 10, 1_000)
@@ -109,10 +108,10 @@ def questions() -> str:
 def bytes_read(plan: IndexPlan) -> float:
     """Return what a question reads of token vectors that are on the disk alone.
 
-    The first digest of a large index looks at twenty times the candidates, in the quantized copy
-    where there is one; the second at the candidates.
+    The first digest of a large index looks at up to twenty times the candidates, in the quantized
+    copy where there is one; the second at the candidates.
     """
-    looked_at = plan.candidates if plan.quantized else widest_step(plan.candidates, learned=True)
+    looked_at = plan.candidates if plan.quantized else plan.candidates * LEARNED_WIDENING
     return looked_at * TOKENS * DIM * 2
 
 

@@ -76,7 +76,7 @@ def by_one_digest(location: Path) -> Iterator[Search]:
     with PassageIndex.open(location) as index:
 
         def search(q_QD: Rows) -> list[str]:
-            first = Stage(MEAN, q_QD.mean(axis=0), widest_step(CANDIDATES, learned=False))
+            first = Stage(MEAN, q_QD.mean(axis=0), widest_step(CANDIDATES))
             digest = Stage(TOKENS, cluster_sums(q_QD, DIGEST_ROWS), CANDIDATES, before=first)
             [points] = index._engine.query([EngineSearch(q_QD, TOP_K, digest)])
             return [point.payload["id"] for point in points]

@@ -1,8 +1,9 @@
 """The candidate stage: which passages MaxSim is computed for. One file, so that it can be changed.
 
     1. one vector       the passages whose one vector is nearest to the query's: ten for each
-                        candidate, twenty in a large index. There that vector is learned
-                        (`learned.py`), in a small one it is the mean of the passage's rows
+                        candidate, in a large index as many as it has measured. There that vector
+                        is learned (`learned.py`), in a small one it is the mean of the passage's
+                        rows
     2. a short digest   of those the candidates, by MaxSim with the query's rows merged to three,
                         or up to eight of a long query
     3. a longer one     of those fifty, by the rows merged to a quarter of them
@@ -26,7 +27,7 @@ from retriever.engines.pooling import cluster_sums
 # things, among 14,513, by means: docs/measured/index.md.
 CANDIDATES = 400
 # Passages that the one vector hands on for each candidate: a digest loses less than it does.
-WIDENING, LEARNED_WIDENING = 10, 20
+WIDENING = 10
 # Rows of the digests: three to eight, a sixteenth of the query's, and a quarter of them.
 DIGEST_ROWS = 8
 _SHORT_ROWS, _SHORT_SHARE = 3, 16
@@ -51,9 +52,9 @@ def passage_vectors(p_PD: Vector, learned: LearnedStage | None = None) -> Mappin
     return vectors
 
 
-def widest_step(candidates: int, *, learned: bool) -> int:
+def widest_step(candidates: int, learned: LearnedStage | None = None) -> int:
     """Return how many passages the widest step of a search takes, which a server has to allow."""
-    return candidates * (LEARNED_WIDENING if learned else WIDENING)
+    return candidates * (WIDENING if learned is None else learned.widening)
 
 
 def candidate_stages(
@@ -76,7 +77,7 @@ def candidate_stages(
         learned: the candidate stage of the index; None where means choose.
         quantized: whether the first digest looks at the quantized copy of the tokens.
     """
-    widest = widest_step(candidates, learned=learned is not None)
+    widest = widest_step(candidates, learned)
     if learned is None:
         first = Stage(MEAN, q_QD.mean(axis=0), widest)
     else:

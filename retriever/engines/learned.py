@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.engines.interface import LEARNED, LEARNED_HALF, LEARNED_WHOLE, Room, Vector
-from retriever.engines.record import Learned
+from retriever.engines.record import LEARNED_WIDENING, Learned
 from retriever.errors import IndexUnavailable
 
 CENTRES, DIRECTIONS = 2_048, 512
@@ -75,6 +75,7 @@ class LearnedStage:
         directions_XK: of the likenesses; None for these themselves, as it was once.
         balance_2K: the mean of passages' weights, and what queries' features are multiplied by and
             weights divided by; None for vectors that are the weights, as they were once.
+        widening: how many passages are handed on for each candidate.
     """
 
     centres_FD: Vector
@@ -82,6 +83,7 @@ class LearnedStage:
     threshold: float
     directions_XK: Vector | None = None
     balance_2K: Vector | None = None
+    widening: int = LEARNED_WIDENING
 
     @property
     def using(self) -> str:
@@ -214,9 +216,10 @@ def stage_of(learned: Learned, dim: int) -> LearnedStage:
         raise _unusable(f"of its rows {learned.centres} are centres")
     if learned.directions not in (0, DIRECTIONS):
         raise _unusable(f"{learned.directions} directions")
-    if learned.candidates < 1 or not -1 <= learned.threshold <= 1:
-        raise _unusable(f"{learned.candidates} candidates, a cosine of {learned.threshold}")
-    return stage
+    if min(learned.candidates, learned.widening) < 1 or not -1 <= learned.threshold <= 1:
+        each = f"{learned.widening} passages for each of {learned.candidates} candidates"
+        raise _unusable(f"{each}, a cosine of {learned.threshold}")
+    return replace(stage, widening=learned.widening)
 
 
 def _gram(features_RK: Vector) -> NDArray[np.float64]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 3
 
+# Passages that one learned vector hands on for each candidate, where a record does not say.
+LEARNED_WIDENING = 20
+
 TokenNumbers = Literal["float32", "float16", "turbo4"]
 Quantization = Literal["scalar", "binary"]
 
@@ -121,6 +124,7 @@ class Learned:
         wanted: the share that was asked for.
         candidates: how many candidates a search takes to find it, if it does not say.
         balanced: whether the numbers of the vectors are of one size, and kept in four bits.
+        widening: how many passages the one vector hands on for each candidate.
     """
 
     numbers: str = field(repr=False)
@@ -135,6 +139,7 @@ class Learned:
     candidates: int
     directions: int = 0
     balanced: bool = False
+    widening: int = LEARNED_WIDENING
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
     balance    of passages and queries in these, so that a few bits of each number do
     weights    of each passage, written beside its rows
     the curve  of the held-out queries: which share of the ten best is among the first C
+    searches   for the held-out queries: how many candidates find what is asked for
 
 The index is read once: rows of the held-out queries go along with the sample, so that their exact
 scores come of themselves.
@@ -15,27 +16,27 @@ F centres · K features · H queries held out
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corpus.progress import Say
-from retriever.engines.candidates import CANDIDATES, LEARNED_WIDENING
-from retriever.engines.interface import TOKENS, Engine, Point, Vector
+from retriever.engines.candidates import CANDIDATES, candidate_stages
+from retriever.engines.interface import TOKENS, Engine, Point, Search, Vector
 from retriever.engines.learned import CENTRES, DIRECTIONS, LearnedStage, maxima, text_sha256
-from retriever.engines.record import Learned
+from retriever.engines.record import LEARNED_WIDENING, Learned
 from retriever.index.points import all_points
 from retriever.index.rows import unit_rows
 
 THRESHOLD = 0.2
 SAMPLE_ROWS = 8_192
-HELD_OUT = 24  # queries at most, and a sixth of all
+HELD_OUT, FEWEST_HELD_OUT = 64, 24  # queries, and at most a sixth of all
 LEAST = 12  # queries: two of them are held out
 TOP_K = 10
 CURVE = (
-    *(50, 100, 200, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000),
+    *(50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000),
     *(12_000, 16_000, 24_000, 32_000),
 )
 
@@ -43,9 +44,12 @@ _SOME, _ROWS_A_PASSAGE = 2_000, 12  # the first passages by id, which is a hash
 _ROUNDS = 4
 _CHOSEN_FROM = 8 * SAMPLE_ROWS  # query rows that the sample is chosen from
 _COMPARED = 1_024  # rows: their similarities to 8,192 centres take 32 MB
-# Candidates, from so many passages on: of fewer a digest of three rows loses one of the ten best in
-# a hundred.
-_FEWEST = ((0, 200), (100_001, CANDIDATES))
+# Numbers of candidates that are tried; of fewer a digest of three rows loses too many.
+_TRIED = (150, 200, 300, 400, 600, 800, 1_200, 1_600)
+# Passages that are handed on at least, by how many there are: held-out questions are easier than
+# those that will be asked (docs/measured/candidates.md).
+_LEAST_HANDED_ON = ((0, 1_000), (100_001, 4_000))
+_MOST_SCORES = 64 * 10**6  # of held-out queries, in memory
 _AT_ONCE = 256  # passages
 
 
@@ -92,7 +96,8 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
         ValueError: a query is not a matrix of finite unit-norm rows.
     """
     queries = [unit_rows(q_QD, dim, "a query to learn from") for q_QD in learning.queries]
-    held, others = _held_out(queries)
+    total = engine.count()
+    held, others = _held_out(queries, total)
     sample_RD = _sampled(others)
     say("Fitting the candidate stage")
     some = [point.vectors[TOKENS] for point in islice(all_points(engine, (), vectors=True), _SOME)]
@@ -104,18 +109,26 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
     stage = LearnedStage.from_text(text, dim, CENTRES, THRESHOLD, DIRECTIONS)
     stage = stage.balanced(some, others)
     text = stage.to_text()
-    total = engine.count()
     measured = _Measured(stage, held)
     for points in _pages(all_points(engine, (), vectors=True)):
         say(f"Fitting the candidate stage to {total:,} passages: {measured.count:,} done")
-        vectors_NK = measured.solved([point.vectors[TOKENS] for point in points])
+        vectors_NK = measured.solved(
+            [point.id for point in points], [point.vectors[TOKENS] for point in points]
+        )
         engine.set_vectors(
             [Point(p.id, {stage.using: v}, {}) for p, v in zip(points, vectors_NK, strict=True)]
         )
     curve = measured.curve()
-    # Half of what may be lost is left to the digest.
-    shares = [c for c, share in curve if share >= (1 + learning.recall) / 2]
-    enough, *_ = shares or [c for c, _ in curve[-1:]]
+    # A quarter of what may be lost is the one vector's, another is the digests', the rest chance's.
+    shares = [c for c, share in curve if share >= 1 - (1 - learning.recall) / 4]
+    enough, *_ = shares or [c for c, _ in curve[-1:]] or [total]
+    least = max(count for size, count in _LEAST_HANDED_ON if total >= size)
+    handed_on = max(enough, least, learning.made * CANDIDATES * LEARNED_WIDENING)
+    say("Trying how many candidates are enough")
+    wanted = 1 - (1 - learning.recall) / 2
+    candidates = CANDIDATES
+    if not learning.made:
+        candidates = measured.enough(engine, handed_on, wanted)
     return Learned(
         numbers=text,
         centres=CENTRES,
@@ -126,15 +139,11 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
         made=learning.made,
         recall=curve,
         wanted=learning.recall,
-        candidates=max(_fewest(total, made=learning.made), -(-enough // LEARNED_WIDENING)),
+        candidates=candidates,
         directions=DIRECTIONS,
         balanced=True,
+        widening=-(-handed_on // candidates),
     )
-
-
-def _fewest(passages: int, *, made: bool) -> int:
-    """Return how many candidates a search takes at least: more where queries were made."""
-    return CANDIDATES if made else max(count for size, count in _FEWEST if passages >= size)
 
 
 def centres_of(rows_TD: Vector, count: int) -> Vector:
@@ -165,41 +174,76 @@ def _nearest(rows_TD: Vector, centres_FD: Vector) -> tuple[NDArray[np.intp], Vec
 
 
 class _Measured:
-    """Solves passages, and compares how the stage ranks them with how MaxSim does."""
+    """Solves passages, and compares what held-out queries find with what is best by MaxSim."""
 
     def __init__(self, stage: LearnedStage, held: Sequence[Vector]) -> None:
-        self._stage = stage
+        self._stage, self._held = stage, held
         self._rows = np.concatenate([stage.sample_RD, *held])
         self._ends = len(stage.sample_RD) + np.cumsum([0, *map(len, held)])
         self._queries_HK = np.stack([stage.query_vector(q_QD) for q_QD in held])
-        self._exact: list[Vector] = []
+        none_H = (0, len(held))
+        # Of the best by MaxSim so far: what they are, and both scores.
+        self._best_ids, self._best = np.empty(none_H, object), np.empty((2, *none_H), np.float32)
         self._estimated: list[Vector] = []
         self.count = 0
 
-    def solved(self, passages: Sequence[Vector]) -> Vector:
-        """Return the vectors of passages, and remember both scores of the held-out queries."""
+    def solved(self, ids: Sequence[str], passages: Sequence[Vector]) -> Vector:
+        """Return the vectors of passages, and remember what held-out queries have of them."""
         best_NR = maxima(self._rows, passages)
         vectors_NK = self._stage.solved(best_NR[:, : self._ends[0]])
         held_NR = best_NR[:, self._ends[0] :]
         starts = self._ends[:-1] - self._ends[0]
-        self._exact.append(np.add.reduceat(held_NR, starts, axis=1))
-        self._estimated.append(vectors_NK @ self._queries_HK.T)
+        exact_NH = np.add.reduceat(held_NR, starts, axis=1)
+        estimated_NH = vectors_NK @ self._queries_HK.T
+        self._estimated.append(estimated_NH)
+        self._remember(ids, np.stack([exact_NH, estimated_NH]))
         self.count += len(passages)
         return vectors_NK
 
+    def _remember(self, ids: Sequence[str], scores_2NH: Vector) -> None:
+        both = np.concatenate([self._best, scores_2NH], axis=1)
+        names_NH = np.repeat(np.array(ids, object)[:, None], len(self._held), axis=1)
+        every = np.concatenate([self._best_ids, names_NH])
+        first = np.argsort(-both[0], axis=0, kind="stable")[:TOP_K]
+        self._best_ids = np.take_along_axis(every, first, 0)
+        self._best = np.take_along_axis(both, first[None], 1)
+
     def curve(self) -> tuple[tuple[int, float], ...]:
         """Return for some numbers C which share of the ten best is among the first C."""
-        exact_NH, estimated_NH = np.concatenate(self._exact), np.concatenate(self._estimated)
-        places = []
-        for exact_N, estimated_N in zip(exact_NH.T, estimated_NH.T, strict=True):
-            best = np.argpartition(-exact_N, min(TOP_K, len(exact_N)) - 1)[:TOP_K]
-            places += [int((estimated_N > estimated_N[n]).sum()) for n in best]
-        ranks = np.array(places)
-        return tuple((c, float((ranks < c).mean())) for c in CURVE if c < len(exact_NH))
+        estimated_NH = np.concatenate(self._estimated)
+        pairs = zip(estimated_NH.T, self._best[1].T, strict=True)
+        ranks = np.array([(estimated_N > e).sum() for estimated_N, best in pairs for e in best])
+        return tuple((c, float((ranks < c).mean())) for c in CURVE if c < len(estimated_NH))
+
+    def enough(self, engine: Engine, handed_on: int, wanted: float) -> int:
+        """Return how many candidates find a share of the ten best: else those that find most.
+
+        Args:
+            engine: that has the vectors.
+            handed_on: passages that the one vector hands on.
+            wanted: the share.
+        """
+        shares: dict[int, float] = {}
+        for candidates in _TRIED:
+            stage = replace(self._stage, widening=-(-handed_on // candidates))
+            shares[candidates] = self._found(engine, stage, candidates)
+            if shares[candidates] >= wanted:
+                return candidates
+        return max(shares, key=lambda candidates: shares[candidates])
+
+    def _found(self, engine: Engine, stage: LearnedStage, candidates: int) -> float:
+        found = 0
+        for q_QD, best in zip(self._held, self._best_ids.T, strict=True):
+            before = candidate_stages(q_QD, candidates, TOP_K, learned=stage)
+            [points] = engine.query([Search(q_QD, TOP_K, before)])
+            found += len({point.id for point in points} & set(best))
+        return found / self._best_ids.size
 
 
-def _held_out(queries: Sequence[Vector]) -> tuple[list[Vector], list[Vector]]:
-    every = max(6, -(-len(queries) // HELD_OUT))
+def _held_out(queries: Sequence[Vector], passages: int) -> tuple[list[Vector], list[Vector]]:
+    """Return the queries that are held out, fewer of an index of very many passages, and others."""
+    most = min(HELD_OUT, max(FEWEST_HELD_OUT, _MOST_SCORES // max(1, passages)))
+    every = max(6, -(-len(queries) // most))
     return list(queries[::every]), [q for i, q in enumerate(queries) if i % every]
 
 

@@ -132,7 +132,7 @@ class OpenIndex:
 
     def unfit(self, candidates: int) -> list[str]:
         """Return what on a server refuses searches with so many candidates; nothing if none."""
-        return self._engine.unfit(widest_step(candidates, learned=self._learned is not None))
+        return self._engine.unfit(widest_step(candidates, self._learned))
 
     def optimise(self, say: Say = lambda what: None) -> None:
         """Bring what was written in order for fast search; blocks until it is done.

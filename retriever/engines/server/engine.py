@@ -12,12 +12,19 @@ import logging
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from retriever.engines.candidates import CANDIDATES, is_large, widest_step
+from retriever.engines.candidates import CANDIDATES, WIDENING, is_large
 from retriever.engines.connection import QdrantConnection
 from retriever.engines.directory import build_command
 from retriever.engines.interface import Engine, Invitation
 from retriever.engines.learned import rooms
-from retriever.engines.record import SCHEMA_VERSION, Build, Record, record_from_json, record_to_json
+from retriever.engines.record import (
+    LEARNED_WIDENING,
+    SCHEMA_VERSION,
+    Build,
+    Record,
+    record_from_json,
+    record_to_json,
+)
 from retriever.engines.server.client import QdrantServer
 from retriever.engines.server.collection import ServerEngine
 from retriever.engines.server.lease import Guest, Writer
@@ -126,7 +133,7 @@ class ServerStore:
                 f"{'; '.join(problems)}. docs/guide/qdrant.md says which values fit"
             )
         large = is_large(engine.count() + build.fingerprint.passages)
-        for problem in engine.unfit(widest_step(CANDIDATES, learned=large)):
+        for problem in engine.unfit(CANDIDATES * (LEARNED_WIDENING if large else WIDENING)):
             logger.warning("strict mode of the collection %s: %s", build.place, problem)
         self._server.be_patient(True)
         if large:

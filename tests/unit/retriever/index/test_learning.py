@@ -82,13 +82,14 @@ def test_a_large_index_hands_on_more_for_each_candidate(
     embeddings: list[Rows], queries: list[Rows]
 ) -> None:
     sample_RD = np.concatenate(queries[30:])
-    stage = LearnedStage(centres_of(np.concatenate(embeddings), 64), sample_RD, 0.2)
-    for learned in (None, stage):
+    centres_FD = centres_of(np.concatenate(embeddings), 64)
+    limits = []
+    for learned in (None, LearnedStage(centres_FD, sample_RD, 0.2, widening=7)):
         steps = candidate_stages(queries[0], 200, 10, learned=learned)
         first = steps.before and steps.before.before
-        assert first is not None
-        assert first.limit == widest_step(200, learned=learned is not None)
-    assert first.limit > widest_step(200, learned=False)
+        assert first is not None and first.limit == widest_step(200, learned)
+        limits.append(first.limit)
+    assert limits == [2_000, 1_400]
 
 
 def test_few_directions_order_passages_as_all_likenesses_do(
@@ -145,9 +146,13 @@ def test_a_curve_goes_on_as_far_as_the_best_of_a_large_index_lie() -> None:
     stage = LearnedStage(unit(np.ones((1, DIM))), unit(np.ones((2, DIM))), 0.2)
     measured = _Measured(stage, [unit(np.ones((2, DIM)))])
     estimated_N1 = np.arange(40_000, 0, -1, dtype=np.float32)[:, None]
+    exact_N1 = (estimated_N1 == 40_000 - 20_000).astype(np.float32) * 10
+    exact_N1[:9] = 1
     measured._estimated.append(estimated_N1)
-    measured._exact.append((estimated_N1 == 40_000 - 20_000).astype(np.float32) * 10)
-    measured._exact[0][:9] = 1
+    ids = list(map(str, range(40_000)))
+    for page in (slice(0, 30_000), slice(30_000, None)):
+        measured._remember(ids[page], np.stack([exact_N1[page], estimated_N1[page]]))
+    assert measured._best_ids[:, 0].tolist() == ["20000", *map(str, range(9))]
     assert dict(measured.curve())[16_000] == 0.9 and dict(measured.curve())[32_000] == 1
 
 
@@ -320,9 +325,9 @@ def test_it_says_how_many_candidates_find_what_is_asked_for(learned_index: Path)
     assert learned is not None
     shares = [share for _, share in learned.recall]
     assert shares == sorted(shares) and shares[-1] >= 0.99 == learned.wanted
-    # Half of what may be lost is left to the digest.
-    enough = next(c for c, share in learned.recall if share >= 0.995)
-    assert learned.candidates == max(200, -(-enough // 20))
+    # A quarter of what may be lost is the one vector's, of so few passages all are enough.
+    enough = next(c for c, share in learned.recall if share >= 0.9975)
+    assert learned.candidates == 150 and learned.widening == -(-max(enough, 1_000) // 150)
     assert (learned.passages, learned.queries, learned.made) == (COUNT, 15, False)
 
 
