@@ -117,6 +117,10 @@ def index_build(
             "where to build it? Give --index DIRECTORY or --index http://host:6333/NAME, or set "
             f"KBVQA_INDEX. {settings.index_location} is the demo's, which `kbvqa setup` builds"
         )
+    if add and prune:
+        raise typer.BadParameter(
+            "--add keeps the other corpus, and --prune deletes it: leave one out"
+        )
     location = settings.index_location
     connection = options.laid_out(settings.connection, layout, location)
     from app.components import open_checkpoint
@@ -147,7 +151,7 @@ def index_build(
     if report is not None:
         text = json.dumps(asdict(built), indent=2, ensure_ascii=False)
         report.write_text(text + "\n", encoding="utf-8")
-    _say_what_was_done(built, location, loaded.id)
+    _say_what_was_done(built, location, loaded.id, added=add)
     if asked is not None and not built.learned:
         err.print(options.why_not_learned(built.count), soft_wrap=True, highlight=False)
 
@@ -319,7 +323,7 @@ def _opened(index: str | None) -> Any:
     return open_set_index(settings_with(index, None))
 
 
-def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> None:
+def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, *, added: bool) -> None:
     report = built.report
     out.print(f"{built.count:,} passages in {location}, made with {checkpoint}", soft_wrap=True)
     out.print(
@@ -328,7 +332,8 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str) -> Non
         soft_wrap=True,
     )
     if report.kept:
-        out.print(f"{report.kept:,} are not in the corpus (any more): --prune deletes them")
+        gone = "are not in the corpus (any more): --prune deletes them"
+        out.print(f"{report.kept:,} {'are of what was there before' if added else gone}")
     if built.cut:
         out.print(f"{len(built.cut):,} are longer than the checkpoint reads, and were cut there")
     for line in built.left_out:

@@ -18,11 +18,13 @@ from corpus.progress import Say as Say
 from corpus.types import Passage, Query
 from retriever.building.processes import TorchProcesses, joined
 from retriever.checkpoint.loading import Checkpoint
+from retriever.encoding.ahead import WINDOW, windows
 from retriever.encoding.encoder import Encoder
 from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.engines.pooling import Rows, pool_tokens
-from retriever.errors import IndexUnavailable
+from retriever.engines.record import content_hash
+from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index.passage_index import Fingerprint, PassageIndex, Storage
 from retriever.index.questions import enough, learning_for
 from retriever.index.writing import (
@@ -115,7 +117,8 @@ def build_index(
     Raises:
         CorpusError: no passage of the corpus is left.
         InvalidTrainingData: the index is large, and the questions are too few to learn from.
-        IndexNotReady: the index is of another checkpoint, storage or corpus.
+        IndexNotReady: the index is of another checkpoint, storage or corpus; or passages that are
+            added have the ids of others that are there.
     """
     cut: list[tuple[str, int]] = []
     with joined() as processes:
@@ -157,6 +160,8 @@ def build_index(
             other_corpus=add or prune,
             precisions=precisions,
         ) as index:
+            if add and index.earlier_corpus not in ("", source.name):
+                _require_other_ids(index, source, skip_bad=skip_bad)
             report = _write(
                 index, source, encode, advance, processes, prune=prune, skip_bad=skip_bad
             )
@@ -174,6 +179,24 @@ def build_index(
             return BuildSummary(
                 made_from, report, index.count, left_out, bad, tuple(cut), learned=learned
             )
+
+
+def _require_other_ids(index: PassageIndex, source: Corpus, *, skip_bad: bool) -> None:
+    """Raise IndexNotReady where passages of a corpus would take the places of another's."""
+    taken, first = 0, ""
+    with source.read(skip_bad=skip_bad) as stream:
+        for window in windows(stream, WINDOW):
+            present = index.content_hashes([passage.id for passage in window])
+            own = {passage.id: content_hash(passage) for passage in window}
+            others = [id_ for id_, found in present.items() if found != own[id_]]
+            taken, first = taken + len(others), first or min(others, default="")
+    if taken:
+        raise IndexNotReady(
+            f"{taken:,} passages of {source.name} have ids that other passages of "
+            f"{index.earlier_corpus} have in the index, such as {first!r}: they would take their "
+            "places. Give them ids of their own (a word before each will do), or name another "
+            "place with --index"
+        )
 
 
 def _encoder(

@@ -349,6 +349,12 @@ class PassageIndex(OpenIndex):
         return count
 
     @property
+    def earlier_corpus(self) -> str:
+        """The name of the corpus of the finished index that this changes; "" where none is."""
+        finished = self._store.read().finished
+        return "" if finished is None else finished.fingerprint.corpus
+
+    @property
     def learns(self) -> bool:
         """Whether `finish` has use for a learning: the index is large, and has doubled since.
 

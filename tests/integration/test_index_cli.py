@@ -23,6 +23,7 @@ from corpus.types import Passage
 from retriever.building.processes import joined
 from retriever.encoding.encoder import Encoder
 from retriever.engines.connection import QdrantConnection
+from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
 from tests.golden_cases import GOLDEN
 from tests.integration.qdrant_server import StandIn
@@ -73,6 +74,22 @@ def location(
     return f"{server.url}/things"
 
 
+def test_added_passages_take_nobodys_place(tmp_path: Path) -> None:
+    location, other = tmp_path / "index", tmp_path / "other.jsonl"
+    kbvqa("index", "build", corpus(tmp_path, PASSAGES[:3]), "--index", location)
+    write_passages(other, [PASSAGES[0], replace(PASSAGES[1], text="Another."), *PASSAGES[3:5]])
+    refused = kbvqa("index", "build", other, "--index", location, "--add", ok=False)
+    assert isinstance(refused.exception, IndexNotReady)
+    taken = f"of corpus have in the index, such as {PASSAGES[1].id!r}"
+    assert "1 passages of other" in str(refused.exception) and taken in str(refused.exception)
+    assert info(location)["count"] == 3
+    write_passages(other, PASSAGES[3:5])
+    kbvqa("index", "build", other, "--index", location, "--add")
+    write_passages(other, [replace(PASSAGES[3], text="Another."), PASSAGES[4]])
+    kbvqa("index", "build", other, "--index", location, "--add")  # its own may change
+    assert info(location)["count"] == 5
+
+
 def test_a_second_corpus_is_mixed_in_only_when_asked(tmp_path: Path) -> None:
     location = tmp_path / "index"
     kbvqa("index", "build", corpus(tmp_path, PASSAGES[:2]), "--index", location)
@@ -82,7 +99,10 @@ def test_a_second_corpus_is_mixed_in_only_when_asked(tmp_path: Path) -> None:
     assert isinstance(refused.exception, KbvqaError)
     assert "holds the corpus 'corpus', and this one is 'other': --add" in str(refused.exception)
     assert info(location)["count"] == 2
-    kbvqa("index", "build", other, "--index", location, "--add")
+    both = kbvqa("index", "build", other, "--index", location, "--add", "--prune", ok=False)
+    assert "--add keeps the other corpus, and --prune deletes it" in both.output
+    added = kbvqa("index", "build", other, "--index", location, "--add")
+    assert "2 are of what was there before" in added.stdout
     assert (info(location)["count"], info(location)["kept"]) == (5, 2)
     kbvqa("index", "build", corpus(tmp_path, PASSAGES[:1]), "--index", location, "--prune")
     assert (info(location)["count"], info(location)["corpus"]) == (1, "corpus")
