@@ -8,7 +8,7 @@ A picture is a path on this machine or a data URL; no address is opened.
 from pathlib import Path
 from typing import Annotated, Any
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
@@ -52,9 +52,27 @@ After = Annotated[
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description=f"Passages to show; {CITED_TOO}.")]
 
 
+class _Tools(MCPServer):
+    """A server whose tools take no arguments but their own.
+
+    One that is not known would be left out in silence: a search with `image` in the place of
+    `picture` would be one without.
+    """
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> Any:
+        """Call a tool. Raises ToolError where it has no such argument."""
+        for tool in await self.list_tools():
+            known = list(tool.input_schema["properties"])
+            if tool.name == name and (other := sorted(set(arguments) - set(known))):
+                raise ToolError(f"{other[0]}: there is no such argument; there are {known}")
+        return await super().call_tool(name, arguments, context)
+
+
 def build_tools(pipeline: Pipeline, settings: Settings) -> MCPServer:
     """Return the tools on a pipeline with an index and a generator. Nothing is served yet."""
-    server: MCPServer = MCPServer("kbvqa", instructions=_INSTRUCTIONS, version=own_version())
+    server: MCPServer = _Tools("kbvqa", instructions=_INSTRUCTIONS, version=own_version())
     usual = settings.top_k
 
     @server.tool()

@@ -27,7 +27,8 @@ _BEFORE = re.compile(r"\s+(?:before|after)\s+[^,.;()]{3,60}(?=[,.;()]|$)")
 _DURATION = re.compile(
     r"(?:half an?|an?|one|two|three|\d+)\s+(?:minutes?|hours?|days?|weeks?|months?)", re.IGNORECASE
 )
-# "From May to August", of which a reader may take the end alone.
+# "From May to August", of which a reader may take the end alone; "When did he win his last?" does.
+_ONCE = re.compile(r"\b(?:did|was|were|first|last|begin|start|end|finally)\b", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom\s+((?:[^\s,.;]+\s+){1,3}?)(?:to|until|till)\s+$", re.IGNORECASE)
 
 _HOW_MANY = re.compile(r"\bhow many\s+(?P<what>(?:[^\W\d]+[\s-]+){0,3}[^\W\d]+)", re.IGNORECASE)
@@ -37,15 +38,14 @@ _ONES = (
     "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 )
 _NUMBER = (
-    rf"(?:\d[\d.,]*|(?:{_ONES})(?:-(?:{_ONES}))?)"
+    rf"(?:\d(?:[\d.,]*\d)?|(?:{_ONES})(?:-(?:{_ONES}))?)"
     r"(?:\s+(?:hundred|thousand|million|billion|dozen)(?:\s+and\s+\w+)?)*"
 )
 _NUMBERED = re.compile(rf"(?:about\s+|some\s+|over\s+)?\b(?P<number>{_NUMBER})\s+", re.IGNORECASE)
 
-# A number of something: "140 sorts", and not "3,100 of them".
+# A number of something: "140 sorts", and not "3,100 of them" or "31 had paved runways".
 _OF_OTHERS = re.compile(
-    rf"\b{_NUMBER}\s+(?!(?:of|in|at|on|and|or|to|from|by|with|for|are|were)\b)[^\W\d]+",
-    re.IGNORECASE,
+    rf"\b{_NUMBER}\s+(?:[^\W\d]+[^su\W]s|{'|'.join(sorted(_MANY))})\b", re.IGNORECASE
 )
 
 
@@ -66,17 +66,18 @@ def with_beside(question: str, text: str, span: Range) -> Range:
     Saturdays at 2 pm
     """
     if _WHEN.search(question):
-        return _dated(text, span)
+        return _dated(question, text, span)
     return _counted(question, text, span)
 
 
-def _dated(text: str, span: Range) -> Range:
+def _dated(question: str, text: str, span: Range) -> Range:
     start, end = span
     said = text[start:end]
     if re.match(MONTH, said) and (day := _DAY_OF.search(text, max(0, start - 60), start)):
         start = day.start()
-    elif begins := _FROM.search(text, max(0, start - 60), start):
-        start = begins.start(1)
+    elif not _ONCE.search(question):
+        begins = _FROM.search(text, max(0, start - 60), start)
+        start = begins.start(1) if begins else start
     if re.search(rf"(?:{_DAY})$", said) and (time := _AT_TIME.match(text, end)):
         end = time.end()
     if _DURATION.fullmatch(said) and (then := _BEFORE.match(text, end)):

@@ -63,7 +63,7 @@ def test_a_build_learns_from_a_file_of_questions(
     learned = shown["learned"]
     assert (learned["passages"], learned["queries"], learned["made"]) == (64, 3, False)
     assert learned["wanted"] == 0.9 and list(learned["recall"]) == ["50"]
-    assert "numbers" not in learned and shown["candidates"] == 150
+    assert "numbers" not in learned and shown["candidates"] == 200
     text = kbvqa("index", "info", "--index", tmp_path / "index").stdout
     assert "recall (50 " in " ".join(text.split())
     verified = kbvqa("index", "verify", "--index", tmp_path / "index")

@@ -39,6 +39,15 @@ def test_both_tools_are_offered_with_what_they_take(pipeline: Pipeline) -> None:
     assert {"answer", "citations", "hits"} <= set(tools["ask"].output_schema["properties"])
 
 
+def test_an_argument_that_there_is_not_is_named_and_not_left_out(
+    pipeline: Pipeline, encoded: str
+) -> None:
+    data_url = f"data:image/png;base64,{encoded}"
+    [said] = called(pipeline, ("search", {"question": QUESTION, "image": data_url}))
+    assert said.is_error
+    assert "image: there is no such argument; there are ['question', 'picture'" in str(said.content)
+
+
 def test_an_answer_is_the_same_as_everywhere(
     pipeline: Pipeline, png: bytes, encoded: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,51 @@
+"""What belongs to a value and stands beside it."""
+
+import pytest
+
+from generator.values.beside import with_beside
+
+
+def said(question: str, text: str, words: str) -> str:
+    at = text.index(words)
+    return text[slice(*with_beside(question, text, (at, at + len(words))))]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "whole"),
+    [
+        ("It is on the second Saturday in January.", "January", "the second Saturday in January"),
+        ("Tours start on Saturdays at 2 pm.", "Saturdays", "Saturdays at 2 pm"),
+        ("They fly from May to August.", "August", "May to August"),
+        (
+            "It closes half an hour before the garden.",
+            "half an hour",
+            "half an hour before the garden",
+        ),
+        ("It is open in January.", "January", "January"),
+        ("Closed on Saturdays.", "Saturdays", "Saturdays"),
+    ],
+)
+def test_a_time_is_whole(text: str, words: str, whole: str) -> None:
+    assert said("When is it?", text, words) == whole
+
+
+def test_what_happened_once_was_not_all_the_time() -> None:
+    text = "He jumped from 1979 to 1996."
+    assert said("When did he jump for the last time?", text, "1996") == "1996"
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words", "counted"),
+    [
+        ("How many tulips are there?", "Sixty tulips of 140 sorts.", "140", "Sixty"),
+        ("How many sorts are there?", "Sixty tulips of 140 sorts.", "140", "140"),
+        ("How many species are inside?", "It has 92 species, 31 of them inside.", "31", "31"),
+        ("How many airports are paved?", "It had 43 airports; 31 had paved ones.", "31", "31"),
+        ("How many islands are there?", "Of 7,107 islands now 7,641, though.", "7,641", "7,641"),
+        ("How many live there?", "12 monks live there with 3 dogs.", "3", "3"),
+    ],
+)  # fmt: skip
+def test_it_is_the_number_of_what_is_counted(
+    question: str, text: str, words: str, counted: str
+) -> None:
+    assert said(question, text, words) == counted
