@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,6 +109,7 @@ def corpus_make(
     \b
     kbvqa corpus make enwiki.xml.bz2 --out wiki.jsonl.gz --by section --duplicates near
     """
+    from corpus.errors import CorpusError
     from corpus.files.passages import write_passages
 
     refuse_input("--out", output, corpus.files)
@@ -121,7 +122,13 @@ def corpus_make(
                     advance(stream.bytes_done, stream.bytes_total)
                 yield passage
 
-        count = write_passages(output, told())
+        passages = told()
+        if (first := next(passages, None)) is None:  # before a file is replaced
+            raise CorpusError(
+                f"no passage of {corpus.name} is left, and {output} is not written: "
+                f"{'; '.join(stream.left_out) or f'no record is in {corpus.path}'}"
+            )
+        count = write_passages(output, chain([first], passages))
     out.print(f"{count:,} passages of {corpus.name} in {output}", highlight=False, soft_wrap=True)
     options.report_left_out(stream)
 

@@ -1,6 +1,7 @@
 """Options of every command that reads a corpus, and the corpus they name."""
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,6 +123,10 @@ def named_corpus(
         "language": language,
         "duplicates": duplicates,
     }
+    if language and not re.fullmatch(r"[a-z]{2,3}", language):
+        raise InvalidSettings(f"--language {language!r} is no code of a language, such as en")
+    if split and path.is_file():
+        raise InvalidSettings(f"--split is of a folder with several, and {path} is a file")
     if base_url and not base_url.startswith(("http://", "https://")):
         raise InvalidSettings(f"--base-url {base_url!r} is no address: begin it with https://")
     corpus = open_corpus(
@@ -145,9 +150,19 @@ def named_corpus(
     if size is not None:
         changes.setdefault("overlap", min(corpus.policy.overlap, size // 9))
     try:
-        return replace(corpus, policy=replace(corpus.policy, **changes))
+        chosen = replace(corpus, policy=replace(corpus.policy, **changes))
     except ValueError as exc:
         raise InvalidSettings(f"--size, --overlap: {exc}") from exc
+    windows = ("tokens", "sentences")
+    given = {"--size": (size, windows), "--overlap": (overlap, windows)}
+    given["--tokenizer"] = tokenizer, ("tokens",)
+    for option, (value, of) in given.items():
+        if value is not None and chosen.policy.by not in of:
+            raise InvalidSettings(
+                f"{option} is of --by {' and '.join(of)}, and {path} is made into passages by "
+                f"{chosen.policy.by}: add --by, or leave {option} out"
+            )
+    return chosen
 
 
 def _listed(files: "tuple[Path, ...]", folder: Path) -> str:

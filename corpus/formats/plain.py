@@ -10,20 +10,30 @@ from corpus.files.sources import DamagedFile, Source, path_text
 from corpus.formats.markdown import front_matter, parts
 from corpus.formats.tables import TableReader
 
+_CSV_OPTIONAL = ("title", "section", "url", "source", "entity", "language")
+
 
 class CsvPassages(TableReader):
-    """Reads a CSV or TSV file with the columns id (or _id), title and text: a passage a row.
+    """Reads a CSV or TSV file with the columns id (or _id) and text: a passage a row.
 
-    A title may be empty, and its column absent.
+    Columns for the other fields of a passage may be absent, and empty in a row.
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, ("id", "title", "text"), ("title",))
+        super().__init__(path, ("id", "text", *_CSV_OPTIONAL), _CSV_OPTIONAL)
 
     def page(self, line: int, values: Sequence[str]) -> Page:
         """Return the page of a row."""
-        id_, title, text = values
-        return Page(id_, title, (Section("", text),))
+        id_, text, title, section, url, source, entity, language = values
+        return Page(
+            id_,
+            title,
+            (Section(section, text),),
+            url=url,
+            source=source,
+            entity=entity,
+            language=language,
+        )
 
 
 class MarkdownFile:

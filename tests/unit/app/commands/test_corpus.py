@@ -184,3 +184,38 @@ def test_an_index_without_its_option_is_told_of_it(run) -> None:
     result = run("index", "info", "my-index", ok=False)
     assert result.exit_code == 2
     assert "an index is named by --index" in " ".join(result.stderr.replace("│", " ").split())
+
+
+TABLE = (
+    "id,title,text,url,source,entity,section,language\n"
+    "1,Kenya,Nairobi is its capital.,https://example.org/k,mine,flag:KE,Capital,en\n"
+)
+
+
+def test_a_table_keeps_every_field_that_a_passage_has(run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(TABLE)
+    run("corpus", "make", tmp_path / "t.csv", "--out", tmp_path / "t.jsonl")
+    names, values = (line.split(",") for line in TABLE.splitlines())
+    assert json.loads((tmp_path / "t.jsonl").read_text()) == dict(zip(names, values, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--size", "5"], "--size is of --by tokens and sentences"),
+        (["--tokenizer", "none.json"], "--tokenizer is of --by tokens"),
+        (["--by", "record", "--overlap", "2"], "--overlap is of --by tokens and sentences"),
+        (["--split", "train"], "--split is of a folder"),
+        (["--language", "English"], "'English' is no code of a language, such as en"),
+        (["--min-characters", "1000"], "no passage of t is left"),
+    ],
+)
+def test_what_would_do_nothing_or_leave_nothing_is_refused_and_no_file_lost(
+    run, tmp_path: Path, options: list[str], said: str
+) -> None:
+    (tmp_path / "t.csv").write_text(TABLE)
+    out = tmp_path / "t.jsonl"
+    out.write_text("kept")
+    made = run("corpus", "make", tmp_path / "t.csv", "--out", out, *options, ok=False)
+    assert made.exit_code != 0 and said in str(made.exception) + made.output
+    assert (tmp_path / "t.jsonl").read_text() == "kept"
