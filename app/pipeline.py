@@ -267,7 +267,7 @@ class Pipeline(Finder):
             return None
         one = wait(self.read(query, found, strategy=strategy))
         two = wait(self.read(replace(query, image=None), other, strategy=strategy))
-        return other if _sureness(two) > _sureness(one) else None
+        return other if _surer(two, one) else None
 
     def _reads(self, strategy: Strategy | None) -> bool:
         """Return whether an answer is words that a reader points at."""
@@ -352,9 +352,13 @@ def result_of(events: Iterable[Event]) -> Result:
     return next(event for event in events if isinstance(event, Result))
 
 
-def _sureness(answer: Answer) -> tuple[float, float]:
-    """Return how sure an answer is, to compare: of equal ones, what is less likely nothing."""
-    return answer.confidence.value or 0.0, answer.original.evidence.answerable or 0.0
+def _surer(one: Answer, other: Answer) -> bool:
+    """Return whether an answer is surer than another: by their words, where nothing else tells."""
+    values = one.confidence.value, other.confidence.value
+    if values[0] is not None and values[1] is not None:
+        return values[0] > values[1]
+    read = (answer.original.evidence.answerable or 0.0 for answer in (one, other))
+    return next(read) > next(read)
 
 
 def _shown(found: Retrieval, top_k: int, answer: Answer | None = None) -> Retrieval:

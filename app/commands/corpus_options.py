@@ -153,11 +153,10 @@ def named_corpus(
         chosen = replace(corpus, policy=replace(corpus.policy, **changes))
     except ValueError as exc:
         raise InvalidSettings(f"--size, --overlap: {exc}") from exc
-    windows = ("tokens", "sentences")
-    given = {"--size": (size, windows), "--overlap": (overlap, windows)}
-    given["--tokenizer"] = tokenizer, ("tokens",)
-    for option, (value, of) in given.items():
-        if value is not None and chosen.policy.by not in of:
+    given = {"--size": size, "--overlap": overlap, "--tokenizer": tokenizer}
+    for option in (name for name, value in given.items() if value is not None):
+        of = ["tokens"] if option == "--tokenizer" else ["tokens", "sentences"]
+        if chosen.policy.by not in of:
             raise InvalidSettings(
                 f"{option} is of --by {' and '.join(of)}, and {path} is made into passages by "
                 f"{chosen.policy.by}: add --by, or leave {option} out"

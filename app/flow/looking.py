@@ -136,6 +136,8 @@ class Looker:
 
         FLMR looks at parts beside the whole; what takes one picture is given the part.
         """
+        if query.boxes and query.image is None:
+            raise InvalidQuery("boxes are parts of a picture, and there is none: leave them out")
         if not query.boxes or query.image is None or self._encoder.takes_regions:
             return query
         if len(query.boxes) > 1:

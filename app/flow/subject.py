@@ -21,13 +21,15 @@ _ABOUT = re.compile(
     rf"\b(?:of|in|about)\s+(?:the\s+)?(?P<name>{NAME})[\s?!.…]*$"
     rf"|\b(?P<owner>[A-Z]\w*(?:\s+[A-Z]\w*)*)['’]s\b"
 )
-# "How heavy is the fire bell?", "Who built the linen loom?", "Is the oleander poisonous?": it
-# stands behind its verb.
+# "How heavy is the fire bell?", "Who built the linen loom?": it stands behind its verb.
 _SUBJECT = re.compile(
-    r"\W*(?:(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|do|does|did|made|built|"
-    r"founded|invented|wrote|painted|designed|discovered)|"
-    r"(?:is|are|was|were|do|does|did|can|could|will|has|have|had))\s+"
-    r"(?:(?:the|an?)\s+)?(?P<rest>\w.*)",
+    r"\W*(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|do|does|did|made|built|founded|"
+    r"invented|wrote|painted|designed|discovered)\s+(?:the\s+)?(?P<rest>\w.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+# "Is the castor bean toxic?", and not "Is France a neighbour?", which may be asked of a picture.
+_IS_IT = re.compile(
+    r"\W*(?:is|are|was|were|do|does|did|can|could|will|has|have|had)\s+(?:the|an?)\s+(?P<rest>\w.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _MOST_WORDS = 6
@@ -62,6 +64,10 @@ def named_instead(question: str) -> Iterator[str]:
         # One small word names too much: "the capital".
         least = 1 if words and words[0][0].isupper() else 2
         yield from (" ".join(words[:count]) for count in range(len(words), least - 1, -1))
+    elif found := _IS_IT.match(question):
+        words = found["rest"].rstrip("?!. ").split()[:_MOST_WORDS]
+        names = (words[:count] for count in range(len(words), 1, -1))
+        yield from (" ".join(name) for name in names if any(word.islower() for word in name))
 
 
 def means_picture(question: str) -> bool:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ TASKS_PER_WORKER = 3
 
 Parsed = Page | CorpusError | None
 
+_MARKS = re.compile(rb"(</?page>)")
 _PAGE_START, _PAGE_END, _DUMP_END = b"<page>", b"</page>", b"</mediawiki>"
 _LEFT_OUT = frozenset(
     {"references", "external links", "see also", "notes", "further reading", "bibliography"}
@@ -133,7 +134,7 @@ class WikipediaDump:
             return _RawPage(found, number + 1, source.bytes_read)
 
         try:
-            for line in source.lines():
+            for line in chain.from_iterable(map(_apart, source.lines())):
                 bare = line.strip()
                 last = bare or last
                 if bare == _PAGE_START:
@@ -160,6 +161,14 @@ class WikipediaDump:
                 "to its end?",
                 *(path_text(self.path), _DUMP_END.decode()),
             )
+
+
+def _apart(line: bytes) -> list[bytes]:
+    """Return a line with the beginnings and ends of pages on lines of their own.
+
+    Dumps have them so; what another program has written anew may have a page on a line.
+    """
+    return [line] if b"page>" not in line else [part for part in _MARKS.split(line) if part]
 
 
 class Site(NamedTuple):

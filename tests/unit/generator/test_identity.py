@@ -2,7 +2,7 @@
 
 import pytest
 
-from generator.identity import asks_country, asks_identity, of_a_country
+from generator.identity import asks_country, asks_identity, asks_person, of_a_country
 
 COUNTRY = """\
 What country is this?
@@ -72,3 +72,28 @@ def test_another_question_about_a_country_is_no_such_one(question: str) -> None:
 def test_a_passage_about_a_country_has_its_fields() -> None:
     assert of_a_country("Oz - Government. Capital: Emerald City.")
     assert not of_a_country("Eiffel Tower. A tower in the capital: Paris.")
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("Which plant is this?", True),
+        ("what bird is that", True),
+        ("tell me what building this is", False),  # as it was: a rule has to know the order
+        ("Which tower am I looking at?", True),
+        ("what animal is shown in the picture", True),
+        ("What is this called?", True),
+        ("Which plant is this made from?", False),
+        ("What colour is this?", False),
+        ("Which year is this?", False),
+        ("What kind of plant is this?", False),
+        ("Which bird is this one bigger than?", False),
+    ],
+)
+def test_a_name_may_be_asked_of_a_kind(question: str, asks: bool) -> None:
+    assert asks_identity(question) == asks
+
+
+def test_who_is_asked_of_somebody() -> None:
+    assert asks_person("Who is this?") and asks_person("Do you know who this is?")
+    assert not asks_person("What is this?")

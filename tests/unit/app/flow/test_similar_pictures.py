@@ -14,15 +14,17 @@ from app.asking.report import result_as_json
 from app.asking.why import explain
 from app.cli import app
 from app.evaluation.provenance import retrieval_key
+from app.flow.subject import PICTURELESS
 from app.pipeline import Pipeline
 from corpus.errors import InvalidImage
-from corpus.types import Query
+from corpus.types import Passage, Query
 from generator.answers.answering import Answering
-from generator.answers.confidence import Calibration, Fit, fit_name
+from generator.answers.confidence import PACKAGED, Calibration, Fit, fit_name, read_calibration
 from generator.answers.plan import AnswerPlan
+from generator.extractive.reader import ExtractiveReader
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
-from retriever.errors import IndexNotReady
+from retriever.errors import IndexNotReady, InvalidQuery
 from retriever.index import picture
 from retriever.index.passage_index import PassageIndex
 from retriever.pictures.collection import PictureCollection
@@ -73,6 +75,46 @@ def test_the_entity_that_the_picture_resembles_comes_first(plain: Pipeline) -> N
     [many] = both.search_many(both.encode_many([QUERY]), 4)
     assert [hit.passage for hit in many.hits] == [hit.passage for hit in result.retrieval.hits]
     assert many.similar == result.retrieval.similar
+
+
+BELL = Passage("bell", "Fire bell", "The bell was cast in 1850 and weighs 35 kg.", entity="bell")
+HOUSE = Passage("house", "About us", "Anna Berg founded the museum in 1902.", entity="us")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Who founded the museum?", "Anna Berg"),
+        ("How much does the bell weigh?", "35 kg"),
+        ("When was it founded?", "1850"),  # "it" is what the picture shows, whatever it says
+        ("What is this?", "Fire bell"),
+    ],
+)
+def test_what_has_no_picture_is_asked_too_where_no_word_means_the_picture(
+    checkpoint: Checkpoint, tmp_path: Path, question: str, answer: str
+) -> None:
+    encoder, reader = Encoder(checkpoint), ExtractiveReader.from_pretrained()
+    [vector] = encoder.encode_pictures([IMAGE])
+    revision, fusion = checkpoint.revision, Fusion(weight=1000.0, floor=0.0)
+    pictures = PictureCollection(revision, [("a.png", "bell")], compact([vector]), fusion)
+    with PassageIndex.build(tmp_path / "index", [BELL, HOUSE], encoder) as index:
+        plan = AnswerPlan("extract", passages=1)
+        answering = Answering(reader, plan, read_calibration(PACKAGED, "48176b5330b3"))
+        both = Pipeline(encoder, index, answering, pictures=pictures)
+        result = both.ask(Query(question, IMAGE), 2)
+        assert result.answer is not None and result.answer.original.text == answer
+        assert (PICTURELESS in result.notes) == (answer == "Anna Berg")
+        assert both.without_pictures(Query(question, IMAGE), 5) is not None
+        everything = PictureCollection(
+            revision, [("a.png", "bell"), ("b.png", "us")], compact([vector, -vector]), fusion
+        )
+        shown = Pipeline(encoder, index, answering, pictures=everything)
+        assert shown.without_pictures(Query(question, IMAGE), 5) is None
+
+
+def test_boxes_without_a_picture_are_refused(plain: Pipeline) -> None:
+    with pytest.raises(InvalidQuery, match="parts of a picture, and there is none"):
+        plain.retrieve(Query("What is it?", None, boxes=((0, 0, 9, 9),)))
 
 
 def test_why_says_what_the_pictures_took(plain: Pipeline) -> None:

@@ -39,6 +39,9 @@ LOOKED = "so the picture was not looked at"
         ("Who founded Uganda?", "Uganda"),
         ("how big is uganda", ""),
         ("Is France a neighbour?", ""),
+        ("Is the United Kingdom a neighbour?", ""),
+        ("Is the fire bell heavy?", "fire bell"),
+        ("Are the Bread dumplings sweet?", "Bread dumplings"),
         ("Who built this fire bell?", ""),
     ],
 )

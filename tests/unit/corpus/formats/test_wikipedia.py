@@ -128,3 +128,15 @@ def test_sections() -> None:
 
 def test_lists_lose_their_marks() -> None:
     assert plain("Items:\n* one\n** two\n# three\n: four") == {"": "Items:\none\ntwo\nthree\nfour"}
+
+
+def test_a_dump_with_a_page_on_a_line_is_one_too(tmp_path: Path) -> None:
+    with bz2.open(make.ENGLISH_DUMP, "rt", encoding="utf-8") as file:
+        text = file.read()
+    anew = text.replace("<page>\n    ", "<page>").replace("\n  </page>\n  <page>", "</page><page>")
+    path = tmp_path / "enwiki-pages-articles.xml"
+    path.write_text(anew, encoding="utf-8")
+    assert anew != text
+    titles = [[e.page.title for e in WikipediaDump(p).entries() if isinstance(e.page, Page)]
+              for p in (path, make.ENGLISH_DUMP)]  # fmt: skip
+    assert titles[0] == titles[1]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from generator.answers.answer import SEEN_ALONE, UNDECIDED, Evidence
+from generator.answers.answering import vouched
 from generator.answers.confidence import (
     PACKAGED,
     Calibration,
@@ -252,6 +253,23 @@ def test_a_confidence_fitted_on_another_corpus_says_so_and_a_low_score_counts_ag
     assert here.value == there.value is not None and there.reasons == low
     assert str(there) == f"{here} but for that doubt, fitted on another corpus"
     assert confidence(-0.1, foreign=True).verdict == "given"
+
+
+def test_what_is_vouched_for_needs_no_high_score_where_it_is_likely_enough() -> None:
+    low = ("the best passage scores 12.2",)
+
+    def elsewhere(agreement: float, *, known: bool) -> tuple[float | None, str]:
+        judged = confidence(-0.1, agreement, low=low, foreign=True, vouched=known)
+        return judged.value, judged.verdict
+
+    value, verdict = elsewhere(1.0, known=True)
+    assert value is not None and value >= 0.8 and verdict == "given"
+    assert elsewhere(1.0, known=False) == (value, "unsure")
+    less, doubted = elsewhere(0.7, known=True)
+    assert less is not None and less < 0.8 and doubted == "unsure"
+    assert vouched(Evidence(), pictured=False) and vouched(Evidence(alike=0.7), pictured=True)
+    assert not vouched(Evidence(alike=0.3), pictured=True)
+    assert not vouched(Evidence(), pictured=True)
 
 
 def test_what_is_not_decided_has_no_confidence() -> None:

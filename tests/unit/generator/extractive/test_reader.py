@@ -9,7 +9,7 @@ import torch
 
 from corpus.demo.data import demo_passages_path
 from corpus.files.passages import read_passages
-from corpus.types import Hit, Query
+from corpus.types import Hit, Passage, Query
 from generator.answers.answer import SEEN_ALONE, Answer
 from generator.answers.plan import AnswerPlan
 from generator.answers.strategies import respond
@@ -215,6 +215,28 @@ def test_a_question_for_yes_or_no_never_gets_a_bare_value(
     assert bool(answer.doubts) == begins.startswith("I cannot say")
     [citation] = answer.citations
     assert citation.spans
+
+
+def test_what_decides_nothing_is_told_with_the_words_around_it(reader) -> None:
+    text = "The garden is old. Dogs are not allowed in it, but for guide dogs. It opens at 9 am."
+    answer = ask(reader, "Can I bring my dog?", [Hit(Passage("p", "Rules", text), 1.0)])
+    said = "Dogs are not allowed in it, but for guide dogs"
+    assert answer.text == f"I cannot say; the passage has “{said}”."
+    [citation] = answer.citations
+    assert [text[a:b] for a, b in citation.spans] == [said]
+
+
+@pytest.mark.parametrize("question", ["What is this?", "What is this called?", "what bird is this"])
+def test_however_it_is_put_what_is_shown_is_told_alike(reader, passages, question: str) -> None:
+    found = hits(passages, "wiki:Gecko")
+    first, asked = ask(reader, "What is this?", found), ask(reader, question, found)
+    assert (asked.text, asked.evidence) == (first.text, first.evidence)
+
+
+def test_a_number_keeps_its_sign(reader) -> None:
+    text = "The seed bank keeps seeds of 1,150 plants at -20 °C."
+    answer = ask(reader, "How cold is it there?", [Hit(Passage("p", "Seeds", text), 1.0)])
+    assert answer.text == "-20 °C"
 
 
 def test_words_that_are_not_about_the_question_decide_nothing(reader, passages) -> None:
