@@ -294,8 +294,8 @@ class Pipeline(Finder):
             GeneratorError: the generator fails; see generator.errors.
             ValueError: the pipeline has no generator.
         """
-        asked = self.looked_at(query)
-        return self.answering_to(found).answer(
+        asked, answering = self.looked_at(query), self.answering_to(found)
+        return answering.answer(
             asked,
             found.hits,
             strategy=strategy,
@@ -305,6 +305,7 @@ class Pipeline(Finder):
             shown=found.shown,
             doubts=(*doubts, *doubts_of(asked)),
             low=low_of(found),
+            apart=answering.foreign and self.apart(found, answering.plan.passages),
         )
 
     def answering_to(self, found: Retrieval) -> Answering:

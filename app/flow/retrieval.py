@@ -177,6 +177,21 @@ class Finder:
         about = {passage.entity for passage in self.index.sample(_SAMPLED)}
         return not about <= self.pictures.entities
 
+    def apart(self, found: Retrieval, read: int) -> bool:
+        """Return whether the best passages are each the only one of its title, or of none.
+
+        Args:
+            found: what was found.
+            read: how many of the passages are looked at.
+        """
+        if self.index is None or not found.hits:
+            return False
+        titles = [hit.passage.title for hit in found.hits[:read] if hit.passage.title]
+        if len(set(titles)) < len(titles):
+            return False
+        with wanted_until(ends()):
+            return not titles or self.index.count_titled(titles[0]) <= 1
+
     def encode_many(self, queries: Sequence[Query]) -> list[EncodedQuestion]:
         """Return many queries encoded in one batch.
 

@@ -138,6 +138,7 @@ class Answering:
         shown: tuple[float | None, ...] = (),
         doubts: tuple[str, ...] = (),
         low: tuple[str, ...] = (),
+        apart: bool = False,
     ) -> Work[Answer]:
         """Return the answer as the user gets it, its pieces coming as they are written.
 
@@ -154,6 +155,8 @@ class Answering:
             doubts: reasons to doubt any answer.
             low: reasons of the retriever, which count where no confidence was fitted on this
                 corpus.
+            apart: whether each passage is the only one about its thing. That no other is about the
+                same says nothing then of one that is vouched for.
 
         Raises:
             GeneratorError: the generator fails; see generator.errors.
@@ -163,8 +166,10 @@ class Answering:
             self.generator, query, hits, plan, caption=caption, recognised=recognised
         )
         evidence = replace(answer.evidence, alike=alike, shown=self._shown(answer, hits, shown))
+        fit, surely = self.fit(answer.strategy), vouched(evidence, pictured=query.image is not None)
+        if apart and surely and fit is not None and evidence.subject == 0:
+            evidence = replace(evidence, subject=fit.means.get("subject", 0.0))
         answer = replace(answer, evidence=evidence)
-        fit = self.fit(answer.strategy)
         confidence = judge(
             answer.evidence,
             fit,
@@ -173,7 +178,7 @@ class Answering:
             doubts=(*doubts, *answer.doubts),
             low=low,
             foreign=self.foreign,
-            vouched=vouched(evidence, pictured=query.image is not None),
+            vouched=surely,
         )
         return answer.judged(confidence)
 

@@ -205,9 +205,12 @@ class OpenIndex:
 
     def has_title(self, title: str) -> bool:
         """Return whether a passage has this title, whose words may begin with capitals there."""
-        chosen = PassageFilter(titles=titles_called(title))
-        conditions = conditions_of(self.built.ids_of, chosen)
-        return self._following(lambda: self._engine.count(conditions)) > 0
+        return self.count_titled(*titles_called(title)) > 0
+
+    def count_titled(self, *titles: str) -> int:
+        """Return how many passages have one of these titles."""
+        conditions = conditions_of(self.built.ids_of, PassageFilter(titles=titles))
+        return self._following(lambda: self._engine.count(conditions))
 
     def about_any(self, entities: Collection[str], most: int) -> bool:
         """Return whether a passage is about one of these entities, of the first `most` by ids."""

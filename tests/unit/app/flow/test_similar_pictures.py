@@ -17,11 +17,12 @@ from app.evaluation.provenance import retrieval_key
 from app.flow.subject import PICTURELESS
 from app.pipeline import Pipeline
 from corpus.errors import InvalidImage
-from corpus.types import Passage, Query
+from corpus.types import Hit, Passage, Query
 from generator.answers.answering import Answering
 from generator.answers.confidence import PACKAGED, Calibration, Fit, fit_name, read_calibration
 from generator.answers.plan import AnswerPlan
 from generator.extractive.reader import ExtractiveReader
+from generator.interface import wait
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
 from retriever.errors import IndexNotReady, InvalidQuery
@@ -110,6 +111,36 @@ def test_what_has_no_picture_is_asked_too_where_no_word_means_the_picture(
         )
         shown = Pipeline(encoder, index, answering, pictures=everything)
         assert shown.without_pictures(Query(question, IMAGE), 5) is None
+
+
+def test_passages_stand_apart_where_each_is_the_only_one_about_its_thing(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    encoder, query = Encoder(checkpoint), Query("What is it?", IMAGE)
+    more = replace(BELL, id="bell-2", text="It hangs in the tower.")
+    for passages, apart in (([BELL, HOUSE], True), ([BELL, HOUSE, more], False)):
+        with PassageIndex.build(tmp_path / f"{apart}", passages, encoder) as index:
+            finder = Pipeline(encoder, index)
+            found = finder.retrieve(query, 3)
+            assert finder.apart(found, 3) == apart
+            only = replace(found, hits=tuple(h for h in found.hits if h.passage.id == "bell"))
+            assert finder.apart(only, 3) == apart, "the index has another about it"
+
+
+@pytest.mark.parametrize(("apart", "pictured"), [(True, False), (True, True), (False, False)])
+def test_being_apart_counts_against_no_answer_that_is_vouched_for(
+    checkpoint: Checkpoint, apart: bool, pictured: bool
+) -> None:
+    reader, plan = ExtractiveReader.from_pretrained(), AnswerPlan("extract")
+    answering = Answering(reader, plan, read_calibration(PACKAGED, "48176b5330b3"))
+    hits = (Hit(HOUSE, 9.0), Hit(BELL, 2.0))
+    query = Query("Who founded the museum?", IMAGE if pictured else None)
+    subjects = [
+        wait(answering.answer(query, hits, apart=each)).evidence.subject for each in (False, apart)
+    ]
+    fit = answering.fit("extract")
+    assert fit is not None and subjects[0] == 0
+    assert subjects[1] == (fit.means["subject"] if apart and not pictured else 0)
 
 
 def test_boxes_without_a_picture_are_refused(plain: Pipeline) -> None:
