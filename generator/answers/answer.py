@@ -103,6 +103,8 @@ class Evidence:
             had a say in what was found.
         shown: how likely the picture shows what the answer's passage is about, of a photograph by
             its classifier: no answer is surer. None where that is not known.
+        apart: 1 where each passage is the only one about its thing, and what was found is vouched
+            for (`answering.vouched`): `subject` says nothing then. None elsewhere.
     """
 
     lead: float | None = None
@@ -115,6 +117,7 @@ class Evidence:
     subject_prior: float | None = None
     alike: float | None = None
     shown: float | None = None
+    apart: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,10 +166,10 @@ class Answering:
             self.generator, query, hits, plan, caption=caption, recognised=recognised
         )
         evidence = replace(answer.evidence, alike=alike, shown=self._shown(answer, hits, shown))
-        fit, surely = self.fit(answer.strategy), vouched(evidence, pictured=query.image is not None)
-        if apart and surely and fit is not None and evidence.subject == 0:
-            evidence = replace(evidence, subject=fit.means.get("subject", 0.0))
+        surely = vouched(evidence, pictured=query.image is not None)
+        evidence = replace(evidence, apart=1.0 if apart and surely else None)
         answer = replace(answer, evidence=evidence)
+        fit = self.fit(answer.strategy)
         confidence = judge(
             answer.evidence,
             fit,

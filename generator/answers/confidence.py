@@ -35,8 +35,8 @@ _REASONS = {
     "relevance": "the passage was judged not to answer the question",
     "alike": "no picture of a known thing is much like this one",
 }
-# From which on an answer by a foreign fit is given where what was found is vouched for: of those on
-# a garden's passages 41 of 42 were right, of less probable ones 29 of 36 (development figures).
+# From which on an answer by a foreign fit is given where what was found is vouched for and stands
+# apart (docs/measured/garden.md).
 _LIKELY = 0.8
 _SHOWN = "the photograph may show something else than the passage is about"
 
@@ -112,6 +112,10 @@ def judge(
     if fit is None or not known:
         reasons = (*doubts, *low)
         return Confidence(None, "unsure" if reasons else "given", reasons)
+    if foreign and evidence.apart is not None:
+        # Where it was fitted several passages are about one thing.
+        evidence = replace(evidence, subject=fit.means.get("subject"))
+        unsure_below = max(unsure_below, _LIKELY)
     parts = fit.contributions(evidence)
     value = 1 / (1 + math.exp(-max(-50.0, min(50.0, fit.bias + sum(parts.values())))))
     if foreign and not (vouched and value >= _LIKELY):
