@@ -12,7 +12,7 @@ from rich.table import Table
 
 from app.commands import corpus_options as options
 from app.commands.console import err, out, print_json, progress, takes
-from app.commands.outputs import refuse_input
+from app.commands.outputs import refuse_input, require_folder
 
 if TYPE_CHECKING:
     from corpus.passages.corpora import Corpus
@@ -113,6 +113,7 @@ def corpus_make(
     from corpus.files.passages import write_passages
 
     refuse_input("--out", output, corpus.files)
+    require_folder("--out", output)
     with progress() as (say, advance), corpus.read(skip_bad=skip_bad) as stream:
         say(f"Bytes read of {corpus.name}")
 
@@ -158,6 +159,7 @@ def corpus_pictures(
     from corpus.passages.page_pictures import page_pictures
 
     refuse_input("--out", output, corpus.files)
+    require_folder("--out", output)
     partial = output.with_name(f"{output.name}.partial")
     with progress() as (say, advance), partial.open("w", encoding="utf-8") as table:
         say(f"Bytes read of {corpus.name}")

@@ -36,6 +36,12 @@ def check_outputs(arguments: Sequence[str]) -> None:
             err.print(f"[yellow]{escape(said)}[/]", highlight=False, soft_wrap=True)
 
 
+def require_folder(option: str, written: Path) -> None:
+    """Raise BadParameter if the folder of a file to write is not there."""
+    if not written.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{option}: there is no folder {written.parent}: make it first")
+
+
 def refuse_input(option: str, written: Path, read: Iterable[str | Path]) -> None:
     """Raise BadParameter if a file to write is one of those that are read."""
     for path in read:

@@ -72,3 +72,9 @@ def test_what_is_replaced_is_named(tmp_path: Path) -> None:
     assert first.exit_code == 0 and "will be replaced" not in first.output
     again = run("corpus", "make", tmp_path / "a.csv", "--out", written)
     assert again.exit_code == 0 and "is there already and will be replaced" in again.stderr
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(TABLE)
+    made = run("corpus", "make", tmp_path / "a.csv", "--out", tmp_path / "none" / "p.jsonl")
+    assert made.exit_code == 2 and "there is no folder" in made.output
