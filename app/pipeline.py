@@ -254,19 +254,24 @@ class Pipeline(Finder):
     ) -> Retrieval | None:
         """Return what answers a question better than what was found for its picture; else None.
 
-        "Who founded the museum?" under one of its things: where no word means the picture, and a
-        picture of the collection brought its own passages up, those about what has no picture are
-        read beside them.
+        "Who founded the museum?" under one of its things: where no word means the picture, a
+        picture of the collection brought its own passages up, and these have no sure answer, those
+        about what has no picture are read beside them.
         """
         if not self._reads(strategy) or query.image is None or query.boxes or found.alike is None:
             return None
         if means_picture(query.question) or asks_identity(query.question):
             return None
-        other = self.without_pictures(query, depth, sources=found.sources)
-        if other is None:
+        try:
+            one = wait(self.read(query, found, strategy=strategy))
+            if one.confidence.verdict == "given":
+                return None
+            other = self.without_pictures(query, depth, sources=found.sources)
+            if other is None:
+                return None
+            two = wait(self.read(replace(query, image=None), other, strategy=strategy))
+        except GeneratorError:  # said where the answer is read
             return None
-        one = wait(self.read(query, found, strategy=strategy))
-        two = wait(self.read(replace(query, image=None), other, strategy=strategy))
         return other if _surer(two, one) else None
 
     def _reads(self, strategy: Strategy | None) -> bool:
