@@ -17,6 +17,7 @@ from generator.answers.answer import Answer
 from generator.rewriting import Turn
 
 _BRACKET = re.compile(r"\s*\[[^\]]*(\]|$)")
+_LONG = 70  # characters of an answer that is shown as text, not as a headline
 _STEP_NAMES = {"encode": "look", "search": "search", "generate": "read", "total": "total"}
 
 
@@ -107,9 +108,10 @@ def answered(answer: Answer, found: Retrieval, notes: Sequence[str] = ()) -> str
     )
     said = answer.withheld or answer.confidence.seen_alone  # in the banner
     proof = "" if chips or said else f'<p class="kb-hint">{uncited}</p>'
+    long = " kb-long" if len(answer.text) > _LONG else ""
     return (
         f'<div class="kb-answer">{_seen(found)}{_trust(answer)}'
-        f'<p class="kb-text">{as_html(answer.text)} {chips}</p>{proof}{_notes(notes)}'
+        f'<p class="kb-text{long}">{as_html(answer.text)} {chips}</p>{proof}{_notes(notes)}'
         f"{_how(answer)}{_similar(found)}</div>"
     )
 

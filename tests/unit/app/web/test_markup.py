@@ -314,3 +314,11 @@ def test_passages_that_prove_nothing_can_be_folded_where_the_page_is_narrow() ->
     found, cited = retrieval(EVIL), paris(Citation("x", 1, "match"))
     assert "kb-folds" in cards.passages(found, paris())
     assert "kb-folds" not in cards.passages(found, cited) + cards.passages(found)
+
+
+def test_a_sentence_is_shown_as_text_and_not_as_a_headline() -> None:
+    assert '<p class="kb-text">' in answered(paris())
+    said = (
+        "I cannot say; the passage has “All glasshouses but one can be reached with a wheelchair”."
+    )
+    assert '<p class="kb-text kb-long">' in answered(replace(paris(), text=said))
