@@ -17,8 +17,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 
+from opentelemetry.trace import Span
+
 from app.flow.clock import milliseconds_since, timed
-from app.flow.events import Event, Found, Result, Retrieval
+from app.flow.events import Event, Found, Piece, Result, Retrieval
 from app.flow.notes import SAME_LOOK, notes, twins
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.spelling import mended
@@ -194,7 +196,8 @@ class Pipeline(Finder):
         # A model that writes may answer both; a reader points at one place.
         first = first_of_two(asked) if answer and self._reads(strategy) else None
         query = replace(query, question=first or asked)
-        found, instead = Retrieval(boxes=query.boxes), ""
+        found, instead, given = Retrieval(boxes=query.boxes), "", None
+        failure: GeneratorError | None = None
         if retrieval:
             # More hits than are shown are read, and tell how far the first of them stand out.
             read = self.answering.plan.passages if answer and self.answering else 0
@@ -211,8 +214,16 @@ class Pipeline(Finder):
                 query = replace(query, image=None, boxes=())
                 found = self.retrieve(query, depth, sources=sources, about=name)
                 instead = instead_of_picture(name)
-            elif answer and (other := self._answering_better(query, found, depth, strategy)):
-                query, found, instead = replace(query, image=None), other, PICTURELESS
+            elif answer and self._may_mean_others(query, found, strategy):
+                other = found
+                try:
+                    with timed(timings, "generate") as step:
+                        other, given = self._surest(query, found, depth, half=bool(first))
+                        _trace(step, given)
+                except GeneratorError as exc:
+                    failure = exc
+                if other is not found:
+                    query, found, instead = replace(query, image=None), other, PICTURELESS
         found = replace(
             found,
             asked_as="" if query.question == typed else query.question,
@@ -221,18 +232,15 @@ class Pipeline(Finder):
         )
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))
-        given: Answer | None = None
-        failure: GeneratorError | None = None
+        if given is not None:
+            yield Piece(given.original.text)
         try:
-            if answer:
+            if answer and given is None and failure is None:
                 with timed(timings, "generate") as step:
-                    same = twins(query.question, found)
-                    doubts = [HALF] * bool(first) + [SAME_LOOK] * bool(same)
-                    reading = self.read(query, found, strategy=strategy, doubts=tuple(doubts))
+                    doubts = _doubts(query, found, half=bool(first))
+                    reading = self.read(query, found, strategy=strategy, doubts=doubts)
                     given = yield from inside(step, reading)
-                    step.set_attributes(
-                        {"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)}
-                    )
+                    _trace(step, given)
         except GeneratorError as exc:
             failure = exc
         timings["total"] = milliseconds_since(started)
@@ -249,30 +257,46 @@ class Pipeline(Finder):
             picture=picture,
         )
 
-    def _answering_better(
-        self, query: Query, found: Retrieval, depth: int, strategy: Strategy | None
-    ) -> Retrieval | None:
-        """Return what answers a question better than what was found for its picture; else None.
+    def _may_mean_others(self, query: Query, found: Retrieval, strategy: Strategy | None) -> bool:
+        """Return whether a question may be about what the collection has no picture of.
 
-        "Who founded the museum?" under one of its things: where no word means the picture, a
-        picture of the collection brought its own passages up, and these have no sure answer, those
-        about what has no picture are read beside them.
+        "Who founded the museum?" under one of its things: no word means the picture, and a picture
+        of the collection brought its own passages up.
         """
         if not self._reads(strategy) or query.image is None or query.boxes or found.alike is None:
-            return None
-        if means_picture(query.question) or asks_identity(query.question):
-            return None
-        try:
-            one = wait(self.read(query, found, strategy=strategy))
-            if one.confidence.verdict == "given":
-                return None
-            other = self.without_pictures(query, depth, sources=found.sources)
-            if other is None:
-                return None
-            two = wait(self.read(replace(query, image=None), other, strategy=strategy))
-        except GeneratorError:  # said where the answer is read
-            return None
-        return other if _surer(two, one) else None
+            return False
+        return not (means_picture(query.question) or asks_identity(query.question))
+
+    def _surest(
+        self, query: Query, found: Retrieval, depth: int, *, half: bool
+    ) -> tuple[Retrieval, Answer]:
+        """Return what answers a question, and the answer that the reader points at there.
+
+        That is what was found for the picture, unless it has no sure answer, and passages about
+        what has no picture have a surer one.
+
+        Args:
+            query: with its picture.
+            found: what was found for it.
+            depth: how many passages are looked for.
+            half: whether it is the first of two questions in one.
+
+        Raises:
+            GeneratorError: the reader fails.
+        """
+
+        def answered(asked: Query, by: Retrieval) -> Answer:
+            doubts = _doubts(asked, by, half=half)
+            return wait(self.read(asked, by, strategy="extract", doubts=doubts))
+
+        own = answered(query, found)
+        if own.confidence.verdict == "given":
+            return found, own
+        other = self.without_pictures(query, depth, sources=found.sources)
+        if other is None:
+            return found, own
+        read = answered(replace(query, image=None), other)
+        return (other, read) if _surer(read, own) else (found, own)
 
     def _reads(self, strategy: Strategy | None) -> bool:
         """Return whether an answer is words that a reader points at."""
@@ -356,6 +380,16 @@ class Pipeline(Finder):
 def result_of(events: Iterable[Event]) -> Result:
     """Return the result in which events of `Pipeline.run` end."""
     return next(event for event in events if isinstance(event, Result))
+
+
+def _trace(step: Span, given: Answer) -> None:
+    """Note in the span of a reading how it was done."""
+    step.set_attributes({"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)})
+
+
+def _doubts(query: Query, found: Retrieval, *, half: bool) -> tuple[str, ...]:
+    """Return why any answer to a question is in doubt, whatever is read."""
+    return (HALF,) * half + (SAME_LOOK,) * bool(twins(query.question, found))
 
 
 def _surer(one: Answer, other: Answer) -> bool:

@@ -28,9 +28,8 @@ from app.flow.retrieval import Finder
 from app.settings import load_settings
 from benchmarks.views import BATCH, RECALL_AT, cell
 from corpus.pictures.images import load_image
-from corpus.types import Query
+from corpus.types import WHAT_IS_THIS, Query
 from retriever.encoding.ahead import windows
-from retriever.index import picture
 from retriever.inputs.text_vision import imagenet_kinds, imagenet_synonyms
 from retriever.metrics import recall_at_k
 
@@ -83,7 +82,7 @@ def photographs(folder: Path, titles: Collection[str]) -> tuple[list[Photograph]
 def recalls(finder: Finder, asked: Sequence[Photograph]) -> Iterator[dict[str, float]]:
     """Yield recall@k of 0 to 1 by name, of each photograph."""
     for some in windows(asked, BATCH):
-        queries = [Query(picture.QUESTION, load_image(each.path)) for each in some]
+        queries = [Query(WHAT_IS_THIS, load_image(each.path)) for each in some]
         found = finder.search_many(finder.encode_many(queries), max(RECALL_AT))
         for each, result in zip(some, found, strict=True):
             titles = [hit.passage.title.lower() for hit in result.hits]

@@ -23,9 +23,8 @@ from app.reader import Reader
 from benchmarks.page import page
 from corpus.demo.data import demo_passages_path, example_gallery, example_image_path
 from corpus.files.passages import read_passages
-from corpus.types import Query
+from corpus.types import WHAT_IS_THIS, Query
 from retriever.encoding.encoder import Encoder
-from retriever.index import picture
 
 READ = 5  # passages of a question
 
@@ -45,7 +44,7 @@ def asked(count: int) -> list[list[Query]]:
     found = []
     for example in example_gallery()[:count]:
         image = Image.open(example_image_path(example)).convert("RGB")
-        found.append([Query(example.question, image), Query(picture.QUESTION, image)])
+        found.append([Query(example.question, image), Query(WHAT_IS_THIS, image)])
     return found
 
 

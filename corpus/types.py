@@ -8,6 +8,9 @@ from numbers import Real
 
 from PIL.Image import Image
 
+# What a picture by itself is asked: retriever and reader know it in these words.
+WHAT_IS_THIS = "What is this?"
+
 
 def _texts_of(thing: object, *names: str) -> None:
     """Raise TypeError unless these fields are texts."""

@@ -2,9 +2,6 @@
 
 import re
 
-# How the reader, and the retriever, know it.
-WHAT_IS_THIS = "What is this?"
-
 # What is left of such a question without these words is nothing.
 _IDENTITY = re.compile(
     r"\W*(so|please|hey|hi|hello|can you|could you|tell me|do you know|say|quick)?\W*"

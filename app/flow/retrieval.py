@@ -20,7 +20,7 @@ from app.flow.fits import require_checkpoint, require_pictures
 from app.flow.looking import ALIKE, Looker
 from app.machine.request import ends
 from corpus.pictures.images import featureless
-from corpus.types import Box, Hit, Query
+from corpus.types import WHAT_IS_THIS, Box, Hit, Query
 from generator.answers.selection import WEIGHED
 from generator.identity import asks_identity, asks_person
 from retriever.encoding.encoder import Encoder
@@ -166,8 +166,10 @@ class Finder:
         found = self.retrieve(replace(query, image=None, boxes=()), picture.DEPTH, sources=sources)
         shown = self.pictures.entities
         hits = [hit for hit in found.hits if hit.passage.entity not in shown][:top_k]
-        weighed = min(len(hits), WEIGHED)
-        return replace(found, hits=tuple(hits), weighed=weighed) if hits else None
+        if not hits:
+            return None
+        rest = self.found(hits)
+        return replace(found, hits=rest.hits, unsure=rest.unsure, weighed=rest.weighed)
 
     @cached_property
     def _some_unpictured(self) -> bool:
@@ -374,9 +376,9 @@ class Finder:
     def _alone(self, query: Query) -> Query | None:
         """Return the picture of a query asked what it is, where that has a say."""
         weight = self.encoder.checkpoint.picture_weight
-        if not weight or query.image is None or query.question == picture.QUESTION:
+        if not weight or query.image is None or query.question == WHAT_IS_THIS:
             return None
-        return replace(query, question=picture.QUESTION)
+        return replace(query, question=WHAT_IS_THIS)
 
 
 def _plainly(query: Query) -> Query:
@@ -387,7 +389,7 @@ def _plainly(query: Query) -> Query:
     asked = query.question
     if query.image is None or not asks_identity(asked) or asks_person(asked):
         return query
-    return replace(query, question=picture.QUESTION)
+    return replace(query, question=WHAT_IS_THIS)
 
 
 def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from itertools import chain
 
-from corpus.types import Citation, Hit, Passage, Query
+from corpus.types import WHAT_IS_THIS, Citation, Hit, Passage, Query
 from generator.answers.answer import SEEN_ALONE, UNDECIDED, Answer, Candidate, Evidence, Given
 from generator.answers.deciding import asks_yes_no, decide, whole_items
 from generator.answers.doubting import doubts_about
@@ -21,13 +21,7 @@ from generator.answers.selection import (
 )
 from generator.errors import EmptyCompletion, StrategyUnavailable
 from generator.extractive.reader import ExtractiveReader, Reading
-from generator.identity import (
-    WHAT_IS_THIS,
-    asks_country,
-    asks_identity,
-    asks_person,
-    of_a_country,
-)
+from generator.identity import asks_country, asks_identity, asks_person, of_a_country
 from generator.quoting import one_line
 from generator.sentences import sentences
 from generator.values.beside import with_beside

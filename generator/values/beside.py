@@ -41,7 +41,7 @@ _NUMBER = (
     rf"(?:\d(?:[\d.,]*\d)?|(?:{_ONES})(?:-(?:{_ONES}))?)"
     r"(?:\s+(?:hundred|thousand|million|billion|dozen)(?:\s+and\s+\w+)?)*"
 )
-_NUMBERED = re.compile(rf"(?:about\s+|some\s+|over\s+)?\b(?P<number>{_NUMBER})\s+", re.IGNORECASE)
+_NUMBERED = re.compile(rf"\b(?P<number>{_NUMBER})\s+", re.IGNORECASE)
 
 # A number of something: "140 sorts", and not "3,100 of them" or "31 had paved runways".
 _OF_OTHERS = re.compile(

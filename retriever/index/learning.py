@@ -123,12 +123,12 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
     shares = [c for c, share in curve if share >= 1 - (1 - learning.recall) / 4]
     enough, *_ = shares or [c for c, _ in curve[-1:]] or [total]
     least = max(count for size, count in _LEAST_HANDED_ON if total >= size)
-    handed_on = max(enough, least, learning.made * CANDIDATES * LEARNED_WIDENING)
-    say("Trying how many candidates are enough")
-    wanted = 1 - (1 - learning.recall) / 2
-    candidates = CANDIDATES
-    if not learning.made:
-        candidates = measured.enough(engine, handed_on, wanted)
+    if learning.made:  # real questions find less than these
+        candidates, handed_on = CANDIDATES, max(enough, CANDIDATES * LEARNED_WIDENING)
+    else:
+        say("Trying how many candidates are enough")
+        handed_on = max(enough, least)
+        candidates = measured.enough(engine, handed_on, 1 - (1 - learning.recall) / 2)
     return Learned(
         numbers=text,
         centres=CENTRES,

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from corpus.types import Hit, Passage
 
-QUESTION = "What is this?"
 # Of each search: a passage further down counts as the last of these. It is brought up where nothing
 # that was found has its title, and a similar picture, or a classifier, names it.
 DEPTH = 60
@@ -25,7 +24,7 @@ def weighed(found: Sequence[Hit], shown: Sequence[Hit], weight: float) -> list[H
 
     Args:
         found: for the question and the picture, the best first.
-        shown: for QUESTION and the same picture.
+        shown: for WHAT_IS_THIS and the same picture.
         weight: how much the picture by itself counts.
     """
     if not found or not shown:
@@ -49,8 +48,8 @@ def weighed_besides(
 
     Args:
         more: for the question and the picture, of other passages.
-        of_more: for QUESTION and the same picture, of these.
-        shown: for QUESTION, as `weighed` was given it.
+        of_more: for WHAT_IS_THIS and the same picture, of these.
+        shown: for WHAT_IS_THIS, as `weighed` was given it.
         weight: how much the picture by itself counts.
     """
     best = max(hit.score for hit in (*shown, *of_more))

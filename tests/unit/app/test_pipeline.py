@@ -18,7 +18,7 @@ from app.flow.events import Found, Piece, Result, Waiting
 from app.pipeline import Pipeline
 from app.settings import Settings
 from app.web.views import finished, views
-from corpus.types import Query
+from corpus.types import WHAT_IS_THIS, Query
 from generator.answers.confidence import Calibration, Fit
 from generator.answers.twofold import HALF, TWO_IN_ONE
 from generator.errors import GeneratorUnavailable
@@ -248,7 +248,7 @@ def test_the_picture_by_itself_has_a_say_where_the_checkpoint_says_so(pipeline: 
         Encoder(replace(pipeline.encoder.checkpoint, picture_weight=5.0)), pipeline.index
     )
     plain, weighed = (p.retrieve(QUERY, 4).hits for p in (pipeline, other))
-    shown = pipeline.retrieve(replace(QUERY, question=picture.QUESTION), picture.DEPTH).hits
+    shown = pipeline.retrieve(replace(QUERY, question=WHAT_IS_THIS), picture.DEPTH).hits
     found = pipeline.retrieve(QUERY, picture.DEPTH).hits
     assert weighed == tuple(picture.weighed(found, shown, 5.0)[:4]) != plain
     bare = replace(QUERY, image=None)

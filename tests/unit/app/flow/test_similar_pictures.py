@@ -113,6 +113,29 @@ def test_what_has_no_picture_is_asked_too_where_no_word_means_the_picture(
         assert shown.without_pictures(Query(question, IMAGE), 5) is None
 
 
+def test_a_sure_answer_is_read_once_and_another_is_told_as_it_was_read(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, reader = Encoder(checkpoint), ExtractiveReader.from_pretrained()
+    [vector] = encoder.encode_pictures([IMAGE])
+    fusion = Fusion(weight=1000.0, floor=0.0)
+    pictures = PictureCollection(
+        checkpoint.revision, [("a.png", "bell")], compact([vector]), fusion
+    )
+    with PassageIndex.build(tmp_path / "index", [BELL, HOUSE], encoder) as index:
+        calibration = read_calibration(PACKAGED, "48176b5330b3")
+        answering = Answering(reader, AnswerPlan("extract", passages=1), calibration, 0.1, 0.05)
+        both = Pipeline(encoder, index, answering, pictures=pictures)
+        asked = []
+        read = both.read
+        monkeypatch.setattr(both, "read", lambda q, f, **how: asked.append(q) or read(q, f, **how))
+        for question, times in (("Who founded the museum?", 2), ("What does the bell weigh?", 1)):
+            asked.clear()
+            found, piece, result = both.run(Query(question, IMAGE), 2)
+            assert (type(found).__name__, result.answer.original.text) == ("Found", piece.text)
+            assert len(asked) == times and result.timings_ms["generate"] > 0
+
+
 def test_passages_stand_apart_where_each_is_the_only_one_about_its_thing(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
