@@ -17,8 +17,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from opentelemetry.trace import Span
-
 from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Piece, Result, Retrieval
 from app.flow.notes import SAME_LOOK, notes, twins
@@ -219,7 +217,7 @@ class Pipeline(Finder):
                 try:
                     with timed(timings, "generate") as step:
                         other, given = self._surest(query, found, depth, half=bool(first))
-                        _trace(step, given)
+                        step.set_attributes(_traced(given))
                 except GeneratorError as exc:
                     failure = exc
                 if other is not found:
@@ -240,7 +238,7 @@ class Pipeline(Finder):
                     doubts = _doubts(query, found, half=bool(first))
                     reading = self.read(query, found, strategy=strategy, doubts=doubts)
                     given = yield from inside(step, reading)
-                    _trace(step, given)
+                    step.set_attributes(_traced(given))
         except GeneratorError as exc:
             failure = exc
         timings["total"] = milliseconds_since(started)
@@ -382,9 +380,9 @@ def result_of(events: Iterable[Event]) -> Result:
     return next(event for event in events if isinstance(event, Result))
 
 
-def _trace(step: Span, given: Answer) -> None:
-    """Note in the span of a reading how it was done."""
-    step.set_attributes({"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)})
+def _traced(given: Answer) -> dict[str, str | int]:
+    """Return what the span of a reading says of it."""
+    return {"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)}
 
 
 def _doubts(query: Query, found: Retrieval, *, half: bool) -> tuple[str, ...]:
