@@ -186,7 +186,13 @@ class Pipeline(Finder):
             longest = self.max_question_characters
             with timed(timings, "rewrite") as step:
                 step.set_attribute("kbvqa.turns", len(after))
-                rewriting = stand_alone(typed, after, self.answering, longest=longest)
+                rewriting = stand_alone(
+                    typed,
+                    after,
+                    self.answering,
+                    longest=longest,
+                    named=lambda name: self.about(name) is not None,
+                )
                 alone = yield from inside(step, rewriting)
         asked = mended(alone.question)
         keep_private(alone.question, asked)
@@ -208,9 +214,10 @@ class Pipeline(Finder):
                 query = replace(query, question=first or kept)
                 found = self.retrieve(query, depth, sources=sources)
             names = named_instead(query.question) if query.image is not None else ()
-            if name := next((n for n in names if self.elsewhere(n, found)), ""):
+            if elsewhere := self.elsewhere(names, found):
+                name, about = elsewhere
                 query = replace(query, image=None, boxes=())
-                found = self.retrieve(query, depth, sources=sources, about=name)
+                found = self.retrieve(query, depth, sources=sources, about=about)
                 instead = instead_of_picture(name)
             elif answer and self._may_mean_others(query, found, strategy):
                 other = found

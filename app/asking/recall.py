@@ -20,6 +20,7 @@ from app.flow.events import Retrieval
 from app.pipeline import Pipeline
 from app.settings import Settings
 from corpus.types import Query
+from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.index.watching import RecallWatch
 
@@ -86,7 +87,7 @@ class WatchedPipeline(Pipeline):
         mode: SearchMode = "two-stage",
         *,
         sources: Sequence[str] = (),
-        about: str = "",
+        about: PassageFilter | None = None,
     ) -> Retrieval:
         """Return what `Pipeline.retrieve` does, and offer the query to the watch."""
         found = super().retrieve(query, top_k, mode, sources=sources, about=about)

@@ -7,7 +7,8 @@ so may pictures of the entities that passages are about, where there is a collec
 what a classifier names, where the checkpoint has one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -107,7 +108,7 @@ class Finder:
         mode: SearchMode = "two-stage",
         *,
         sources: Sequence[str] = (),
-        about: str = "",
+        about: PassageFilter | None = None,
     ) -> Retrieval:
         """Return the `top_k` best passages for a query, of whose picture a part may be looked at.
 
@@ -116,7 +117,7 @@ class Finder:
             top_k: how many passages.
             mode: of the search.
             sources: only passages from these are found; () for all.
-            about: only passages of this title are found; "" for all.
+            about: only these passages are found; None for all.
 
         Raises:
             InvalidQuestion: the index has no such source.
@@ -133,17 +134,47 @@ class Finder:
             [encoded] = self._encoded([query], self.encoder.encode_together)
             step.set_attribute("kbvqa.query_rows", len(encoded.asked.rows_QD))
         with timed(timings, "search") as step, wanted_until(ends()):
-            titles = named.titles_called(about) if about else ()
-            chosen = PassageFilter(sources=sources, titles=titles)
+            chosen = replace(about or PassageFilter(), sources=sources)
             [found] = self._search([encoded], top_k, mode, None if chosen.empty else chosen)
             step.set_attribute("kbvqa.passages", len(found.hits))
         return replace(found, timings_ms=timings, asked=encoded.asked, sources=sources)
 
-    def elsewhere(self, name: str, found: Retrieval) -> bool:
-        """Return whether passages have a name for their title, and the best that was found not."""
-        assert self._known is not None
-        best = found.hits[0].passage.title if found.hits else ""
-        return best not in named.titles_called(name) and self._known(name)
+    def elsewhere(self, names: Iterable[str], found: Retrieval) -> tuple[str, PassageFilter] | None:
+        """Return what is named, and the passages about it, if what was found is not about that.
+
+        Args:
+            names: what may be its name, the likeliest first.
+            found: what was found for the picture. One small word that is in what was found about
+                the best may mean just that: "the bird", of an owl.
+
+        Returns:
+            The first name that passages have for their title, and these; None where none has one,
+            or the best that was found is of these.
+        """
+        best = found.hits[0].passage if found.hits else None
+        own = " ".join(
+            hit.passage.text for hit in found.hits if best and hit.passage.title == best.title
+        )
+        apart = [name for name in names if not (_small_word(name) and _mentions(own, name))]
+        for name in apart:
+            if chosen := self.about(name):
+                return None if best and chosen(best) else (name, chosen)
+        return None
+
+    def about(self, name: str) -> PassageFilter | None:
+        """Return which passages are about what has a name; None where none has it for its title.
+
+        "Mercury (planet)" and "Mercury (element)" are both Mercury, where nothing is called so.
+        """
+        if self.index is None:
+            return None
+        titles = named.titles_called(name)
+        told_apart = (PassageFilter(title_prefix=f"{title} (") for title in titles)
+        with wanted_until(ends()):
+            for chosen in (PassageFilter(titles=titles), *told_apart):
+                if self.index.count_of(chosen):
+                    return chosen
+        return None
 
     def without_pictures(
         self, query: Query, top_k: int, *, sources: Sequence[str] = ()
@@ -188,11 +219,11 @@ class Finder:
         """
         if self.index is None or not found.hits:
             return False
-        titles = [hit.passage.title for hit in found.hits[:read] if hit.passage.title]
+        titles = tuple(hit.passage.title for hit in found.hits[:read] if hit.passage.title)
         if len(set(titles)) < len(titles):
             return False
         with wanted_until(ends()):
-            return not titles or self.index.count_titled(titles[0]) <= 1
+            return not titles or self.index.count_of(PassageFilter(titles=titles[:1])) <= 1
 
     def encode_many(self, queries: Sequence[Query]) -> list[EncodedQuestion]:
         """Return many queries encoded in one batch.
@@ -390,6 +421,16 @@ def _plainly(query: Query) -> Query:
     if query.image is None or not asks_identity(asked) or asks_person(asked):
         return query
     return replace(query, question=WHAT_IS_THIS)
+
+
+def _small_word(name: str) -> bool:
+    """Return whether a name is one word that begins with no capital."""
+    return name[:1].islower() and " " not in name
+
+
+def _mentions(text: str, word: str) -> bool:
+    """Return whether a text has a word, or its plural."""
+    return re.search(rf"\b{re.escape(word)}(?:e?s)?\b", text, re.IGNORECASE) is not None
 
 
 def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:

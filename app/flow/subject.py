@@ -23,8 +23,8 @@ _ABOUT = re.compile(
 )
 # "How heavy is the fire bell?", "Who built the linen loom?": it stands behind its verb.
 _SUBJECT = re.compile(
-    r"\W*(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|do|does|did|made|built|founded|"
-    r"invented|wrote|painted|designed|discovered)\s+(?:the\s+)?(?P<rest>\w.*)",
+    r"\W*(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|(?P<does>do|does|did)|made|built|"
+    r"founded|invented|wrote|painted|designed|discovered)\s+(?:the\s+)?(?P<rest>\w.*)",
     re.IGNORECASE | re.DOTALL,
 )
 # "Is the castor bean toxic?", and not "Is France a neighbour?", which may be asked of a picture.
@@ -38,7 +38,7 @@ _MOST_WORDS = 6
 def named_instead(question: str) -> Iterator[str]:
     """Yield what may be the name of what a question is about, if that is not its picture.
 
-    What no passage is called is no name.
+    What no passage is called is no name, and one small word may mean what is shown: "the animal".
 
     >>> list(named_instead("What is the population of Uganda?"))
     ['Uganda']
@@ -61,8 +61,9 @@ def named_instead(question: str) -> Iterator[str]:
         yield (found["name"] or found["owner"]).rstrip(".")
     elif found := _SUBJECT.match(question):
         words = found["rest"].rstrip("?!. ").split()[:_MOST_WORDS]
-        # One small word names too much: "the capital".
-        least = 1 if words and words[0][0].isupper() else 2
+        # "The ginkgo", "does the ginkgo need", and not "the website ending".
+        alone = len(words) <= (2 if found["does"] else 1)
+        least = 1 if alone or words[0][0].isupper() else 2
         yield from (" ".join(words[:count]) for count in range(len(words), least - 1, -1))
     elif found := _IS_IT.match(question):
         words = found["rest"].rstrip("?!. ").split()[:_MOST_WORDS]

@@ -11,7 +11,7 @@ come through `Pipeline.run`, and so through here.
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +49,10 @@ _OF_ANOTHER = re.compile(
     r"(?:(?:what|how) about|what of|in|of|for|with) (?:the )?"
     rf"(?P<name>(?=\w*[a-z]){NAME})[\s?!.…]*",
 )
+# "What about the ginkgo?": a name, if a passage has it.
+_OF_A_THING = re.compile(
+    r"(?:what|how) (?:about|of) (?P<name>(?:the|an?) \w[\w' -]*?)[\s?!.…]*", re.IGNORECASE
+)
 _VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|can|has|have|had|will)\b", re.IGNORECASE)
 _BELONGS = re.compile(r"(?:the|its|their|his|her)\s+\S", re.IGNORECASE)
 _PLURAL = re.compile(r"[^isu]s$", re.IGNORECASE)
@@ -79,7 +83,12 @@ class Alone:
 
 
 def stand_alone(
-    question: str, turns: Sequence[Turn], answering: Answering | None, *, longest: int
+    question: str,
+    turns: Sequence[Turn],
+    answering: Answering | None,
+    *,
+    longest: int,
+    named: Callable[[str], bool] = lambda name: False,
 ) -> Work[Alone]:
     """Return a question as it can be understood without the turns before it.
 
@@ -91,9 +100,10 @@ def stand_alone(
         turns: what was asked before about the same picture, the earliest first; one at least.
         answering: what answers; None where only passages are looked for.
         longest: characters that a question may have.
+        named: whether there are passages about what has a name.
     """
     about = next((turn.about for turn in reversed(turns) if turn.about), "")
-    ruled = by_rule(question, about, turns[-1].question)
+    ruled = by_rule(question, about, turns[-1].question, named)
     ruled = ruled if len(ruled) <= longest else question
     if answering is None or not isinstance(answering.generator, OpenAIGenerator):
         return Alone(ruled)
@@ -135,7 +145,12 @@ def _not_written(why: str, question: str, ruled: str) -> str:
     )
 
 
-def by_rule(question: str, about: str, before: str = "") -> str:
+def by_rule(
+    question: str,
+    about: str,
+    before: str = "",
+    named: Callable[[str], bool] = lambda name: False,
+) -> str:
     """Return a follow-up with what a rule can do to make it stand alone.
 
     A connective at its beginning goes; "its capital?" and "what about the capital?" become whole
@@ -148,6 +163,7 @@ def by_rule(question: str, about: str, before: str = "") -> str:
         question: as typed.
         about: the name of what the last answer is about; "" where that is not known.
         before: what was asked last, such that it stands alone.
+        named: whether there are passages about what has a name, without its article.
 
     >>> by_rule("and its capital?", "Kenya")
     "What is Kenya's capital?"
@@ -155,12 +171,18 @@ def by_rule(question: str, about: str, before: str = "") -> str:
     'When was it built?'
     >>> by_rule("and in Tanzania?", "Kenya", "What is the capital of this country?")
     'What is the capital of Tanzania?'
+    >>> by_rule("what about the ginkgo?", "", "How tall is this tree?", {"ginkgo"}.__contains__)
+    'How tall is the ginkgo?'
     """
     asked = _CONNECTIVE.sub("", question, count=1) if _CONNECTIVE.match(question) else question
     if not asked.strip(" ?!.…"):
         return question
     another = _OF_ANOTHER.fullmatch(asked[:1].lower() + asked[1:])
     if another and (again := _again(before, about, another["name"])):
+        return again
+    thing = _OF_A_THING.fullmatch(asked)
+    again = _again(before, about, thing["name"]) if thing else ""
+    if thing and again and named(thing["name"].split(maxsplit=1)[1]):
         return again
     found = _ABOUT.fullmatch(asked)
     what = found["what"] if found else asked

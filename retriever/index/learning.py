@@ -46,8 +46,9 @@ _CHOSEN_FROM = 8 * SAMPLE_ROWS  # query rows that the sample is chosen from
 _COMPARED = 1_024  # rows: their similarities to 8,192 centres take 32 MB
 # Numbers of candidates that are tried; of fewer a digest of three rows loses too many.
 _TRIED = (200, 300, 400, 600, 800, 1_200, 1_600)
-# Passages that are handed on at least, by how many there are: held-out questions are easier than
-# those that will be asked (docs/measured/candidates.md).
+# Held-out questions are easier than those that will be asked: so many times as many passages are
+# handed on as they need, and at least so many, by how many there are (docs/measured/candidates.md).
+_SPARE = 3
 _LEAST_HANDED_ON = ((0, 1_000), (100_001, 8_000))
 _MOST_SCORES = 64 * 10**6  # of held-out queries, in memory
 _AT_ONCE = 256  # passages
@@ -124,10 +125,10 @@ def learn(engine: Engine, learning: Learning, dim: int, say: Say) -> Learned:
     enough, *_ = shares or [c for c, _ in curve[-1:]] or [total]
     least = max(count for size, count in _LEAST_HANDED_ON if total >= size)
     if learning.made:  # real questions find less than these
-        candidates, handed_on = CANDIDATES, max(enough, CANDIDATES * LEARNED_WIDENING)
+        candidates, handed_on = CANDIDATES, max(_SPARE * enough, CANDIDATES * LEARNED_WIDENING)
     else:
         say("Trying how many candidates are enough")
-        handed_on = max(enough, least)
+        handed_on = max(_SPARE * enough, least)
         candidates = measured.enough(engine, handed_on, 1 - (1 - learning.recall) / 2)
     return Learned(
         numbers=text,

@@ -205,11 +205,11 @@ class OpenIndex:
 
     def has_title(self, title: str) -> bool:
         """Return whether a passage has this title, whose words may begin with capitals there."""
-        return self.count_titled(*titles_called(title)) > 0
+        return self.count_of(PassageFilter(titles=titles_called(title))) > 0
 
-    def count_titled(self, *titles: str) -> int:
-        """Return how many passages have one of these titles."""
-        conditions = conditions_of(self.built.ids_of, PassageFilter(titles=titles))
+    def count_of(self, chosen: PassageFilter) -> int:
+        """Return how many passages fulfil a filter."""
+        conditions = conditions_of(self.built.ids_of, chosen)
         return self._following(lambda: self._engine.count(conditions))
 
     def about_any(self, entities: Collection[str], most: int) -> bool:

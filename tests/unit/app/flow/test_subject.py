@@ -1,18 +1,28 @@
 """A question that names what it is about is not answered from its picture."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from app.asking.report import result_as_json
 from app.asking.why import explain
+from app.components import open_index
+from app.flow.events import Retrieval
 from app.flow.subject import named_instead
 from app.pipeline import Pipeline
-from corpus.types import Query
+from corpus.files.passages import write_passages
+from corpus.types import Hit, Passage, Query
+from retriever.building.build import build_index
+from retriever.checkpoint.loading import Checkpoint
+from retriever.encoding.encoder import Encoder
+from retriever.index.filters import PassageFilter
 from tests.golden_cases import golden_image
 
 IMAGE = golden_image("img0")
 TITLES = {
     *("Uganda", "Trinidad and Tobago", "United Kingdom", "New Zealand", "France", "Japan"),
-    *("Fire bell", "fire bell", "Fire", "Bread dumplings", "Bread", "country"),
+    *("Fire bell", "fire bell", "Fire", "Bread dumplings", "Bread", "country", "uganda", "fire"),
 }
 LOOKED = "so the picture was not looked at"
 
@@ -37,7 +47,11 @@ LOOKED = "so the picture was not looked at"
         ("how heavy is the fire bell", "fire bell"),
         ("what do Bread dumplings cost?", "Bread dumplings"),
         ("Who founded Uganda?", "Uganda"),
-        ("how big is uganda", ""),
+        # One small word, and nothing behind it but the verb of "does".
+        ("how big is uganda", "uganda"),
+        ("How old does the fire get", "fire"),
+        ("how long is the fire ladder", ""),
+        ("Where is the fire from?", ""),
         ("Is France a neighbour?", ""),
         ("Is the United Kingdom a neighbour?", ""),
         ("Is the fire bell heavy?", "fire bell"),
@@ -69,3 +83,34 @@ def test_what_is_named_is_looked_for_and_the_picture_is_not(pipeline: Pipeline) 
     first = shown.hits[0].passage.title
     same = pipeline.ask(Query(f"What is the capital of {first}?", IMAGE), 4)
     assert len(same.retrieval.hits) == 4 and LOOKED not in " ".join(same.notes)
+
+
+def test_one_small_word_names_what_the_passages_about_the_picture_do_not_have(
+    pipeline: Pipeline,
+) -> None:
+    [best] = pipeline.retrieve(Query("How tall is it?", IMAGE), 1).hits
+    own = Retrieval((Hit(replace(best.passage, title="Church", text="A church by towers."), 1.0),))
+    bird, tower = (pipeline.elsewhere([name], own) for name in ("bird", "tower"))
+    assert bird == ("bird", PassageFilter(titles=("bird", "Bird")))
+    assert tower is None, "the church has towers"
+    assert pipeline.elsewhere(["Tower"], own), "a name is a name"
+    assert pipeline.elsewhere(["church hall", "Church", "bird"], own) is None, "it is the church"
+
+
+def test_what_is_in_brackets_behind_a_name_tells_it_from_others(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    crane = "The crane was built in 1912 and lifts ten tons."
+    titles = ("Crane (machine)", "Crane (bird)", "Crate", "Cranes of the docks")
+    passages = [Passage(title, title, crane) for title in titles]
+    write_passages(tmp_path / "passages.jsonl", passages)
+    location = tmp_path / "index"
+    build_index(tmp_path / "passages.jsonl", location, checkpoint, lambda done, total: None)
+    with open_index(location, checkpoint) as index:
+        asked = Pipeline(Encoder(checkpoint), index)
+        assert asked.about("crane") and not asked.about("cranes") and not asked.about("Cran")
+        other = Retrieval((Hit(Passage("x", "Crate", "It is of wood."), 1.0),))
+        named = asked.elsewhere(["crane built", "crane"], other)
+        assert named == ("crane", PassageFilter(title_prefix="Crane ("))
+        hits = asked.retrieve(Query("When was the crane built?"), 4, about=named[1]).hits
+        assert {hit.passage.title for hit in hits} == {"Crane (machine)", "Crane (bird)"}

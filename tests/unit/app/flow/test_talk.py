@@ -89,6 +89,22 @@ def test_what_was_asked_last_is_asked_of_another(typed: str, before: str, asked:
     assert by_rule(typed, "Kenya", before) == asked
 
 
+@pytest.mark.parametrize(
+    ("typed", "before", "asked"),
+    [
+        ("what about the ginkgo?", "How tall is this tree?", "How tall is the ginkgo?"),
+        ("And how about a Fire Bell", "How heavy is it?", "How heavy is a Fire Bell?"),
+        # What nothing is called so is a part of what was asked about.
+        ("what about the leaves?", "How tall is this tree?", "What are the leaves?"),
+        ("what about the ginkgo?", "Who lives there?", "What is the ginkgo?"),
+    ],
+)  # fmt: skip
+def test_a_thing_in_small_letters_is_another_where_passages_are_about_it(
+    typed: str, before: str, asked: str
+) -> None:
+    assert by_rule(typed, "", before, {"ginkgo", "Fire Bell"}.__contains__) == asked
+
+
 def test_a_name_that_makes_a_question_too_long_stays_out(pipeline: Pipeline) -> None:
     after = (Turn("What is this?", "", "France " * 1000),)
     result = pipeline.ask(QUERY, 2, answer=False, after=after)

@@ -327,7 +327,7 @@ def test_it_says_how_many_candidates_find_what_is_asked_for(learned_index: Path)
     assert shares == sorted(shares) and shares[-1] >= 0.99 == learned.wanted
     # A quarter of what may be lost is the one vector's, of so few passages all are enough.
     enough = next(c for c, share in learned.recall if share >= 0.9975)
-    assert learned.candidates == 200 and learned.widening == -(-max(enough, 1_000) // 200)
+    assert learned.candidates == 200 and learned.widening == -(-max(3 * enough, 1_000) // 200)
     assert (learned.passages, learned.queries, learned.made) == (COUNT, 15, False)
 
 
