@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Piece, Result, Retrieval
-from app.flow.notes import SAME_LOOK, notes, twins
+from app.flow.notes import OTHER_LANGUAGE, SAME_LOOK, in_english, notes, twins
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.spelling import mended
 from app.flow.subject import PICTURELESS, instead_of_picture, means_picture, named_instead
@@ -394,7 +394,11 @@ def _traced(given: Answer) -> dict[str, str | int]:
 
 def _doubts(query: Query, found: Retrieval, *, half: bool) -> tuple[str, ...]:
     """Return why any answer to a question is in doubt, whatever is read."""
-    return (HALF,) * half + (SAME_LOOK,) * bool(twins(query.question, found))
+    return (
+        *(HALF,) * half,
+        *(SAME_LOOK,) * bool(twins(query.question, found)),
+        *(OTHER_LANGUAGE,) * (not in_english(query.question)),
+    )
 
 
 def _surer(one: Answer, other: Answer) -> bool:

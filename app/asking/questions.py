@@ -11,10 +11,11 @@ CITED_TOO = "where the answer cites one further down, those up to it are shown t
 # What is said beside questions; names have them too, so that all of a text has to be such words.
 _POLITE = (
     r"(?:ok|okay|thx|(?:many )?thanks|thank you|a lot|(?:very|so) much|cheers|got it|i see|"
-    r"(?:hi|hello|hey)(?: there)?|good (?:morning|afternoon|evening|night)|bye|goodbye)"
+    r"yes|yep|no|nope|sure|fine|great|nice|cool|(?:hi|hello|hey)(?: there)?|good (?:morning|afternoon|evening|night)|bye|goodbye)"
 )
 _NO_QUESTION = re.compile(rf"{_POLITE}(?: {_POLITE})*")
 _BESIDE_WORDS = re.compile(r"[^\w?]+")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 def checked_question(question: str, most_characters: int) -> str:
@@ -39,13 +40,13 @@ def checked_question(question: str, most_characters: int) -> str:
 def is_no_question(text: str) -> bool:
     """Return whether a text is thanks, a greeting or the like, or no words at all.
 
-    With a question mark, or any other word, it may be a question.
+    With a question mark behind it, or any other word, it may be a question.
 
-    >>> [is_no_question(text) for text in ("Ok, thanks!", "Hello Kitty", "hello?", "Hi, :-)")]
-    [True, False, False, True]
+    >>> [is_no_question(text) for text in ("Ok, thanks!", "Hello Kitty", "hello?", "42?", "?")]
+    [True, False, False, True, True]
     """
     words = _BESIDE_WORDS.sub(" ", text.casefold()).strip()
-    return not words or _NO_QUESTION.fullmatch(words) is not None
+    return not _LETTER.search(words) or _NO_QUESTION.fullmatch(words) is not None
 
 
 def boxes_of(*texts: str) -> tuple[Box, ...]:

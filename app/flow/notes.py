@@ -19,6 +19,7 @@ ALIKE = 1.0
 # of Monaco and Indonesia, and of Chad and Romania, 0.003 at most; of Ireland and Italy 0.07.
 TWINS = 0.01
 SAME_LOOK = "another thing looks the same"
+OTHER_LANGUAGE = "the question does not look like English"
 
 
 def _set(words: str) -> frozenset[str]:

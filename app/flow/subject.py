@@ -21,6 +21,8 @@ _ABOUT = re.compile(
     rf"\b(?:of|in|about)\s+(?:the\s+)?(?P<name>{NAME})[\s?!.…]*$"
     rf"|\b(?P<owner>[A-Z]\w*(?:\s+[A-Z]\w*)*)['’]s\b"
 )
+# "And Uganda?", after another question.
+_ALONE = re.compile(rf"\W*(?:and\s+)?(?:the\s+)?(?P<name>{NAME})[\s?!.…]*")
 # "How heavy is the fire bell?", "Who built the linen loom?": it stands behind its verb.
 _SUBJECT = re.compile(
     r"\W*(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|(?P<does>do|does|did)|made|built|"
@@ -44,6 +46,8 @@ def named_instead(question: str) -> Iterator[str]:
     ['Uganda']
     >>> list(named_instead("and in the Czech Republic?"))
     ['Czech Republic']
+    >>> list(named_instead("Uganda?"))
+    ['Uganda']
     >>> list(named_instead("What is New Zealand's capital?"))
     ['New Zealand']
     >>> list(named_instead("How heavy is the fire bell here?"))
@@ -57,7 +61,9 @@ def named_instead(question: str) -> Iterator[str]:
     """
     if _POINTS.search(question):
         return
-    if found := _ABOUT.search(question):
+    if found := _ALONE.fullmatch(question):
+        yield found["name"]
+    elif found := _ABOUT.search(question):
         yield (found["name"] or found["owner"]).rstrip(".")
     elif found := _SUBJECT.match(question):
         words = found["rest"].rstrip("?!. ").split()[:_MOST_WORDS]

@@ -41,7 +41,7 @@ _ASKING = re.compile(
     re.IGNORECASE,
 )
 _BARE = re.compile(
-    rf"(?:{_CONNECTIVE.pattern})?(?P<word>why|when|where|how)[\s?!.…]*",
+    rf"(?:{_CONNECTIVE.pattern})?(?P<word>why|when|where|how|here|there)[\s?!.…]*",
     re.IGNORECASE,
 )
 # "in Tanzania", "about Tanzania"; "GDP" is no name of what is asked about.
@@ -53,6 +53,8 @@ _OF_ANOTHER = re.compile(
 _OF_A_THING = re.compile(
     r"(?:what|how) (?:about|of) (?P<name>(?:the|an?) \w[\w' -]*?)[\s?!.…]*", re.IGNORECASE
 )
+# "And Uganda?": a name alone behind a connective, if a passage has it.
+_NAME_ALONE = re.compile(rf"(?:the )?(?P<name>{NAME})[\s?!.…]*")
 _VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|can|has|have|had|will)\b", re.IGNORECASE)
 _BELONGS = re.compile(r"(?:the|its|their|his|her)\s+\S", re.IGNORECASE)
 _PLURAL = re.compile(r"[^isu]s$", re.IGNORECASE)
@@ -179,6 +181,9 @@ def by_rule(
         return question
     another = _OF_ANOTHER.fullmatch(asked[:1].lower() + asked[1:])
     if another and (again := _again(before, about, another["name"])):
+        return again
+    alone = _NAME_ALONE.fullmatch(asked) if asked != question else None
+    if alone and named(alone["name"]) and (again := _again(before, about, alone["name"])):
         return again
     thing = _OF_A_THING.fullmatch(asked)
     again = _again(before, about, thing["name"]) if thing else ""

@@ -15,6 +15,7 @@ from app.asking.report import result_as_json
 from app.components import open_exact, open_pipeline
 from app.errors import InvalidQuestion
 from app.flow.events import Found, Piece, Result, Waiting
+from app.flow.notes import OTHER_LANGUAGE
 from app.pipeline import Pipeline
 from app.settings import Settings
 from app.web.views import finished, views
@@ -79,10 +80,13 @@ def test_more_passages_are_read_than_shown_where_that_is_set(pipeline, generator
 
 
 def test_what_to_know_comes_with_the_result(pipeline) -> None:
-    assert pipeline.ask(QUERY, 2).notes == ()
+    first = pipeline.ask(QUERY, 2)
+    assert first.notes == ()
     result = pipeline.ask(replace(QUERY, question="Wie heißt das Land? " * 40), 2)
     assert len(result.notes) == 2
     assert "not look like English" in " ".join(result.notes)
+    assert OTHER_LANGUAGE in result.answer.confidence.reasons
+    assert OTHER_LANGUAGE not in first.answer.confidence.reasons
     assert f"about {result.retrieval.cut} tokens" in " ".join(result.notes)
     assert result_as_json(result)["notes"] == list(result.notes)
 

@@ -34,6 +34,8 @@ LOOKED = "so the picture was not looked at"
         ("what about Trinidad and Tobago", "Trinidad and Tobago"),
         ("How many live in the United Kingdom?", "United Kingdom"),
         ("What are New Zealand's borders?", "New Zealand"),
+        ("Uganda?", "Uganda"),
+        ("and Trinidad and Tobago", "Trinidad and Tobago"),
         # These mean the picture, or something that it is held against.
         ("Which of its neighbours is south of Uganda?", ""),
         ("Does this country trade with people in Uganda?", ""),

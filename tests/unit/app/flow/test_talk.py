@@ -97,12 +97,16 @@ def test_what_was_asked_last_is_asked_of_another(typed: str, before: str, asked:
         # What nothing is called so is a part of what was asked about.
         ("what about the leaves?", "How tall is this tree?", "What are the leaves?"),
         ("what about the ginkgo?", "Who lives there?", "What is the ginkgo?"),
+        # A name alone, behind "and".
+        ("and Uganda?", "What is the capital of this country?", "What is the capital of Uganda?"),
+        ("And the Fire Bell?", "How heavy is it?", "How heavy is Fire Bell?"),
+        ("And Religion?", "What is the capital of this country?", "Religion?"),
     ],
 )  # fmt: skip
 def test_a_thing_in_small_letters_is_another_where_passages_are_about_it(
     typed: str, before: str, asked: str
 ) -> None:
-    assert by_rule(typed, "", before, {"ginkgo", "Fire Bell"}.__contains__) == asked
+    assert by_rule(typed, "", before, {"ginkgo", "Fire Bell", "Uganda"}.__contains__) == asked
 
 
 def test_a_name_that_makes_a_question_too_long_stays_out(pipeline: Pipeline) -> None:
