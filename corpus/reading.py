@@ -12,11 +12,13 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from corpus.errors import InvalidRecord
+from corpus.errors import CorpusError, InvalidField, InvalidRecord
+from corpus.files.sources import Source
 from corpus.types import Example
 from corpus.words import find_whole
 
@@ -24,6 +26,10 @@ from corpus.words import find_whole
 Kind = Literal["none", "span", "list", "definition", "yes", "no"]
 KINDS: tuple[Kind, ...] = ("none", "span", "list", "definition", "yes", "no")
 
+_SQUAD = (
+    'It needs {"data": [{"paragraphs": [{"context": ..., "qas": [{"id": ..., "question": ..., '
+    '"answers": [{"text": ..., "answer_start": ...}]}]}]}]}'
+)
 _SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 
@@ -54,25 +60,42 @@ class ReadingExample:
 def read_squad(path: Path) -> Iterator[ReadingExample]:
     """Yield the questions of a SQuAD file, unanswerable ones among them.
 
-    Accepts `is_impossible` or an empty list of answers as "none". An answer that does not stand
-    where the file says is looked for elsewhere in its paragraph.
+    The file is UTF-8, with or without a byte-order mark, plain or compressed. Only `is_impossible`
+    says "none": answers that are missing or empty would teach it by a slip. An answer that does
+    not stand where the file says is looked for elsewhere in its paragraph.
 
     Raises:
-        InvalidRecord: the file is not in SQuAD's format, or an answer is not in its paragraph.
+        DatasetNotFound: there is no such file.
+        InvalidRecord: a paragraph is not as SQuAD has them, or an answer is not in it; its number
+            is that within the file.
+        CorpusError: the file is damaged, or is not in SQuAD's format.
     """
-    try:
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-        paragraphs = [p for article in articles for p in article["paragraphs"]]
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InvalidRecord(path, 0, "data", f"not a SQuAD file ({exc!r})") from exc
-    for paragraph in paragraphs:
+    for number, paragraph in enumerate(_paragraphs(path), start=1):
         try:
             context = _text_of(paragraph, "context")
             for qa in paragraph.get("qas", []):
-                yield _squad_example(path, context, qa)
+                yield _squad_example(context, qa)
+        except InvalidField as exc:
+            raise InvalidRecord(path, number, exc.field, str(exc), unit="paragraph") from exc
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
             problem = f"not a paragraph as SQuAD has them ({exc!r}): {paragraph!r:.200}"
-            raise InvalidRecord(path, 0, "paragraphs", problem) from exc
+            raise InvalidRecord(path, number, "", problem, unit="paragraph") from exc
+
+
+def _paragraphs(path: Path) -> list[Any]:
+    try:
+        found = json.loads(b"".join(Source(path).chunks()).decode("utf-8-sig"))
+    except UnicodeDecodeError as exc:
+        raise CorpusError(f"{path} is not UTF-8 (byte {exc.start + 1}); save it as UTF-8") from exc
+    except json.JSONDecodeError as exc:
+        where = f"{exc.msg} at line {exc.lineno}, column {exc.colno}"
+        raise CorpusError(f"{path} is not a SQuAD file: not JSON ({where}). {_SQUAD}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise CorpusError(f"{path} is not a SQuAD file: JSON that cannot be read ({exc})") from exc
+    try:
+        return [paragraph for article in found["data"] for paragraph in article["paragraphs"]]
+    except (KeyError, TypeError) as exc:
+        raise CorpusError(f"{path} is not a SQuAD file. {_SQUAD}") from exc
 
 
 def _text_of(record: Mapping[str, Any], name: str) -> str:
@@ -81,19 +104,32 @@ def _text_of(record: Mapping[str, Any], name: str) -> str:
     return text
 
 
-def _squad_example(path: Path, context: str, qa: Mapping[str, Any]) -> ReadingExample:
-    answers, question = qa.get("answers") or [], _text_of(qa, "question")
+def _squad_example(context: str, qa: Mapping[str, Any]) -> ReadingExample:
+    question = _text_of(qa, "question")
+    named, impossible = f"question {qa.get('id', question)!r}", qa.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        problem = f"{impossible!r:.50} at {named}: write true or false, without quotes"
+        raise InvalidField("is_impossible", problem)
+    if impossible:
+        return ReadingExample(question, context)
+    answers = qa.get("answers")
     if isinstance(answers, Mapping):
         raise ValueError('answers are {"text": [...]}; SQuAD has [{"text": ..., "answer_start"}]')
-    if qa.get("is_impossible") or not answers:
-        return ReadingExample(question, context)
+    if not answers:
+        raise InvalidField("answers", _without_answers(named, qa))
     text, start = _text_of(answers[0], "text"), int(answers[0].get("answer_start", -1))
-    if context[start : start + len(text)] != text:
+    if start < 0 or context[start : start + len(text)] != text:
         start = context.find(text)
     if start < 0 or not text:
-        problem = f"the answer {text!r} to {qa.get('id', question)!r} is not in its context"
-        raise InvalidRecord(path, 0, "answers", problem)
+        raise InvalidField("answers", f"the answer {text!r} to {named} is not in its context")
     return ReadingExample(question, context, start, start + len(text), "span")
+
+
+def _without_answers(named: str, qa: Mapping[str, Any]) -> str:
+    close = [] if "answers" in qa else get_close_matches("answers", map(str, qa), n=1, cutoff=0.75)
+    what = "empty" if "answers" in qa else f"called {close[0]!r}" if close else "missing"
+    wanted = '"answers": [{"text": ..., "answer_start": ...}]'
+    return f'{what} at {named}: write {wanted}, or "is_impossible": true where it has no answer'
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

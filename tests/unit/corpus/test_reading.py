@@ -1,8 +1,10 @@
 """Reading examples: from SQuAD, from gold passages, and from the demo corpus."""
 
 import doctest
+import gzip
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from corpus.demo import reading as demo_reading
 from corpus.demo.data import demo_file, demo_passages_path, demo_questions
 from corpus.demo.epochs import DemoReading, without_answer
 from corpus.demo.reading import factbook_facts, handwritten, split_of, spoken_questions, wordings
-from corpus.errors import InvalidRecord
+from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
 from corpus.files.jsonl import read_records
 from corpus.files.passages import read_passages
 from corpus.reading import ReadingExample, excerpt, find_words, from_gold, read_squad
@@ -31,23 +33,82 @@ def test_squad_with_and_without_answers(tmp_path: Path) -> None:
         {"answers": [{"text": "France", "answer_start": 12}]},
         {"answers": [{"text": "Paris", "answer_start": 3}]},  # elsewhere than it says
         {"is_impossible": True, "answers": []},
-        {"answers": []},
+        {"is_impossible": True},
+        {"is_impossible": False, "answers": [{"text": "is", "answer_start": 6}]},
     )
     assert [(e.answer, e.kind) for e in read_squad(path)] == [
         ("France", "span"),
         ("Paris", "span"),
         ("", "none"),
         ("", "none"),
+        ("is", "span"),
     ]
 
 
-def test_what_is_no_squad_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "other.json"
-    path.write_text("[]")
-    with pytest.raises(InvalidRecord, match=r"other\.json.*not a SQuAD file"):
+@pytest.mark.parametrize(
+    ("qa", "said"),
+    [
+        ({}, "missing"),
+        ({"answer": [{"text": "Paris", "answer_start": 0}]}, "called 'answer'"),
+        ({"answers": []}, "empty"),
+        ({"answers": None}, "empty"),
+        ({"is_impossible": False}, "missing"),
+    ],
+)
+def test_a_question_without_answers_teaches_nothing_by_a_slip(
+    tmp_path: Path, qa: dict[str, object], said: str
+) -> None:
+    path = squad(tmp_path, qa)
+    with pytest.raises(InvalidRecord) as told:
         list(read_squad(path))
+    assert str(told.value) == (
+        f"{path}, paragraph 1, field 'answers': {said} at question '1': write \"answers\": "
+        '[{"text": ..., "answer_start": ...}], or "is_impossible": true where it has no answer'
+    )
+
+
+def test_whether_it_is_impossible_is_true_or_false(tmp_path: Path) -> None:
+    answers = [{"text": "Paris", "answer_start": 0}]
+    with pytest.raises(InvalidRecord, match="'is_impossible': 'false' at question '1': write"):
+        list(read_squad(squad(tmp_path, {"is_impossible": "false", "answers": answers})))
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_squad_file_with_a_byte_order_mark_or_compressed(
+    tmp_path: Path, packed: Callable[[bytes], bytes], mark: bytes
+) -> None:
+    path = squad(tmp_path, {"answers": [{"text": "Paris", "answer_start": 0}]})
+    path.write_bytes(packed(mark + path.read_bytes()))
+    assert [example.answer for example in read_squad(path)] == ["Paris"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[]", 'It needs {"data": '),
+        (b'{"version": "1"}', 'It needs {"data": '),
+        (b'{"a": 1}\n{"b": 2}', r"not JSON \(Extra data at line 2, column 1\). It needs"),
+        (b"", "not JSON"),
+        (b"[" * 100_000, "JSON that cannot be read"),
+        ('{"data": "é"}'.encode("latin-1"), "not UTF-8"),
+        (b"\x1f\x8b\x08\x00", "other"),
+    ],
+)
+def test_what_is_no_squad_file_is_told_in_words(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=said) as told:
+        list(read_squad(path))
+    assert str(path) in str(told.value)
+    assert "line 0" not in str(told.value) and "Error" not in str(told.value)
+    with pytest.raises(DatasetNotFound, match="does not exist"):
+        list(read_squad(tmp_path / "none.json"))
+
+
+def test_an_answer_that_is_not_in_its_context_is_named(tmp_path: Path) -> None:
     wrong = squad(tmp_path, {"answers": [{"text": "Rome", "answer_start": 0}]})
-    with pytest.raises(InvalidRecord, match=r"'Rome' to '1' is not in its context"):
+    with pytest.raises(InvalidRecord, match=r"'Rome' to question '1' is not in its context"):
         list(read_squad(wrong))
 
 
@@ -59,7 +120,7 @@ def test_what_is_no_squad_file_is_named(tmp_path: Path) -> None:
         ({"answers": [{"answer_start": 0}]}, "text"),
         ({"answers": [{"text": "Paris", "answer_start": None}]}, "NoneType"),
         ({"answers": [{"text": "Paris", "answer_start": "x"}]}, "'x'"),
-        ({"question": 5, "answers": []}, "question is 5, and no text"),
+        ({"question": 5, "is_impossible": True}, "question is 5, and no text"),
     ],
 )
 def test_a_damaged_squad_question_is_named(
@@ -70,7 +131,7 @@ def test_a_damaged_squad_question_is_named(
 
 
 def test_a_squad_paragraph_without_a_text_is_named(tmp_path: Path) -> None:
-    path = squad(tmp_path, {"answers": []})
+    path = squad(tmp_path, {"is_impossible": True})
     path.write_text(path.read_text().replace('"Paris is in France."', "null"))
     with pytest.raises(InvalidRecord, match="context is None, and no text"):
         list(read_squad(path))
