@@ -39,17 +39,19 @@ from app.commands.console import (
     settings_with,
     status,
 )
-from app.commands.outputs import check_outputs
+from app.commands.outputs import check_outputs, written
 from app.errors import CannotStart, InvalidSettings
 from app.machine.directories import file_in_the_way
 from app.machine.extras import own_version, require
 from app.machine.memory import keep_few_kernels
 from app.settings import Settings, load_settings
 from corpus.errors import KbvqaError
+from corpus.home import home_directory
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
 
 INTERRUPTED = 130  # the exit code after Ctrl-C
+AGAIN = "the same command then goes on where it stopped."
 CANNOT_START = 78  # EX_CONFIG of sysexits.h, for systemd's RestartPreventExitStatus
 
 # "\b" keeps click from re-wrapping the lines that follow it.
@@ -160,6 +162,9 @@ def main() -> None:
                 soft_wrap=True,
             )
             sys.exit(1)
+        if (full := _full(exc)) is not None:
+            err.print(f"[bold red]Error:[/] {escape(full)}", highlight=False, soft_wrap=True)
+            sys.exit(1)
         if (advice := _advice(exc)) is not None:
             err.print(f"[bold red]Error:[/] {escape(str(exc))}. {advice}", soft_wrap=True)
             sys.exit(1)
@@ -168,21 +173,36 @@ def main() -> None:
 
 
 def _advice(exc: Exception) -> str | None:
-    """Return what to do about a disk or a directory; None for another error.
+    """Return what to do about a directory or another thing of the system; None for another error.
 
     Libraries wrap these in errors of their own, with the system's words in their message.
     """
-    again = "the same command then goes on where it stopped."
     for number in (errno.EACCES, errno.EPERM, errno.EROFS):
         if getattr(exc, "errno", None) == number or os.strerror(number) in str(exc):
             return (
                 "The user that runs this may not write or read there: give it the right to, or "
-                f"name another place (KBVQA_HOME, --index, --out); {again}"
+                f"name another place (KBVQA_HOME, --index, --out); {AGAIN}"
             )
-    for number in (errno.ENOSPC, errno.EDQUOT):
-        if getattr(exc, "errno", None) == number or os.strerror(number) in str(exc):
-            return f"Free some space, or set KBVQA_HOME to a directory on another disk; {again}"
-    return f"When that is mended, {again}" if isinstance(exc, OSError) else None
+    return f"When that is mended, {AGAIN}" if isinstance(exc, OSError) else None
+
+
+def _full(exc: Exception) -> str | None:
+    """Return what is said of a full disk, with the place where it is known; None otherwise."""
+    said = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
+    code = getattr(exc, "errno", None)
+    if code not in (errno.ENOSPC, errno.EDQUOT) and not any(words in str(exc) for words in said):
+        return None
+    home, outputs = home_directory(), written(sys.argv[1:])
+    if isinstance(exc, OSError) and exc.filename is not None:
+        place = Path(os.fsdecode(exc.filename)).absolute()
+        what = f"the disk of {place} is full ({exc.strerror}). Free some space there"
+    elif outputs:  # a library says it, and not where
+        return f"{exc}. Free some space where it writes, {' and '.join(outputs)}; {AGAIN}"
+    else:
+        place, what = home.absolute(), f"{exc}. Free some space"
+    if place.is_relative_to(home.absolute()):
+        return f"{what}, or set KBVQA_HOME to a directory on another disk; {AGAIN}"
+    return f"{what}, or name another place; {AGAIN}"
 
 
 def _file_that_stopped(exc: Exception) -> Path | None:

@@ -26,7 +26,7 @@ from app.commands.console import (
     shortened,
     status,
 )
-from app.commands.save import conversation, is_page, savable, write_data, write_page
+from app.commands.save import conversation, is_page, page_of, savable, write_data, write_whole
 from app.settings import Settings
 from corpus.errors import KbvqaError
 from corpus.types import Box
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from generator.rewriting import Turn
 
     Explained = tuple[Query, Result, Why]
+    Answered = tuple[dict[str, Any], Explained | None, str | None]
 
 _CHARACTERS = 300  # of a passage, before its end is left out
 
@@ -146,6 +147,7 @@ def ask(
     if not turns:
         require_whole(question)
     explained: Explained | None = None
+    page: str | None = None
     if server:
         from app.asking.remote import ask_server
 
@@ -159,17 +161,20 @@ def ask(
             key = next(iter(settings.keys), None)
             said = ask_server(server, image, fields, answer=not no_answer, key=key)
     else:
-        page = save if is_page(save) else None
         how: dict[str, Any] = {"answer": not no_answer, "retrieval": not no_retrieval}
         how |= {"sources": source or (), "after": turns}
         query = image, question, boxes
-        said, explained = _answered(settings, query, top_k, how, why=why is not None, page=page)
-    if save is not None and not is_page(save):
-        write_data(save, question, said, turns)
+        wanted = {"why": why is not None, "page": is_page(save)}
+        said, explained, page = _answered(settings, query, top_k, how, **wanted)
     if as_json:
         print_json(said)
     else:
         _print_result(said, chosen=not boxes)
+    # Where there is no room for a file, the answer has been shown.
+    if save is not None and not is_page(save):
+        write_data(save, question, said, turns)
+    elif save is not None and page is not None:
+        write_whole(save, page)
     if why is not None and explained is not None:
         from app.commands.why import print_why, write_heat
 
@@ -214,9 +219,11 @@ def _answered(
     how: dict[str, Any],
     *,
     why: bool,
-    page: Path | None,
-) -> tuple[dict[str, Any], "Explained | None"]:
+    page: bool,
+) -> "Answered":
     """Return the result of a question that is answered in this process, as JSON.
+
+    Beside it what explains it, and the page: None where they are not wanted.
 
     Args:
         settings: say with what.
@@ -224,7 +231,7 @@ def _answered(
         top_k: passages to show; None for as many as is set.
         how: as `Pipeline.ask` takes it.
         why: also return what says why each passage was found.
-        page: where to write the answer as a page; None for nowhere.
+        page: also return the answer as a page.
     """
     from app.flow.talk import require_same_picture
     from corpus.pictures.images import load_image, pixels_sha256
@@ -245,9 +252,9 @@ def _answered(
         say("Answering" if how["answer"] else "Searching")
         result = pipeline.ask(query, top_k or settings.top_k, **how)
         whys = explain(pipeline, query, result.retrieval) if why else None
-        if page is not None:
-            write_page(page, pipeline, query, result, how["after"])
-    return result_as_json(result, whys), None if whys is None else (query, result, whys)
+        shown = page_of(pipeline, query, result, how["after"]) if page else None
+    said = result_as_json(result, whys)
+    return said, None if whys is None else (query, result, whys), shown
 
 
 def _print_result(said: Mapping[str, Any], *, chosen: bool) -> None:

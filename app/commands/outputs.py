@@ -36,6 +36,11 @@ def check_outputs(arguments: Sequence[str]) -> None:
             err.print(f"[yellow]{escape(said)}[/]", highlight=False, soft_wrap=True)
 
 
+def written(arguments: Sequence[str]) -> list[str]:
+    """Return the files and directories to write that a command line names."""
+    return [value for option, value in _values(arguments) if option in _WRITTEN]
+
+
 def require_folder(option: str, written: Path) -> None:
     """Raise BadParameter if the folder of a file to write is not there."""
     if not written.absolute().parent.is_dir():

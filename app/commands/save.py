@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from app.machine.directories import writing
+
 if TYPE_CHECKING:
     from app.flow.events import Result
     from app.pipeline import Pipeline
@@ -56,19 +58,19 @@ def conversation(path: Path | None) -> "tuple[Turn, ...]":
     return turns_of(record)
 
 
-def write_page(
-    path: Path, pipeline: "Pipeline", query: "Query", result: "Result", after: "Sequence[Turn]"
-) -> None:
-    """Write an answer as the page shows it. Where there is none, nothing is written."""
+def page_of(
+    pipeline: "Pipeline", query: "Query", result: "Result", after: "Sequence[Turn]"
+) -> str | None:
+    """Return an answer as the page shows it, as HTML; None where there is none."""
     from app.asking.why import explain
     from app.web.keeping.saved import document
     from app.web.views import finished
 
     if result.answer is None:
-        return
+        return None
     why = explain(pipeline, query, result.retrieval)
     view = finished(pipeline, query.question, result, why, after)
-    _write(path, document(query.image, view))
+    return document(query.image, view)
 
 
 def write_data(path: Path, question: str, said: Mapping[str, Any], after: "Sequence[Turn]") -> None:
@@ -76,14 +78,15 @@ def write_data(path: Path, question: str, said: Mapping[str, Any], after: "Seque
     from app.asking.report import recorded
 
     text = json.dumps(recorded(question, said, after), ensure_ascii=False, indent=2)
-    _write(path, text + "\n")
+    write_whole(path, text + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file in the place of an earlier one, which stays where there is no room."""
     partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        with writing(path):
+            partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)

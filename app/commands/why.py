@@ -8,6 +8,7 @@ from app.asking.heat import heat_picture, with_scale
 from app.asking.why import PassageWhy, Why
 from app.commands.console import err, out
 from app.flow.events import Result
+from app.machine.directories import writing
 from corpus.types import Query
 
 _WORDS = 8  # of a passage, those with the greatest shares
@@ -60,7 +61,8 @@ def write_heat(path: Path, query: Query, result: Result, why: Why) -> None:
     shown = why.passages[cited - 1]
     low, high = float(shown.heat.min()), float(shown.heat.max())
     drawn = heat_picture(query.image, shown.heat, why.frame, why.grid)
-    with_scale(drawn, low, high).save(path, format="PNG")
+    with writing(path):
+        with_scale(drawn, low, high).save(path, format="PNG")
     err.print(
         f"{path}: where passage {cited} was found, from {low:.2f} (dark) to {high:.2f} (bright)",
         highlight=False,

@@ -62,6 +62,7 @@ from app.evaluation.stages.retrieve import retrieve
 from app.evaluation.stages.score import Scorer, score_name
 from app.evaluation.stages.tell import Tell, silent
 from app.evaluation.summary import pictures_missing, summary_text
+from app.machine.directories import writing
 from app.pipeline import Pipeline
 from corpus.pictures.store import ImageCache, check_images
 from corpus.types import Example
@@ -427,6 +428,6 @@ def _write_examples(path: Path, examples: Sequence[Example]) -> None:
             yield json_text(as_json(row)) + "\n"
 
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with writing(path), partial.open("w", encoding="utf-8") as file:
         file.writelines(lines())
     partial.replace(path)

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Generic, Self, TypeVar
 
 from app.errors import InvalidSettings, TooManyFailures
 from app.evaluation.files.json_rows import as_json, from_json, json_text
+from app.machine.directories import writing
 from corpus.files.alone import lock
 
 RECORD_NAME = "run.json"
@@ -122,11 +123,12 @@ class ResumableRows(Mapping[Hashable, R], Generic[R]):
     def add(self, row: R) -> R:
         """Keep a row and return it; it survives the death of the process, and soon of power."""
         line = _line(row)
-        self._file.write(line)
-        self._file.flush()
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
+        with writing(self.path):
+            self._file.write(line)
+            self._file.flush()
+            if time.monotonic() - self._synced > _SYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
         self._spans[self._name(row)] = _span(self._end, len(line))
         self._end += len(line)
         return row
@@ -149,14 +151,17 @@ class ResumableRows(Mapping[Hashable, R], Generic[R]):
             for name in chain(names, self._spans if keep else ()):
                 if (span := self._spans.get(name)) is not None and name not in spans:
                     line = self._bytes(span)
-                    file.write(line)
+                    with writing(self.path):
+                        file.write(line)
                     spans[name] = _span(end, len(line))
                     end += len(line)
-            file.flush()
-            os.fsync(file.fileno())
+            with writing(self.path):
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(self.path)
         except BaseException:
-            file.close()
+            with writing(self.path):
+                file.close()
             raise
         self._file.close()
         self._file, self._spans, self._end = file, spans, end
@@ -170,7 +175,8 @@ class ResumableRows(Mapping[Hashable, R], Generic[R]):
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with writing(self.path):  # what a full disk did not take is written again
+            self._file.close()
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -197,7 +203,8 @@ def write_json(path: Path, value: object) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    with writing(path):
+        partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

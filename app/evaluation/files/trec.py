@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 
 from app.evaluation.record import RetrievalRow
+from app.machine.directories import writing
 from corpus.types import Example
 
 _PRINTABLE = "".join(chr(c) for c in range(33, 127) if chr(c) != "%")
@@ -31,7 +32,7 @@ def trec_id(id_: str) -> str:
 
 def write_run(path: Path, rows: Iterable[RetrievalRow], tag: str) -> None:
     """Write what was found. Rows that failed have no line, and count as nothing found."""
-    with path.open("w", encoding="utf-8") as file:
+    with writing(path), path.open("w", encoding="utf-8") as file:
         for row in rows:
             last = np.float32(np.inf)
             for rank, (passage, score) in enumerate(row.hits, start=1):
@@ -43,7 +44,7 @@ def write_run(path: Path, rows: Iterable[RetrievalRow], tag: str) -> None:
 
 def write_qrels(path: Path, examples: Iterable[Example]) -> None:
     """Write the gold passages of the examples that have some."""
-    with path.open("w", encoding="utf-8") as file:
+    with writing(path), path.open("w", encoding="utf-8") as file:
         for example in examples:
             for passage in dict.fromkeys(example.gold_passage_ids):
                 file.write(f"{trec_id(example.id)} 0 {trec_id(passage)} 1\n")

@@ -20,6 +20,7 @@ from app.evaluation.files.resumable import read_record, write_record
 from app.evaluation.provenance import digest
 from app.evaluation.record import RETRIEVAL_NAME, RetrievalRow
 from app.evaluation.stages.retrieve import answer_rank
+from app.machine.directories import writing
 from corpus.benchmarks.poisoned import Attack, tampered, wrong_answer
 from corpus.types import Example, Passage
 from generator.answers.parsing import contains, same_answer
@@ -154,7 +155,7 @@ def write_rows(base: Path, out: Path, benchmark: str, rows: Iterable[RetrievalRo
     out.mkdir(parents=True, exist_ok=True)
     target = out / RETRIEVAL_NAME
     partial = target.with_name(f"{target.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with writing(partial), partial.open("w", encoding="utf-8") as file:
         file.writelines(json_text(as_json(row)) + "\n" for row in rows)
     write_record(target, {**read_record(base / RETRIEVAL_NAME), "benchmark": benchmark})
     partial.replace(target)

@@ -99,6 +99,20 @@ def test_equal_words_are_one() -> None:
     assert "words with the greatest shares of it: The 50%, sea 40%, north 10%" in lines(why)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_answer_is_shown_though_there_is_no_room_for_its_file(
+    said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    file = picture.with_name("answer.json")
+    file.with_name("answer.json.partial").symlink_to("/dev/full")
+    monkeypatch.setattr("app.asking.remote.ask_server", lambda *args, **options: said)
+    words = ["ask", str(picture), QUESTION, "--server", "http://127.0.0.1:9", "--save", str(file)]
+    result = CliRunner().invoke(app, [*words, *["--json"] * as_json])
+    assert isinstance(result.exception, OSError) and result.exception.filename == str(file)
+    assert "Paris" in result.stdout and not file.exists()
+
+
 def test_an_earlier_file_stays_where_there_is_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

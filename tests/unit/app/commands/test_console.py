@@ -231,8 +231,26 @@ def test_a_full_disk_is_to_be_freed(
     capsys: pytest.CaptureFixture[str],
     wrapped: bool,
 ) -> None:
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["kbvqa", "setup"])
     told = _told(monkeypatch, capsys, errno.ENOSPC, tmp_path, wrapped=wrapped)
     assert "Free some space" in told and "may not write" not in told
+    assert str(tmp_path) in told and "or set KBVQA_HOME to a directory on another disk" in told
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_disk_that_is_full_is_named_and_not_that_of_the_home(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    wrapped: bool,
+) -> None:
+    place = tmp_path / "full" / "run"
+    monkeypatch.setenv("KBVQA_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["kbvqa", "train", "reader", "--out", str(place)])
+    told = _told(monkeypatch, capsys, errno.ENOSPC, place, wrapped=wrapped)
+    assert "Free some space" in told and "KBVQA_HOME" not in told
+    assert (f"where it writes, {place}" if wrapped else f"the disk of {place} is full") in told
 
 
 def test_another_error_of_the_system_is_not_the_disk_s(

@@ -282,3 +282,20 @@ def test_endpoint_picture_size_and_capabilities_are_part_of_the_key() -> None:
         assert other != first
     blind, sees = ScriptedGenerator(str), ScriptedGenerator(str, images=True)
     assert generator_record(blind) != generator_record(sees)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full")
+def test_a_full_disk_is_told_with_the_file_that_it_has_no_room_for(tmp_path: Path) -> None:
+    record = tmp_path / "run.json"
+    record.with_name("run.json.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as told:
+        kept(tmp_path / "rows.jsonl")
+    assert told.value.filename == str(record)
+    record.with_name("run.json.partial").unlink()
+
+    rows = kept(tmp_path / "rows.jsonl")
+    rows._file.close()
+    rows._file = Path("/dev/full").open("r+b")  # noqa: SIM115 - the rows close it
+    with pytest.raises(OSError, match="No space left") as told, rows:
+        rows.add(Row("1"))
+    assert told.value.filename == str(tmp_path / "rows.jsonl"), "also when it is closed"
