@@ -228,7 +228,8 @@ class Pipeline(Finder):
                 except GeneratorError as exc:
                     failure = exc
                 if other is not found:
-                    query, found, instead = replace(query, image=None), other, PICTURELESS
+                    query, instead = replace(query, image=None), PICTURELESS
+                    found = replace(other, hits=other.hits[: other.readable])
         found = replace(
             found,
             asked_as="" if query.question == typed else query.question,
@@ -340,6 +341,7 @@ class Pipeline(Finder):
             doubts=(*doubts, *doubts_of(asked)),
             low=low_of(found),
             apart=answering.foreign and self.apart(found, answering.plan.passages),
+            most=found.readable,
         )
 
     def answering_to(self, found: Retrieval) -> Answering:
@@ -402,10 +404,13 @@ def _doubts(query: Query, found: Retrieval, *, half: bool) -> tuple[str, ...]:
 
 
 def _surer(one: Answer, other: Answer) -> bool:
-    """Return whether an answer is surer than another: by their words, where nothing else tells."""
-    values = one.confidence.value, other.confidence.value
-    if values[0] is not None and values[1] is not None:
-        return values[0] > values[1]
+    """Return whether an answer is surer than another: by their words, where nothing else tells.
+
+    One whose probability is not known, as too little was found, is not surer than one with one.
+    """
+    value, least = one.confidence.value, other.confidence.value
+    if least is not None:
+        return value is not None and value > least
     read = (answer.original.evidence.answerable or 0.0 for answer in (one, other))
     return next(read) > next(read)
 

@@ -11,7 +11,8 @@ CITED_TOO = "where the answer cites one further down, those up to it are shown t
 # What is said beside questions; names have them too, so that all of a text has to be such words.
 _POLITE = (
     r"(?:ok|okay|thx|(?:many )?thanks|thank you|a lot|(?:very|so) much|cheers|got it|i see|"
-    r"yes|yep|no|nope|sure|fine|great|nice|cool|(?:hi|hello|hey)(?: there)?|good (?:morning|afternoon|evening|night)|bye|goodbye)"
+    r"yes|yep|no|nope|sure|fine|great|nice|cool|"
+    r"(?:hi|hello|hey)(?: there)?|good (?:morning|afternoon|evening|night)|bye|goodbye)"
 )
 _NO_QUESTION = re.compile(rf"{_POLITE}(?: {_POLITE})*")
 _BESIDE_WORDS = re.compile(r"[^\w?]+")

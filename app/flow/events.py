@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from retriever.encoding.queries import EncodedQuery
     from retriever.pictures.neighbours import SimilarPicture
 
-# The cosine from which on a picture says what the asked one shows, whatever the classifier names.
-_THE_SAME = 0.8
+# The cosines from which on a picture says what the asked one shows, whatever the classifier names:
+# by itself, and where the best passage is about the same.
+_THE_SAME, _AS_FOUND = 0.8, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Retrieval:
             was asked as it is.
         sources: those that the search was held to; () for all.
         weighed: passages, those not shown too, that were held against each other.
+        readable: how many of the hits may be read; None for all.
         similar: the most similar pictures of the index's collection, of different entities, best
             first; () without a collection, or without a picture, and where none is alike enough
             to have a say.
@@ -66,6 +68,7 @@ class Retrieval:
     asked_as: str = ""
     sources: tuple[str, ...] = ()
     weighed: int = WEIGHED
+    readable: int | None = None
     similar: "tuple[SimilarPicture, ...]" = ()
     shown: tuple[float | None, ...] = ()
     chosen: bool = False
@@ -78,7 +81,8 @@ class Retrieval:
 
         () where a picture of something else is all but the same.
         """
-        return recognised(self.seen, [(p.name, p.similarity) for p in self.named])
+        best = self.hits[0].passage.title if self.hits else ""
+        return recognised(self.seen, [(p.name, p.similarity) for p in self.named], best)
 
     @property
     def surely(self) -> bool:
@@ -97,21 +101,24 @@ class Retrieval:
         return self.similar[0].similarity if self.similar else None
 
 
-def recognised(seen: str, similar: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+def recognised(seen: str, similar: Sequence[tuple[str, float]], best: str = "") -> tuple[str, ...]:
     """Return the names of what a classifier sees, unless the best similar picture gainsays them.
 
     Args:
         seen: what text-based vision wrote.
         similar: name and similarity of similar pictures, best first.
+        best: what the best passage is called.
 
     >>> recognised("It may show potpie.", [("Bagel", 0.97)])
     ()
     >>> recognised("It may show potpie.", [("Bagel", 0.4)])
     ('potpie',)
+    >>> recognised("It shows corkscrew.", [("Mail plane", 0.57)], best="Mail plane")
+    ()
     """
     names, _ = names_in(seen)
     name, similarity = similar[0] if similar else ("", 0.0)
-    if name and similarity >= _THE_SAME:
+    if name and similarity >= (_AS_FOUND if name == best else _THE_SAME):
         same = any(contains(name, seen) or contains(seen, name) for seen in names)
         return names if same else ()
     return names

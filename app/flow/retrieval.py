@@ -190,7 +190,8 @@ class Finder:
             sources: as for `retrieve`.
 
         Returns:
-            What was found; None where everything has pictures, or there are none.
+            What was found, what has pictures behind it and not to be read: it tells how far the
+            others stand out. None where everything has pictures, or there are none.
         """
         if self.pictures is None or not self._some_unpictured:
             return None
@@ -199,8 +200,11 @@ class Finder:
         hits = [hit for hit in found.hits if hit.passage.entity not in shown][:top_k]
         if not hits:
             return None
-        rest = self.found(hits)
-        return replace(found, hits=rest.hits, unsure=rest.unsure, weighed=rest.weighed)
+        others = [hit for hit in found.hits if hit.passage.entity in shown][:WEIGHED]
+        rest = self.found([*hits, *others])
+        return replace(
+            found, hits=rest.hits, unsure=rest.unsure, weighed=rest.weighed, readable=len(hits)
+        )
 
     @cached_property
     def _some_unpictured(self) -> bool:
@@ -219,7 +223,9 @@ class Finder:
         """
         if self.index is None or not found.hits:
             return False
-        titles = tuple(hit.passage.title for hit in found.hits[:read] if hit.passage.title)
+        titles = tuple(
+            hit.passage.title for hit in found.hits[:read][: found.readable] if hit.passage.title
+        )
         if len(set(titles)) < len(titles):
             return False
         with wanted_until(ends()):

@@ -20,10 +20,12 @@ Trust = Literal["given", "unsure", "withheld"]
 UNKNOWN = "I do not know"
 # The doubt of an answer that says neither yes nor no.
 UNDECIDED = "the words that it found do not say it plainly"
+# Of a yes or no that the passages have nothing about: it is withheld.
+NOT_ABOUT = "the words that it found are about something else"
 # The doubt of a name that no passage was found for.
 SEEN_ALONE = "this is what the classifier sees in the picture; no passage about it was found"
 # Of these there is no probability, whatever was calibrated.
-_NOT_JUDGED = (UNDECIDED, SEEN_ALONE)
+_NOT_JUDGED = (UNDECIDED, NOT_ABOUT, SEEN_ALONE)
 
 
 @dataclass(frozen=True, slots=True)

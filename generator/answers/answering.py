@@ -139,6 +139,7 @@ class Answering:
         doubts: tuple[str, ...] = (),
         low: tuple[str, ...] = (),
         apart: bool = False,
+        most: int | None = None,
     ) -> Work[Answer]:
         """Return the answer as the user gets it, its pieces coming as they are written.
 
@@ -157,11 +158,15 @@ class Answering:
                 corpus.
             apart: whether each passage is the only one about its thing. That no other is about the
                 same says nothing then of one that is vouched for.
+            most: passages that are read at most; None for as many as the plan has. The others tell
+                how far these stand out.
 
         Raises:
             GeneratorError: the generator fails; see generator.errors.
         """
         plan = self.planned(strategy)
+        if most is not None:
+            plan = replace(plan, passages=min(plan.passages, most))
         answer = yield from respond(
             self.generator, query, hits, plan, caption=caption, recognised=recognised
         )

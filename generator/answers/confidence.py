@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.answers.answer import Confidence, Evidence, not_judged
+from generator.answers.answer import NOT_ABOUT, Confidence, Evidence, not_judged
 from generator.errors import InvalidCalibration
 
 FEATURES = (
@@ -107,7 +107,7 @@ def judge(
             likely enough.
     """
     if not_judged(doubts):
-        return Confidence(None, "unsure", tuple(doubts))
+        return Confidence(None, "withheld" if NOT_ABOUT in doubts else "unsure", tuple(doubts))
     known = fit is not None and all(getattr(evidence, name) is not None for name in fit.weights)
     if fit is None or not known:
         reasons = (*doubts, *low)

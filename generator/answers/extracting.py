@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from itertools import chain
 
 from corpus.types import WHAT_IS_THIS, Citation, Hit, Passage, Query
-from generator.answers.answer import SEEN_ALONE, UNDECIDED, Answer, Candidate, Evidence, Given
+from generator.answers.answer import (
+    NOT_ABOUT,
+    SEEN_ALONE,
+    UNDECIDED,
+    Answer,
+    Candidate,
+    Evidence,
+    Given,
+)
 from generator.answers.deciding import asks_yes_no, decide, whole_items
 from generator.answers.doubting import doubts_about
 from generator.answers.parsing import contains, same_answer
@@ -124,7 +132,9 @@ def extract(
             subject_prior=subject_prior(hits, winner.number, plan.temperature),
         ),
         candidates=tuple(candidates),
-        doubts=_doubts(question, read[winner.number].passage, winner.text, said[winner.number][1]),
+        doubts=_doubts(
+            question, read[winner.number].passage, winner.text, said[winner.number][1], reading
+        ),
         read=tuple(readings),
         given=tuple(Given(number, texts[number]) for number in readings),
     )
@@ -190,11 +200,15 @@ def _of_one_subject(read: dict[int, Hit], recognised: Sequence[str]) -> dict[int
 
 
 def _doubts(
-    question: str, passage: Passage, text: str, spans: tuple[tuple[int, int], ...]
+    question: str,
+    passage: Passage,
+    text: str,
+    spans: tuple[tuple[int, int], ...],
+    reading: Reading,
 ) -> tuple[str, ...]:
     """Return what speaks against an answer, whatever its probability."""
     if text.startswith(_NEITHER):
-        return (UNDECIDED,)
+        return (UNDECIDED if reading.logprob >= reading.none_logprob else NOT_ABOUT,)
     if not spans or asks_yes_no(question) or asks_identity(question):
         return ()
     return doubts_about(question, passage.text, spans[0])

@@ -25,6 +25,7 @@ MAX_SPAN_TOKENS = 72
 CROSSING, LENGTH = 4.0, 0.05
 _SENTENCE = re.compile(r"(?<=[.!?؟])[\"')\]]*\s+|(?<=[。！？])[」』”’）]*\s*")
 _SIGN = re.compile(r"(?<![^\s(])[-−–]$")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|(?:https?://|www\.)[^\s,;()]*[\w/]")
 _QUESTION_MARKS = ("?", "？", "؟")
 _PAIRS = {"(": ")", "[": "]", "“": "”"}
 # A sentence that repeats so much of the question in a row, and at least so many words, is an echo;
@@ -104,13 +105,16 @@ def best_spans(
 def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     """Return a range of characters widened to whole words and to the bracket it leaves open.
 
-    A number keeps its sign.
+    A number keeps its sign, and an address all that is behind its dots.
 
     >>> text = "Algerian dinars (DZD) per US dollar"
     >>> [text[slice(*whole_words(text, *r))] for r in [(0, 10), (9, 20), (17, 20)]]
     ['Algerian dinars', 'dinars (DZD)', 'DZD']
     >>> [text[slice(*whole_words(text, 4, 6))] for text in ("at -20 C", "1-2020 C")]
     ['-20', '2020']
+    >>> text = "Write to school@museum.example. It is free."
+    >>> text[slice(*whole_words(text, 9, 22))]
+    'school@museum.example'
     """
     while start < end and text[start].isspace():
         start += 1
@@ -122,6 +126,9 @@ def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
         end += 1
     if _SIGN.search(text, max(0, start - 1), start) and text[start : start + 1].isdigit():
         start -= 1
+    for address in _ADDRESS.finditer(text):
+        if start < address.end() and address.start() < end:
+            start, end = min(start, address.start()), max(end, address.end())
     span = text[start:end]
     for opening, closing in _PAIRS.items():
         if span.count(opening) > span.count(closing) and text[end : end + 1] == closing:

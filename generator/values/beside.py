@@ -4,6 +4,8 @@ When is it?                 ... the second Saturday in [January]     the second 
 At what time does it open?  on [Saturdays] at 2 pm                   Saturdays at 2 pm
 When do they fly?           from May to [August]                     May to August
 How many tulips are there?  sixty thousand tulips of [140] sorts     sixty thousand
+How long is the flight?     [2 hours] and 40 minutes                 2 hours and 40 minutes
+How much did it hold?       [900] cubic metres of gas                900 cubic metres
 """
 
 import re
@@ -30,6 +32,17 @@ _DURATION = re.compile(
 # "From May to August", of which a reader may take the end alone; "When did he win his last?" does.
 _ONCE = re.compile(r"\b(?:did|was|were|first|last|begin|start|end|finally)\b", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom\s+((?:[^\s,.;]+\s+){1,3}?)(?:to|until|till)\s+$", re.IGNORECASE)
+
+_MEASURED = re.compile(r"\bhow\s+(?:long|much|many|fast|tall|high|wide|deep|big|large|old)\b", re.I)
+_TIMES = "second|minute|hour|day|night|week|month|year"
+# The smaller unit behind a larger, and what an amount is of.
+_SMALLER = re.compile(
+    rf"(?<=hours|years|weeks|.days|.feet|..day|.hour|.year|.week|ounds)(?:,|\s+and)?\s+\d+(?:\.\d+)?\s+"
+    rf"(?:(?:{_TIMES})s?|inch(?:es)?|pence)\b"
+)
+_SOLID = re.compile(r"(?<=\d)\s+(?:cubic|square)\s+\w*(?:met(?:re|er)s?|feet|miles?|inches)\b")
+_EACH_TIME = re.compile(rf"\s+(?:an?|per|each|every)\s+(?:{_TIMES})\b")
+_TIME_SAID = re.compile(rf"\b(?:{_TIMES})s?\b|dai?ly", re.IGNORECASE)
 
 _HOW_MANY = re.compile(r"\bhow many\s+(?P<what>(?:[^\W\d]+[\s-]+){0,3}[^\W\d]+)", re.IGNORECASE)
 _MANY = frozenset(["people", "children", "men", "women", "sheep", "fish", "species", "teeth"])
@@ -67,7 +80,21 @@ def with_beside(question: str, text: str, span: Range) -> Range:
     """
     if _WHEN.search(question):
         return _dated(question, text, span)
-    return _counted(question, text, span)
+    start, end = _counted(question, text, span)
+    if _MEASURED.search(question) and (more := _rest_of_amount(question, text, start, end)):
+        end = more
+    return start, end
+
+
+def _rest_of_amount(question: str, text: str, start: int, end: int) -> int:
+    """Return where an amount ends whose first part alone was taken; 0 where it is whole."""
+    if not any(map(str.isdigit, text[start:end])):
+        return 0
+    for behind in (_SMALLER, _SOLID):
+        if found := behind.match(text, end):
+            return found.end()
+    each = None if _TIME_SAID.search(question) else _EACH_TIME.match(text, end)
+    return each.end() if each else 0
 
 
 def _dated(question: str, text: str, span: Range) -> Range:

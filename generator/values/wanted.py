@@ -25,13 +25,15 @@ import re
 from collections.abc import Sequence
 
 from generator.values.food import asks_food, food_from
-from generator.values.quantities import MONTH, UNIT, quantities, unit_of
+from generator.values.quantities import MONTH, SCALES, UNIT, quantities, unit_of
+from generator.values.roles import other_role
 
 _DIMENSIONS = {
     **dict.fromkeys(("m", "km", "cm", "mm", "ft", "mi", "yd", "inch", "AU"), "length"),
     **dict.fromkeys(("kg", "g", "mg", "µg", "lb", "t", "ton"), "mass"),
     **dict.fromkeys(("year", "month", "week", "day", "hour", "minute", "second"), "time"),
     **dict.fromkeys(("sq km", "sq mi"), "area"),
+    **dict.fromkeys(("km/h", "mph", "knot"), "speed"),
 }
 # "In km", "how many kilometres": the unit that is wanted. "Square km" has other spellings.
 _UNIT_WANTED = re.compile(rf"\b(?:in|how many)\s+({UNIT})(?![\w/²^])(?!\s+squared)", re.IGNORECASE)
@@ -41,6 +43,9 @@ _ASKED = {
     "mass": r"how\s+heavy\b|how\s+much\b.*\bweighs?\b",
     "time": r"how\s+old\b|how\s+long\b.*\b(?:(?:take|last|live|survive|hold|stay|sleep|keep)s?|"
     r"been|pregnant)\b",
+    "speed": r"how\s+fast\s+(?:is|was|are|were)\s+(?:\w+\s*){1,2}\W*$|how\s+fast\s+"
+    r"(?:can|could|do|does|did|may|will)\s+(?:\w+\s+){1,3}(?:go|ride|fly|drive|run|travel|move|swim|sail|fall|spin)\b|"
+    r"(?:top|maximum|highest)\s+speed\b",
     "heads": r"how\s+many\s+(?:people|inhabitants|residents|citizens)\b|headcount\b|"
     r"how\s+many\b.*\b(?:left|remain|survive|alive|in\s+the\s+wild)\b",
 }
@@ -138,15 +143,41 @@ _SORT_ASKED = re.compile(
     r"\b(?:what|which)\s+(?:\w+\s+)?(?:species|breed|kind|type|sort)\b", re.IGNORECASE
 )
 _BARE_NUMBER = re.compile(rf"[\W\d]*(?:(?:{'|'.join(_NUMBERS)})[\W\d]*)*", re.IGNORECASE)
+_AGE_ASKED = re.compile(r"^(?!.*\b(?:which|what)\b).*\bhow\s+old\s+(?:is|are|was|were)\b", re.I)
+# "Once a year" is no extent, "6,812 missions" neither: what is counted follows.
+_OFTEN = re.compile(r"\b(?:once|twice)\s+(?:an?|per|every)\b", re.IGNORECASE)
+_EVEN_NOW = re.compile(r"\W*(?:today|now|currently|nowadays|still)\W*", re.IGNORECASE)
+_WHENEVER_ASKED = re.compile(r"\bwhen\s+(?:do|does|is|are|can|will)\b", re.IGNORECASE)
+_NUMBER_ALONE = re.compile(r"\d[\d.,]*")
+_COUNTED = re.compile(
+    rf"\s+(?!(?:{UNIT}|to|and|or|by|in|per|x|{'|'.join(SCALES)}|cubic|square|light|nautical)\b)"
+    r"[a-z]{2,}",
+    re.IGNORECASE,
+)
+_RATE = re.compile(r"\b(?:per|an?|each|every|in)\b|/", re.IGNORECASE)
 _CLOCK_ASKED = re.compile(r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))", re.I)
 _YEAR_ALONE = re.compile(r"\W*[12]\d{3}s?\W*")
 _PRICE_ASKED = re.compile(
     r"\b(?:how\s+much|what|which)\b.*\b(?:costs?|prices?|pay|paid|fees?)\b", re.IGNORECASE
 )
+_HOW_MUCH_IS = re.compile(
+    r"\bhow\s+much\s+(?:is|are|was|were|do|does|did)\b(?!.*\b(?:weigh|left|remain)\w*)",
+    re.IGNORECASE,
+)
+_MONEY = re.compile(
+    r"[$£€¥]|\b(?:pounds?|euros?|dollars?|pence|cents?|francs?|marks|crowns?|shillings?|guineas?|"
+    r"guilders?|lir[ae]|yen|rupees?|pesos?|kron[ae]r?|r[ou]{1,2}bles?|yuan|free|nothing)\b",
+    re.IGNORECASE,
+)
+# Pounds that something was sold for are no weight.
+_FOR_MONEY = re.compile(
+    r"\b(?:for|cost|costs|costing|price|paid|pay|worth|fee|sold|bought)\s+(?:\w+\s+){0,2}$",
+    re.IGNORECASE,
+)
 # Not pounds: those are money, too.
 _NO_PRICE = re.compile(
     rf"(?:\w+\s+){{0,2}}?(?:\d[\d.,]*|{'|'.join(_NUMBERS)})\s*(?:an?\s+)?"
-    r"(?:hours?|minutes?|days?|weeks?|months?|years?|(?:kilo)?gram(?:me)?s?|k?g|kilos?|"
+    r"(?:hours?|minutes?|days?|weeks?|months?|years?|tons?|tonnes?|pages?|members?|people|(?:kilo)?gram(?:me)?s?|k?g|kilos?|"
     r"(?:milli)?lit(?:re|er)s?|ml|(?:kilo|centi)?met(?:re|er)s?|[kc]?m)\W*",
     re.IGNORECASE,
 )
@@ -164,9 +195,16 @@ def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[b
         places: ranges of its characters.
     """
     can = [
-        can_answer(question, text[start:end]) and not _of_sorts(question, text, start, end)
+        can_answer(question, text[start:end])
+        and not _of_sorts(question, text, start, end)
+        and not _of_another_kind(question, text, start, end)
+        and not other_role(question, text, start)
         for start, end in places
     ]
+    if _PRICE_ASKED.search(question) or _HOW_MUCH_IS.search(question):
+        money = [c and _is_money(text, *place) for c, place in zip(can, places, strict=True)]
+        if any(money):
+            return money
     if asks_food(question):
         begins = [food_from(text, start, end) for start, end in places]
         told = [begin == start for begin, (start, _) in zip(begins, places, strict=True)]
@@ -216,10 +254,43 @@ def can_answer(question: str, words: str) -> bool:
     found = {_DIMENSIONS[size.unit] for size in quantities(words) if size.unit in _DIMENSIONS}
     if _SIZE_ASKED.search(question) and found == {"time"}:
         return False
+    if _AGE_ASKED.search(question) and not (_AMOUNT.search(words) or _TIME.search(words)):
+        return False
+    if _EXTENT_ASKED.search(question) and _OFTEN.search(words):
+        return False
+    if _WHENEVER_ASKED.search(question) and _EVEN_NOW.fullmatch(words):
+        return False
     if _PRICE_ASKED.search(question) and _NO_PRICE.fullmatch(words):
         return False
     wanted = _dimension(question)
+    if wanted == "speed" and _RATE.search(words):
+        return True
     return wanted is None or not found or wanted in found
+
+
+def _is_money(text: str, start: int, end: int) -> bool:
+    """Return whether a range of a text is an amount of money; what follows may name it."""
+    return _MONEY.search(text, max(0, start - 1), min(len(text), end + 10)) is not None
+
+
+def _of_another_kind(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether a range counts things where an extent is asked, or is a price for a weight.
+
+    >>> text = "It flew 6,812 missions and was sold for 40 pounds."
+    >>> _of_another_kind("How fast does it fly?", text, 8, 13)
+    True
+    >>> _of_another_kind("How heavy is it?", text, 40, 49)
+    True
+    >>> _of_another_kind("How fast does it fly?", "It flies at 6,812 km/h.", 12, 17)
+    False
+    """
+    wanted = _dimension(question)
+    if wanted == "mass" and _FOR_MONEY.search(text, max(0, start - 40), start):
+        return _MONEY.search(text, start, end) is not None
+    if wanted not in ("mass", "length", "speed"):
+        return False
+    alone = _NUMBER_ALONE.fullmatch(text, start, end)
+    return alone is not None and _COUNTED.match(text, end) is not None
 
 
 def _of_sorts(question: str, text: str, start: int, end: int) -> bool:

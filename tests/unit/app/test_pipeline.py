@@ -16,10 +16,11 @@ from app.components import open_exact, open_pipeline
 from app.errors import InvalidQuestion
 from app.flow.events import Found, Piece, Result, Waiting
 from app.flow.notes import OTHER_LANGUAGE
-from app.pipeline import Pipeline
+from app.pipeline import Pipeline, _surer
 from app.settings import Settings
 from app.web.views import finished, views
 from corpus.types import WHAT_IS_THIS, Query
+from generator.answers.answer import Answer, Confidence, Evidence
 from generator.answers.confidence import Calibration, Fit
 from generator.answers.twofold import HALF, TWO_IN_ONE
 from generator.errors import GeneratorUnavailable
@@ -388,3 +389,14 @@ def test_a_question_word_alone_is_not_asked(pipeline, word) -> None:
     turns = (Turn("Which city is this?", "Paris", about="Paris"),)
     with pytest.raises(InvalidQuestion, match="Ask a whole question"):  # no rule gives it a subject
         run(pipeline, replace(QUERY, question=word), 2, after=turns)
+
+
+def test_what_has_no_probability_is_not_surer_than_what_has_one() -> None:
+    def answer(value: float | None, answerable: float) -> Answer:
+        evidence = Evidence(answerable=answerable)
+        return Answer("x", (), "extract", evidence=evidence).judged(Confidence(value))
+
+    assert _surer(answer(0.4, 1.0), answer(0.3, 9.0))
+    assert not _surer(answer(None, 9.0), answer(0.01, 1.0))
+    # Where nothing was calibrated the words tell.
+    assert _surer(answer(None, 9.0), answer(None, 1.0))

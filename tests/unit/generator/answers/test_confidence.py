@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.answers.answer import SEEN_ALONE, UNDECIDED, Evidence
+from generator.answers.answer import NOT_ABOUT, SEEN_ALONE, UNDECIDED, Evidence
 from generator.answers.answering import vouched
 from generator.answers.confidence import (
     PACKAGED,
@@ -275,6 +275,8 @@ def test_what_is_vouched_for_needs_no_high_score_where_it_is_likely_enough() -> 
 def test_what_is_not_decided_has_no_confidence() -> None:
     undecided = confidence(-0.1, doubts=(UNDECIDED,))
     assert (undecided.value, undecided.verdict, str(undecided)) == (None, "unsure", "")
+    beside = confidence(-0.1, doubts=(NOT_ABOUT,))
+    assert (beside.value, beside.verdict, beside.reasons) == (None, "withheld", (NOT_ABOUT,))
 
 
 def test_the_needed_lead_is_where_the_confidence_is_just_enough() -> None:

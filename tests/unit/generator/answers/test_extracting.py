@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from corpus.types import Hit, Passage, Query
-from generator.answers.answer import SEEN_ALONE, Answer, Candidate
+from generator.answers.answer import NOT_ABOUT, SEEN_ALONE, UNDECIDED, Answer, Candidate
 from generator.answers.extracting import CERTAIN, LIMIT, MARGIN, extract, shown, sureness
 from generator.answers.plan import AnswerPlan
 from generator.answers.selection import choose, log_prior
@@ -198,3 +198,9 @@ def test_a_kind_is_what_the_passage_defines_a_thing_as(text: str, words: str, an
     at = text.index(words)
     reading = Reading(words, ((at, at + len(words)),), -0.1, -9.0, "definition", (0.0,) * 6)
     assert shown("What is this?", Passage("p", "Thing", text), reading)[0] == answer
+
+
+def test_a_yes_or_no_that_nothing_is_about_is_told_from_one_that_is_not_plain() -> None:
+    for none, doubt in ((-9.0, UNDECIDED), (-0.1, NOT_ABOUT)):
+        reading = replace(SAID, logprob=-2.0, none_logprob=none)
+        assert answer("Is there wifi?", a=reading).doubts == (doubt,)

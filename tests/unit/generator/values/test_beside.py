@@ -49,3 +49,30 @@ def test_it_is_the_number_of_what_is_counted(
     question: str, text: str, words: str, counted: str
 ) -> None:
     assert said(question, text, words) == counted
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words", "whole"),
+    [
+        (
+            "How long is the flight?",
+            "It took 2 hours and 40 minutes.",
+            "2 hours",
+            "2 hours and 40 minutes",
+        ),
+        ("How tall was he?", "He was 6 feet 2 inches tall.", "6 feet", "6 feet 2 inches"),
+        (
+            "How much gas did it hold?",
+            "It held 900 cubic metres of gas.",
+            "900",
+            "900 cubic metres",
+        ),
+        ("How much is parking?", "Parking is 3 pounds a day.", "3 pounds", "3 pounds a day"),
+        # What the question says itself is left out, and so is what is no smaller unit.
+        ("How much is a day of parking?", "Parking is 3 pounds a day.", "3 pounds", "3 pounds"),
+        ("How long did it take?", "2 hours and 40 people were there.", "2 hours", "2 hours"),
+        ("Where is it?", "It is in hall 3 a day from here.", "hall 3", "hall 3"),
+    ],
+)
+def test_an_amount_is_whole(question: str, text: str, words: str, whole: str) -> None:
+    assert said(question, text, words) == whole

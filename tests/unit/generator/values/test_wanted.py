@@ -113,6 +113,40 @@ def test_where_it_is_not_plain_any_words_may_answer(question, words) -> None:
     assert can_answer(question, words)
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "can", "cannot"),
+    [
+        ("How heavy is it?", "Sold for 40 pounds, it weighs 90 pounds.", "90 pounds", "40 pounds"),
+        ("How fast does it fly?", "It flew 6,812 missions at 210 km/h.", "210 km/h", "6,812"),
+        ("How fast can one ride on it?", "Ridden for 27 years, at 20 km/h.", "20 km/h", "27 years"),
+        ("How long is this?", "Oiled once a year, it is 4 m long.", "4 m", "once a year"),
+        ("How old is the clock?", "It lost its hour hand in 1632.", "1632", "hour hand"),
+        ("When does it ring?", "It rings today when they close.", "when they close", "today"),
+        # Where the text has an amount of money, nothing else is a price.
+        ("How much is the book?", "It has 144 pages and is 16 pounds.", "16 pounds", "144 pages"),
+        ("What is the fee?", "All 912 members pay €28.", "€28", "912"),
+        ("What did it cost?", "It cost 13,000 francs, and weighs 13 tons.", "13,000", "13 tons"),
+        ("Who played it?", "Built by Bonaldi, it was played by Hol.", "Hol", "Bonaldi"),
+    ],
+)
+def test_what_stands_around_words_tells_what_they_are(question, text, can, cannot) -> None:
+    assert meant(question, text, _places(text, can, cannot)) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words"),
+    [
+        ("How fast does it grow?", "It grows 5 cm a day.", "5 cm"),
+        ("How heavy is it?", "It weighs 90 pounds.", "90"),
+        ("How tall is it?", "It is 20 to 30 m tall.", "20"),
+        ("How old is it?", "It is of the Eocene epoch.", "Eocene epoch"),
+        ("How much is it?", "It is 30 percent of all.", "30 percent"),
+    ],
+)
+def test_what_stands_around_words_may_leave_it_open(question, text, words) -> None:
+    assert meant(question, text, _places(text, words)) == [True]
+
+
 def test_no_answer_that_somebody_wrote_down_is_passed_over() -> None:
     passages = {passage.id: passage for passage in read_passages(demo_passages_path())}
     written = [

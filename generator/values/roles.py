@@ -1,0 +1,53 @@
+"""Who did what: the name behind "built by" is not who played it. Pure functions.
+
+Who played this instrument?     ... built by [Fratelli Bonaldi]         no
+Who built this instrument?      ... built by [Fratelli Bonaldi]         yes
+
+Only roles that surely are others are told apart: who designed a thing may be said to have made it.
+"""
+
+import re
+
+# What is done by the same people, as far as such questions go.
+_ROLES = {
+    "make": "made make makes built build constructed manufactured produced created crafted cast "
+    "forged assembled woven designed invented developed devised drawn written composed painted "
+    "carved sculpted founded established",
+    "own": "owned own owns bought purchased acquired",
+    "play": "played play plays",
+    "move": "ridden rode ride drove driven drive flew flown fly piloted steered sailed",
+    "discover": "discovered discover discovers found",
+    "open": "opened inaugurated",
+    "repair": "repaired restored mended renovated",
+    "use": "used worn wore",
+    "give": "donated presented gave given bequeathed",
+}
+_ROLE_OF = {word: role for role, words in _ROLES.items() for word in words.split()}
+_WHO = re.compile(r"\W*(?:(?:and|so)\s+)?who\b|.*\bby\s+whom\b", re.IGNORECASE)
+_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
+# "Built about 1912 by the brothers Bonaldi": a name stands behind.
+_DONE_BY = re.compile(r"(?P<done>(?:[\w'’-]+\s+){1,5})by\s+(?:(?!by\b)[a-z]+\s+){0,3}$")
+
+
+def other_role(question: str, text: str, start: int) -> bool:
+    """Return whether a name is of who did something else than a question asks who did.
+
+    Args:
+        question: that the name may answer.
+        text: the passage.
+        start: where the name begins in it.
+
+    >>> text = "It was built by Bonaldi and played by Hollander."
+    >>> [other_role("Who played it?", text, text.index(n)) for n in ("Bonaldi", "Hollander")]
+    [True, False]
+    >>> other_role("Who made it?", text, text.index("Bonaldi"))
+    False
+    """
+    if not _WHO.match(question):
+        return False
+    asked = {_ROLE_OF.get(word.casefold()) for word in _WORD.findall(question)} - {None}
+    done = _DONE_BY.search(text, max(0, start - 80), start)
+    if len(asked) != 1 or done is None:
+        return False
+    roles = [role for word in done["done"].split() if (role := _ROLE_OF.get(word.casefold()))]
+    return bool(roles) and roles[-1] not in asked

@@ -1,0 +1,33 @@
+"""Who did something else than was asked is no answer."""
+
+import pytest
+
+from generator.values.roles import other_role
+
+TEXT = (
+    "It was built about 1912 by the brothers Bonaldi, designed by Rupert Lane and given in 1970. "
+    "For years it was ridden by the postman Josiah Bream. Piet Hollander played it."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "other"),
+    [
+        ("Who played this?", "Bonaldi", True),
+        ("Who played this?", "Piet", False),
+        ("who made it", "Josiah", True),
+        ("And who owned it?", "Rupert", True),
+        ("By whom was it built?", "Josiah", True),
+        ("Who made this?", "Bonaldi", False),
+        # Who designed it may be said to have made it.
+        ("Who made this?", "Rupert", False),
+        ("Who rode it?", "Josiah", False),
+        # It is not plain what was done, or not who is asked for.
+        ("Who was Josiah Bream?", "Josiah", False),
+        ("Who built it and who played it?", "Josiah", False),
+        ("When was it built?", "Josiah", False),
+        ("Under whose direction was it built?", "Josiah", False),
+    ],
+)
+def test_a_name_is_of_who_did_it(question: str, name: str, other: bool) -> None:
+    assert other_role(question, TEXT, TEXT.index(name)) is other
