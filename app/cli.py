@@ -62,6 +62,7 @@ Ask a knowledge question about a picture; get a short answer and the passages th
     kbvqa setup                                      build what is missing, once
     kbvqa ask flag.png "What is the capital of this country?"
     kbvqa ask tiger.jpg "What does this animal eat?" --json
+    kbvqa ask "What is the capital of Kenya?"        without a picture
     kbvqa web                                        the page and the API, on http://127.0.0.1:7860
 
 \b
@@ -106,7 +107,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("ask")(ask.ask)
+app.command("ask", cls=ask.AskCommand)(ask.ask)
 app.add_typer(index.app, name="index")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")

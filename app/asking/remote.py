@@ -27,17 +27,17 @@ _CONNECT_SECONDS = 10.0
 
 def ask_server(
     url: str,
-    picture: Path,
+    picture: Path | None,
     fields: Mapping[str, Any],
     *,
     answer: bool = True,
     key: str | None = None,
 ) -> dict[str, Any]:
-    """Return what a server says to a question about a picture, as `kbvqa ask --json` prints it.
+    """Return what a server says to a question, as `kbvqa ask --json` prints it.
 
     Args:
         url: where its page is.
-        picture: the file, which is sent as it is.
+        picture: the file, which is sent as it is; None for passages without one.
         fields: of the request: "question", and as docs/guide/api.md has them.
         answer: False asks for passages alone.
         key: sent to it.
@@ -49,16 +49,19 @@ def ask_server(
         ServerUnavailable: it is not reached, or what answers there is no kbvqa.
     """
     _check(url)
-    data, _ = bytes_of(picture)
     address = f"{url.rstrip('/')}/v1/{'ask' if answer else 'search'}"
-    form = {**fields, "boxes": [",".join(map(str, box)) for box in fields.get("boxes", ())]}
+    if picture is None:  # a form without a file would be of another kind
+        body: dict[str, Any] = {"json": dict(fields)}
+    else:
+        form = {**fields, "boxes": [",".join(map(str, box)) for box in fields.get("boxes", ())]}
+        body = {"data": form, "files": {"image": bytes_of(picture)[0]}}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     limits = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
     try:
         with httpx.Client(
             trust_env=False, proxy=network.proxy_for(url), timeout=limits, headers=headers
         ) as client:
-            response = client.post(address, data=form, files={"image": data})
+            response = client.post(address, **body)
     except httpx.DecodingError as exc:
         raise ServerUnavailable(
             f"{url} says that it packs its answer, and does not ({exc}): is it another program, "

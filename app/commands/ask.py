@@ -1,4 +1,4 @@
-"""kbvqa ask: a question about a picture, its answer, and the passages that prove it.
+"""kbvqa ask: a question, mostly about a picture, its answer, and the passages that prove it.
 
 It is answered in this process, or by a server that `kbvqa web` runs; both give the same JSON.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 from rich.panel import Panel
+from typer.core import TyperCommand
 
 from app.asking.questions import MAX_TOP_K, boxes_of, checked_question
 from app.commands.console import (
@@ -26,6 +27,7 @@ from app.commands.console import (
     shortened,
     status,
 )
+from app.commands.outputs import is_picture_name
 from app.commands.save import conversation, is_page, page_of, savable, write_data, write_whole
 from app.settings import Settings
 from corpus.errors import KbvqaError
@@ -43,9 +45,27 @@ if TYPE_CHECKING:
 _CHARACTERS = 300  # of a passage, before its end is left out
 
 
+class AskCommand(TyperCommand):
+    """`ask`, its usage as it is typed: of two arguments the first is what may be left out."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what stands behind the command's name."""
+        return ["[OPTIONS]", "[IMAGE]", "QUESTION"]
+
+
 def ask(
-    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, WebP, GIF, TIFF...")],
-    question: Annotated[str, typer.Argument(help="What you want to know about it.")],
+    image: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="IMAGE",
+            help="The picture: PNG, JPEG, WebP, GIF, TIFF... Leave it out to ask without one.",
+            show_default=False,
+        ),
+    ] = None,
+    question: Annotated[
+        str | None,
+        typer.Argument(metavar="QUESTION", help="What you want to know.", show_default=False),
+    ] = None,
     top_k: TopKOption = None,
     no_answer: Annotated[
         bool, typer.Option("--no-answer", help="Only find passages; no generator is loaded.")
@@ -111,7 +131,7 @@ def ask(
         ),
     ] = None,
 ) -> None:
-    """Answer a question about a picture.
+    """Answer a question about a picture, or without one.
 
     \b
     kbvqa ask flag.png "Which currency is used in this country?" --top-k 3
@@ -119,7 +139,13 @@ def ask(
     kbvqa ask flag.png "What is the capital of this country?" --why heat.png
     kbvqa ask flag.png "What is the capital of this country?" --save answer.json
     kbvqa ask flag.png "and its population?" --after answer.json
+    kbvqa ask "What is the capital of Kenya?"
     """
+    picture, question = _asked(image, question)
+    if picture is None and (box or why is not None):
+        raise typer.BadParameter(f"{'--box' if box else '--why'} is of a picture: name one")
+    if picture is None and server and not no_answer:
+        raise typer.BadParameter("--server answers about a picture: name one, or add --no-answer")
     if no_answer and no_retrieval:
         raise typer.BadParameter("--no-answer and --no-retrieval leave nothing to do")
     if why is not None and no_retrieval:
@@ -159,11 +185,11 @@ def ask(
             fields |= {"sources": source} if source else {}
             fields |= {"after": _as_json(turns)} if turns else {}
             key = next(iter(settings.keys), None)
-            said = ask_server(server, image, fields, answer=not no_answer, key=key)
+            said = ask_server(server, picture, fields, answer=not no_answer, key=key)
     else:
         how: dict[str, Any] = {"answer": not no_answer, "retrieval": not no_retrieval}
         how |= {"sources": source or (), "after": turns}
-        query = image, question, boxes
+        query = picture, question, boxes
         wanted = {"why": why is not None, "page": is_page(save)}
         said, explained, page = _answered(settings, query, top_k, how, **wanted)
     if as_json:
@@ -183,6 +209,24 @@ def ask(
         write_heat(why, *explained)
     if said.get("failure"):
         raise KbvqaError(f"no answer, the passages alone: {said['failure']}")
+
+
+def _asked(first: str | None, last: str | None) -> tuple[Path | None, str]:
+    """Return the picture, None for none, and the question, of one argument or two.
+
+    Raises:
+        typer.BadParameter: the question is missing, or the picture has no name.
+    """
+    if first is None or (last is None and is_picture_name(first)):
+        what = "the question is missing" if first is None else f"{first} has no question beside it"
+        raise typer.BadParameter(f'{what}: kbvqa ask {first or "photo.jpg"} "What is this?"')
+    if last is None:
+        return None, first
+    if first.strip() in ("", "-"):
+        raise typer.BadParameter(
+            f"{first!r} is no picture: name a file, or give the question alone to ask without one"
+        )
+    return Path(first), last
 
 
 def _as_json(turns: "Sequence[Turn]") -> str:
@@ -214,7 +258,7 @@ def _require_for_server(local: Mapping[str, Any], why: Path | None, top_k: int |
 
 def _answered(
     settings: Settings,
-    asked: tuple[Path, str, tuple[Box, ...]],
+    asked: tuple[Path | None, str, tuple[Box, ...]],
     top_k: int | None,
     how: dict[str, Any],
     *,
@@ -227,7 +271,7 @@ def _answered(
 
     Args:
         settings: say with what.
-        asked: the picture, the question and the parts of the picture to look at.
+        asked: the picture or None, the question and the parts of the picture to look at.
         top_k: passages to show; None for as many as is set.
         how: as `Pipeline.ask` takes it.
         why: also return what says why each passage was found.
@@ -238,8 +282,8 @@ def _answered(
     from corpus.types import Query
 
     image, question, boxes = asked
-    picture = load_image(image)
-    if how["after"]:  # before models are loaded
+    picture = None if image is None else load_image(image)
+    if how["after"] and picture is not None:  # before models are loaded
         require_same_picture(how["after"], pixels_sha256(picture))
     query = Query(question, picture, boxes=boxes)
     from app.asking.report import result_as_json

@@ -1,5 +1,6 @@
 """Files that a command writes: never one that it reads, and one that is there is named."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from rich.markup import escape
 
 from app.commands.console import err
 
+_PICTURES = "png|jpe?g|webp|gif|bmp|tiff?|avif"
 # The options of all commands that name a file to write. A directory after --out has rules of its
 # own: see `app.evaluation.files.resumable` and the training loop.
 _WRITTEN = ("--out", "--why", "--save", "--report", "--picture")
@@ -55,6 +57,15 @@ def refuse_input(option: str, written: Path, read: Iterable[str | Path]) -> None
                 f"{option}: {written} is read by this command too, and would be lost: name "
                 "another file"
             )
+
+
+def is_picture_name(text: str) -> bool:
+    """Return whether an argument is a file that is there, or has the name of a picture.
+
+    >>> [is_picture_name(text) for text in ("cat.JPG", "What is in cat.jpg", "Kenya?")]
+    [True, False, False]
+    """
+    return _is_file(text) or re.fullmatch(rf"\S+\.({_PICTURES})", text, re.IGNORECASE) is not None
 
 
 def _values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

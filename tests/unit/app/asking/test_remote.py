@@ -53,6 +53,15 @@ def test_a_server_says_what_its_pipeline_does(pipeline: Pipeline, picture: Path)
     assert found["hits"] == here["hits"] and "answer" not in found
 
 
+def test_passages_are_found_without_a_picture(pipeline: Pipeline) -> None:
+    with serving(build_api(pipeline, Settings()).app) as url:
+        fields = FIELDS | {"boxes": (), "after": '[{"question": "Where?"}]', "sources": []}
+        found = ask_server(url, None, fields, answer=False)
+        with pytest.raises(ServerRefused, match="image: it is missing"):
+            ask_server(url, None, FIELDS)
+    assert found["hits"] and "answer" not in found
+
+
 def test_a_key_opens_it(pipeline: Pipeline, picture: Path) -> None:
     settings = Settings(api_keys=KEY, api_requests_per_minute=1)
     with serving(build_api(pipeline, settings).app) as url:

@@ -99,6 +99,47 @@ def test_equal_words_are_one() -> None:
     assert "words with the greatest shares of it: The 50%, sea 40%, north 10%" in lines(why)
 
 
+def test_a_question_alone_is_asked_without_a_picture(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Query] = []
+
+    def ask(query: Query, *args: Any, **options: Any) -> Any:
+        asked.append(query)
+        return real(query, *args, **options)
+
+    real = pipeline.ask
+    monkeypatch.setattr(pipeline, "ask", ask)
+    monkeypatch.setattr("app.components.open_pipeline", lambda *args, **options: pipeline)
+    result = CliRunner().invoke(app, ["ask", QUESTION, "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["answer"] == "Paris"
+    assert asked == [Query(QUESTION, None)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "the question is missing: kbvqa ask photo.jpg"),
+        (["a.png"], "a.png has no question beside it"),
+        (["nowhere.JPG"], "nowhere.JPG has no question beside it"),
+        (["", QUESTION], "'' is no picture: name a file, or give the question alone"),
+        (["-", QUESTION], "'-' is no picture: name a file, or give the question alone"),
+        ([QUESTION, "--box", "1,2,3,4"], "--box is of a picture: name one"),
+        ([QUESTION, "--server", "http://127.0.0.1:9"], "--server answers about a picture: name"),
+        ([QUESTION, "--why", "heat.png"], "--why is of a picture: name one"),
+    ],
+)
+def test_what_is_missing_beside_a_question_is_said(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    result = CliRunner().invoke(app, ["ask", *words])
+    assert result.exit_code == 2
+    told = " ".join(result.output.replace("│", " ").split())
+    assert said in told and "ask [OPTIONS] [IMAGE] QUESTION" in told
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full")
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_answer_is_shown_though_there_is_no_room_for_its_file(
