@@ -302,7 +302,8 @@ class Pipeline(Finder):
         if other is None:
             return found, own
         read = answered(replace(query, image=None), other)
-        return (other, read) if _surer(read, own) else (found, own)
+        stands_out = (read.original.evidence.lead or 0) > 0
+        return (other, read) if stands_out and _surer(read, own) else (found, own)
 
     def _reads(self, strategy: Strategy | None) -> bool:
         """Return whether an answer is words that a reader points at."""
