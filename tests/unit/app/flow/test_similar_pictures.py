@@ -105,7 +105,9 @@ def test_what_has_no_picture_is_asked_too_where_no_word_means_the_picture(
         result = both.ask(Query(question, IMAGE), 2)
         assert result.answer is not None and result.answer.original.text == answer
         assert (PICTURELESS in result.notes) == (answer == "Anna Berg")
-        assert both.without_pictures(Query(question, IMAGE), 5) is not None
+        apart = both.without_pictures(Query(question, IMAGE), 5)
+        assert apart is not None and apart.readable == 1, "the others tell how far it stands out"
+        assert [hit.passage for hit in apart.hits] == [HOUSE, BELL]
         everything = PictureCollection(
             revision, [("a.png", "bell"), ("b.png", "us")], compact([vector, -vector]), fusion
         )
