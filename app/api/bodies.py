@@ -6,12 +6,13 @@ from typing import Any, TypeVar, get_args
 import anyio
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from app.api.problems import Refusal
-from app.api.schema import MOST_BOXES, MOST_SOURCES, SearchRequest, schema_of
+from app.api.schema import MOST_BOXES, MOST_SOURCES, SearchRequest, TurnBody, schema_of
 from app.asking.questions import MAX_TOP_K
 from app.flow.talk import MOST_TURNS
 from app.machine.tracing import span
@@ -214,6 +215,22 @@ class _WholeForm(MultiPartParser):
         return form
 
 
+def _of_turn(error: ErrorDetails) -> str:
+    """Return what to send for a field of a turn."""
+    kind, field = error["type"], str(error["loc"][2])
+    least = "" if field == "question" else ", or leave it out"
+    match kind:
+        case "extra_forbidden":
+            return f"there is no such field of a turn; there are {', '.join(TurnBody.model_fields)}"
+        case "missing":
+            return f"it is missing; {WANTED['after']}"
+        case "string_too_long":
+            return f"send at most {error['ctx']['max_length']:,} characters{least}"
+        case "bool_type" | "bool_parsing":
+            return f"send true or false{least}"
+    return f"send a text{' that is not empty' * (not least)}{least}"
+
+
 def _problems(exc: ValidationError, model: type[BaseModel]) -> str:
     """Return what to send in the place of what; never what was sent, which may be long."""
     said = []
@@ -225,6 +242,8 @@ def _problems(exc: ValidationError, model: type[BaseModel]) -> str:
             text = 'The body is not an object, such as {"question": "...", "image": "..."}'
         elif kind == "extra_forbidden" and len(error["loc"]) == 1:
             text = f"{where}: there is no such field; there are {', '.join(model.model_fields)}"
+        elif len(error["loc"]) == 3 and error["loc"][0] == "after":
+            text = f"{where}: {_of_turn(error)}"
         elif kind == "missing":
             text = f"{where}: it is missing; {WANTED[str(error['loc'][0])]}"
         elif kind == "value_error":

@@ -108,12 +108,14 @@ class TurnBody(BaseModel):
     question: str = Field(
         min_length=1,
         max_length=MOST_QUESTION,
-        description="As it was asked, or asked_as of its result.",
+        description="As it was asked, or asked_as of its result where that is not empty.",
     )
     answer: Annotated[
-        str,
+        str | None,
         _cut(MOST_SAID),
-        Field(description=f"As the result has it; {MOST_SAID:,} characters of it are read."),
+        Field(
+            description=f"As the result has it, null too; {MOST_SAID:,} characters of it are read."
+        ),
     ] = ""
     about: Annotated[
         str,
@@ -129,7 +131,7 @@ class TurnBody(BaseModel):
 
     def turn(self) -> Turn:
         """Return it as a turn of a conversation."""
-        return Turn(self.question, self.answer, self.about, self.unsure, self.picture)
+        return Turn(self.question, self.answer or "", self.about, self.unsure, self.picture)
 
 
 class SearchRequest(BaseModel):

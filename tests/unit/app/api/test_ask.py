@@ -291,6 +291,46 @@ def test_a_follow_up_comes_with_what_was_asked_before(client: TestClient, png: b
         assert refused.status_code == 422 and refused.json()["detail"].startswith("after")
 
 
+def test_turns_are_made_of_results_as_the_guide_says(
+    client: TestClient, encoded: str, generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(prompt: object) -> tuple[str, float]:
+        raise GeneratorUnavailable("it is away")
+
+    turns: list[dict[str, object]] = []
+    for question, away in ((QUESTION, False), ("and its river?", True), ("and its sea?", False)):
+        asked = {"question": question, "image": encoded, "after": turns}
+        with monkeypatch.context() as patch:
+            if away:
+                patch.setattr(generator, "write", fail)
+            said = client.post("/v1/ask", json=asked)
+        assert said.status_code == 200, said.text
+        result = said.json()
+        assert (result["answer"] is None) == away
+        kept = {name: result[name] for name in ("answer", "about", "unsure", "picture")}
+        turns.append({"question": result["asked_as"] or question, **kept})
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        ({"anser": "x"}, "after.0.anser: there is no such field of a turn; there are question, an"),
+        ({"about": None}, "after.0.about: send a text, or leave it out"),
+        ({"answer": 3}, "after.0.answer: send a text, or leave it out"),
+        ({"question": None}, "after.0.question: send a text that is not empty"),
+        ({"question": ""}, "after.0.question: send a text that is not empty"),
+        ({"unsure": None}, "after.0.unsure: send true or false, or leave it out"),
+        ({"picture": "x" * 65}, "after.0.picture: send at most 64 characters, or leave it out"),
+    ],
+)
+def test_what_is_wrong_with_a_turn_is_said(
+    client: TestClient, encoded: str, turn: dict[str, object], said: str
+) -> None:
+    body = {"question": QUESTION, "image": encoded, "after": [{"question": "Where?"} | turn]}
+    refused = client.post("/v1/ask", json=body)
+    assert refused.status_code == 422 and refused.json()["detail"].startswith(said)
+
+
 def test_a_search_is_held_to_sources(client: TestClient, pipeline: Pipeline, png: bytes) -> None:
     assert client.get("/v1/models").json()["index"]["sources"] == ["Atlas", "Zoo"]
     form = {"question": QUESTION, "top_k": 4}
