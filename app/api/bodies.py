@@ -1,6 +1,6 @@
 """Reading a request: JSON or multipart, bounded in bytes and in time before anything is decoded."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_args
 
 import anyio
@@ -71,7 +71,7 @@ async def read_request(
     except ClientDisconnect as exc:
         raise Refusal(400, "The request ended before it was whole.") from exc
     except ValidationError as exc:
-        raise Refusal(422, _problems(exc, model)) from exc
+        raise Refusal(422, problems(exc, model.model_fields)) from exc
     raise Refusal(
         415,
         f"Content-Type {kind!r:.100} is not read: send application/json or multipart/form-data.",
@@ -215,7 +215,7 @@ class _WholeForm(MultiPartParser):
         return form
 
 
-def _of_turn(error: ErrorDetails) -> str:
+def _of_turn(error: ErrorDetails, wanted: Mapping[str, str]) -> str:
     """Return what to send for a field of a turn."""
     kind, field = error["type"], str(error["loc"][2])
     least = "" if field == "question" else ", or leave it out"
@@ -223,7 +223,7 @@ def _of_turn(error: ErrorDetails) -> str:
         case "extra_forbidden":
             return f"there is no such field of a turn; there are {', '.join(TurnBody.model_fields)}"
         case "missing":
-            return f"it is missing; {WANTED['after']}"
+            return f"it is missing; {wanted['after']}"
         case "string_too_long":
             return f"send at most {error['ctx']['max_length']:,} characters{least}"
         case "bool_type" | "bool_parsing":
@@ -231,8 +231,16 @@ def _of_turn(error: ErrorDetails) -> str:
     return f"send a text{' that is not empty' * (not least)}{least}"
 
 
-def _problems(exc: ValidationError, model: type[BaseModel]) -> str:
-    """Return what to send in the place of what; never what was sent, which may be long."""
+def problems(
+    exc: ValidationError, fields: Iterable[str], wanted: Mapping[str, str] = WANTED
+) -> str:
+    """Return what to send in the place of what; never what was sent, which may be long.
+
+    Args:
+        exc: what pydantic says.
+        fields: that there are.
+        wanted: by field, what to send.
+    """
     said = []
     for error in exc.errors(include_input=False, include_url=False):
         kind, where = error["type"], ".".join(map(str, error["loc"]))[:_LONGEST_NAME]
@@ -241,14 +249,14 @@ def _problems(exc: ValidationError, model: type[BaseModel]) -> str:
         elif not where:
             text = 'The body is not an object, such as {"question": "...", "image": "..."}'
         elif kind == "extra_forbidden" and len(error["loc"]) == 1:
-            text = f"{where}: there is no such field; there are {', '.join(model.model_fields)}"
+            text = f"{where}: there is no such field; there are {', '.join(fields)}"
         elif len(error["loc"]) == 3 and error["loc"][0] == "after":
-            text = f"{where}: {_of_turn(error)}"
+            text = f"{where}: {_of_turn(error, wanted)}"
         elif kind == "missing":
-            text = f"{where}: it is missing; {WANTED[str(error['loc'][0])]}"
+            text = f"{where}: it is missing; {wanted[str(error['loc'][0])]}"
         elif kind == "value_error":
             text = f"{where}: {error['ctx']['error']}"
         else:
-            text = f"{where}: {WANTED[str(error['loc'][0])]}"
+            text = f"{where}: {wanted[str(error['loc'][0])]}"
         said.append(text)
     return "; ".join(dict.fromkeys(said))

@@ -106,7 +106,14 @@ def test_a_follow_up_and_a_search_of_some_sources(
     [
         ({"picture": "/nowhere/a.png"}, "does not exist"),
         ({"picture": "http://127.0.0.1/a.png"}, "does not exist"),
-        ({"picture": ""}, "is a directory"),
+        ({"picture": ""}, "picture: it is missing; send the path of a picture on this machine"),
+        ({"picture": "."}, "is a directory"),
+        ({"picture": 5}, "picture: send the path of a picture on this machine, or data:image/png"),
+        ({"question": ["?"], "picture": "PNG"}, "question: send a text"),
+        ({"top_k": "many", "picture": "PNG"}, "top_k: send a whole number from 1 to 20"),
+        ({"sources": 3, "picture": "PNG"}, "sources: send at most 100 names of sources"),
+        ({"after": [3], "picture": "PNG"}, "after.0: send a list of at most 8 turns, such as [{"),
+        ({"after": [{"question": "a", "x": 1}], "picture": "PNG"}, "after.0.x: there is no such"),
         ({"picture": "data:image/png;base64,A"}, "not base64"),
         ({"picture": "data:image/png;base64,AAAA"}, "not a picture"),
         ({"question": " ", "picture": "PNG"}, "The question is empty"),
@@ -119,6 +126,25 @@ def test_what_cannot_be_asked_is_said(
 ) -> None:
     (tmp_path / "a.png").write_bytes(png)
     asked = {"question": QUESTION} | arguments
-    asked["picture"] = asked["picture"].replace("PNG", str(tmp_path / "a.png"))
+    if asked["picture"] == "PNG":
+        asked["picture"] = str(tmp_path / "a.png")
     [said] = called(pipeline, ("ask", asked))
     assert said.is_error and says in said.content[0].text
+    assert "pydantic" not in said.content[0].text
+
+
+def test_a_picture_in_base64_is_taken_and_what_is_none_is_not_repeated(
+    pipeline: Pipeline, encoded: str
+) -> None:
+    asked = {"question": QUESTION, "top_k": 1}
+    taken, missing, wrong = called(
+        pipeline,
+        ("ask", {**asked, "picture": encoded}),
+        ("ask", asked),
+        ("ask", {**asked, "picture": "AAAA" * 2000}),
+    )
+    assert not taken.is_error and taken.structured_content["answer"] == "Paris"
+    assert "picture: it is missing; send the path" in missing.content[0].text
+    told = wrong.content[0].text
+    assert "does not exist, and is no picture in base64; send the path" in told
+    assert len(told) < 300
