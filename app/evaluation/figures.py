@@ -51,6 +51,7 @@ class Tally:
             lambda: defaultdict(Counter)
         )
         self._failures: dict[Condition, Counter[str]] = defaultdict(Counter)
+        self._first: dict[Condition, dict[str, str]] = defaultdict(dict)
         self._of_status: dict[tuple[Condition, str], Counter[float]] = defaultdict(Counter)
 
     def add(self, row: ScoreRow) -> None:
@@ -58,8 +59,10 @@ class Tally:
         condition = row.condition
         self._statuses[condition][row.status] += 1
         if row.status == "failed" or row.fate == "not scored":
-            reason = row.reason.partition(": ")[0] or "no answers to compare with"
+            kind, _, said = row.reason.partition(": ")
+            reason = kind or "no answers to compare with"
             self._failures[condition][reason] += 1
+            self._first[condition].setdefault(reason, f"{row.id}: {said}" if said else row.id)
         groups = [f"{name}={value}" for name, value in self._groups.get(row.id, {}).items()]
         for group in ("", *groups):
             self._fates[condition][group][row.fate] += 1
@@ -110,6 +113,7 @@ class Tally:
                 statuses=dict(sorted(statuses.items())),
                 empty=empty.get(condition, 0),
                 failures=dict(self._failures[condition].most_common()),
+                first_failures=dict(self._first[condition]),
                 fates=dict(self._fates[condition][""].most_common()),
                 fates_of={
                     group: dict(fates.most_common())

@@ -241,6 +241,7 @@ class Outcomes:
         fates: how many of each fate; see ScoreRow.
         right_of: of each status, the mean of the main answer score.
         fates_of: how many of each fate in each group, such as "question_type=templated".
+        first_failures: of each reason the first example's id, and what was said of it.
     """
 
     n: int
@@ -250,6 +251,7 @@ class Outcomes:
     fates: Mapping[str, int]
     right_of: Mapping[str, float]
     fates_of: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    first_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from app.evaluation.figures import of_retrieval
-from app.evaluation.record import CONDITION_NAMES, Condition, Fate, Figure, Results
+from app.evaluation.record import CONDITION_NAMES, SCORES_NAME, Condition, Fate, Figure, Results
 from app.evaluation.tables import table
+
+_SAID = 400  # characters of why the first of some examples failed
 
 
 def summary_text(results: Results) -> str:
@@ -128,7 +130,9 @@ def _remarks(results: Results) -> Iterator[str]:
             )
     for condition, outcome in results.outcomes.items():
         for reason, count in outcome.failures.items():
-            yield f"{_about(condition)}: {count:,} × {reason}"
+            first = " ".join(outcome.first_failures.get(reason, "").split())  # "": an older run
+            named = f"; the first is {first:.{_SAID}}; each is in {SCORES_NAME}" if first else ""
+            yield f"{_about(condition)}: {count:,} × {reason}{named}"
         if outcome.empty:
             yield f"{_about(condition)}: {outcome.empty:,} answers without a word"
     if len(results.search) > 1:
