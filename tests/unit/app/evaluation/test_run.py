@@ -59,7 +59,7 @@ def test_a_picture_that_cannot_be_read_counts_as_wrong_and_is_counted(
     assert outcome.failures == {"InvalidImage": 1}
     assert outcome.fates == {"right": 1, "not answered": 1}
     assert "broken.png" in said(tmp_path / "out")["2"].reason
-    told = f"1 × InvalidImage; the first is 2: {images / 'broken.png'} is not a picture in a known format"
+    told = f"1 × InvalidImage; the first is 2: {images / 'broken.png'} is not a picture"
     table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     assert told in table and "; each is in scores.jsonl" in table
 
