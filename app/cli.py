@@ -276,7 +276,7 @@ def web(
 
     if build:
         _set_up_apart(settings, in_vain)
-    with _unless_in_vain(in_vain), status() as say:
+    with _unless_in_vain(in_vain, settings.reader), status() as say:
         say("Loading the models")
         pipeline = open_pipeline(settings, say)
     if pipeline.answering is not None and pipeline.answering.uncalibrated:
@@ -320,13 +320,26 @@ def mcp(index: IndexOption = None, checkpoint: CheckpointOption = None) -> None:
 
 
 @contextmanager
-def _unless_in_vain(code: int) -> Iterator[None]:
-    """Raise CannotStart with an exit code for errors that last until somebody changes something."""
+def _unless_in_vain(code: int, reader: str | None = None) -> Iterator[None]:
+    """Raise CannotStart with an exit code for errors that last until somebody changes something.
+
+    Args:
+        code: the exit code.
+        reader: the one that the settings name. What it lacks is on this disk, while a server that
+            is away comes back.
+    """
+    from generator.errors import GeneratorUnavailable, InvalidCalibration, StrategyUnavailable
     from retriever.errors import IndexNotReady, InvalidCheckpoint
 
+    lasting: tuple[type[KbvqaError], ...] = (
+        *(InvalidSettings, IndexNotReady, InvalidCheckpoint),
+        *(InvalidCalibration, StrategyUnavailable),
+    )
+    if reader is not None:
+        lasting = (*lasting, GeneratorUnavailable)
     try:
         yield
-    except (InvalidSettings, IndexNotReady, InvalidCheckpoint) as exc:
+    except lasting as exc:
         raise CannotStart(str(exc), code) from exc
 
 

@@ -176,6 +176,38 @@ def test_the_page_says_what_to_run_and_that_a_restart_is_in_vain(
     assert command in capfd.readouterr().err.replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("KBVQA_CALIBRATION", "/nope", "/nope"),
+        ("KBVQA_STRATEGY", "concat", "'concat'"),
+        ("KBVQA_READER", "/nope", "no directory /nope"),
+    ],
+)
+def test_settings_of_answers_that_no_restart_mends_are_in_vain_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    said: str,
+) -> None:
+    corpus, location = tmp_path / "p.jsonl", tmp_path / "index"
+    write_passages(corpus, PASSAGES)
+    build_index(corpus, location, load_checkpoint(GOLDEN / "B_preflmr"), lambda *_: None)
+    monkeypatch.setattr(cli, "open_streams", lambda: None)
+    monkeypatch.setenv("KBVQA_CHECKPOINT", str(GOLDEN / "B_preflmr"))
+    monkeypatch.setenv(name, value)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = str(bound.getsockname()[1])
+    monkeypatch.setattr(sys, "argv", ["kbvqa", "web", "--index", str(location), "--port", port])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == cli.CANNOT_START
+    assert said in capfd.readouterr().err.replace("\n", " ")
+
+
 def test_a_build_ends_with_the_page_that_asked_for_it(tmp_path: Path) -> None:
     """As a service is stopped during its first start: by SIGTERM to one process."""
     child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
