@@ -77,10 +77,14 @@ def index_build(
         bool, typer.Option("--swap", help="Build anew beside the index; replace it at the end.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete passages that the corpus has no longer.")
+        bool,
+        typer.Option(
+            "--prune",
+            help="Delete passages that the corpus has no longer; not where others were added.",
+        ),
     ] = False,
     add: Annotated[
-        bool, typer.Option("--add", help="Keep the corpus of another name that is in the index.")
+        bool, typer.Option("--add", help="Keep corpora of other names that are in the index.")
     ] = False,
     skip_bad: corpus_options.SkipBadOption = False,
     pool_factor: Annotated[
@@ -121,6 +125,10 @@ def index_build(
         raise typer.BadParameter(
             "--add keeps the other corpus, and --prune deletes it: leave one out"
         )
+    if add and swap:
+        raise typer.BadParameter(
+            "--add keeps the other corpus, and --swap builds an index without it: leave one out"
+        )
     location = settings.index_location
     connection = options.laid_out(settings.connection, layout, location)
     from app.components import open_checkpoint
@@ -151,7 +159,7 @@ def index_build(
     if report is not None:
         text = json.dumps(asdict(built), indent=2, ensure_ascii=False)
         report.write_text(text + "\n", encoding="utf-8")
-    _say_what_was_done(built, location, loaded.id, added=add)
+    _say_what_was_done(built, location, loaded.id, corpus.name)
     if asked is not None and not built.learned:
         err.print(options.why_not_learned(built.count), soft_wrap=True, highlight=False)
 
@@ -173,7 +181,8 @@ def index_info(
     tokens           the numbers that rows are kept in
     quantization     a smaller copy that a search looks at first
     precisions       the numbers in which passages were encoded
-    skipped, kept    left out as they cannot be indexed; no longer in the corpus
+    skipped, kept    left out as they cannot be indexed; not, or no longer, in the corpus
+    added            the corpora that --add put beside it, with passages and what was skipped
     candidates       passages among which a search that does not say looks for those that it ranks
     learned          how candidates are chosen in a large index: passages when it was fitted,
                      queries held out, share of the ten best by number of passages looked at
@@ -184,17 +193,26 @@ def index_info(
     from app.asking.recall import last_seen
 
     with _opened(index) as opened:
-        fingerprint, build = opened.fingerprint, opened.built
+        build = opened.built
+        added = {
+            one.corpus: {
+                "passages": one.passages,
+                "skipped": one.skipped,
+                "corpus_sha256": one.corpus_sha256,
+            }
+            for one in build.others
+        }
         seen = last_seen(opened, load_settings())
         facts: dict[str, Any] = {
             "location": opened.location,
             "count": opened.count,
-            **asdict(fingerprint),
+            **asdict(build.fingerprint),
             "tokens": build.storage.tokens,
             "quantization": build.storage.quantization,
             "precisions": ", ".join(build.precisions),
             "skipped": build.skipped,
             "kept": build.kept,
+            "added": added or None,
             "candidates": opened.candidates,
             "learned": learned_facts(build.learned),
             "seen": None if seen is None else asdict(seen),
@@ -323,7 +341,7 @@ def _opened(index: str | None) -> Any:
     return open_set_index(settings_with(index, None))
 
 
-def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, *, added: bool) -> None:
+def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, corpus: str) -> None:
     report = built.report
     out.print(f"{built.count:,} passages in {location}, made with {checkpoint}", soft_wrap=True)
     out.print(
@@ -332,8 +350,13 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, *, add
         soft_wrap=True,
     )
     if report.kept:
-        gone = "are not in the corpus (any more): --prune deletes them"
-        out.print(f"{report.kept:,} {'are of what was there before' if added else gone}")
+        others = [name for name in built.corpora if name != corpus]
+        told = (
+            f"are not of {corpus}: the index has {' and '.join(others)} as well"
+            if others
+            else "are not in the corpus (any more): --prune deletes them"
+        )
+        out.print(f"{report.kept:,} {escape(told)}", soft_wrap=True, highlight=False)
     if built.cut:
         out.print(f"{len(built.cut):,} are longer than the checkpoint reads, and were cut there")
     for line in built.left_out:

@@ -23,7 +23,7 @@ from retriever.encoding.encoder import Encoder
 from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.engines.pooling import Rows, pool_tokens
-from retriever.engines.record import content_hash
+from retriever.engines.record import Build, content_hash
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index.passage_index import Fingerprint, PassageIndex, Storage
 from retriever.index.questions import enough, learning_for
@@ -55,13 +55,14 @@ class BuildSummary:
     """An index that was built.
 
     Attributes:
-        fingerprint: what it is made from.
+        fingerprint: of the corpus that was indexed.
         report: what was done to make it so.
         count: how many passages it holds.
         left_out: what of the corpus was left out on purpose, how much and why, as lines.
         bad: records of the corpus that could not be read, as messages.
         cut: id and number of tokens of passages that are longer than the checkpoint reads.
         learned: whether it learned now how to choose candidates: a large index does.
+        corpora: the names of all corpora that are in it.
     """
 
     fingerprint: Fingerprint
@@ -71,6 +72,7 @@ class BuildSummary:
     bad: tuple[str, ...] = ()
     cut: tuple[tuple[str, int], ...] = ()
     learned: bool = False
+    corpora: tuple[str, ...] = ()
 
 
 def build_index(
@@ -103,8 +105,9 @@ def build_index(
         storage: how embeddings are kept; None for as they are, or float16.
         connection: for a server.
         swap: build anew beside the finished index, which it replaces at the end.
-        prune: delete passages that the corpus has no longer.
-        add: put the corpus beside one of another name that the index holds.
+        prune: delete passages that the corpus has no longer; not in an index of several corpora,
+            which does not know whose they are.
+        add: put the corpus beside those of other names that the index holds.
         skip_bad: go on behind records that cannot be read.
         pool_factor: merge similar tokens of a passage, so many to one.
         precision: in which passages are encoded on a CPU; "fastest" measures which.
@@ -118,7 +121,8 @@ def build_index(
         CorpusError: no passage of the corpus is left.
         InvalidTrainingData: the index is large, and the questions are too few to learn from.
         IndexNotReady: the index is of another checkpoint, storage or corpus; or passages that are
-            added have the ids of others that are there.
+            added have the ids of others that are there; or several corpora are to be pruned.
+            Nothing has been written then.
     """
     cut: list[tuple[str, int]] = []
     with joined() as processes:
@@ -140,16 +144,20 @@ def build_index(
         if is_large(made_from.passages):
             questions = enough(questions)  # before everything is encoded
         say(f"Indexing {source.name}")
-        build = None if swap else PassageIndex.finished(location, made_from, connection)
-        kept_as_asked = build is not None and storage in (None, build.storage)
-        if build is not None and kept_as_asked and not (prune and build.kept):
+        there = None
+        if not swap:
+            there = _there_already(made_from, location, storage, connection, prune=prune)
+        if there is None and add and not swap:
+            there = _to_be_added(source, made_from, location, storage, connection, skip_bad)
+        if there is not None:
+            build, unchanged = there
             if processes is not None:
                 dismiss(processes)
                 processes.collect(cut)
             advance(made_from.passages, made_from.passages)
-            unchanged = made_from.passages - build.skipped
-            report = Report(unchanged=unchanged, kept=build.kept)
-            return BuildSummary(made_from, report, build.passages, left_out, bad)
+            report = Report(unchanged=unchanged, kept=build.passages - unchanged)
+            held = build.passages
+            return BuildSummary(made_from, report, held, left_out, bad, corpora=build.corpora)
         precisions = (encoder.passage_precision,)
         with PassageIndex.update(
             location,
@@ -157,13 +165,12 @@ def build_index(
             storage,
             connection,
             fresh=swap,
-            other_corpus=add or prune,
+            others="prune" if prune else "keep" if add else "refuse",
             precisions=precisions,
         ) as index:
-            if add and index.earlier_corpus not in ("", source.name):
-                _require_other_ids(index, source, skip_bad=skip_bad)
+            total = made_from.passages
             report = _write(
-                index, source, encode, advance, processes, prune=prune, skip_bad=skip_bad
+                index, source, encode, total, advance, processes, prune=prune, skip_bad=skip_bad
             )
             if report.skipped and not report.written + report.unchanged:
                 id, reason = report.skipped[0]
@@ -177,26 +184,85 @@ def build_index(
             index.finish(skipped=len(report.skipped), kept=report.kept, learning=learning, say=say)
             learned = learning is not None
             return BuildSummary(
-                made_from, report, index.count, left_out, bad, tuple(cut), learned=learned
+                *(made_from, report, index.count, left_out, bad, tuple(cut)),
+                learned=learned,
+                corpora=index.built.corpora,
             )
 
 
-def _require_other_ids(index: PassageIndex, source: Corpus, *, skip_bad: bool) -> None:
-    """Raise IndexNotReady where passages of a corpus would take the places of another's."""
-    taken, first = 0, ""
+def _there_already(
+    made_from: Fingerprint,
+    location: Path | str,
+    storage: Storage | None,
+    connection: QdrantConnection,
+    *,
+    prune: bool,
+) -> tuple[Build, int] | None:
+    """Return the finished index and how many passages of a corpus it has, if that is as asked."""
+    build = PassageIndex.finished(location, made_from, connection)
+    if build is None or storage not in (None, build.storage):
+        return None
+    held = build.holding(made_from)
+    if held is None or (prune and build.kept):
+        return None
+    return build, held.passages - held.skipped
+
+
+def _to_be_added(
+    source: Corpus,
+    made_from: Fingerprint,
+    location: Path | str,
+    storage: Storage | None,
+    connection: QdrantConnection,
+    skip_bad: bool,
+) -> tuple[Build, int] | None:
+    """Return, as `_there_already`, an index that has all of a corpus as passages of others.
+
+    Looked at before anything is written, so that what is refused leaves no trace.
+
+    Raises:
+        IndexNotReady: passages of the corpus would take the places of another's.
+    """
+    try:
+        index = PassageIndex.open(location, None, connection)
+    except IndexNotReady:  # there is none, or it is not finished
+        return None
+    with index:
+        under_way, build = index.under_way, index.built
+        if build.fingerprint.difference(made_from, ignore_corpus=True):
+            return None  # which is refused as well
+        resumed = under_way is not None and under_way.written.corpus == source.name
+        in_place = under_way is not None and under_way.base == under_way.place
+        if source.name in build.corpora or (resumed and in_place):
+            return None  # its own passages may change
+        missing = _require_other_ids(index, source, skip_bad=skip_bad)
+    if missing or resumed or storage not in (None, build.storage):
+        return None
+    return build, made_from.passages
+
+
+def _require_other_ids(index: PassageIndex, source: Corpus, *, skip_bad: bool) -> int:
+    """Return how many passages of a corpus an index of others has not.
+
+    Raises:
+        IndexNotReady: some would take the places of another corpus's.
+    """
+    missing, taken, first = 0, 0, ""
     with source.read(skip_bad=skip_bad) as stream:
         for window in windows(stream, WINDOW):
             present = index.content_hashes([passage.id for passage in window])
             own = {passage.id: content_hash(passage) for passage in window}
             others = [id_ for id_, found in present.items() if found != own[id_]]
+            missing += len(window) - len(present)
             taken, first = taken + len(others), first or min(others, default="")
     if taken:
         raise IndexNotReady(
             f"{taken:,} passages of {source.name} have ids that other passages of "
-            f"{index.earlier_corpus} have in the index, such as {first!r}: they would take their "
-            "places. Give them ids of their own (a word before each will do), or name another "
-            "place with --index"
+            f"{' + '.join(index.built.corpora)} have in the index, such as {first!r}: they would "
+            "take their places. Give them ids of their own (a word before each will do), or name "
+            "another place with --index"
         )
+    return missing
 
 
 def _encoder(
@@ -250,13 +316,14 @@ def _write(
     index: PassageIndex,
     source: Corpus,
     encode: Encode,
+    total: int,
     advance: Advance,
     processes: TorchProcesses | None,
     *,
     prune: bool,
     skip_bad: bool,
 ) -> Report:
-    ids, total = TextSet(), index.fingerprint.passages
+    ids = TextSet()
 
     def progress(read: int) -> None:
         advance(read, total)

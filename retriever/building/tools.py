@@ -62,12 +62,13 @@ def copy_index(
     try:
         copy = PassageIndex.create_or_resume(
             target,
-            source.fingerprint,
+            source.built.fingerprint,
             storage,
             connection,
             precisions=source.built.precisions,
             namespace=source.built.ids_of,
             learned=source.built.learned,
+            added=source.built.others,
         )
     except IndexNotReady as exc:
         raise IndexNotReady(f"{_another(target)} ({exc})") from exc

@@ -346,7 +346,7 @@ class DirectoryStore:
         changes = shard if build.base else None
         loaded = edge.EdgeShard.load(str(shard))
         engine = EmbeddedEngine(self.path, loaded, build.storage, changes=changes)
-        if is_large(engine.count() + build.fingerprint.passages):
+        if is_large(engine.count() + build.written.passages):
             for name, room in rooms(build.fingerprint.dim, build.learned).items():
                 engine.make_room(name, room)
         return engine

@@ -6,7 +6,7 @@ A directory keeps the record in kbvqa-index.json, a collection on a server in it
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -143,11 +143,28 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """A corpus that was added to an index of another one.
+
+    Attributes:
+        corpus: its name.
+        corpus_sha256: the hash of its passages; "" where an earlier version did not record it.
+        passages: how many it has; some may be those of another corpus, word for word.
+        skipped: how many of them could not be embedded and are not in the index.
+    """
+
+    corpus: str
+    corpus_sha256: str = ""
+    passages: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Build:
     """One build of an index, finished or under way.
 
     Attributes:
-        fingerprint: what it is made from.
+        fingerprint: what it is made from: its first corpus, where others were added.
         storage: how it is kept.
         id: a word that no other build has.
         namespace: what the ids of its points hang on: the name of its first corpus. "" for that
@@ -157,9 +174,12 @@ class Build:
         files: of a finished directory, the size in bytes of each file, to notice a copy that
             was cut short.
         skipped: passages of the corpus that could not be embedded and are not in it.
-        kept: passages in it that the corpus has no longer.
+        kept: passages in it that the corpus has not: any longer, or as they are of an added one.
         precisions: the numbers its passages were encoded in; several where machines took turns.
         learned: the candidate stage that was fitted to it; None where means choose.
+        added: the corpora that are in it beside that of the fingerprint. None where an earlier
+            version, which kept no list, recorded it: see `others`.
+        writing: the one of them that is being written; None where that of the fingerprint is.
     """
 
     fingerprint: Fingerprint
@@ -173,6 +193,8 @@ class Build:
     kept: int = 0
     precisions: tuple[Precision, ...] = ()
     learned: Learned | None = None
+    added: tuple[Added, ...] | None = None
+    writing: Added | None = None
 
     @property
     def passages(self) -> int:
@@ -183,6 +205,68 @@ class Build:
     def ids_of(self) -> str:
         """What the ids of its points hang on."""
         return self.namespace or self.fingerprint.corpus
+
+    @property
+    def others(self) -> tuple[Added, ...]:
+        """The corpora that are in it beside that of the fingerprint.
+
+        A record without a list has the name of the corpus that was last added, and ids that hang
+        on that of the first one.
+        """
+        if self.added is not None:
+            return self.added
+        mixed = self.kept and self.ids_of != self.fingerprint.corpus
+        return (Added(self.namespace),) if mixed else ()
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """The names of all corpora that are in it."""
+        return (self.fingerprint.corpus, *(one.corpus for one in self.others))
+
+    @property
+    def written(self) -> Added:
+        """The corpus that is being written, or was."""
+        made_from = self.fingerprint
+        return self.writing or Added(
+            made_from.corpus, made_from.corpus_sha256, made_from.passages, self.skipped
+        )
+
+    @property
+    def made_from(self) -> Fingerprint:
+        """The fingerprint; of several corpora one that names all and that no one of them has."""
+        if not self.others:
+            return self.fingerprint
+        hashes = (self.fingerprint.corpus_sha256, *(one.corpus_sha256 for one in self.others))
+        return replace(
+            self.fingerprint,
+            corpus=" + ".join(self.corpora),
+            corpus_sha256=hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+            passages=self.fingerprint.passages + self.kept,
+        )
+
+    def holding(self, wanted: Fingerprint) -> Added | None:
+        """Return the corpus in it that `wanted` asks for, as it is there; None if it is not."""
+        if not self.fingerprint.difference(wanted):
+            return self.written
+        if self.fingerprint.difference(wanted, ignore_corpus=True):
+            return None
+        asked = (wanted.corpus_sha256, wanted.passages)
+        return next((o for o in self.others if (o.corpus_sha256, o.passages) == asked), None)
+
+    def completed(self, count: int, *, skipped: int, kept: int) -> "Build":
+        """Return it as it is when all of what is written is there.
+
+        Args:
+            count: how many passages it holds.
+            skipped: passages of the corpus that is written that are not in it.
+            kept: passages in it that are not of that corpus.
+        """
+        if self.writing is None:
+            return replace(self, skipped=skipped, kept=kept)
+        parts = {one.corpus: one for one in self.others}
+        parts[self.writing.corpus] = replace(self.writing, skipped=skipped)
+        own = self.fingerprint.passages - self.skipped
+        return replace(self, added=tuple(parts.values()), writing=None, kept=count - own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,30 @@ A location has at most one finished build, which is searched, and one under way.
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from retriever.engines.connection import QdrantConnection, is_url
 from retriever.engines.directory import build_command
 from retriever.engines.interface import Engine, Store
-from retriever.engines.record import DEFAULT_STORAGE, Build, Fingerprint, Learned, Record, Storage
+from retriever.engines.record import (
+    DEFAULT_STORAGE,
+    Added,
+    Build,
+    Fingerprint,
+    Learned,
+    Record,
+    Storage,
+)
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.numbers import Precision
 
 Location = Path | str
+
+# What becomes of corpora of other names that are in an index: they go; the change is refused; they
+# stay; they go if there is but one, which can be told from what replaces it.
+Others = Literal["replace", "refuse", "keep", "prune"]
 
 
 def store_at(location: Location, connection: QdrantConnection) -> Store:
@@ -61,6 +74,7 @@ def resumed_build(
     precisions: tuple[Precision, ...],
     namespace: str = "",
     learned: Learned | None = None,
+    added: tuple[Added, ...] = (),
 ) -> Build | None:
     """Return the build under way, or a new one where there is nothing; None for a finished one.
 
@@ -68,7 +82,14 @@ def resumed_build(
         IndexNotReady: if either is not of what is wanted, or stored otherwise.
     """
     if store.vacant():
-        new = Build(wanted, storage, namespace=namespace, precisions=precisions, learned=learned)
+        new = Build(
+            wanted,
+            storage,
+            namespace=namespace,
+            precisions=precisions,
+            learned=learned,
+            added=added,
+        )
         return _begun(store, Record(), new)
     record = store.read()
     build = record.building or _finished_build(store, record)
@@ -84,7 +105,7 @@ def next_build(
     precisions: tuple[Precision, ...],
     *,
     fresh: bool,
-    other_corpus: bool = True,
+    others: Others = "replace",
 ) -> Build:
     """Return the build that an update writes: the one under way, or a new one.
 
@@ -93,8 +114,11 @@ def next_build(
     """
     record = Record() if store.vacant() else store.read()
     building, finished = record.building, record.finished
-    if not other_corpus and not fresh:
-        _require_same_corpus(store, building or finished, wanted)
+    begun = building is not None and (finished is None or bool(building.base))
+    changed = _Content(wanted)
+    if not fresh and (before := building if begun else finished) is not None:
+        _require_allowed(store, before, wanted, others, begun=begun)
+        changed = _Content.of(before, wanted, others)
     if building is not None and (finished is None or fresh == (not building.base)):
         same = not building.fingerprint.difference(wanted, ignore_corpus=True)
         # What is begun beside a finished index is given up for another corpus.
@@ -102,7 +126,10 @@ def next_build(
         if same and storage in (None, building.storage):
             build = replace(
                 building,
-                fingerprint=wanted,
+                fingerprint=changed.fingerprint,
+                added=changed.added,
+                writing=changed.writing,
+                skipped=changed.skipped,
                 namespace=building.ids_of,  # so that one passage stays one point
                 precisions=_joined(building.precisions, precisions),
             )
@@ -112,20 +139,42 @@ def next_build(
     if finished is None or fresh:
         if building is not None and not fresh and finished is None:
             _require_same(store, building, wanted, storage, ignore_corpus=True)
-        return _begun(
-            store, record, Build(wanted, storage or DEFAULT_STORAGE, precisions=precisions)
-        )
+        new = Build(wanted, storage or DEFAULT_STORAGE, precisions=precisions, added=())
+        return _begun(store, record, new)
     _require_same(store, finished, wanted, storage, ignore_corpus=True)
     _require_stored(store, finished, wanted, storage or finished.storage)
-    changed = Build(
-        wanted,
+    next_one = Build(
+        changed.fingerprint,
         finished.storage,
         namespace=finished.ids_of,
         base=finished.place,
         precisions=_joined(finished.precisions, precisions),
         learned=finished.learned,
+        added=changed.added,
+        writing=changed.writing,
+        skipped=changed.skipped,
     )
-    return _begun(store, record, changed)
+    return _begun(store, record, next_one)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The corpora of a build that is begun: the fields of `Build` that say them."""
+
+    fingerprint: Fingerprint
+    added: tuple[Added, ...] = ()
+    writing: Added | None = None
+    skipped: int = 0
+
+    @classmethod
+    def of(cls, before: Build, wanted: Fingerprint, others: Others) -> "_Content":
+        """Return what a build becomes when a corpus is written into it."""
+        if others in ("replace", "prune"):
+            return cls(wanted)
+        if wanted.corpus == before.fingerprint.corpus:
+            return cls(wanted, before.others)
+        writing = Added(wanted.corpus, wanted.corpus_sha256, wanted.passages)
+        return cls(before.fingerprint, before.others, writing, before.skipped)
 
 
 def opened_build(store: Store, expected: Fingerprint | None) -> tuple[Build, Engine]:
@@ -217,28 +266,84 @@ def _require_same(
 ) -> None:
     """Raise IndexNotReady if a build was made from something other than `expected`."""
     if difference := build.fingerprint.difference(expected, ignore_corpus=ignore_corpus):
-        anew = build_command(store.location, expected, storage, swap=True)
         raise IndexNotReady(
-            f"the index at {store.location} was made from something else: {difference}. "
-            f"Choose another place, or build it anew with {anew}"
+            f"the index at {store.location} was made from something else: {difference}. Choose "
+            f"another place, or build it anew with {_anew(store, expected, storage)}"
+            f"{_and_the_others(build)}"
         )
 
 
-def _require_same_corpus(store: Store, build: Build | None, wanted: Fingerprint) -> None:
-    """Raise IndexNotReady if a build is of a corpus with another name."""
-    if build is not None and build.fingerprint.corpus != wanted.corpus:
+def _require_allowed(
+    store: Store, before: Build, wanted: Fingerprint, others: Others, *, begun: bool
+) -> None:
+    """Raise IndexNotReady if a corpus may not be written into what there is.
+
+    Args:
+        store: of the index.
+        before: the build that is changed.
+        wanted: what is written.
+        others: what becomes of other corpora.
+        begun: whether `before` is under way: only the corpus that it is for can finish it.
+    """
+    if others == "replace":
+        return
+    known, names = before.corpora, named(before.corpora)
+    if before.writing is not None:
+        known = (*known, before.writing.corpus)
+    if others == "prune":
+        if before.others or before.writing is not None:
+            raise IndexNotReady(never_pruned(store.location, before))
+        return
+    if begun and before.written.corpus != wanted.corpus and (others == "keep" or len(known) > 1):
         raise IndexNotReady(
-            f"the index at {store.location} holds the corpus {build.fingerprint.corpus!r}, and "
-            f"this one is {wanted.corpus!r}: --add keeps both in it, --prune puts this one in the "
-            "other's place, --index names another"
+            f"the index at {store.location} is being changed to {before.written.corpus!r}, which "
+            f"was not finished: run the command that indexes {before.written.corpus!r} again, and "
+            f"then this one; or build it anew with {_anew(store, wanted)}"
         )
+    if others == "refuse" and wanted.corpus not in known:
+        prune = "" if len(known) > 1 else " --prune puts this one in the other's place,"
+        raise IndexNotReady(
+            f"the index at {store.location} holds the corpus {names}, and this one is "
+            f"{wanted.corpus!r}: --add keeps both in it,{prune} --index names another"
+        )
+
+
+def named(corpora: tuple[str, ...]) -> str:
+    """Return names of corpora, for messages.
+
+    >>> named(("towns", "notes"))
+    "'towns' and 'notes'"
+    """
+    return " and ".join(repr(corpus) for corpus in corpora)
+
+
+def never_pruned(location: Location, build: Build) -> str:
+    """Return why passages of a build of several corpora are not pruned, and what to do."""
+    names = (*build.corpora, *([build.writing.corpus] if build.writing else []))
+    return (
+        f"the index at {location} holds the corpora {named(tuple(dict.fromkeys(names)))}, and does "
+        "not know which passage is whose: --prune would delete those of the others. To drop what "
+        f"is gone, build the first one anew with --swap, or in another place, and then each other "
+        "with --add; without --prune what is new or changed is written"
+    )
+
+
+def _anew(store: Store, wanted: Fingerprint, storage: Storage | None = None) -> str:
+    return build_command(store.location, wanted, storage, swap=True)
 
 
 def _require_stored(store: Store, build: Build, wanted: Fingerprint, storage: Storage) -> None:
     """Raise IndexNotReady if a build is kept otherwise."""
     if build.storage != storage:
-        anew = build_command(store.location, wanted, storage, swap=True)
         raise IndexNotReady(
             f"the index at {store.location} is stored as {build.storage}, not {storage}. Choose "
-            f"another place, or build it anew with {anew}"
+            f"another place, or build it anew with {_anew(store, wanted, storage)}"
+            f"{_and_the_others(build)}"
         )
+
+
+def _and_the_others(build: Build) -> str:
+    """Return what else is to be done where a build of several corpora is made anew."""
+    if not build.others:
+        return ""
+    return f". It holds {named(build.corpora)}: then add each other one again, with --add"

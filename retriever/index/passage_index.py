@@ -23,10 +23,11 @@ from retriever.encoding.arguments import list_of, require
 from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.engines.interface import Invitation
-from retriever.engines.record import DEFAULT_STORAGE, Build, Fingerprint, Learned, Storage
+from retriever.engines.record import DEFAULT_STORAGE, Added, Build, Fingerprint, Learned, Storage
 from retriever.errors import IndexNotReady, IndexUnavailable
 from retriever.index.builds import (
     Location,
+    Others,
     next_build,
     opened_build,
     resumed_build,
@@ -157,6 +158,7 @@ class PassageIndex(OpenIndex):
         precisions: tuple[Precision, ...] = (),
         namespace: str = "",
         learned: Learned | None = None,
+        added: tuple[Added, ...] = (),
     ) -> Self:
         """Return the index at `location`, open for writing: a new one, or an unfinished one.
 
@@ -171,6 +173,7 @@ class PassageIndex(OpenIndex):
             precisions: the numbers in which passages are encoded, for the record.
             namespace: what the ids of points hang on; "" for the name of the corpus.
             learned: the candidate stage of the index that this is a copy of.
+            added: the corpora that are in that index beside the one of the fingerprint.
 
         Raises:
             IndexNotReady: if there is an index of another checkpoint, corpus or storage.
@@ -180,7 +183,9 @@ class PassageIndex(OpenIndex):
         _require_storage(storage)
         store = store_at(location, connection)
         with writing(store) as keep:
-            build = resumed_build(store, fingerprint, storage, precisions, namespace, learned)
+            build = resumed_build(
+                store, fingerprint, storage, precisions, namespace, learned, added
+            )
             if build is not None:
                 index = cls(store, build, store.open_for_writing(build), complete=False)
                 keep()
@@ -196,7 +201,7 @@ class PassageIndex(OpenIndex):
         connection: QdrantConnection = DEFAULT_CONNECTION,
         *,
         fresh: bool = False,
-        other_corpus: bool = True,
+        others: Others = "replace",
         precisions: tuple[Precision, ...] = (),
     ) -> Self:
         """Return the index at `location`, open for writing, to become what `fingerprint` says.
@@ -211,7 +216,10 @@ class PassageIndex(OpenIndex):
             storage: how it is kept; None for as it is. Another one needs `fresh`.
             connection: as for `open`.
             fresh: start empty beside the finished index, which `finish` replaces (blue/green).
-            other_corpus: False refuses an index that holds a corpus of another name.
+            others: what becomes of corpora of other names that it holds, as the caller goes on to
+                write: "keep" lets them stay, "replace" and "prune" make it one of this corpus
+                alone, "refuse" takes none but those that it has. "prune" refuses an index of
+                several, as passages of the others would be taken for such as are gone.
             precisions: the numbers in which passages are going to be encoded, for the record.
 
         Raises:
@@ -222,9 +230,7 @@ class PassageIndex(OpenIndex):
         _require_storage(storage)
         store = store_at(location, connection)
         with writing(store) as keep:
-            build = next_build(
-                store, fingerprint, storage, precisions, fresh=fresh, other_corpus=other_corpus
-            )
+            build = next_build(store, fingerprint, storage, precisions, fresh=fresh, others=others)
             index = cls(store, build, store.open_for_writing(build), complete=False)
             keep()
             return index
@@ -282,6 +288,8 @@ class PassageIndex(OpenIndex):
     ) -> Build | None:
         """Return what is recorded about the finished index at `location`; None if it is another.
 
+        An index of several corpora is one of each.
+
         For who would build it: what a killed build left beside it is removed.
 
         Args:
@@ -293,7 +301,9 @@ class PassageIndex(OpenIndex):
             IndexUnavailable: as for `open`.
         """
         try:
-            with cls.open(location, expected, connection) as index:
+            with cls.open(location, None, connection) as index:
+                if index.built.holding(expected) is None:
+                    return None
                 index._store.tidy()
                 return index.built
         except IndexNotReady:
@@ -349,10 +359,9 @@ class PassageIndex(OpenIndex):
         return count
 
     @property
-    def earlier_corpus(self) -> str:
-        """The name of the corpus of the finished index that this changes; "" where none is."""
-        finished = self._store.read().finished
-        return "" if finished is None else finished.fingerprint.corpus
+    def under_way(self) -> Build | None:
+        """What is recorded about a change of this index that is not finished; None without one."""
+        return self._store.read().building
 
     @property
     def learns(self) -> bool:
@@ -377,8 +386,8 @@ class PassageIndex(OpenIndex):
         """Optimise the index, mark it complete and open it for searching.
 
         Args:
-            skipped: passages of the corpus that are not in it.
-            kept: passages in it that are not of the corpus.
+            skipped: passages of the corpus that was written that are not in it.
+            kept: passages in it that are not of that corpus.
             learning: what an index that `learns` learns to choose candidates from; without, it
                 chooses as it does.
             say: told how far a server is.
@@ -389,8 +398,9 @@ class PassageIndex(OpenIndex):
         """
         if self.complete:
             return
-        build = replace(self.built, skipped=skipped, kept=kept)
-        if (count := self.count) != build.passages:
+        count = self.count
+        build = self.built.completed(count, skipped=skipped, kept=kept)
+        if count != build.passages:
             raise ValueError(
                 f"the index at {self.location} holds {count} of {build.passages} passages"
             )

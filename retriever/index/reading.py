@@ -67,8 +67,8 @@ class OpenIndex:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """What the index is made from."""
-        return self.built.fingerprint
+        """What the index is made from: of several corpora, all of them."""
+        return self.built.made_from
 
     @property
     def storage(self) -> Storage:

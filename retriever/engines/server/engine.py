@@ -132,7 +132,7 @@ class ServerStore:
                 f"strict mode of the collection {build.place!r} refuses what an index needs: "
                 f"{'; '.join(problems)}. docs/guide/qdrant.md says which values fit"
             )
-        large = is_large(engine.count() + build.fingerprint.passages)
+        large = is_large(engine.count() + build.written.passages)
         for problem in engine.unfit(CANDIDATES * (LEARNED_WIDENING if large else WIDENING)):
             logger.warning("strict mode of the collection %s: %s", build.place, problem)
         self._server.be_patient(True)
