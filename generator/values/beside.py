@@ -36,10 +36,8 @@ _FROM = re.compile(r"\bfrom\s+((?:[^\s,.;]+\s+){1,3}?)(?:to|until|till)\s+$", re
 _MEASURED = re.compile(r"\bhow\s+(?:long|much|many|fast|tall|high|wide|deep|big|large|old)\b", re.I)
 _TIMES = "second|minute|hour|day|night|week|month|year"
 # The smaller unit behind a larger, and what an amount is of.
-_SMALLER = re.compile(
-    rf"(?<=hours|years|weeks|.days|.feet|..day|.hour|.year|.week|ounds)(?:,|\s+and)?\s+\d+(?:\.\d+)?\s+"
-    rf"(?:(?:{_TIMES})s?|inch(?:es)?|pence)\b"
-)
+_LARGER = re.compile(r"(?:hours?|days?|weeks?|years?|feet|pounds?)$")
+_SMALLER = re.compile(rf"(?:,|\s+and)?\s+\d+(?:\.\d+)?\s+(?:(?:{_TIMES})s?|inch(?:es)?|pence)\b")
 _SOLID = re.compile(r"(?<=\d)\s+(?:cubic|square)\s+\w*(?:met(?:re|er)s?|feet|miles?|inches)\b")
 _EACH_TIME = re.compile(rf"\s+(?:an?|per|each|every)\s+(?:{_TIMES})\b")
 _TIME_SAID = re.compile(rf"\b(?:{_TIMES})s?\b|dai?ly", re.IGNORECASE)
@@ -90,9 +88,10 @@ def _rest_of_amount(question: str, text: str, start: int, end: int) -> int:
     """Return where an amount ends whose first part alone was taken; 0 where it is whole."""
     if not any(map(str.isdigit, text[start:end])):
         return 0
-    for behind in (_SMALLER, _SOLID):
-        if found := behind.match(text, end):
-            return found.end()
+    if _LARGER.search(text, start, end) and (smaller := _SMALLER.match(text, end)):
+        return smaller.end()
+    if solid := _SOLID.match(text, end):
+        return solid.end()
     each = None if _TIME_SAID.search(question) else _EACH_TIME.match(text, end)
     return each.end() if each else 0
 
