@@ -253,14 +253,24 @@ def test_pictures_that_are_hardly_alike_are_not_shown_and_others_by_a_title() ->
     assert "Similar pictures" not in noise
 
 
-@pytest.mark.parametrize(("entity", "similarity"), [("b", 0.8), ("b", 0.79), ("p", 0.99)])
-def test_the_classifier_does_not_gainsay_a_picture_that_is_all_but_the_same(
-    entity: str, similarity: float
+@pytest.mark.parametrize(
+    ("best", "entity", "similarity", "said"),
+    [
+        ("Potpie", "b", 0.8, False),
+        ("Potpie", "b", 0.79, True),
+        ("Potpie", "p", 0.99, True),
+        # Where the best passage is about the same less is enough.
+        ("Bagel", "b", 0.5, False),
+        ("Bagel", "b", 0.49, True),
+    ],
+)
+def test_the_classifier_does_not_gainsay_a_picture_that_is_alike_enough(
+    best: str, entity: str, similarity: float, said: bool
 ) -> None:
-    both = [replace(EVIL, title=title, entity=title[0].lower()) for title in ("Bagel", "Potpie")]
+    titles = sorted(("Bagel", "Potpie"), key=lambda title: title != best)
+    both = [replace(EVIL, title=title, entity=title[0].lower()) for title in titles]
     found = retrieval(*both, seen="It shows potpie.")
     found = replace(found, similar=(SimilarPicture("1.jpg", entity, similarity),))
-    said = entity == "p" or similarity < 0.8
     assert ("<span>Recognised</span>potpie" in answered(paris(), found)) == said
 
 
