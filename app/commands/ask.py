@@ -323,7 +323,8 @@ def _print_result(said: Mapping[str, Any], *, chosen: bool) -> None:
 
     similar = said.get("similar", ())  # a server may be of an older version
     named = [(p.get("name", ""), p["similarity"]) for p in similar]
-    if seen := recognised(said["seen"], named):
+    best = said["hits"][0]["title"] if said["hits"] else ""
+    if seen := recognised(said["seen"], named, best):
         sure = RECOGNISED[names_in(said["seen"])[1]]
         out.print(f"[dim]{sure}:[/] {escape(', '.join(seen))}", highlight=False)
     if said.get("answer") is not None:
