@@ -7,7 +7,6 @@ so may pictures of the entities that passages are about, where there is a collec
 what a classifier names, where the checkpoint has one.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -19,6 +18,7 @@ from app.flow.clock import timed
 from app.flow.events import Retrieval
 from app.flow.fits import require_checkpoint, require_pictures
 from app.flow.looking import ALIKE, Looker
+from app.flow.subject import may_be_shown
 from app.machine.request import ends
 from corpus.pictures.images import featureless
 from corpus.types import WHAT_IS_THIS, Box, Hit, Query
@@ -155,9 +155,8 @@ class Finder:
         own = " ".join(
             hit.passage.text for hit in found.hits if best and hit.passage.title == best.title
         )
-        apart = [name for name in names if not (_small_word(name) and _mentions(own, name))]
-        for name in apart:
-            if chosen := self.about(name):
+        for name in names:
+            if not may_be_shown(name, own) and (chosen := self.about(name)):
                 return None if best and chosen(best) else (name, chosen)
         return None
 
@@ -427,16 +426,6 @@ def _plainly(query: Query) -> Query:
     if query.image is None or not asks_identity(asked) or asks_person(asked):
         return query
     return replace(query, question=WHAT_IS_THIS)
-
-
-def _small_word(name: str) -> bool:
-    """Return whether a name is one word that begins with no capital."""
-    return name[:1].islower() and " " not in name
-
-
-def _mentions(text: str, word: str) -> bool:
-    """Return whether a text has a word, or its plural."""
-    return re.search(rf"\b{re.escape(word)}(?:e?s)?\b", text, re.IGNORECASE) is not None
 
 
 def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:

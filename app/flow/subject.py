@@ -22,7 +22,7 @@ _ABOUT = re.compile(
     rf"|\b(?P<owner>[A-Z]\w*(?:\s+[A-Z]\w*)*)['’]s\b"
 )
 # "And Uganda?", after another question.
-_ALONE = re.compile(rf"\W*(?:and\s+)?(?:the\s+)?(?P<name>{NAME})[\s?!.…]*")
+NAME_ALONE = re.compile(rf"\W*(?:and\s+)?(?:the\s+)?(?P<name>{NAME})[\s?!.…]*")
 # "How heavy is the fire bell?", "Who built the linen loom?": it stands behind its verb.
 _SUBJECT = re.compile(
     r"\W*(?:how|what|when|where|who|why)\b.*?\b(?:is|are|was|were|(?P<does>do|does|did)|made|built|"
@@ -61,7 +61,7 @@ def named_instead(question: str) -> Iterator[str]:
     """
     if _POINTS.search(question):
         return
-    if found := _ALONE.fullmatch(question):
+    if found := NAME_ALONE.fullmatch(question):
         yield found["name"]
     elif found := _ABOUT.search(question):
         yield (found["name"] or found["owner"]).rstrip(".")
@@ -75,6 +75,18 @@ def named_instead(question: str) -> Iterator[str]:
         words = found["rest"].rstrip("?!. ").split()[:_MOST_WORDS]
         names = (words[:count] for count in range(len(words), 1, -1))
         yield from (" ".join(name) for name in names if any(word.islower() for word in name))
+
+
+def may_be_shown(name: str, text: str) -> bool:
+    """Return whether a name may mean what a picture shows: one small word that a text about it has.
+
+    >>> owl = "Owls are birds of prey."
+    >>> [may_be_shown(name, owl) for name in ("bird", "ginkgo", "Owls", "birds of prey")]
+    [True, False, False, False]
+    """
+    if " " in name or not name[:1].islower():
+        return False
+    return re.search(rf"\b{re.escape(name)}(?:e?s)?\b", text, re.IGNORECASE) is not None
 
 
 def means_picture(question: str) -> bool:

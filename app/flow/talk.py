@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidQuestion
-from app.flow.subject import NAME
+from app.flow.subject import NAME, NAME_ALONE
 from generator.answers.answering import Answering
 from generator.errors import GeneratorError, GeneratorTimeout
 from generator.interface import Waiting, Work
@@ -53,8 +53,6 @@ _OF_ANOTHER = re.compile(
 _OF_A_THING = re.compile(
     r"(?:what|how) (?:about|of) (?P<name>(?:the|an?) \w[\w' -]*?)[\s?!.…]*", re.IGNORECASE
 )
-# "And Uganda?": a name alone behind a connective, if a passage has it.
-_NAME_ALONE = re.compile(rf"(?:the )?(?P<name>{NAME})[\s?!.…]*")
 _VERB = re.compile(r"\b(?:is|are|was|were|do|does|did|can|has|have|had|will)\b", re.IGNORECASE)
 _BELONGS = re.compile(r"(?:the|its|their|his|her)\s+\S", re.IGNORECASE)
 _PLURAL = re.compile(r"[^isu]s$", re.IGNORECASE)
@@ -182,7 +180,8 @@ def by_rule(
     another = _OF_ANOTHER.fullmatch(asked[:1].lower() + asked[1:])
     if another and (again := _again(before, about, another["name"])):
         return again
-    alone = _NAME_ALONE.fullmatch(asked) if asked != question else None
+    # "And Uganda?": behind a connective, if a passage has it.
+    alone = NAME_ALONE.fullmatch(asked) if asked != question else None
     if alone and named(alone["name"]) and (again := _again(before, about, alone["name"])):
         return again
     thing = _OF_A_THING.fullmatch(asked)

@@ -144,10 +144,11 @@ _SORT_ASKED = re.compile(
 )
 _BARE_NUMBER = re.compile(rf"[\W\d]*(?:(?:{'|'.join(_NUMBERS)})[\W\d]*)*", re.IGNORECASE)
 _AGE_ASKED = re.compile(r"^(?!.*\b(?:which|what)\b).*\bhow\s+old\s+(?:is|are|was|were)\b", re.I)
-# "Once a year" is no extent, "6,812 missions" neither: what is counted follows.
+# "Once a year" is no extent.
 _OFTEN = re.compile(r"\b(?:once|twice)\s+(?:an?|per|every)\b", re.IGNORECASE)
 _EVEN_NOW = re.compile(r"\W*(?:today|now|currently|nowadays|still)\W*", re.IGNORECASE)
 _WHENEVER_ASKED = re.compile(r"\bwhen\s+(?:do|does|is|are|can|will)\b", re.IGNORECASE)
+# "6,812 missions" is none either: what is counted follows.
 _NUMBER_ALONE = re.compile(r"\d[\d.,]*")
 _COUNTED = re.compile(
     rf"\s+(?!(?:{UNIT}|to|and|or|by|in|per|x|{'|'.join(SCALES)}|cubic|square|light|nautical)\b)"
@@ -161,7 +162,7 @@ _PRICE_ASKED = re.compile(
     r"\b(?:how\s+much|what|which)\b.*\b(?:costs?|prices?|pay|paid|fees?)\b", re.IGNORECASE
 )
 _HOW_MUCH_IS = re.compile(
-    r"\bhow\s+much\s+(?:is|are|was|were|do|does|did)\b(?!.*\b(?:weigh|left|remain)\w*)",
+    r"\bhow\s+much\s+(?:is|are|was|were)\b(?!.*\b(?:weigh|left|remain)\w*)",
     re.IGNORECASE,
 )
 _MONEY = re.compile(
