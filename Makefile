@@ -173,10 +173,12 @@ measure-index: $(VENV)/installed $(PEER_VENV)/installed  ## measure the index be
 	$(BIN)/python -m benchmarks.search run --vectors runs/search/vectors --out runs/search --peer-python $(PEER_VENV)/bin/python
 	$(BIN)/python -m benchmarks.search report --out runs/search
 
-# The peers bring a transformers and a numpy of their own.
+# The peers bring a torch and a numpy of their own. Tachiom's wheels ask for glibc 2.39, and run with 2.36.
 $(PEER_VENV)/installed: benchmarks/peers.txt
 	test -x $(PEER_VENV)/bin/python || $(PYTHON) -m venv $(PEER_VENV)
 	$(PEER_VENV)/bin/python -m pip --disable-pip-version-check install --progress-bar on -r benchmarks/peers.txt
+	$(PEER_VENV)/bin/python -m pip --disable-pip-version-check install --no-deps --only-binary :all: \
+	  --platform manylinux_2_39_x86_64 --upgrade --target $(PEER_VENV)/lib/python3.*/site-packages tachiom==0.4.0
 	touch $@
 
 sbom: $(SBOM_VENV)/installed  ## list what the image installs, as CycloneDX, in dist/kbvqa.cdx.json

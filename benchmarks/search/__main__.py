@@ -2,6 +2,7 @@
 
 python -m benchmarks.search prepare PASSAGES.jsonl.gz --vectors VECTORS   encode once (minutes)
 python -m benchmarks.search run --vectors VECTORS --out OUT [--peer-python PATH]
+python -m benchmarks.search run ... --size SIZE --engine beside --engine PEER ...   only these
 python -m benchmarks.search report --out OUT
 
 `run` takes one engine and size after another, each in a process of its own, and goes on where it
@@ -10,25 +11,30 @@ own, which `make measure-index` makes. Plots need `pip install -e '.[bench]'`.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from benchmarks.search.data import SHARD, real_count, shuffled
 
+if TYPE_CHECKING:
+    from retriever.checkpoint.loading import Checkpoint
+
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 
 SIZES = (1_000, 5_000)
 SYNTHETIC = 100_000
-PEERS = ("plaid", "plaid8", "lancedb", "voyager")
+PEERS = ("fast_plaid", "warp", "tachiom", "muvera", "maxsim_cpu", "lancedb", "voyager")
 BUILDING = (1_000, 5_000, 14_500, 30_000)  # passages of random rows
 STORAGES = ("float32", "turbo4", "scalar", "binary")
 _ROOT = Path(__file__).parents[2]
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 Run = dict[str, Any]
 
@@ -79,6 +85,24 @@ def prepare(
         _save(vectors / "fit.npz", rows_of([given[i] for i in shuffled(len(given))[:FITTED]]))
     chosen = [asked[i] for i in shuffled(len(asked))[:QUERIES]]
     _save(vectors / "views.npz", [rows_of_parts(encoder, query) for query in chosen])
+    word_pieces(passages, vectors, loaded)
+
+
+def word_pieces(passages: Path, vectors: Path, checkpoint: "Checkpoint") -> None:
+    """Write which word piece each row of the passages is of."""
+    from corpus.files.passages import read_passages
+    from retriever.encoding.ahead import windows
+
+    tokenizer = checkpoint.passage_tokenizer
+    left_out = {tokenizer.pad_id, *checkpoint.model.punctuation_ids}
+    for number, window in enumerate(windows(read_passages(passages), SHARD)):
+        pieces = tokenizer.encode([passage.text for passage in window])
+        kept = {
+            passage.id: np.array([id_ for id_ in ids if id_ not in left_out], np.uint32)
+            for passage, ids in zip(window, pieces, strict=True)
+        }
+        ids = np.load(vectors / f"passages-{number * SHARD:06d}.npz")["ids"]
+        _save(vectors / f"tokens-{number * SHARD:06d}.npz", [kept[id_] for id_ in ids])
 
 
 @app.command()
@@ -89,32 +113,36 @@ def run(
         Path | None, typer.Option(help="Of `make measure-index`'s peers.")
     ] = None,
     minutes: Annotated[int, typer.Option(help="How long one engine may take at one size.")] = 60,
+    engine: Annotated[list[str], typer.Option(help="Only these, at each --size.")] = [],  # noqa: B006
+    size: Annotated[list[int], typer.Option(help="Of an --engine.")] = [],  # noqa: B006
 ) -> None:
-    """Measure what has not been measured yet."""
+    """Measure what has not been measured yet, each on one core."""
     results, work = out / "results", out / "work"
     results.mkdir(parents=True, exist_ok=True)
     work.mkdir(exist_ok=True)
-    for engine, size in _plan(real_count(vectors)):
-        path = results / f"{engine}-{size}.json"
-        if path.exists() or (engine in PEERS and peer_python is None):
+    planned = [(name, count) for count in size for name in engine] or _plan(real_count(vectors))
+    for name, count in planned:
+        path = results / f"{name}-{count}.json"
+        if path.exists() or (name in PEERS and peer_python is None):
             continue
-        typer.echo(f"{engine}, {size:,} passages", err=True)
-        python = str(peer_python) if engine in PEERS else sys.executable
+        typer.echo(f"{name}, {count:,} passages", err=True)
+        python = str(peer_python) if name in PEERS else sys.executable
         where = [str(vectors.resolve()), str(work.resolve())]
         try:
             done = subprocess.run(
-                [python, "-m", *_module(engine, size, *where)],
+                [python, "-m", *_module(name, count, *where)],
                 cwd=_ROOT,
+                env=os.environ | dict.fromkeys(_THREADS, "1"),
                 stdout=subprocess.PIPE,
                 text=True,
                 timeout=60 * minutes,
             )
         except subprocess.TimeoutExpired:
-            failed = {"size": size, "searches": [], "failed": f"not done in {minutes} minutes"}
+            failed = {"size": count, "searches": [], "failed": f"not done in {minutes} minutes"}
             path.write_text(json.dumps(failed) + "\n")
             continue
         if done.returncode:
-            typer.echo(f"{engine} failed; the same command tries again", err=True)
+            typer.echo(f"{name} failed; the same command tries again", err=True)
             continue
         path.write_text(done.stdout.strip().splitlines()[-1] + "\n")
 
@@ -126,11 +154,8 @@ def _plan(real: int) -> Iterator[tuple[str, int]]:
     yield from ((engine, real) for engine in (*STORAGES, "memory_int8", "redundancy"))
     yield from ((engine, SYNTHETIC) for engine in ("kbvqa", "memory"))
     yield from (("building", size) for size in BUILDING)
-    yield from ((engine, SIZES[0]) for engine in ("plaid", "local", "lancedb", "voyager"))
-    yield from (("plaid", size) for size in (SIZES[1], real))
-    yield from ((engine, real) for engine in ("local", "lancedb"))
-    yield from ((engine, SIZES[1]) for engine in ("local", "lancedb"))
-    yield from (("plaid8", SIZES[0]), ("memory_int8", SYNTHETIC), ("plaid", SYNTHETIC))
+    yield from ((engine, real) for engine in ("local", *PEERS))
+    yield from (("memory_int8", SYNTHETIC), ("tachiom", SYNTHETIC), ("warp", SYNTHETIC))
 
 
 def _module(engine: str, size: int, vectors: str, work: str) -> list[str]:
@@ -139,8 +164,8 @@ def _module(engine: str, size: int, vectors: str, work: str) -> list[str]:
         return ["benchmarks.search.index_memory", str(size)]
     if engine == "redundancy":
         return ["benchmarks.search.redundancy", vectors, work]
-    module = "benchmarks.search.peers" if engine in PEERS else "benchmarks.search.engines"
-    return [module, engine, vectors, str(size), work]
+    module = "peers" if engine in PEERS else "beside" if engine == "beside" else "engines"
+    return [f"benchmarks.search.{module}", engine, vectors, str(size), work]
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """Vectors for the benchmark of the index: real ones of kbvqa-mini, and more made from them.
 
-A folder of vectors holds passages-000000.npz, ... (ids, rows [T, D] float16, lengths) and
-queries.npz and fit.npz (rows, lengths); `python -m benchmarks.search prepare` writes one.
+A folder of vectors holds passages-000000.npz, ... (ids, rows [T, D] float16, lengths), tokens-
+000000.npz, ... (each row's word piece) and queries.npz and fit.npz (rows, lengths);
+`python -m benchmarks.search prepare` writes one.
 """
 
 import itertools
@@ -37,21 +38,38 @@ def passages(folder: Path, count: int) -> Iterator[tuple[str, Rows]]:
             shard = np.load(path)
             rows, lengths, ids = shard["rows"].astype(np.float32), shard["lengths"], shard["ids"]
             if generation:
-                rows = _mixed(rows, lengths, generation, seed=generation * 1_000_003 + made)
+                seed = generation * 1_000_003 + made
+                rows = noisy(rows[_taken(lengths, generation, seed)], seed, cosine=0.95)
             starts = np.concatenate([[0], np.cumsum(lengths)])
             for i, id_ in enumerate(ids[: count - made]):
                 yield f"{id_}#{generation}", rows[starts[i] : starts[i + 1]]
                 made += 1
 
 
-def _mixed(rows: Rows, lengths: NDArray[np.int64], step: int, seed: int) -> Rows:
-    """Return rows of as many passages, each mixed with the one `step` further on."""
+def word_pieces(folder: Path, count: int) -> Iterator[NDArray[np.uint32]]:
+    """Yield the word piece of each row, passage by passage, as `passages` yields their rows."""
+    made = 0
+    for generation in itertools.count():
+        for path in sorted(folder.glob("tokens-*.npz")):
+            if made == count:
+                return
+            shard = np.load(path)
+            pieces, lengths = shard["rows"], shard["lengths"]
+            if generation:
+                pieces = pieces[_taken(lengths, generation, generation * 1_000_003 + made)]
+            parts = np.split(pieces, np.cumsum(lengths)[:-1])[: count - made]
+            made += len(parts)
+            yield from parts
+
+
+def _taken(lengths: NDArray[np.int64], step: int, seed: int) -> NDArray[np.int64]:
+    """Return which rows made passages have: each mixed with the passage `step` further on."""
     rng = np.random.default_rng(seed)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     partner = (np.repeat(np.arange(len(lengths)), lengths) + step) % len(lengths)
     other = starts[partner] + rng.integers(0, lengths[partner])
-    taken = np.where(rng.random(len(rows)) < 0.5, other, np.arange(len(rows)))
-    return noisy(rows[taken], seed=seed, cosine=0.95)
+    own = np.arange(starts[-1])
+    return np.where(rng.random(len(own)) < 0.5, other, own)
 
 
 def fit_queries(folder: Path) -> list[Rows]:

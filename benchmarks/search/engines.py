@@ -87,27 +87,29 @@ def kbvqa(measured: Measured, work: Path) -> None:
     with built_index(measured, work, DEFAULT_STORAGE) as index:
         for candidates in CANDIDATES:
             if candidates <= size:
-                search = _two_stage(index, candidates)
+                search = two_stage(index, candidates)
                 measured.search("here", search, REAL_TOKENS, usual(size), candidates=candidates)
         for tokens, candidates in itertools.product(LONGER, (50, 100, 200, 400)):
-            search, count = _two_stage(index, candidates), usual(size, tokens)
+            search, count = two_stage(index, candidates), usual(size, tokens)
             measured.search("here", search, tokens, count, candidates=candidates)
         for tokens in (REAL_TOKENS, *(LONGER if size < 50_000 else ())):
-            measured.search("here, exact", _exact(index), tokens, few(size))
+            measured.search("here, exact", exact(index), tokens, few(size))
 
 
 def stored(measured: Measured, work: Path, storage: Storage) -> None:
     """This index with its vectors kept in another way."""
     with built_index(measured, work, storage) as index:
-        measured.search("here", _two_stage(index, 200), REAL_TOKENS, 100, candidates=200)
-        measured.search("here, exact", _exact(index), REAL_TOKENS, few(measured.size))
+        measured.search("here", two_stage(index, 200), REAL_TOKENS, 100, candidates=200)
+        measured.search("here, exact", exact(index), REAL_TOKENS, few(measured.size))
 
 
-def _two_stage(index: PassageIndex, candidates: int) -> Callable[[Rows], list[str]]:
+def two_stage(index: PassageIndex, candidates: int) -> Callable[[Rows], list[str]]:
+    """Return what searches with so many candidates."""
     return lambda q: [hit.passage.id for hit in index.search(q, TOP_K, candidates=candidates)]
 
 
-def _exact(index: PassageIndex) -> Callable[[Rows], list[str]]:
+def exact(index: PassageIndex) -> Callable[[Rows], list[str]]:
+    """Return what searches by MaxSim of everything."""
     return lambda q: [hit.passage.id for hit in index.search(q, TOP_K, mode="exact")]
 
 

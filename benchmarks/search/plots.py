@@ -12,6 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.search.measured import REAL_TOKENS
+from benchmarks.search.report import PEERS
 
 Row = dict[str, Any]
 
@@ -22,17 +23,19 @@ STYLES = {
     "here, in memory, float32": ("C9", "D"),
     "here, in memory, int8": ("C4", "D"),
     "plain torch": ("C7", "^"),
-    "PLAID, 4 bits": ("C1", "o-"),
-    "PLAID, 8 bits": ("C5", "o-"),
+    "PLAID": ("C1", "o-"),
+    "WARP": ("C5", "o-"),
+    "Tachiom": ("C8", "o-"),
+    "MUVERA": ("C3", "o-"),
+    "maxsim-cpu, scan": ("C8", "s"),
     "LanceDB, IVF_PQ": ("C2", "o-"),
-    "LanceDB, scan": ("C2", "s"),
     "Voyager": ("C6", "o-"),
     "local mode, exact": ("C3", "s"),
     "local mode, 200 by means": ("C3", "o"),
 }
-_ENGINES = ("kbvqa", "memory", "memory_int8", "plaid", "plaid8", "lancedb", "voyager", "local")
+_ENGINES = ("kbvqa", "beside", "memory", "memory_int8", *PEERS)
 # One setting of each that has several, for the plot of cost.
-_USUAL = ("200 candidates", "cells 8,", "32 of", "30 neighbours a token")
+_USUAL = ("200 candidates", "8 probes,", "32 of", "30 neighbours a token")
 
 
 def plot_recall(rows: list[Row], path: Path) -> None:
@@ -127,7 +130,7 @@ def _shown(rows: list[Row]) -> list[Row]:
 
 
 def _detail(row: Row) -> str:
-    if "candidates" in row and row["engine"] == "kbvqa":
+    if "candidates" in row and row["engine"] in ("kbvqa", "beside"):
         return f"{row['candidates']:,} candidates"
     return str(row.get("settings", ""))
 

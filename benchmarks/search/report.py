@@ -25,7 +25,7 @@ with what the benchmark itself holds of the vectors. From 20,000 passages on can
 by learned vectors, below by means.
 
 """
-PEERS = ("plaid", "plaid8", "lancedb", "voyager", "local")
+PEERS = ("fast_plaid", "warp", "tachiom", "muvera", "maxsim_cpu", "lancedb", "voyager", "local")
 
 
 def searches(runs: dict[str, Run]) -> list[Run]:
@@ -35,6 +35,8 @@ def searches(runs: dict[str, Run]) -> list[Run]:
         engine, _, size = name.rpartition("-")
         exact = runs.get(f"memory-{size}", {}).get("searches", [])
         truth = {s["tokens"]: s["found"] for s in exact if s["name"] == TRUTH}
+        if beside := runs.get(f"beside-{size}"):
+            truth[REAL_TOKENS] = beside["truth"]
         for search in result.get("searches", []):
             row = {"engine": engine, "size": result["size"]} | search
             # Fewer queries are the first of more.
@@ -83,6 +85,7 @@ def _ms(row: Run) -> str:
 
 def _label(row: Run) -> str:
     detail = f"{row['candidates']:,} candidates" if "candidates" in row else row.get("settings")
+    detail = f"{detail} (default)" if row.get("default") else detail
     return f"{row['name']}, {detail}" if detail else str(row["name"])
 
 
@@ -98,7 +101,7 @@ def _searches(rows: list[Run]) -> str:
         ]
         for row in sorted(rows, key=lambda r: (r["size"], r["cpu_ms"]))
         if row["tokens"] == REAL_TOKENS
-        and row["engine"] in ("kbvqa", "memory", "memory_int8", "local")
+        and row["engine"] in ("kbvqa", "beside", "memory", "memory_int8", "local")
     ]
     return _table(["passages", "search", "recall@5", "recall@10", "CPU ms", "n"], lines, left=2)
 
@@ -116,7 +119,7 @@ def _peers(rows: list[Run]) -> str:
             for row in rows
             if row["size"] == peer["size"]
             and row["tokens"] == REAL_TOKENS
-            and row["engine"] in ("kbvqa", "memory")
+            and row["engine"] in ("kbvqa", "memory", "beside")
             and row["name"].startswith("here")
             and np.mean(row["recall@10"][:count]) >= wanted
         ]
