@@ -2,12 +2,16 @@
 
     a year      "How many lived there in 1950?" beside a sentence about 2010
     a choice    "Which is longer, the Volga or the Don?" answered with a length
+    a difference  "How much longer is the Volga?" where the passage has two lengths
+    a count     "the last three kings" answered with one
+    a limit     "less than 500 g" of "What weighs less than 500 g will not survive"
 
 A doubt makes an answer "unsure", however probable it is; the words are shown all the same.
 """
 
 import re
 
+from generator.sentences import sentence
 from generator.values.wording import telling
 
 _YEAR = re.compile(
@@ -24,6 +28,28 @@ _EITHER = re.compile(
     r"\b(?:which|who|what)\b[^,:]*\b(?:\w+er|more|less)\b[^,:]*[,:]\s*"
     r"(?:an?\s+|the\s+)?([^,:]+?),?\s+or\s+(?:an?\s+|the\s+)?([^,:]+?)\W*$",
     re.IGNORECASE,
+)
+_DIFFERENCE = re.compile(
+    r"\bhow\s+(?:much|many)\s+(?:\w+\s+)?(?:more|less|fewer|(?:old|young|long|short|high|"
+    r"low|tall|deep|heavi|light|bigg|larg|small|wid|thick|fast|slow|cheap|warm|cold|late|earli)er)\b(?!\s+of\b)|\bdifference\b|"
+    r"\bhow\s+much\s+(?:\w+\s+){1,3}(?:gain|lose|grow|shrink)\b",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    r"\b(?:more|less|fewer|than|difference|gain\w*|los(?:es?|t|ing)|rose|rises|fell|falls|by|times|"
+    r"grew|grows?|shr[iau]nks?|increase\w*|decrease\w*|half|twice|double|later|earlier|after|before)\b",
+    re.IGNORECASE,
+)
+_OF_A_ROW = re.compile(
+    r"\b(?:last|first|next|previous|top)\s+(two|three|four|five|[2-5])\s+(?!centur|decade|year|month|week|day)\w+",
+    re.IGNORECASE,
+)
+_SEVERAL = re.compile(r"[,;\d]|\s(?:and|to)\s", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"\b(?:less|more|fewer|lighter|heavier|older|younger|under|over|below|above)\b", re.I
+)
+_DENIES = re.compile(
+    r"\b(?:(?:will|can|may|must|do|does|should)\s+not|cannot|never)\b|n['’]t\b", re.IGNORECASE
 )
 # Behind an answer: "462 inhabitants in 2010", "120 km (2015 est.)".
 _SAID_OF = re.compile(r"[^;,.()]{0,25}?(?:\b(?:in|by|of|until|since)\s+|\()(\d{4})\b")
@@ -46,6 +72,14 @@ def doubts_about(question: str, text: str, span: tuple[int, int]) -> tuple[str, 
         found.append(said)
     if (choice := _EITHER.search(question)) and not _offered(choice, text[slice(*span)]):
         found.append(f"it is neither “{choice[1]}” nor “{choice[2]}”")
+    answer, around = text[slice(*span)], sentence(text, span)
+    if _DIFFERENCE.search(question) and not _COMPARED.search(around):
+        found.append("it asks for a difference, and this is one of the two")
+    if (row := _OF_A_ROW.search(question)) and not _SEVERAL.search(answer):
+        found.append(f"it asks for {row[1]}, and this is one")
+    behind = around[around.find(answer) + len(answer) :]
+    if _LIMIT.search(answer) and _DENIES.search(behind) and not _DENIES.search(question):
+        found.append("its sentence says “not”")
     return tuple(found)
 
 

@@ -6,13 +6,16 @@ When do they fly?           from May to [August]                     May to Augu
 How many tulips are there?  sixty thousand tulips of [140] sorts     sixty thousand
 How long is the flight?     [2 hours] and 40 minutes                 2 hours and 40 minutes
 How much did it hold?       [900] cubic metres of gas                900 cubic metres
+When is it open?            closed on [Tuesdays]                     closed on Tuesdays
+What is its number?         0471 [22 40 17]                          0471 22 40 17
 """
 
 import re
 
 from generator.sentences import sentences
 from generator.values.items import Range
-from generator.values.quantities import MONTH
+from generator.values.parallel import of_the_year
+from generator.values.quantities import MONTH, UNIT
 
 _WHEN = re.compile(
     r"\b(?:when|(?:what|which) (?:days?|dates?|months?|times?|hours?|season)|opening hours)\b",
@@ -41,6 +44,21 @@ _SMALLER = re.compile(rf"(?:,|\s+and)?\s+\d+(?:\.\d+)?\s+(?:(?:{_TIMES})s?|inch(
 _SOLID = re.compile(r"(?<=\d)\s+(?:cubic|square)\s+\w*(?:met(?:re|er)s?|feet|miles?|inches)\b")
 _EACH_TIME = re.compile(rf"\s+(?:an?|per|each|every)\s+(?:{_TIMES})\b")
 _TIME_SAID = re.compile(rf"\b(?:{_TIMES})s?\b|dai?ly", re.IGNORECASE)
+
+# "0471 [22 40 17]", of a name its last quotation mark, of "11 a.m." its last stop.
+_PHONE = re.compile(r"\b(?:tele)?phone\b|\bcall\b|\bnumber\b|\bring\b", re.IGNORECASE)
+_DIGITS = re.compile(r"\+?\d[\d /()–-]*\d")
+_CLOSED = re.compile(r"\b(?:closed|shut)\s+(?:[a-z]+\s+){1,3}\Z", re.IGNORECASE)
+_CLOSED_ASKED = re.compile(r"\b(?:closed?|closes|closing|shut)\b", re.IGNORECASE)
+# "A loaf of [1 kg 5.20 euros]": the weight is of what has the price.
+_PRICE = re.compile(
+    r"\b(?:costs?|prices?|pay|paid|fees?|how much is|how much are)\b", re.IGNORECASE
+)
+_PRICED = re.compile(
+    rf"\d[\d.,]*\s*(?:{UNIT}|[ap]\.?m\.?)\s+(?=[$£€]?\d[\d.,]*(?:\s*(?:euros?|dollars?|pounds?|€))?\Z)",
+    re.IGNORECASE,
+)
+_HALF_DAY = re.compile(r"\b[ap]\.m\Z", re.IGNORECASE)
 
 _HOW_MANY = re.compile(r"\bhow many\s+(?P<what>(?:[^\W\d]+[\s-]+){0,3}[^\W\d]+)", re.IGNORECASE)
 _MANY = frozenset(["people", "children", "men", "women", "sheep", "fish", "species", "teeth"])
@@ -76,11 +94,33 @@ def with_beside(question: str, text: str, span: Range) -> Range:
     the last Sunday in July
     Saturdays at 2 pm
     """
+    span = of_the_year(question, text, _uncut(question, text, span))
     if _WHEN.search(question):
         return _dated(question, text, span)
+    if _PRICE.search(question) and (of := _PRICED.match(text, *span)):
+        return of.end(), span[1]
     start, end = _counted(question, text, span)
     if _MEASURED.search(question) and (more := _rest_of_amount(question, text, start, end)):
         end = more
+    return start, end
+
+
+def _uncut(question: str, text: str, span: Range) -> Range:
+    """Return a span with the end of a mark or a number that it begins.
+
+    >>> text = 'The boat "Ann" sails at 11 a.m. from pier 3; call 0471 22 40 17.'
+    >>> [text[slice(*_uncut("call?", text, (text.index(a), text.index(b) + len(b))))]
+    ...     for a, b in (('"', "Ann"), ("11", "a.m"), ("22", "17"))]
+    ['"Ann"', '11 a.m.', '0471 22 40 17']
+    """
+    start, end = span
+    if text[start:end].count('"') % 2 and text.startswith('"', end):
+        end += 1
+    if _HALF_DAY.search(text, start, end) and text.startswith(".", end):
+        end += 1
+    if _PHONE.search(question) and _DIGITS.fullmatch(text, start, end):
+        whole = next(m for m in _DIGITS.finditer(text) if m.start() <= start < m.end())
+        start, end = whole.start(), max(end, whole.end())
     return start, end
 
 
@@ -101,6 +141,10 @@ def _dated(question: str, text: str, span: Range) -> Range:
     said = text[start:end]
     if re.match(MONTH, said) and (day := _DAY_OF.search(text, max(0, start - 60), start)):
         start = day.start()
+    elif (closed := _CLOSED.search(text, max(0, start - 30), start)) and not _CLOSED_ASKED.search(
+        question
+    ):
+        start = closed.start()
     elif not _ONCE.search(question):
         begins = _FROM.search(text, max(0, start - 60), start)
         start = begins.start(1) if begins else start

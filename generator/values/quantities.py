@@ -72,6 +72,9 @@ _SPELLINGS = {
     "°F": "",
     "sq km": "km² km2",
     "sq mi": "",
+    "sq m": "m² m2",
+    "ha": "hectare hectares",
+    "acre": "acres",
 }
 _UNITS = {
     **{name: short for short, names in _SPELLINGS.items() for name in (short, *names.split())},
@@ -79,6 +82,7 @@ _UNITS = {
     **dict.fromkeys(("astronomical unit", "astronomical units"), "AU"),
     **dict.fromkeys(("fl oz", "fluid ounce", "fluid ounces"), "fl oz"),
     **dict.fromkeys(("square kilometres", "square kilometers"), "sq km"),
+    **dict.fromkeys(("square metres", "square meters"), "sq m"),
     "square miles": "sq mi",
 }
 # How much of the first one of the others is, where that is the same everywhere: there are two
@@ -89,7 +93,7 @@ _OTHERS: dict[str, dict[str, float]] = {
     "l": {"dl": 0.1, "cl": 0.01, "ml": 1e-3},
     "minute": {"week": 10080, "day": 1440, "hour": 60, "second": 1 / 60},
     "month": {"year": 12},
-    "sq km": {"sq mi": 2.589988},
+    "sq km": {"sq mi": 2.589988, "ha": 0.01, "acre": 0.00404686, "sq m": 1e-6},
     "km/h": {"mph": 1.609344, "knot": 1.852},
     "W": {"kW": 1e3},
     "Hz": {"kHz": 1e3, "MHz": 1e6, "GHz": 1e9},

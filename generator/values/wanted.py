@@ -24,7 +24,10 @@ shares and speeds.
 import re
 from collections.abc import Sequence
 
+from generator.sentences import sentence
+from generator.values.around import ruled_out
 from generator.values.food import asks_food, food_from
+from generator.values.parallel import of_another
 from generator.values.quantities import MONTH, SCALES, UNIT, quantities, unit_of
 from generator.values.roles import other_role
 
@@ -32,15 +35,16 @@ _DIMENSIONS = {
     **dict.fromkeys(("m", "km", "cm", "mm", "ft", "mi", "yd", "inch", "AU"), "length"),
     **dict.fromkeys(("kg", "g", "mg", "µg", "lb", "t", "ton"), "mass"),
     **dict.fromkeys(("year", "month", "week", "day", "hour", "minute", "second"), "time"),
-    **dict.fromkeys(("sq km", "sq mi"), "area"),
+    **dict.fromkeys(("sq km", "sq mi", "sq m", "ha", "acre"), "area"),
     **dict.fromkeys(("km/h", "mph", "knot"), "speed"),
 }
 # "In km", "how many kilometres": the unit that is wanted. "Square km" has other spellings.
 _UNIT_WANTED = re.compile(rf"\b(?:in|how many)\s+({UNIT})(?![\w/²^])(?!\s+squared)", re.IGNORECASE)
 _SQUARE = re.compile(r"\bsq\w*|²|\^2|\b(?:area|surface|size|big|large)\b", re.IGNORECASE)
 _ASKED = {
-    "length": r"how\s+(?:tall|high|wide|deep|far)\b",
-    "mass": r"how\s+heavy\b|how\s+much\b.*\bweighs?\b",
+    "length": r"how\s+(?:tall|high|wide|deep|far(?!\s+(?:ahead|in\s+advance|away)))\b",
+    "mass": r"how\s+heavy\b|how\s+much\b.*\bweighs?\b|"
+    r"what(?:['’]s|\s+is)\s+(?:the|its|their)\s+weight\b",
     "time": r"how\s+old\b|how\s+long\b.*\b(?:(?:take|last|live|survive|hold|stay|sleep|keep)s?|"
     r"been|pregnant)\b",
     "speed": r"how\s+fast\s+(?:is|was|are|were)\s+(?:\w+\s*){1,2}\W*$|how\s+fast\s+"
@@ -142,6 +146,74 @@ _SIZE_ASKED = re.compile(r"\bhow\s+(?:big|large|small|tall|high|wide|heavy|deep)
 _SORT_ASKED = re.compile(
     r"\b(?:what|which)\s+(?:\w+\s+)?(?:species|breed|kind|type|sort)\b", re.IGNORECASE
 )
+# How the two ends of a thing lie: "45 cm long" is not how wide it is.
+_WAY = {
+    "tall": "high",
+    "broad": "wide",
+    "length": "long",
+    "height": "high",
+    "width": "wide",
+    "depth": "deep",
+}
+_WAY_ASKED = re.compile(r"\bhow\s+(long|tall|high|wide|broad|deep|thick)\b", re.IGNORECASE)
+_WAY_SAID = re.compile(
+    r"\s+(?:in\s+)?(long|tall|high|wide|broad|deep|thick|length|height|width|depth|"
+    r"away|apart)\b",
+    re.IGNORECASE,
+)
+_FAR = re.compile(r"\bhow\s+tall\b", re.IGNORECASE)
+_KM = frozenset(("km", "mi"))
+# What says that a number without a unit is of a kind that is measured.
+_SAYS = {
+    "mass": re.compile(r"\bweigh|\bheav|\bmass\b|\bbody", re.IGNORECASE),
+    "length": re.compile(
+        r"\b(?:high|height|tall|long|length|lengthy|wide|width|deep|depth|far|distance|elevation|altitude|measur\w+|"
+        r"grow\w*|span\w*|across|reach\w*|diameter|size)\b",
+        re.IGNORECASE,
+    ),
+    "speed": re.compile(r"\b(?:fast\w*|speeds?|runs?|fl(?:y|ies)|per|an)\b|/", re.IGNORECASE),
+}
+_MONEY_ALONE = re.compile(r"[$£€¥]|\b(?:euros?|dollars?|cents?|francs?)\b", re.IGNORECASE)
+_BARE_SIZE = re.compile(r"\bhow\s+(?:big|large|small)\b", re.IGNORECASE)
+_FRACTION = re.compile(r"\d+\.\d+")
+_BARE_PRICE = re.compile(r"\d{1,4}[.,]\d\d")
+_SPELT_TIME = re.compile(
+    rf"\b(?:{'|'.join(_NUMBERS)})[\s-]+(?:second|minute|hour|day|week|month|year)s?\b",
+    re.IGNORECASE,
+)
+# What the same house may have, and a count of one is no count of another.
+_PARTS = (
+    *(
+        "rooms",
+        "beds",
+        "seats",
+        "floors",
+        "storeys",
+        "stairs",
+        "windows",
+        "doors",
+        "towers",
+        "bells",
+    ),
+    *("lifts", "tables", "stars", "chimneys", "pipes", "bathrooms"),
+)
+_PARTS_ASKED = re.compile(rf"\bhow\s+many\s+(?:\w+\s+)?({'|'.join(_PARTS)})\b", re.IGNORECASE)
+_OF_PARTS = re.compile(rf"\s+(?:\w+\s+)?({'|'.join(_PARTS)})\b", re.IGNORECASE)
+_OPENING_ASKED = re.compile(
+    r"\b(?:when|what\s+time)\s+(?:is|are|does|do|will)\b.*\bopen\b|\bopening\s+(?:times?|hours?)\b",
+    re.IGNORECASE,
+)
+_NO_OPENING = re.compile(
+    rf"\W*(?:in\s+)?[12]\d{{3}}\W*|(?:for\s+)?(?:\d+|{'|'.join(_NUMBERS)})\s+(?:day|week|month|year)s?",
+    re.IGNORECASE,
+)
+_PRONOUN = re.compile(
+    r"[Hh](?:e|im|is|er)|[Ss]he|[Ii]ts?|[Tt]he(?:y|m|ir|se)|[Tt]h(?:is|at|ose)|[Ww]ho|[Ww]hich"
+)
+_WHICH_MORE = re.compile(
+    r"^\W*(?:which|what|who)\s+(?:\w+\s+)?(?:is|are|was|were)\s+(?:older|younger|newer)\b",
+    re.IGNORECASE,
+)
 _BARE_NUMBER = re.compile(rf"[\W\d]*(?:(?:{'|'.join(_NUMBERS)})[\W\d]*)*", re.IGNORECASE)
 _AGE_ASKED = re.compile(r"^(?!.*\b(?:which|what)\b).*\bhow\s+old\s+(?:is|are|was|were)\b", re.I)
 # "Once a year" is no extent.
@@ -155,11 +227,22 @@ _COUNTED = re.compile(
     r"[a-z]{2,}",
     re.IGNORECASE,
 )
+_CARDINAL = re.compile(
+    r"\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve", re.IGNORECASE
+)
+_UNIT_FOLLOWS = re.compile(
+    rf"[\s-]*(?:to|or|and|by|x|–|-)?\s*[\d.,]*\s*(?:{UNIT}|{'|'.join(SCALES)}|%)\b", re.I
+)
+_THINGS = re.compile(r"\s+[a-z]+[^su\W]s\b")
 _RATE = re.compile(r"\b(?:per|an?|each|every|in)\b|/", re.IGNORECASE)
 _CLOCK_ASKED = re.compile(r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))", re.I)
 _YEAR_ALONE = re.compile(r"\W*[12]\d{3}s?\W*")
 _PRICE_ASKED = re.compile(
     r"\b(?:how\s+much|what|which)\b.*\b(?:costs?|prices?|pay|paid|fees?)\b", re.IGNORECASE
+)
+_COST_ASKED = re.compile(
+    r"^(?!.*\bat\s+(?:\w+\s+)?cost)(?:.*\bwhat\s+(?:do|does|did)\s+(?:\w+\s+){1,6}costs?\b|.*\bhow\s+much\s+(?:do|does|did)\b.*\bcosts?\b)",
+    re.IGNORECASE,
 )
 _HOW_MUCH_IS = re.compile(
     r"\bhow\s+much\s+(?:is|are|was|were)\b(?!.*\b(?:weigh|left|remain)\w*)",
@@ -200,6 +283,8 @@ def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[b
         and not _of_sorts(question, text, start, end)
         and not _of_another_kind(question, text, start, end)
         and not other_role(question, text, start)
+        and not ruled_out(question, text, start, end)
+        and not of_another(question, text, start, end)
         for start, end in places
     ]
     if _PRICE_ASKED.search(question) or _HOW_MUCH_IS.search(question):
@@ -233,6 +318,12 @@ def can_answer(question: str, words: str) -> bool:
     """
     if _PERSON.match(words) and _NO_PERSON.search(question):
         return _PERSON_ASKED.search(question) is not None
+    if _PRONOUN.fullmatch(words):
+        return False
+    if _OPENING_ASKED.search(question) and _NO_OPENING.fullmatch(words):
+        return False
+    if _WHICH_MORE.search(question) and _YEAR_ALONE.fullmatch(words):
+        return False
     if _WATER_ASKED.search(question) and not _WATER.search(words):
         return False
     if _TIME_ASKED.search(question) and not _TIME.search(words):
@@ -253,15 +344,25 @@ def can_answer(question: str, words: str) -> bool:
     if _SORT_ASKED.search(question) and _BARE_NUMBER.fullmatch(words):
         return False
     found = {_DIMENSIONS[size.unit] for size in quantities(words) if size.unit in _DIMENSIONS}
-    if _SIZE_ASKED.search(question) and found == {"time"}:
+    if _SPELT_TIME.search(words):
+        found.add("time")
+    if _SIZE_ASKED.search(question) and found and found <= {"time", "speed"}:
+        return False
+    if _EXTENT_ASKED.search(question) and _MONEY_ALONE.search(words):
+        return False
+    if _FAR.search(question) and any(size.unit in _KM for size in quantities(words)):
         return False
     if _AGE_ASKED.search(question) and not (_AMOUNT.search(words) or _TIME.search(words)):
         return False
-    if _EXTENT_ASKED.search(question) and _OFTEN.search(words):
+    if _EXTENT_ASKED.search(question) and (
+        _OFTEN.search(words) or (_FRACTION.fullmatch(words) and _BARE_SIZE.search(question))
+    ):
         return False
     if _WHENEVER_ASKED.search(question) and _EVEN_NOW.fullmatch(words):
         return False
     if _PRICE_ASKED.search(question) and _NO_PRICE.fullmatch(words):
+        return False
+    if _COST_ASKED.search(question) and not (_AMOUNT.search(words) or _MONEY.search(words)):
         return False
     wanted = _dimension(question)
     if wanted == "speed" and _RATE.search(words):
@@ -271,6 +372,8 @@ def can_answer(question: str, words: str) -> bool:
 
 def _is_money(text: str, start: int, end: int) -> bool:
     """Return whether a range of a text is an amount of money; what follows may name it."""
+    if _BARE_PRICE.fullmatch(text, start, end):
+        return _UNIT_FOLLOWS.match(text, end) is None
     return _MONEY.search(text, max(0, start - 1), min(len(text), end + 10)) is not None
 
 
@@ -285,13 +388,33 @@ def _of_another_kind(question: str, text: str, start: int, end: int) -> bool:
     >>> _of_another_kind("How fast does it fly?", "It flies at 6,812 km/h.", 12, 17)
     False
     """
+    if _another_way(question, text, end):
+        return True
+    parts = _PARTS_ASKED.search(question)
+    of_parts = _OF_PARTS.match(text, end) if parts else None
+    if parts and of_parts and parts[1].casefold() != of_parts[1].casefold():
+        return _BARE_NUMBER.fullmatch(text, start, end) is not None
     wanted = _dimension(question)
     if wanted == "mass" and _FOR_MONEY.search(text, max(0, start - 40), start):
         return _MONEY.search(text, start, end) is not None
+    counts = _NUMBER_ALONE.fullmatch(text, start, end) and _COUNTED.match(text, end)
     if wanted not in ("mass", "length", "speed"):
+        things = _AGE_ASKED.search(question) and _THINGS.match(text, end)
+        return bool(counts and things)
+    if counts:
+        return True
+    if not _CARDINAL.fullmatch(text, start, end) or _UNIT_FOLLOWS.match(text, end):
         return False
-    alone = _NUMBER_ALONE.fullmatch(text, start, end)
-    return alone is not None and _COUNTED.match(text, end) is not None
+    return _SAYS[wanted].search(sentence(text, (start, end))) is None
+
+
+def _another_way(question: str, text: str, end: int) -> bool:
+    """Return whether the word behind an extent is of another than is asked: "45 cm long"."""
+    asked, said = _WAY_ASKED.search(question), _WAY_SAID.match(text, end)
+    if not asked or not said:
+        return False
+    one, other = (_WAY.get(found[1].casefold(), found[1].casefold()) for found in (asked, said))
+    return one != other
 
 
 def _of_sorts(question: str, text: str, start: int, end: int) -> bool:
@@ -303,7 +426,7 @@ def _of_sorts(question: str, text: str, start: int, end: int) -> bool:
     >>> _of_sorts("How many species are there?", text, 10, 15)
     False
     """
-    if _SIZE_ASKED.search(question) is None and (
+    if _SIZE_ASKED.search(question) is _AGE_ASKED.search(question) is None and (
         _AMOUNT_ASKED.search(question) is None or _SORTS_ASKED.search(question)
     ):
         return False

@@ -62,3 +62,44 @@ def test_a_comparison_of_two_is_answered_with_one_of_them(
     doubts = about(question, RIVERS, answer)
     assert bool(doubts) == doubted
     assert not doubts or doubts[0].startswith("it is neither “")
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "answer", "doubt"),
+    [
+        (
+            "How much heavier is the ox in May than in June?",
+            "The ox weighs 900 kg in May and 880 kg in June.",
+            "900 kg",
+            "it asks for a difference, and this is one of the two",
+        ),
+        (
+            "who were the last two kings",
+            "The king is Joe Doe, and before him Ann Roe.",
+            "Joe Doe",
+            "it asks for two, and this is one",
+        ),
+        (
+            "How tall must one be to ride?",
+            "A child of less than 120 cm cannot ride.",
+            "less than 120 cm",
+            "its sentence says “not”",
+        ),
+    ],
+)
+def test_a_part_of_what_is_asked_for(question: str, text: str, answer: str, doubt: str) -> None:
+    assert about(question, text, answer) == (doubt,)
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "answer"),
+    [
+        ("How much older is it?", "It is 60 years older than the inn.", "60 years"),
+        ("How much water is there?", "The tank holds 40 l of water.", "40 l"),
+        ("who were the last two kings", "They were Joe Doe and Ann Roe.", "Joe Doe and Ann Roe"),
+        ("What weighs it?", "It has less than 3 kg.", "less than 3 kg"),
+        ("Who may not ride?", "A child of less than 120 cm cannot.", "less than 120 cm"),
+    ],
+)
+def test_all_of_what_is_asked_for(question: str, text: str, answer: str) -> None:
+    assert about(question, text, answer) == ()

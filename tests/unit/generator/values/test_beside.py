@@ -22,7 +22,7 @@ def said(question: str, text: str, words: str) -> str:
             "half an hour before the garden",
         ),
         ("It is open in January.", "January", "January"),
-        ("Closed on Saturdays.", "Saturdays", "Saturdays"),
+        ("Closed on Saturdays.", "Saturdays", "Closed on Saturdays"),
     ],
 )
 def test_a_time_is_whole(text: str, words: str, whole: str) -> None:
@@ -75,4 +75,20 @@ def test_it_is_the_number_of_what_is_counted(
     ],
 )
 def test_an_amount_is_whole(question: str, text: str, words: str, whole: str) -> None:
+    assert said(question, text, words) == whole
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words", "whole"),
+    [
+        ("When is it closed?", "Closed on Saturdays.", "Saturdays", "Saturdays"),
+        ("What is their telephone?", "Call 030 12 34 56.", "12 34 56", "030 12 34 56"),
+        ("How many are there?", "Pens: 12 34 sorts.", "34", "34"),
+        ("What is it called?", 'The tug "Ann" is old.', 'tug "Ann', 'tug "Ann"'),
+        ("At what time?", "Tea at 3 p.m.; cake.", "3 p.m", "3 p.m."),
+        ("What does a jar cost?", "Jar of 500 g 3.20 euros.", "500 g 3.20 euros", "3.20 euros"),
+        ("Who won in 1903?", "In 1904 it was Ann, in 1903 Bo.", "Ann", "Bo"),
+    ],
+)
+def test_a_span_that_was_cut_is_mended(question: str, text: str, words: str, whole: str) -> None:
     assert said(question, text, words) == whole

@@ -1,0 +1,180 @@
+"""What the words around a span say that it is not. Pure functions.
+
+Where did it come from?     born in Lund, it [came to] Kiel             Lund, and not Kiel
+How old is the tower?       painted [every] six years                   not six years
+How old is the hall?        30 years [older than] the mill              not 30 years
+What may I give it?         it [must not be given] bread                not bread
+When is it open?            open from 9 to 5, [closed on] Mondays       9 to 5, and not Mondays
+How many came back?         [of the] 40 sailors seven did               seven, and not 40
+Which is older?             the hall is [older than] the mill           not the mill
+When did Ann Roe die?       Joe Doe (died 1900) loved Ann Roe           not 1900
+
+Each rule names what is asked, and what stands around a span that surely is something else.
+"""
+
+import re
+from dataclasses import dataclass
+
+from generator.sentences import sentences
+from generator.values.wording import alike, telling
+
+_REACH = 60  # characters before and behind a span that are looked at
+_NUMBER = r"(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_DENIED = (
+    r"(?:(?<!or )\b(?:must|should|shall|may|can|could|do|does|will|would)\s+(?:not|never)\b|"
+    r"\bcannot\b|\b(?:mustn|shouldn|don|doesn|can|won)['’]t\b|\bnever\b)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a question has, and what then stands around words that are no answer to it.
+
+    Attributes:
+        asked: found in the question.
+        before: found at the end of what stands before the span; "" for anything.
+        behind: found at the beginning of what stands behind it; "" for anything.
+        text: found in the passage.
+        span: the span itself is of this form.
+    """
+
+    asked: re.Pattern[str]
+    before: re.Pattern[str]
+    behind: re.Pattern[str]
+    text: re.Pattern[str]
+    span: re.Pattern[str]
+
+    def rules_out(self, question: str, text: str, start: int, end: int) -> bool:
+        return bool(
+            self.asked.search(question)
+            and self.before.search(text, max(0, start - _REACH), start)
+            and self.behind.match(text, end, min(len(text), end + _REACH))
+            and self.span.fullmatch(text, start, end)
+            and self.text.search(text)
+        )
+
+
+def _rule(
+    asked: str, before: str = "", behind: str = "", *, text: str = "", span: str = r"[^\0]*"
+) -> _Rule:
+    parts = (asked, rf"(?:{before})\Z" if before else "", behind, text, span)
+    return _Rule(*(re.compile(part, re.IGNORECASE) for part in parts))
+
+
+_COMPARED = r"^\W*(?:and\s+)?(?:which|who|what)\b(?!.*\bthan\W*$)"
+_RULES = (
+    # Where it went is not where it is from.
+    _rule(
+        r"\bwhere\b.*\bfrom\b|\bfrom\s+where\b|\borigin",
+        r"\b(?:came|come|comes|moved|went|brought|sent|taken|travelled|arrived|sold|given)\s+"
+        r"(?:\w+\s+)?(?:to|in|at)\s+(?:the\s+|a\s+)?",
+    ),
+    # How often is no age, nor is how old it was when something happened, or how much older.
+    _rule(r"\bhow\s+old\b", r"\b(?:every|each|once\s+in|per)\s+"),
+    _rule(r"\bhow\s+old\s+(?:is|are)\b", r"\bat\s+the\s+age\s+of\s+"),
+    _rule(
+        r"\bhow\s+(?:old|long)\b",
+        behind=r"\s+(?:older|younger)\b",
+        span=rf"(?:\w+\s+)?{_NUMBER}(?:\W+\w+)?\W+years?",
+    ),
+    # "450 kg of hay" are the hay's.
+    _rule(
+        r"\bhow\s+heavy\b|\bhow\s+much\b.*\bweighs?\b|\bweight\s+of\b",
+        behind=r"\s+of\s+(?!(?:body|weight|the|its|an?)\b)[a-z]",
+    ),
+    _rule(r"\bhow\s+tall\b", behind=r"\s+above\b"),
+    # What is forbidden is not what one should do.
+    _rule(
+        r"^(?!.*(?:\b(?:not|never|no|why|avoid\w*|forbid\w*|forbidden|allowed|harm\w*|bad|danger\w*|"
+        r"poison\w*|ill)\b|n['’]t\b)).*\b(?:what|which|who)\b.*\b(?:should|shall|can|may|must|do|to)\b",
+        rf"{_DENIED}(?:\s+\w+){{0,5}}\s+",
+    ),
+    _rule(
+        r"^(?!.*\b(?:closed?|closes|closing|shut)\b).*\b(?:open|opening|opens)\b",
+        r"\bclosed\s+(?:\w+\s+){1,4}",
+        text=r"\bopen(?:ing)?\b",
+    ),
+    # The whole, where its part is asked for.
+    _rule(
+        r"\bhow\s+many\b(?!.*\b(?:are|were|was|is)\s+there\b)(?!.*\b(?:had|has|have|live|lived)\b)",
+        r"\bof\s+the\s+",
+        rf"\s(?:[^.;]*?\W)?{_NUMBER}\s+[a-z]",
+        span=r"\d[\d.,]*",
+    ),
+)
+# "Four cubs, two of which survived": of what is asked what did.
+_PART = re.compile(
+    rf"\s*\w*,\s+{_NUMBER}\s+of\s+(?:which|whom|them)\s+(?:\w+\s+)?(\w+)", re.IGNORECASE
+)
+_COUNTED = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
+# "Older than" the other: of two that are compared the first is what is asked for.
+_MORE = re.compile(rf"{_COMPARED}.*?\b(\w+er)\b", re.IGNORECASE)
+_LONG = re.compile(
+    r"\bhow\s+long\s+(?:is|are|was|were)\s+(?:the|its|their|this)\s+(?:\w+\s+)??(\w+)(?:\s+of\b.*)?\W*$",
+    re.IGNORECASE,
+)
+_SPAN_OF_TIME = re.compile(r"\b(?:second|minute|hour|day|week|month|year)s?\b", re.IGNORECASE)
+_MEANT_BEFORE = re.compile(r"(?:it|they|he|she|this|these|its|their)\b", re.IGNORECASE)
+_OF_A_LIFE = re.compile(r"\b(?:born|birth\w*|dies?|died|death|dead|buried)\b", re.IGNORECASE)
+_NAME = re.compile(r"(?:[A-Z][\w'’-]+\s+)+[A-Z][\w'’-]+")
+_NOTE_OF = re.compile(r"((?:[A-Z][\w'’-]+\s+)+[A-Z][\w'’-]+)\s*\([^()]*$")
+
+
+def ruled_out(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether what stands around a range of a text tells that a question cannot mean it.
+
+    >>> text = "It was born in Lund and came to Kiel at the age of two."
+    >>> asked = ("Where did it come from?", "Where did it come from?", "How old is it?")
+    >>> words = ("Lund", "Kiel", "two")
+    >>> [ruled_out(q, text, text.index(w), text.index(w) + len(w)) for q, w in zip(asked, words)]
+    [False, True, True]
+    """
+    if any(rule.rules_out(question, text, start, end) for rule in _RULES):
+        return True
+    if (
+        _COUNTED.search(question)
+        and (part := _PART.match(text, end))
+        and any(alike(part[1].casefold(), word) for word in telling(question))
+    ):
+        return True
+    if _of_another_thing(question, text, start, end):
+        return True
+    more = _MORE.search(question)
+    if more and re.search(rf"\b{more[1]}\s+than\s+(?:\w+\s+){{0,2}}\Z", text[:start], re.I):
+        return True
+    return _OF_A_LIFE.search(question) is not None and _of_somebody_else(question, text, start)
+
+
+def _of_another_thing(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether a span of time is of something else than what a question asks the length of.
+
+    >>> text = "It hangs on a rope. Crossing takes four minutes."
+    >>> [_of_another_thing(f"How long is the {n}?", text, 35, 47) for n in ("rope", "trip")]
+    [True, False]
+    """
+    thing = _LONG.search(question)
+    if not thing or not _SPAN_OF_TIME.search(text, start, end):
+        return False
+    named = re.compile(rf"\b{re.escape(thing[1])}\b", re.IGNORECASE)
+    begin, stop = next((a, b) for a, b in sentences(text) if a <= start < b)
+    if _MEANT_BEFORE.match(text, begin) or named.search(text, begin, stop):
+        return False
+    return named.search(text) is not None
+
+
+def _of_somebody_else(question: str, text: str, start: int) -> bool:
+    """Return whether a place in a text is about another person than a question names.
+
+    >>> text = "Joe Doe (1850-1900) was a smith. He loved the singer Ann Roe (1860-1920)."
+    >>> [_of_somebody_else("When did Ann Roe die?", text, text.index(y)) for y in ("1900", "1920")]
+    [True, False]
+    """
+    known = set(re.findall(r"[A-Z][^\W\d_]+", text))
+    asked = {word for word in telling(question.replace("'s", "")) if word.capitalize() in known}
+    if not asked:
+        return False
+    begin, end = next((a, b) for a, b in sentences(text) if a <= start < b)
+    if note := _NOTE_OF.search(text, begin, start):
+        return not asked.intersection(telling(note[1]))
+    named = _NAME.match(text, begin, end) is not None
+    return named and not asked.intersection(telling(text[begin:end]))

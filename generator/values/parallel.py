@@ -1,0 +1,191 @@
+"""Which of several values in one sentence is of what a question names. Pure functions.
+
+What does a lion cost?          A mouse costs 10 euros, a rat 60, a [lion] 900.         900
+When can I check in?            [Check-in] from 3 p.m., check-out until 11 a.m.         3 p.m.
+What is a single room?          Double room 124 euros.                                  nothing
+Who won it in 2022?             In 2024 it was Ann, in 2023 Bob, in [2022] Cy.          Cy
+
+Told apart are items that have no verb of their own: clauses may say anything of each other.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from generator.sentences import sentences
+from generator.values.items import Range
+from generator.values.quantities import UNIT
+from generator.values.wording import alike, telling
+
+_BETWEEN = re.compile(r"(?<!\d),|,(?!\d)|;|\s(?:and|but)(?=\s)")
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|can|may|must|will|do|does|did|\w{3,}ed)\b", re.IGNORECASE
+)
+_RANGE = re.compile(r"\bbetween\s[^,;]*\Z", re.IGNORECASE)
+_REMARK = re.compile(r"\s*(?:which|who|whose|where|that)\b")
+_ITEM_WORDS, _FIRST_WORDS = 8, 5
+# What is said of any amount.
+_MEASURES = re.compile(
+    rf"\b(?:{UNIT}|euros?|dollars?|pounds?|cents?|about|over|nearly|each|per|only|free|until|till|noon)\b|"
+    r"\b[ap]\.?m\b|[%€$£]",
+    re.IGNORECASE,
+)
+_BUT = re.compile(r"\b(?:with?out|besides|except|apart|other\s+than|not|non)\b", re.IGNORECASE)
+_YEAR = r"(?:1\d|20)\d\d"
+_ASKED_YEAR = re.compile(rf"(?<![\d.,]){_YEAR}(?![\d%]|[.,]\d|s\b)")
+_OF_YEAR = re.compile(rf"\s*(?:(?:and|but)\s+)?(?:in|by|for)?\s*({_YEAR})\b", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|half)\b", re.IGNORECASE
+)
+_NOTE = re.compile(r"\([^()]*\)?")
+_NAME = re.compile(r"\b[A-Z][\w'’-]+(?:\s+(?:(?:de|of|van|von|la)\s+)*[A-Z][\w'’-]+)*")
+_AMOUNT = re.compile(r"(?<![\d.,])\d[\d.,]*(?<=\d)(?:\s+(?:thousand|million|billion))?")
+_COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
+# Of these a thing is one, and not the other.
+_OPPOSITES = [
+    re.compile(rf"\b(?:{'|'.join(f'(?P<_{n}>{w})' for n, w in enumerate(kinds))})\b", re.IGNORECASE)
+    for kinds in (
+        ("single", "double|twin", "triple", "family"),
+        ("adults?|grown-ups?", "child(?:ren)?|kids?"),
+        ("small(?:est)?", "large(?:st)?|big(?:gest)?"),
+        ("spring", "summer", "autumn", "winter"),
+        ("males?|men|boys?", "females?|women|girls?"),
+        ("first", "second", "third"),
+    )
+]
+_HOW = re.compile(r"\bhow\s+\w+", re.IGNORECASE)
+
+
+def of_another(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether a range of a text is a value of something else than a question names.
+
+    >>> text = "A mouse costs 10 euros a year, a rat 60 and a lion 900."
+    >>> asked = "How much does a lion cost?"
+    >>> [of_another(asked, text, text.index(n), text.index(n) + 2) for n in ("10", "60", "90")]
+    [True, True, False]
+    """
+    begin, stop = next((a, b) for a, b in sentences(text) if a <= start < b)
+    parts = _parts(text, begin, stop)
+    own = next((n for n, (a, b) in enumerate(parts) if a <= start and end <= b), None)
+    if own is None:
+        return False
+    if _opposite(question, text, (parts[own][0], start)):
+        return True
+    if len(parts) < 2:
+        return False
+    return _has_no_key(question, text, parts, own, (start, end))
+
+
+def of_the_year(question: str, text: str, span: Range) -> Range:
+    """Return the value beside the year of a question, where a span stands beside another year.
+
+    >>> text = "In 2024 it was Ann Doe, in 2023 Bob Roe, in 2022, at last, a dog: Rex."
+    >>> for year in (2023, 2022, 2021):
+    ...     start, end = of_the_year(f"Who won it in {year}?", text, (15, 22))
+    ...     print(text[start:end])
+    Bob Roe
+    Rex
+    Ann Doe
+    """
+    asked = _ASKED_YEAR.findall(question)
+    begin, stop = next((a, b) for a, b in sentences(text) if a <= span[0] < b)
+    led = [
+        (year.end(), year[1])
+        for a, b in _parts(text, begin, stop)
+        if (year := _OF_YEAR.match(text, a, b))
+    ]
+    if len(asked) != 1 or len(led) < 2 or [year for _, year in led].count(asked[0]) != 1:
+        return span
+    before = [year for at, year in led if at <= span[0]]
+    if not before or before[-1] == asked[0]:
+        return span
+    at = [year for _, year in led].index(asked[0])
+    end = led[at + 1][0] - 4 if at + 1 < len(led) else stop
+    form = _AMOUNT if _NUMBER.search(text[slice(*span)]) else _NAME
+    found = list(form.finditer(text, led[at][0], end))
+    return found[0].span() if len(found) == 1 else span
+
+
+def _parts(text: str, begin: int, stop: int) -> list[Range]:
+    """Return the ranges between commas, semicolons and "and", without a label before them."""
+    places = [begin]
+    ends = []
+    for found in _BETWEEN.finditer(text, begin, stop):
+        if _RANGE.search(text, places[-1], found.start()) or _REMARK.match(text, found.end()):
+            continue
+        ends.append(found.start())
+        places.append(found.end())
+    parts = list(zip(places, [*ends, stop], strict=True))
+    label = text.find(": ", *parts[0])
+    if label >= 0:
+        parts[0] = label + 1, parts[0][1]
+    return parts
+
+
+def _opposite(question: str, text: str, before: Range) -> bool:
+    """Return whether the words before a value are the opposite of one of a question's.
+
+    >>> text = "Double room from 124 euros."
+    >>> at = text.index("124")
+    >>> [_opposite(q, text, (0, at)) for q in ("a single room?", "a double room?")]
+    [True, False]
+    """
+    near = " ".join(text[slice(*before)].split()[-4:])
+    bare = _HOW.sub(" ", question)
+    for kinds in _OPPOSITES:
+        asked = {found.lastgroup for found in kinds.finditer(bare)}
+        said = {found.lastgroup for found in kinds.finditer(near)}
+        if asked and said and not asked & said:
+            return True
+    return False
+
+
+def _has_no_key(question: str, text: str, parts: Sequence[Range], own: int, span: Range) -> bool:
+    """Return whether a word of the question stands in another item with a value, and none here."""
+    if _BUT.search(question) or (own and _VERB.search(text, *parts[own])):
+        return False
+    words = [_words(text[a:b]) for a, b in parts]
+    asked = _words(question) | {w for w in itertools.chain(*words) if _says(question, w)}
+    keys = [
+        {w for w in asked if _among(w, has)}
+        - {w for w in asked for n, other in enumerate(words) if n != at and _among(w, other)}
+        for at, has in enumerate(words)
+    ]
+    # What stands before the value in the first item may be said of all: "Bruno weighs".
+    behind = _words(text[span[1] : parts[own][1]])
+    mine = {w for w in keys[own] if own or _among(w, behind)}
+    if mine:
+        return False
+    return any(
+        keys[n] and _is_value(text[a:b], asked, text[slice(*span)], first=n == 0)
+        for n, (a, b) in enumerate(parts)
+        if n != own
+    )
+
+
+def _is_value(item: str, asked: set[str], like: str, *, first: bool) -> bool:
+    """Return whether an item is a number, as another is, and no more than what a question names."""
+    item = _NOTE.sub(" ", item)
+    if _VERB.search(item) or len(item.split()) > (_FIRST_WORDS if first else _ITEM_WORDS):
+        return False
+    named = [word for word in telling(_MEASURES.sub(" ", item)) if not word[0].isdigit()]
+    left = " ".join(w for w in item.split() if not _among(w.strip(".,;:()\"'").casefold(), asked))
+    return bool(
+        named
+        and all(_among(word, asked) for word in named)
+        and _NUMBER.search(like)
+        and _NUMBER.search(left)
+    )
+
+
+def _words(text: str) -> set[str]:
+    return {*telling(text), *(word.casefold() for word in _COMPOUND.findall(text))}
+
+
+def _says(question: str, word: str) -> bool:
+    """Return whether a question has a word with a hyphen as two: "check in"."""
+    return "-" in word and re.search(word.replace("-", "[- ]?"), question, re.I) is not None
+
+
+def _among(word: str, others: set[str]) -> bool:
+    return any(alike(word, other) for other in others)

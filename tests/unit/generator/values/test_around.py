@@ -1,0 +1,80 @@
+"""What the words around a span say that it is not."""
+
+import pytest
+
+from generator.values.around import ruled_out
+
+
+def out(question: str, text: str, words: str) -> bool:
+    start = text.index(words)
+    return ruled_out(question, text, start, start + len(words))
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "is_answer", "is_none"),
+    [
+        ("Where does the ship come from?", "Built in Lund, it came to Kiel.", "Lund", "Kiel"),
+        ("From where is she?", "A Dane from Ribe, she moved to the Hague.", "Ribe", "Hague"),
+        ("How old is the mast?", "It is painted every six years and is of 1910.", "1910", "six"),
+        ("How old is it now?", "At the age of two it fell; it is 30.", "30", "two"),
+        (
+            "How old is the mill?",
+            "60 years younger than the inn, it is of 1910.",
+            "1910",
+            "60 years",
+        ),
+        ("How heavy is the ox?", "It eats 12 kg of hay and weighs 900 kg.", "900 kg", "12 kg"),
+        ("How tall is the mast?", "It stands 40 m above the sea and is 12 m tall.", "12 m", "40 m"),
+        ("What can I give the duck?", "It must not be given bread; corn is fine.", "corn", "bread"),
+        ("When is the mill open?", "Open 9 to 5, closed on Mondays.", "9 to 5", "Mondays"),
+        ("How many came home?", "Of the 40 sailors seven came back.", "seven", "40"),
+        ("How many sank?", "He built nine ships, two of which sank.", "two", "nine"),
+        ("Which is older, the inn or the mill?", "The inn is older than the mill.", "inn", "mill"),
+        (
+            "When was Ann Roe born?",
+            "Joe Doe (born 1850) met Ann Roe, born in 1860.",
+            "1860",
+            "1850",
+        ),
+        ("when did roe die", "Joe Doe (died 1900) sang. He loved Ann Roe.", "Roe", "1900"),
+        (
+            "How long is the chain?",
+            "Its chain is red. The trip takes two hours.",
+            "red",
+            "two hours",
+        ),
+    ],
+)
+def test_what_stands_around_words_tells_that_they_are_no_answer(
+    question: str, text: str, is_answer: str, is_none: str
+) -> None:
+    assert [out(question, text, words) for words in (is_answer, is_none)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words"),
+    [
+        ("Where did it go?", "It came to Kiel.", "Kiel"),
+        ("How often is it painted?", "It is painted every six years.", "six years"),
+        ("How old was it when it fell?", "It fell at the age of two.", "two"),
+        ("How much older is it?", "It is 60 years older than the inn.", "60 years"),
+        ("How much hay does it eat?", "It eats 12 kg of hay.", "12 kg"),
+        ("How high does it stand?", "It stands 40 m above the sea.", "40 m"),
+        ("What must it not be given?", "It must not be given bread.", "bread"),
+        ("Where can it be worn?", "It may or may not be worn on the arm.", "arm"),
+        ("When is it closed?", "Open 9 to 5, closed on Mondays.", "Mondays"),
+        ("When is it open?", "Closed on Mondays.", "Mondays"),  # nothing else tells: said whole
+        ("How many sailors were there?", "Of the 40 sailors seven came back.", "40"),
+        ("How many ships did he build?", "He built nine ships, two of which sank.", "nine"),
+        ("Which inn is it older than?", "It is older than the Swan.", "Swan"),
+        ("Which is younger, the inn or the mill?", "The inn is older than the mill.", "mill"),
+        ("When was Doe born?", "Joe Doe (born 1850) met Ann Roe.", "1850"),
+        ("When did he die?", "Joe Doe (died 1900) met Ann Roe.", "1900"),
+        ("How long is the trip?", "The trip takes two hours.", "two hours"),
+        ("How long is the tour?", "The tour is on foot. It takes two hours.", "two hours"),
+    ],
+)
+def test_what_stands_around_words_may_leave_them_an_answer(
+    question: str, text: str, words: str
+) -> None:
+    assert not out(question, text, words)

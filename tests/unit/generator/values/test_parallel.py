@@ -1,0 +1,75 @@
+"""Of several values in one sentence that of what a question names."""
+
+import pytest
+
+from generator.values.parallel import of_another, of_the_year
+
+FARES = "A horse costs 3 crowns a day, a cart 7, a coach 20 and a sleigh with a bell 9."
+HOURS = "Drop-off from 4 p.m., pick-up until noon at 12."
+ROOMS = "Double room from 90 pounds, bread 2 pounds."
+HEIGHT = "The river has 3 m in spring and 1 m in autumn."
+CROWNED = (
+    "The king is chosen in May; in 1904 it was Joe Doe, in 1903 Ann Roe, in 1902 nobody's dog Rex."
+)
+
+
+def other(question: str, text: str, *words: str) -> list[bool]:
+    places = [(text.index(w), text.index(w) + len(w)) for w in words]
+    return [of_another(question, text, *place) for place in places]
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "is_answer", "is_none"),
+    [
+        ("What does a cart cost?", FARES, "7", "3 crowns"),
+        ("how much is the coach", FARES, "20", "7"),
+        ("When can I pick up?", HOURS, "noon", "4 p.m"),
+        ("when is drop off", HOURS, "4 p.m", "noon at 12"),
+        ("How deep is the river in autumn?", HEIGHT, "1 m", "3 m"),
+        ("What does a double room cost?", ROOMS, "90 pounds", "2 pounds"),
+    ],
+)
+def test_the_item_that_the_question_names(
+    question: str, text: str, is_answer: str, is_none: str
+) -> None:
+    assert other(question, text, is_answer, is_none) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words"),
+    [
+        ("What does a horse cost?", FARES, "3 crowns"),
+        ("What does a donkey cost?", FARES, "3 crowns"),
+        ("What do all cost, but not the cart?", FARES, "3 crowns"),
+        ("How deep is the river in spring?", HEIGHT, "3 m"),
+        # A clause of its own says anything of the other.
+        ("When was the mill of Ribe built?", "The mill is of 1850, and Ribe paid in 1860.", "1850"),
+        ("How heavy is it?", "It weighs between 3 and 5 kg.", "5 kg"),
+        ("How large is the part of others?", "Red 3% (of 1990), others unknown (1991).", "3%"),
+        ("When did the last one die?", "The last one, Bo, died on 1 May 1911.", "1 May 1911"),
+    ],
+)
+def test_where_no_item_is_plainly_meant_all_may_be(question: str, text: str, words: str) -> None:
+    assert other(question, text, words) == [False]
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words"),
+    [
+        ("How much is a single room?", ROOMS, "90 pounds"),
+        ("fare for adults?", "Children 3 pounds.", "3 pounds"),
+        ("Who was his second wife?", "He married first Ann Roe.", "Ann Roe"),
+    ],
+)
+def test_the_opposite_of_what_is_named_is_no_answer(question: str, text: str, words: str) -> None:
+    assert other(question, text, words) == [True]
+    assert other("How large is it?", "A small hut, 3 m wide.", "3 m") == [False]
+
+
+def test_the_value_beside_the_year_that_is_asked_for() -> None:
+    start = CROWNED.index("Joe Doe")
+    said = {
+        year: CROWNED[slice(*of_the_year(f"Who was it in {year}?", CROWNED, (start, start + 7)))]
+        for year in (1904, 1903, 1902, 1901)
+    }
+    assert said == {1904: "Joe Doe", 1903: "Ann Roe", 1902: "Rex", 1901: "Joe Doe"}
