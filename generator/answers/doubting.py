@@ -29,10 +29,13 @@ _EITHER = re.compile(
     r"(?:an?\s+|the\s+)?([^,:]+?),?\s+or\s+(?:an?\s+|the\s+)?([^,:]+?)\W*$",
     re.IGNORECASE,
 )
+_MORE = (
+    r"(?:more|less|fewer|(?:old|young|long|short|high|low|tall|deep|heavi|light|bigg|larg|small|wid|"
+    r"thick|fast|slow|cheap|warm|cold|late|earli)er)"
+)
 _DIFFERENCE = re.compile(
-    r"\bhow\s+(?:much|many)\s+(?:\w+\s+)?(?:more|less|fewer|(?:old|young|long|short|high|"
-    r"low|tall|deep|heavi|light|bigg|larg|small|wid|thick|fast|slow|cheap|warm|cold|late|earli)er)\b(?!\s+of\b)|\bdifference\b|"
-    r"\bhow\s+much\s+(?:\w+\s+){1,3}(?:gain|lose|grow|shrink)\b",
+    rf"\bhow\s+(?:much|many)\s+(?:\w+\s+)?{_MORE}\b.*\bthan\b|"
+    r"\bhow\s+much\s+(?:\w+\s+){1,3}(?:gain|lose)\b.*\bto\b",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
@@ -41,7 +44,7 @@ _COMPARED = re.compile(
     re.IGNORECASE,
 )
 _OF_A_ROW = re.compile(
-    r"\b(?:last|first|next|previous|top)\s+(two|three|four|five|[2-5])\s+(?!centur|decade|year|month|week|day)\w+",
+    r"\b(?:last|first|next|previous|top)\s+(two|three|four|five|[2-5])\s+(?!words?\b|centur|decade|year|month|week|day)\w+",
     re.IGNORECASE,
 )
 _SEVERAL = re.compile(r"[,;\d]|\s(?:and|to)\s", re.IGNORECASE)
@@ -73,12 +76,14 @@ def doubts_about(question: str, text: str, span: tuple[int, int]) -> tuple[str, 
     if (choice := _EITHER.search(question)) and not _offered(choice, text[slice(*span)]):
         found.append(f"it is neither “{choice[1]}” nor “{choice[2]}”")
     answer, around = text[slice(*span)], sentence(text, span)
-    if _DIFFERENCE.search(question) and not _COMPARED.search(around):
+    measured = any(map(str.isdigit, answer))
+    if measured and _DIFFERENCE.search(question) and not _COMPARED.search(around):
         found.append("it asks for a difference, and this is one of the two")
     if (row := _OF_A_ROW.search(question)) and not _SEVERAL.search(answer):
         found.append(f"it asks for {row[1]}, and this is one")
     behind = around[around.find(answer) + len(answer) :]
-    if _LIMIT.search(answer) and _DENIES.search(behind) and not _DENIES.search(question):
+    denied = _DENIES.search(behind) and not _DENIES.search(question)
+    if measured and denied and _LIMIT.search(answer):
         found.append("its sentence says “not”")
     return tuple(found)
 

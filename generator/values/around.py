@@ -69,6 +69,16 @@ _RULES = (
         r"\b(?:came|come|comes|moved|went|brought|sent|taken|travelled|arrived|sold|given)\s+"
         r"(?:\w+\s+)?(?:to|in|at)\s+(?:the\s+|a\s+)?",
     ),
+    # When somebody was born or freed nothing was built.
+    _rule(
+        r"\bwhen\b.*\b(?:built|constructed|erected)\b",
+        r"\b(?:born|hatched|died|freed|married|killed|retired)\s+(?:in|on)\s+(?:about\s+)?",
+    ),
+    # How far something goes in an hour is no size of it.
+    _rule(
+        r"\bhow\s+(?:big|large|tall|high|wide|deep)\b",
+        behind=rf"\s+in\s+{_NUMBER}\s+(?:second|minute|hour|day)s?\b",
+    ),
     # How often is no age, nor is how old it was when something happened, or how much older.
     _rule(r"\bhow\s+old\b", r"\b(?:every|each|once\s+in|per)\s+"),
     _rule(r"\bhow\s+old\s+(?:is|are)\b", r"\bat\s+the\s+age\s+of\s+"),

@@ -46,8 +46,8 @@ _EACH_TIME = re.compile(rf"\s+(?:an?|per|each|every)\s+(?:{_TIMES})\b")
 _TIME_SAID = re.compile(rf"\b(?:{_TIMES})s?\b|dai?ly", re.IGNORECASE)
 
 # "0471 [22 40 17]", of a name its last quotation mark, of "11 a.m." its last stop.
-_PHONE = re.compile(r"\b(?:tele)?phone\b|\bcall\b|\bnumber\b|\bring\b", re.IGNORECASE)
-_DIGITS = re.compile(r"\+?\d[\d /()–-]*\d")
+_PHONE = re.compile(r"\b(?:tele)?phone\b|\bcall\b|\bfax\b", re.IGNORECASE)
+_DIGITS = re.compile(r"\+?\d[\d /–-]*\d")
 _CLOSED = re.compile(r"\b(?:closed|shut)\s+(?:[a-z]+\s+){1,3}\Z", re.IGNORECASE)
 _CLOSED_ASKED = re.compile(r"\b(?:closed?|closes|closing|shut)\b", re.IGNORECASE)
 # "A loaf of [1 kg 5.20 euros]": the weight is of what has the price.
@@ -59,6 +59,13 @@ _PRICED = re.compile(
     re.IGNORECASE,
 )
 _HALF_DAY = re.compile(r"\b[ap]\.m\Z", re.IGNORECASE)
+
+# "The mares [Pixel], Morse and Salt": a question for several wants the rest of the list.
+_ALL = re.compile(
+    r"\b(?:what|who|which)\b(?:\s+\w+){0,2}\s+(?:are|were)\b|\bnames\s+of\b", re.IGNORECASE
+)
+_NAME = r"(?:the\s+)?[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+){0,2}"
+_REST = re.compile(rf"(?:,\s+{_NAME})*,?\s+and\s+{_NAME}(?=[.;,:]|$)")
 
 _HOW_MANY = re.compile(r"\bhow many\s+(?P<what>(?:[^\W\d]+[\s-]+){0,3}[^\W\d]+)", re.IGNORECASE)
 _MANY = frozenset(["people", "children", "men", "women", "sheep", "fish", "species", "teeth"])
@@ -100,6 +107,8 @@ def with_beside(question: str, text: str, span: Range) -> Range:
     if _PRICE.search(question) and (of := _PRICED.match(text, *span)):
         return of.end(), span[1]
     start, end = _counted(question, text, span)
+    if text[start].isupper() and _ALL.search(question) and (rest := _REST.match(text, end)):
+        return start, rest.end()
     if _MEASURED.search(question) and (more := _rest_of_amount(question, text, start, end)):
         end = more
     return start, end

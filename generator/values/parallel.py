@@ -51,6 +51,7 @@ _OPPOSITES = [
         ("spring", "summer", "autumn", "winter"),
         ("males?|men|boys?", "females?|women|girls?"),
         ("first", "second", "third"),
+        ("trains?", "bus(?:es)?", "cars?", "bicycles?|bikes?", "ferry|ferries|boats?", "planes?"),
     )
 ]
 _HOW = re.compile(r"\bhow\s+\w+", re.IGNORECASE)
@@ -69,7 +70,9 @@ def of_another(question: str, text: str, start: int, end: int) -> bool:
     own = next((n for n, (a, b) in enumerate(parts) if a <= start and end <= b), None)
     if own is None:
         return False
-    if _opposite(question, text, (parts[own][0], start)):
+    # A label goes for all that follows: "By bus: it takes an hour".
+    label = text[begin : parts[0][0]]
+    if _opposite(question, text[parts[own][0] : start]) or _opposite(question, label):
         return True
     if len(parts) < 2:
         return False
@@ -122,15 +125,13 @@ def _parts(text: str, begin: int, stop: int) -> list[Range]:
     return parts
 
 
-def _opposite(question: str, text: str, before: Range) -> bool:
+def _opposite(question: str, before: str) -> bool:
     """Return whether the words before a value are the opposite of one of a question's.
 
-    >>> text = "Double room from 124 euros."
-    >>> at = text.index("124")
-    >>> [_opposite(q, text, (0, at)) for q in ("a single room?", "a double room?")]
+    >>> [_opposite(q, "Double room from") for q in ("a single room?", "a double room?")]
     [True, False]
     """
-    near = " ".join(text[slice(*before)].split()[-4:])
+    near = " ".join(before.split()[-4:])
     bare = _HOW.sub(" ", question)
     for kinds in _OPPOSITES:
         asked = {found.lastgroup for found in kinds.finditer(bare)}

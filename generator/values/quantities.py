@@ -103,6 +103,19 @@ _ONE_IS = {name: (n, base) for base, others in _OTHERS.items() for name, n in ot
 # Nearer than this they may be one quantity, rounded in one of the units.
 _ROUNDED = 0.01
 _SHORT = {name.casefold(): short for name, short in _UNITS.items()}
+# Words that say how much or how many there is of something.
+AMOUNT_WORDS = (
+    *("no", "none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty"),
+    *("ninety", "hundred", "thousand", "million", "billion", "trillion", "dozen", "pair", "couple"),
+    *("single", "double", "triple", "once", "twice", "half", "halves", "third", "quarter", "both"),
+    *("few", "several", "many", "most", "all", "every", "some", "any", "little", "majority"),
+    *("numerous", "multiple", "number", "countless", "various", "unlimited", "infinite"),
+    *("uninhabited", "weightless", "massless", "part", "portion", "area", "collection", "series"),
+    *("duo", "trio", "quartet", "trilogy", "tetralogy", "first", "second"),
+    *("fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "octave", "semitone"),
+)
 MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 # From its first digit on and all of it, so that a long row of digits is read once.
 NUMBER = r"(?<!\d)(?<!\d[.,])-?(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?+"

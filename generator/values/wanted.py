@@ -24,36 +24,20 @@ shares and speeds.
 import re
 from collections.abc import Sequence
 
-from generator.sentences import sentence
 from generator.values.around import ruled_out
+from generator.values.extents import (
+    asks_age,
+    asks_size,
+    can_measure,
+    dimension,
+    measures_another,
+    unit_follows,
+)
 from generator.values.food import asks_food, food_from
 from generator.values.parallel import of_another
-from generator.values.quantities import MONTH, SCALES, UNIT, quantities, unit_of
+from generator.values.quantities import AMOUNT_WORDS, MONTH
 from generator.values.roles import other_role
 
-_DIMENSIONS = {
-    **dict.fromkeys(("m", "km", "cm", "mm", "ft", "mi", "yd", "inch", "AU"), "length"),
-    **dict.fromkeys(("kg", "g", "mg", "µg", "lb", "t", "ton"), "mass"),
-    **dict.fromkeys(("year", "month", "week", "day", "hour", "minute", "second"), "time"),
-    **dict.fromkeys(("sq km", "sq mi", "sq m", "ha", "acre"), "area"),
-    **dict.fromkeys(("km/h", "mph", "knot"), "speed"),
-}
-# "In km", "how many kilometres": the unit that is wanted. "Square km" has other spellings.
-_UNIT_WANTED = re.compile(rf"\b(?:in|how many)\s+({UNIT})(?![\w/²^])(?!\s+squared)", re.IGNORECASE)
-_SQUARE = re.compile(r"\bsq\w*|²|\^2|\b(?:area|surface|size|big|large)\b", re.IGNORECASE)
-_ASKED = {
-    "length": r"how\s+(?:tall|high|wide|deep|far(?!\s+(?:ahead|in\s+advance|away)))\b",
-    "mass": r"how\s+heavy\b|how\s+much\b.*\bweighs?\b|"
-    r"what(?:['’]s|\s+is)\s+(?:the|its|their)\s+weight\b",
-    "time": r"how\s+old\b|how\s+long\b.*\b(?:(?:take|last|live|survive|hold|stay|sleep|keep)s?|"
-    r"been|pregnant)\b",
-    "speed": r"how\s+fast\s+(?:is|was|are|were)\s+(?:\w+\s*){1,2}\W*$|how\s+fast\s+"
-    r"(?:can|could|do|does|did|may|will)\s+(?:\w+\s+){1,3}(?:go|ride|fly|drive|run|travel|move|swim|sail|fall|spin)\b|"
-    r"(?:top|maximum|highest)\s+speed\b",
-    "heads": r"how\s+many\s+(?:people|inhabitants|residents|citizens)\b|headcount\b|"
-    r"how\s+many\b.*\b(?:left|remain|survive|alive|in\s+the\s+wild)\b",
-}
-_MEASURED = {name: re.compile(rf"\b(?:{how})", re.IGNORECASE) for name, how in _ASKED.items()}
 _PERSON = re.compile(
     r"(?:(?:vice|deputy|acting|interim|prime)\s+)*"
     r"(?:president|minister|premier|chancellor|governor(?: general)?|administrator)\s+"
@@ -70,23 +54,8 @@ _AMOUNT_ASKED = re.compile(
     r"(?<!\bby\s)\bhow\s+(?:many|much)\b(?!\s+(?:%|per\s*cent|is\s+left))|\bheadcount\b",
     re.IGNORECASE,
 )
-_NUMBERS = (
-    *("no", "none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
-    *("eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty"),
-    *("ninety", "hundred", "thousand", "million", "billion", "trillion", "dozen", "pair", "couple"),
-    *("single", "double", "triple", "once", "twice", "half", "halves", "third", "quarter", "both"),
-    *("few", "several", "many", "most", "all", "every", "some", "any", "little", "majority"),
-    *("numerous", "multiple", "number", "countless", "various", "unlimited", "infinite"),
-    *("uninhabited", "weightless", "massless", "part", "portion", "area", "collection", "series"),
-    *("duo", "trio", "quartet", "trilogy", "tetralogy", "first", "second"),
-    *("fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "octave", "semitone"),
-)
-_AMOUNT = re.compile(rf"\d|\b(?:{'|'.join(_NUMBERS)})s?\b", re.IGNORECASE)
+_AMOUNT = re.compile(rf"\d|\b(?:{'|'.join(AMOUNT_WORDS)})s?\b", re.IGNORECASE)
 _HOW = re.compile(r"\bhow\s+(\w+)", re.IGNORECASE)
-_EXTENT_ASKED = re.compile(
-    r"\bhow\s+(?:long\s+(?:is|are)|tall|high|wide|deep|heavy|fast|big)\b", re.I
-)
 _DATE = re.compile(rf"\b\d{{1,2}}\s+{MONTH}|{MONTH}\s+\d", re.IGNORECASE)
 # Of what has happened: "When do they sleep?" may be answered by "after rain".
 _TIME_ASKED = re.compile(
@@ -140,71 +109,25 @@ _SORTS_ASKED = re.compile(
 )
 _OF_SORTS = re.compile(rf"(?:[\s,-]+\w+){{0,2}}?[\s,-]+(?:{_SORTS})\b", re.IGNORECASE)
 _COUNTS_SORTS = re.compile(
-    rf"\b(?:\d[\d,.]*|{'|'.join(_NUMBERS)}){_OF_SORTS.pattern}", re.IGNORECASE
+    rf"\b(?:\d[\d,.]*|{'|'.join(AMOUNT_WORDS)}){_OF_SORTS.pattern}", re.IGNORECASE
 )
-_SIZE_ASKED = re.compile(r"\bhow\s+(?:big|large|small|tall|high|wide|heavy|deep)\b", re.IGNORECASE)
 _SORT_ASKED = re.compile(
     r"\b(?:what|which)\s+(?:\w+\s+)?(?:species|breed|kind|type|sort)\b", re.IGNORECASE
 )
-# How the two ends of a thing lie: "45 cm long" is not how wide it is.
-_WAY = {
-    "tall": "high",
-    "broad": "wide",
-    "length": "long",
-    "height": "high",
-    "width": "wide",
-    "depth": "deep",
-}
-_WAY_ASKED = re.compile(r"\bhow\s+(long|tall|high|wide|broad|deep|thick)\b", re.IGNORECASE)
-_WAY_SAID = re.compile(
-    r"\s+(?:in\s+)?(long|tall|high|wide|broad|deep|thick|length|height|width|depth|"
-    r"away|apart)\b",
-    re.IGNORECASE,
-)
-_FAR = re.compile(r"\bhow\s+tall\b", re.IGNORECASE)
-_KM = frozenset(("km", "mi"))
-# What says that a number without a unit is of a kind that is measured.
-_SAYS = {
-    "mass": re.compile(r"\bweigh|\bheav|\bmass\b|\bbody", re.IGNORECASE),
-    "length": re.compile(
-        r"\b(?:high|height|tall|long|length|lengthy|wide|width|deep|depth|far|distance|elevation|altitude|measur\w+|"
-        r"grow\w*|span\w*|across|reach\w*|diameter|size)\b",
-        re.IGNORECASE,
-    ),
-    "speed": re.compile(r"\b(?:fast\w*|speeds?|runs?|fl(?:y|ies)|per|an)\b|/", re.IGNORECASE),
-}
-_MONEY_ALONE = re.compile(r"[$£€¥]|\b(?:euros?|dollars?|cents?|francs?)\b", re.IGNORECASE)
-_BARE_SIZE = re.compile(r"\bhow\s+(?:big|large|small)\b", re.IGNORECASE)
-_FRACTION = re.compile(r"\d+\.\d+")
 _BARE_PRICE = re.compile(r"\d{1,4}[.,]\d\d")
-_SPELT_TIME = re.compile(
-    rf"\b(?:{'|'.join(_NUMBERS)})[\s-]+(?:second|minute|hour|day|week|month|year)s?\b",
-    re.IGNORECASE,
-)
 # What the same house may have, and a count of one is no count of another.
 _PARTS = (
-    *(
-        "rooms",
-        "beds",
-        "seats",
-        "floors",
-        "storeys",
-        "stairs",
-        "windows",
-        "doors",
-        "towers",
-        "bells",
-    ),
-    *("lifts", "tables", "stars", "chimneys", "pipes", "bathrooms"),
+    "rooms|bathrooms|beds|seats|tables|floors|storeys|stairs|windows|doors|towers|bells|lifts|"
+    "stars|chimneys|pipes"
 )
-_PARTS_ASKED = re.compile(rf"\bhow\s+many\s+(?:\w+\s+)?({'|'.join(_PARTS)})\b", re.IGNORECASE)
-_OF_PARTS = re.compile(rf"\s+(?:\w+\s+)?({'|'.join(_PARTS)})\b", re.IGNORECASE)
+_PARTS_ASKED = re.compile(rf"\bhow\s+many\s+(?:\w+\s+)?({_PARTS})\b", re.IGNORECASE)
+_OF_PARTS = re.compile(rf"\s+(?:\w+\s+)?({_PARTS})\b", re.IGNORECASE)
 _OPENING_ASKED = re.compile(
     r"\b(?:when|what\s+time)\s+(?:is|are|does|do|will)\b.*\bopen\b|\bopening\s+(?:times?|hours?)\b",
     re.IGNORECASE,
 )
 _NO_OPENING = re.compile(
-    rf"\W*(?:in\s+)?[12]\d{{3}}\W*|(?:for\s+)?(?:\d+|{'|'.join(_NUMBERS)})\s+(?:day|week|month|year)s?",
+    rf"\W*(?:in\s+)?[12]\d{{3}}\W*|(?:for\s+)?(?:\d+|{'|'.join(AMOUNT_WORDS)})\s+(?:day|week|month|year)s?",
     re.IGNORECASE,
 )
 _PRONOUN = re.compile(
@@ -214,27 +137,9 @@ _WHICH_MORE = re.compile(
     r"^\W*(?:which|what|who)\s+(?:\w+\s+)?(?:is|are|was|were)\s+(?:older|younger|newer)\b",
     re.IGNORECASE,
 )
-_BARE_NUMBER = re.compile(rf"[\W\d]*(?:(?:{'|'.join(_NUMBERS)})[\W\d]*)*", re.IGNORECASE)
-_AGE_ASKED = re.compile(r"^(?!.*\b(?:which|what)\b).*\bhow\s+old\s+(?:is|are|was|were)\b", re.I)
-# "Once a year" is no extent.
-_OFTEN = re.compile(r"\b(?:once|twice)\s+(?:an?|per|every)\b", re.IGNORECASE)
+_BARE_NUMBER = re.compile(rf"[\W\d]*(?:(?:{'|'.join(AMOUNT_WORDS)})[\W\d]*)*", re.IGNORECASE)
 _EVEN_NOW = re.compile(r"\W*(?:today|now|currently|nowadays|still)\W*", re.IGNORECASE)
 _WHENEVER_ASKED = re.compile(r"\bwhen\s+(?:do|does|is|are|can|will)\b", re.IGNORECASE)
-# "6,812 missions" is none either: what is counted follows.
-_NUMBER_ALONE = re.compile(r"\d[\d.,]*")
-_COUNTED = re.compile(
-    rf"\s+(?!(?:{UNIT}|to|and|or|by|in|per|x|{'|'.join(SCALES)}|cubic|square|light|nautical)\b)"
-    r"[a-z]{2,}",
-    re.IGNORECASE,
-)
-_CARDINAL = re.compile(
-    r"\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve", re.IGNORECASE
-)
-_UNIT_FOLLOWS = re.compile(
-    rf"[\s-]*(?:to|or|and|by|x|–|-)?\s*[\d.,]*\s*(?:{UNIT}|{'|'.join(SCALES)}|%)\b", re.I
-)
-_THINGS = re.compile(r"\s+[a-z]+[^su\W]s\b")
-_RATE = re.compile(r"\b(?:per|an?|each|every|in)\b|/", re.IGNORECASE)
 _CLOCK_ASKED = re.compile(r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))", re.I)
 _YEAR_ALONE = re.compile(r"\W*[12]\d{3}s?\W*")
 _PRICE_ASKED = re.compile(
@@ -260,7 +165,7 @@ _FOR_MONEY = re.compile(
 )
 # Not pounds: those are money, too.
 _NO_PRICE = re.compile(
-    rf"(?:\w+\s+){{0,2}}?(?:\d[\d.,]*|{'|'.join(_NUMBERS)})\s*(?:an?\s+)?"
+    rf"(?:\w+\s+){{0,2}}?(?:\d[\d.,]*|{'|'.join(AMOUNT_WORDS)})\s*(?:an?\s+)?"
     r"(?:hours?|minutes?|days?|weeks?|months?|years?|tons?|tonnes?|pages?|members?|people|(?:kilo)?gram(?:me)?s?|k?g|kilos?|"
     r"(?:milli)?lit(?:re|er)s?|ml|(?:kilo|centi)?met(?:re|er)s?|[kc]?m)\W*",
     re.IGNORECASE,
@@ -335,28 +240,13 @@ def can_answer(question: str, words: str) -> bool:
         return False
     if (how := _HOW.search(question)) and words.casefold() == how[1].casefold():
         return False
-    if _EXTENT_ASKED.search(question) and _DATE.search(words):
-        return False
     if _AMOUNT_ASKED.search(question) and not _AMOUNT.search(words):
         return False
     if _CLOCK_ASKED.search(question) and _YEAR_ALONE.fullmatch(words):
         return False
     if _SORT_ASKED.search(question) and _BARE_NUMBER.fullmatch(words):
         return False
-    found = {_DIMENSIONS[size.unit] for size in quantities(words) if size.unit in _DIMENSIONS}
-    if _SPELT_TIME.search(words):
-        found.add("time")
-    if _SIZE_ASKED.search(question) and found and found <= {"time", "speed"}:
-        return False
-    if _EXTENT_ASKED.search(question) and _MONEY_ALONE.search(words):
-        return False
-    if _FAR.search(question) and any(size.unit in _KM for size in quantities(words)):
-        return False
-    if _AGE_ASKED.search(question) and not (_AMOUNT.search(words) or _TIME.search(words)):
-        return False
-    if _EXTENT_ASKED.search(question) and (
-        _OFTEN.search(words) or (_FRACTION.fullmatch(words) and _BARE_SIZE.search(question))
-    ):
+    if asks_age(question) and not (_AMOUNT.search(words) or _TIME.search(words)):
         return False
     if _WHENEVER_ASKED.search(question) and _EVEN_NOW.fullmatch(words):
         return False
@@ -364,16 +254,13 @@ def can_answer(question: str, words: str) -> bool:
         return False
     if _COST_ASKED.search(question) and not (_AMOUNT.search(words) or _MONEY.search(words)):
         return False
-    wanted = _dimension(question)
-    if wanted == "speed" and _RATE.search(words):
-        return True
-    return wanted is None or not found or wanted in found
+    return can_measure(question, words)
 
 
 def _is_money(text: str, start: int, end: int) -> bool:
     """Return whether a range of a text is an amount of money; what follows may name it."""
     if _BARE_PRICE.fullmatch(text, start, end):
-        return _UNIT_FOLLOWS.match(text, end) is None
+        return not unit_follows(text, end)
     return _MONEY.search(text, max(0, start - 1), min(len(text), end + 10)) is not None
 
 
@@ -388,33 +275,13 @@ def _of_another_kind(question: str, text: str, start: int, end: int) -> bool:
     >>> _of_another_kind("How fast does it fly?", "It flies at 6,812 km/h.", 12, 17)
     False
     """
-    if _another_way(question, text, end):
-        return True
     parts = _PARTS_ASKED.search(question)
     of_parts = _OF_PARTS.match(text, end) if parts else None
     if parts and of_parts and parts[1].casefold() != of_parts[1].casefold():
         return _BARE_NUMBER.fullmatch(text, start, end) is not None
-    wanted = _dimension(question)
-    if wanted == "mass" and _FOR_MONEY.search(text, max(0, start - 40), start):
+    if dimension(question) == "mass" and _FOR_MONEY.search(text, max(0, start - 40), start):
         return _MONEY.search(text, start, end) is not None
-    counts = _NUMBER_ALONE.fullmatch(text, start, end) and _COUNTED.match(text, end)
-    if wanted not in ("mass", "length", "speed"):
-        things = _AGE_ASKED.search(question) and _THINGS.match(text, end)
-        return bool(counts and things)
-    if counts:
-        return True
-    if not _CARDINAL.fullmatch(text, start, end) or _UNIT_FOLLOWS.match(text, end):
-        return False
-    return _SAYS[wanted].search(sentence(text, (start, end))) is None
-
-
-def _another_way(question: str, text: str, end: int) -> bool:
-    """Return whether the word behind an extent is of another than is asked: "45 cm long"."""
-    asked, said = _WAY_ASKED.search(question), _WAY_SAID.match(text, end)
-    if not asked or not said:
-        return False
-    one, other = (_WAY.get(found[1].casefold(), found[1].casefold()) for found in (asked, said))
-    return one != other
+    return measures_another(question, text, start, end)
 
 
 def _of_sorts(question: str, text: str, start: int, end: int) -> bool:
@@ -426,7 +293,7 @@ def _of_sorts(question: str, text: str, start: int, end: int) -> bool:
     >>> _of_sorts("How many species are there?", text, 10, 15)
     False
     """
-    if _SIZE_ASKED.search(question) is _AGE_ASKED.search(question) is None and (
+    if not (asks_size(question) or asks_age(question)) and (
         _AMOUNT_ASKED.search(question) is None or _SORTS_ASKED.search(question)
     ):
         return False
@@ -435,12 +302,3 @@ def _of_sorts(question: str, text: str, start: int, end: int) -> bool:
     return _COUNTS_SORTS.search(words) is not None or (
         bare and _OF_SORTS.match(text, end) is not None
     )
-
-
-def _dimension(question: str) -> str | None:
-    """Return what a question wants measured or counted; None where that is not plain."""
-    if unit := _UNIT_WANTED.search(question):
-        dimension = _DIMENSIONS.get(unit_of(unit[1]))
-        return None if dimension == "length" and _SQUARE.search(question) else dimension
-    asked = [name for name, how in _MEASURED.items() if how.search(question)]
-    return asked[0] if len(asked) == 1 else None

@@ -95,6 +95,8 @@ def test_a_part_of_what_is_asked_for(question: str, text: str, answer: str, doub
     ("question", "text", "answer"),
     [
         ("How much older is it?", "It is 60 years older than the inn.", "60 years"),
+        ("How many smaller islands has it?", "It has 32 islands.", "32"),
+        ("What are the last two words?", "They are an adjective phrase.", "adjective phrase"),
         ("How much water is there?", "The tank holds 40 l of water.", "40 l"),
         ("who were the last two kings", "They were Joe Doe and Ann Roe.", "Joe Doe and Ann Roe"),
         ("What weighs it?", "It has less than 3 kg.", "less than 3 kg"),

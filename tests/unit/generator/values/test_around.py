@@ -23,6 +23,8 @@ def out(question: str, text: str, words: str) -> bool:
             "1910",
             "60 years",
         ),
+        ("When was it built?", "Ann was born in 1860; it is of 1850.", "1850", "1860"),
+        ("How big is the engine?", "2 m long, it goes 9 km in 12 minutes.", "2 m", "9 km"),
         ("How heavy is the ox?", "It eats 12 kg of hay and weighs 900 kg.", "900 kg", "12 kg"),
         ("How tall is the mast?", "It stands 40 m above the sea and is 12 m tall.", "12 m", "40 m"),
         ("What can I give the duck?", "It must not be given bread; corn is fine.", "corn", "bread"),

@@ -87,6 +87,9 @@ def test_an_amount_is_whole(question: str, text: str, words: str, whole: str) ->
         ("What is it called?", 'The tug "Ann" is old.', 'tug "Ann', 'tug "Ann"'),
         ("At what time?", "Tea at 3 p.m.; cake.", "3 p.m", "3 p.m."),
         ("What does a jar cost?", "Jar of 500 g 3.20 euros.", "500 g 3.20 euros", "3.20 euros"),
+        ("What are they called?", "The cows Ann, Bo and Cy, red.", "Ann", "Ann, Bo and Cy"),
+        ("Who is the cow?", "The cows Ann, Bo and Cy, red.", "Ann", "Ann"),
+        ("Which number, of 1298?", "It is 1298 (1919).", "1298", "1298"),
         ("Who won in 1903?", "In 1904 it was Ann, in 1903 Bo.", "Ann", "Bo"),
     ],
 )

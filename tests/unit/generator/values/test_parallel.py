@@ -57,6 +57,7 @@ def test_where_no_item_is_plainly_meant_all_may_be(question: str, text: str, wor
     ("question", "text", "words"),
     [
         ("How much is a single room?", ROOMS, "90 pounds"),
+        ("How long is it by train?", "By bus: 2 hours, from the port.", "2 hours"),
         ("fare for adults?", "Children 3 pounds.", "3 pounds"),
         ("Who was his second wife?", "He married first Ann Roe.", "Ann Roe"),
     ],
