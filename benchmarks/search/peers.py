@@ -16,12 +16,16 @@ nothing of this project but its neighbours that need numpy only.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.search.data import Rows, passages, word_pieces
 from benchmarks.search.measured import REAL_TOKENS, TOP_K, Measured, disk, few, measure
+
+if TYPE_CHECKING:
+    from xtr_warp import XTRWarp
 
 Search = Callable[[Rows], Sequence[str]]
 
@@ -53,11 +57,12 @@ def fast_plaid(measured: Measured, work: Path) -> None:
             return [ids[number] for number, _ in found]
 
         settings = f"{probes} probes, {scored:,} scored{_default(probes == 8)}"
-        measured.search("PLAID", search, REAL_TOKENS, 50, settings=settings)
+        count = 50 if probes < 8 else 20
+        measured.search("PLAID", search, REAL_TOKENS, count, settings=settings)
 
 
 def warp(measured: Measured, work: Path) -> None:
-    """WARP: what it chooses itself, PyLate's settings, and other numbers of probes."""
+    """WARP, built with its defaults."""
     import torch
     from xtr_warp import XTRWarp
 
@@ -65,17 +70,29 @@ def warp(measured: Measured, work: Path) -> None:
     folder = work / f"warp-{measured.size}"
     index = XTRWarp(str(folder), device="cpu")
     measured.build(lambda: index.create([torch.from_numpy(r) for r in rows], device="cpu"), folder)
-    index.load("cpu")
-    own: dict[str, dict[str, int]] = {"its own choice (default)": {}}
-    for probes in (8, 16, 32, 64, 128):
-        own[f"{probes} probes"] = {"nprobe": probes, "t_prime": 100_000, "bound": 8 * probes}
+    warp_searches(measured, index.load("cpu"), ids)
+
+
+def warp_searches(measured: Measured, index: "XTRWarp", ids: list[str]) -> None:
+    """Search with what it chooses itself, PyLate's settings, and all that it may look at."""
+    import torch
+
+    everything = {"bound": 16_384, "centroid_score_threshold": 0.0}
+    own: dict[str, dict[str, float]] = {
+        "its own choice (default)": {},
+        "32 probes (PyLate's default)": {"nprobe": 32, "t_prime": 100_000},
+        "128 probes": {"nprobe": 128, "t_prime": 100_000},
+        "128 probes, no threshold": {"nprobe": 128, "t_prime": 100_000, **everything},
+        "1,024 probes, no threshold": {"nprobe": 1_024, "t_prime": 5_000, **everything},
+    }
     for settings, chosen in own.items():
 
-        def search(q: Rows, chosen: dict[str, int] = chosen) -> list[str]:
+        def search(q: Rows, chosen: dict[str, float] = chosen) -> list[str]:
             [found] = index.search(torch.from_numpy(q)[None], TOP_K, show_progress=False, **chosen)
             return [ids[number] for number, _ in found]
 
-        measured.search("WARP", search, REAL_TOKENS, 50, settings=settings)
+        count = 20 if "no threshold" in settings else 50
+        measured.search("WARP", search, REAL_TOKENS, count, settings=settings)
 
 
 def tachiom(measured: Measured, work: Path) -> None:
