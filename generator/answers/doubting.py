@@ -4,6 +4,7 @@
     a choice    "Which is longer, the Volga or the Don?" answered with a length
     a difference  "How much longer is the Volga?" where the passage has two lengths
     a count     "the last three kings" answered with one
+    a thing     "How heavy is it?" answered from a passage about another thing than the best one's
     a limit     "less than 500 g" of "What weighs less than 500 g will not survive"
 
 A doubt makes an answer "unsure", however probable it is; the words are shown all the same.
@@ -12,7 +13,7 @@ A doubt makes an answer "unsure", however probable it is; the words are shown al
 import re
 
 from generator.sentences import sentence
-from generator.values.wording import telling
+from generator.values.wording import telling, without
 
 _YEAR = re.compile(
     r"(?<![\d.,])(?:1[0-9]|20)\d\d"
@@ -54,6 +55,10 @@ _LIMIT = re.compile(
 _DENIES = re.compile(
     r"\b(?:(?:will|can|may|must|do|does|should)\s+not|cannot|never)\b|n['’]t\b", re.IGNORECASE
 )
+# What means the thing in the picture.
+_POINTS = re.compile(
+    r"\b(?:its?|this|that|these|those|they|them|their|he|she|his|hers?|him|one)\b", re.IGNORECASE
+)
 # Behind an answer: "462 inhabitants in 2010", "120 km (2015 est.)".
 _SAID_OF = re.compile(r"[^;,.()]{0,25}?(?:\b(?:in|by|of|until|since)\s+|\()(\d{4})\b")
 
@@ -88,6 +93,28 @@ def doubts_about(question: str, text: str, span: tuple[int, int]) -> tuple[str, 
     return tuple(found)
 
 
+def of_another_thing(question: str, best: str, title: str, text: str) -> tuple[str, ...]:
+    """Return the doubt about what is said of another thing than "it"; nothing where there is none.
+
+    Args:
+        question: that was asked of a picture.
+        best: the title of the passage that was found best.
+        title: that of the passage that the answer is from.
+        text: the passage.
+
+    >>> of_another_thing("How heavy is it?", "Owls", "Lions", "A lion weighs 190 kg.")
+    ('it is said of “Lions”',)
+    >>> of_another_thing("How heavy is it?", "Owls", "Lions", "An owl is lighter than a lion.")
+    ()
+    """
+    if not (title and telling(best) and _POINTS.search(question)):
+        return ()
+    named = _share(telling(best), telling(f"{title} {text}"))
+    return (
+        () if named or _share(telling(title), telling(question)) else (f"it is said of “{title}”",)
+    )
+
+
 def _other_year(question: str, text: str, span: tuple[int, int]) -> str:
     years = [m for m in _YEAR.finditer(question) if not _BOUND.search(question[: m.start()])]
     if len(years) != 1:
@@ -105,3 +132,8 @@ def _offered(choice: re.Match[str], answer: str) -> bool:
     """Return whether an answer has one of the two things that a question offers."""
     offered = {word for part in choice.groups() for word in telling(part)}
     return not offered or bool(offered & set(telling(answer)))
+
+
+def _share(words: list[str], others: list[str]) -> bool:
+    """Return whether any of some words is among others, in whatever form."""
+    return len(without(words, others)) < len(words)

@@ -16,7 +16,7 @@ from generator.answers.answer import (
     Given,
 )
 from generator.answers.deciding import asks_yes_no, decide, whole_items
-from generator.answers.doubting import doubts_about
+from generator.answers.doubting import doubts_about, of_another_thing
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan
 from generator.answers.selection import (
@@ -132,8 +132,15 @@ def extract(
             subject_prior=subject_prior(hits, winner.number, plan.temperature),
         ),
         candidates=tuple(candidates),
-        doubts=_doubts(
-            question, read[winner.number].passage, winner.text, said[winner.number][1], reading
+        doubts=(
+            *_doubts(
+                question, read[winner.number].passage, winner.text, said[winner.number][1], reading
+            ),
+            *(
+                _of_another(question, hits[0], read[winner.number])
+                if query.image is not None
+                else ()
+            ),
         ),
         read=tuple(readings),
         given=tuple(Given(number, texts[number]) for number in readings),
@@ -212,6 +219,12 @@ def _doubts(
     if not spans or asks_yes_no(question) or asks_identity(question):
         return ()
     return doubts_about(question, passage.text, spans[0])
+
+
+def _of_another(question: str, best: Hit, winner: Hit) -> tuple[str, ...]:
+    """Return what speaks against an answer from a passage that is not about the picture's thing."""
+    other = winner.passage
+    return of_another_thing(question, best.passage.title, other.title, other.text)
 
 
 def sureness(reading: Reading) -> float:

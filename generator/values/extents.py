@@ -54,6 +54,12 @@ _WAY_SAID = re.compile(
     r"away|apart)\b",
     re.IGNORECASE,
 )
+# Of what is poured, and not of rain: that is measured by how deep it is.
+_POURED_ASKED = re.compile(
+    r"^(?!.*\b(?:rain|snow|falls?)\b).*\bhow\s+much\s+(?:water|milk|oil|wine|beer|juice|"
+    r"gas|air|sand)\s+(?:(?:is|are|was|were)\s+(?:there\s+)?in|does|do|did|can|could)\b",
+    re.IGNORECASE,
+)
 _FAR = re.compile(r"\bhow\s+tall\b", re.IGNORECASE)
 _KM = frozenset(("km", "mi"))
 # What says that a number without a unit is of a kind that is measured.
@@ -114,6 +120,8 @@ def can_measure(question: str, words: str) -> bool:
     if _SPELT_TIME.search(words):
         found.add("time")
     if asks_size(question) and found and found <= {"time", "speed"}:
+        return False
+    if found == {"length"} and _POURED_ASKED.search(question):
         return False
     if _FAR.search(question) and any(size.unit in _KM for size in sizes):
         return False

@@ -223,8 +223,6 @@ def can_answer(question: str, words: str) -> bool:
     """
     if _PERSON.match(words) and _NO_PERSON.search(question):
         return _PERSON_ASKED.search(question) is not None
-    if _PRONOUN.fullmatch(words):
-        return False
     if _OPENING_ASKED.search(question) and _NO_OPENING.fullmatch(words):
         return False
     if _WHICH_MORE.search(question) and _YEAR_ALONE.fullmatch(words):
@@ -233,7 +231,7 @@ def can_answer(question: str, words: str) -> bool:
         return False
     if _TIME_ASKED.search(question) and not _TIME.search(words):
         return False
-    if _WHO_ASKED.search(question) and _NOBODY.fullmatch(words):
+    if _WHO_ASKED.search(question) and (_NOBODY.fullmatch(words) or _PRONOUN.fullmatch(words)):
         return False
     look = _MEANING_ASKED.search(question) and _LOOK.search(words)
     if look and not _MEANING.search(words):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from generator.answers.doubting import doubts_about
+from generator.answers.doubting import doubts_about, of_another_thing
 
 TOWN = "Oymyakon had 462 inhabitants in 2010 and 520 in 2002. It lies at 745 m. Founded in 1935."
 RIVERS = "The Danube is longer than the Dnieper, which is 2,201 km long; the Volga has 3,531 km."
@@ -105,3 +105,20 @@ def test_a_part_of_what_is_asked_for(question: str, text: str, answer: str, doub
 )
 def test_all_of_what_is_asked_for(question: str, text: str, answer: str) -> None:
     assert about(question, text, answer) == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "best", "doubted"),
+    [
+        ("How many seats does it have?", "Taxi Halberd", True),
+        ("How many seats does it have?", "Bus 114: fact sheet", False),
+        ("How many seats does it have?", "Depots", False),  # the passage names it
+        ("How many seats does it have, the bus?", "Taxi Halberd", False),
+        ("How many seats were ordered?", "Taxi Halberd", False),  # perhaps not of the picture
+        ("How many seats does it have?", "", False),
+    ],
+)
+def test_what_is_said_of_another_thing_than_it(question: str, best: str, doubted: bool) -> None:
+    text = "The bus of 1950 has 61 seats and stood in the depot of Ribe."
+    doubt = ("it is said of “Bus 114”",) if doubted else ()
+    assert of_another_thing(question, best, "Bus 114", text) == doubt

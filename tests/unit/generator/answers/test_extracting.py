@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from PIL import Image
 
 from corpus.types import Hit, Passage, Query
 from generator.answers.answer import NOT_ABOUT, SEEN_ALONE, UNDECIDED, Answer, Candidate
@@ -204,3 +205,12 @@ def test_a_yes_or_no_that_nothing_is_about_is_told_from_one_that_is_not_plain() 
     for none, doubt in ((-9.0, UNDECIDED), (-0.1, NOT_ABOUT)):
         reading = replace(SAID, logprob=-2.0, none_logprob=none)
         assert answer("Is there wifi?", a=reading).doubts == (doubt,)
+
+
+def test_what_is_said_of_another_thing_than_the_picture_s_is_in_doubt() -> None:
+    hits = [Hit(Passage("a", "Owls", "a"), 20.0), Hit(Passage("b", "Lions", "b"), 19.9)]
+    reader = ByHand(a=replace(SAID, logprob=-50.0, none_logprob=0.0), b=SAID)
+    plan = AnswerPlan("extract", passages=5)
+    for picture, doubts in ((Image.new("RGB", (8, 8)), ("it is said of “Lions”",)), (None, ())):
+        found = extract(reader, Query("How heavy is it?", picture), hits, plan)
+        assert (found.text, found.doubts) == ("b", doubts)
