@@ -55,6 +55,9 @@ _LIMIT = re.compile(
 _DENIES = re.compile(
     r"\b(?:(?:will|can|may|must|do|does|should)\s+not|cannot|never)\b|n['’]t\b", re.IGNORECASE
 )
+_PRONOUN = re.compile(
+    r"he|him|his|she|hers?|it|its|they|them|theirs?|this|that|these|those", re.IGNORECASE
+)
 # What means the thing in the picture.
 _POINTS = re.compile(
     r"\b(?:its?|this|that|these|those|they|them|their|he|she|his|hers?|him|one)\b", re.IGNORECASE
@@ -86,6 +89,8 @@ def doubts_about(question: str, text: str, span: tuple[int, int]) -> tuple[str, 
         found.append("it asks for a difference, and this is one of the two")
     if (row := _OF_A_ROW.search(question)) and not _SEVERAL.search(answer):
         found.append(f"it asks for {row[1]}, and this is one")
+    if _PRONOUN.fullmatch(answer):
+        found.append(f"“{answer}” is no name")
     behind = around[around.find(answer) + len(answer) :]
     denied = _DENIES.search(behind) and not _DENIES.search(question)
     if measured and denied and _LIMIT.search(answer):

@@ -130,9 +130,6 @@ _NO_OPENING = re.compile(
     rf"\W*(?:in\s+)?[12]\d{{3}}\W*|(?:for\s+)?(?:\d+|{'|'.join(AMOUNT_WORDS)})\s+(?:day|week|month|year)s?",
     re.IGNORECASE,
 )
-_PRONOUN = re.compile(
-    r"[Hh](?:e|im|is|er)|[Ss]he|[Ii]ts?|[Tt]he(?:y|m|ir|se)|[Tt]h(?:is|at|ose)|[Ww]ho|[Ww]hich"
-)
 _WHICH_MORE = re.compile(
     r"^\W*(?:which|what|who)\s+(?:\w+\s+)?(?:is|are|was|were)\s+(?:older|younger|newer)\b",
     re.IGNORECASE,
@@ -231,7 +228,7 @@ def can_answer(question: str, words: str) -> bool:
         return False
     if _TIME_ASKED.search(question) and not _TIME.search(words):
         return False
-    if _WHO_ASKED.search(question) and (_NOBODY.fullmatch(words) or _PRONOUN.fullmatch(words)):
+    if _WHO_ASKED.search(question) and _NOBODY.fullmatch(words):
         return False
     look = _MEANING_ASKED.search(question) and _LOOK.search(words)
     if look and not _MEANING.search(words):

@@ -73,6 +73,7 @@ def test_a_comparison_of_two_is_answered_with_one_of_them(
             "900 kg",
             "it asks for a difference, and this is one of the two",
         ),
+        ("Who opened the mill?", "Ann saw him open it.", "him", "“him” is no name"),
         (
             "who were the last two kings",
             "The king is Joe Doe, and before him Ann Roe.",
