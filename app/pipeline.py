@@ -16,9 +16,11 @@ from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Piece, Result, Retrieval
+from app.flow.looking import unlike
 from app.flow.notes import OTHER_LANGUAGE, SAME_LOOK, in_english, notes, twins
 from app.flow.retrieval import Finder, doubts_of, low_of
 from app.flow.spelling import mended
@@ -343,6 +345,7 @@ class Pipeline(Finder):
             low=low_of(found),
             apart=answering.foreign and self.apart(found, answering.plan.passages),
             most=found.readable,
+            unlike=partial(unlike, self.pictures, query, found),
         )
 
     def answering_to(self, found: Retrieval) -> Answering:

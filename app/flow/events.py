@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The cosines from which on a picture says what the asked one shows, whatever the classifier names:
 # by itself, and where the best passage is about the same.
-_THE_SAME, _AS_FOUND = 0.8, 0.5
+THE_SAME, _AS_FOUND = 0.8, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def recognised(seen: str, similar: Sequence[tuple[str, float]], best: str = "") 
     """
     names, _ = names_in(seen)
     name, similarity = similar[0] if similar else ("", 0.0)
-    if name and similarity >= (_AS_FOUND if name == best else _THE_SAME):
+    if name and similarity >= (_AS_FOUND if name == best else THE_SAME):
         same = any(contains(name, seen) or contains(seen, name) for seen in names)
         return names if same else ()
     return names

@@ -3,11 +3,11 @@
 `Pipeline` and the evaluation of strategies call `Answering.answer`, and re-implement no step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from corpus.types import Hit, Query
+from corpus.types import Hit, Passage, Query
 from generator.answers.answer import Answer, Evidence, Strategy
 from generator.answers.confidence import (
     PACKAGED,
@@ -25,6 +25,7 @@ from generator.interface import Work
 # The cosine from which on the most similar picture says what the asked one shows. Of pictures of
 # what a garden's collection has, 0.36 to 0.87; of others, 0.2 to 0.42 (development figures).
 _ALIKE = 0.5
+UNLIKE = "no picture of it looks like this one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class Answering:
         low: tuple[str, ...] = (),
         apart: bool = False,
         most: int | None = None,
+        unlike: Callable[[Passage], bool] = lambda passage: False,
     ) -> Work[Answer]:
         """Return the answer as the user gets it, its pieces coming as they are written.
 
@@ -160,6 +162,8 @@ class Answering:
                 same says nothing then of one that is vouched for.
             most: passages that are read at most; None for as many as the plan has. The others tell
                 how far these stand out.
+            unlike: whether the picture looks like none of what a passage is about: an answer from
+                such passages alone is in doubt.
 
         Raises:
             GeneratorError: the generator fails; see generator.errors.
@@ -174,6 +178,10 @@ class Answering:
         surely = vouched(evidence, pictured=query.image is not None)
         evidence = replace(evidence, apart=1.0 if apart and surely else None)
         answer = replace(answer, evidence=evidence)
+        cited = {citation.passage_id for citation in answer.citations}
+        sources = [hit.passage for hit in hits if hit.passage.id in cited]
+        if sources and all(map(unlike, sources)):
+            doubts = (*doubts, UNLIKE)
         fit = self.fit(answer.strategy)
         confidence = judge(
             answer.evidence,

@@ -57,11 +57,11 @@ def foregrounds(picture: Image.Image) -> Iterator[Box]:
 
 def _as(mode: str, picture: Image.Image) -> Image.Image:
     """Return a picture of mode RGB in another, as Pillow's `convert` does."""
-    return _to_lab().apply(picture) if mode == "LAB" else picture.convert(mode)
+    return to_lab().apply(picture) if mode == "LAB" else picture.convert(mode)
 
 
 @cache
-def _to_lab() -> ImageCms.ImageCmsTransform:
+def to_lab() -> ImageCms.ImageCmsTransform:
     """Return the conversion to Lab, which `convert` makes anew: longer than to find a thing."""
     profiles = (ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"))
     return ImageCms.buildTransform(*profiles, "RGB", "LAB")

@@ -3,6 +3,7 @@
     PictureCollection.build(pictures, encoder)      a vector of each, made
     .save(path), PictureCollection.open(path)       kept as one file
     .search(vectors_QV, top_k)                      the most similar picture of each entity
+    .unlike(picture, entity)                        whether no picture of an entity looks like it
 
 The vectors are what the checkpoint's frozen tower and its neck make of a picture, so a collection
 belongs to the checkpoint that made it. Where enough entities have several pictures the cosine is
@@ -12,6 +13,7 @@ search compares all of them, by one matrix product, for which they are held as f
 are near; these are compared. Without it, all are, block by block: then ask for many at once.
 
 Shapes: Q queries · I pictures · V width of the pooled vector · E entities · C pictures compared
+        L x H x W x C as in layout.py
 """
 
 import hashlib
@@ -26,6 +28,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL.Image import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -35,6 +38,7 @@ from corpus.progress import Advance
 from retriever.encoding.encoder import Encoder
 from retriever.engines.graph import VectorGraph
 from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.pictures import layout
 from retriever.pictures.fusing import Fusion
 from retriever.pictures.metric import Metric
 from retriever.pictures.neighbours import Neighbours, SimilarPicture
@@ -44,6 +48,7 @@ from retriever.pictures.parts import Part, compact, made_of
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 PART = 1_024  # pictures that are kept together while a collection is built
 GRAPHED = 50_000  # pictures from which on a collection has a graph
+_SEVERAL = 3  # pictures of an entity that tell how much they differ
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +71,8 @@ class PictureCollection:
         titles: names of entities, for people.
         graph: what names the nearest of many pictures; None for all being compared.
         metric: by which vectors are compared; None for as the checkpoint makes them.
+        layouts_ILHWC: how the colours of each picture lie; None where nobody noted it, as in files
+            of before 2026-11-29.
         file: from which it was opened, for people; "" for one that was not.
     """
 
@@ -81,10 +88,12 @@ class PictureCollection:
         titles: Mapping[str, str] | None = None,
         graph: VectorGraph | None = None,
         metric: Metric | None = None,
+        layouts_ILHWC: layout.Layouts | None = None,
     ) -> None:
         self.checkpoint, self.names, self.fusion = checkpoint, tuple(names), fusion
         self.vectors_IV, self.corpus, self.titles = vectors_IV, corpus, dict(titles or {})
-        self.graph, self.metric = graph, metric
+        self.graph, self.metric, self.layouts_ILHWC = graph, metric, layouts_ILHWC
+        self._spreads: dict[str, float] = {}
 
     @classmethod
     def build(
@@ -115,6 +124,7 @@ class PictureCollection:
             ValueError: there is none, or the checkpoint sees no pictures.
         """
         rows: list[NDArray[np.int8]] = []
+        lying: list[layout.Layouts] = []
         names: list[tuple[str, str]] = []
         for start in range(0, len(pictures), PART):
             some = pictures[start : start + PART]
@@ -135,11 +145,13 @@ class PictureCollection:
             readable = (p for place, p in enumerate(some) if place not in part.left_out)
             names += [(picture.image, picture.entity) for picture in readable]
             rows.append(part.vectors_IV)
+            lying.append(part.layouts_ILHWC)
         if not names:
             raise ValueError("no pictures: a collection holds one at least")
         titles = {picture.entity: picture.name for picture in pictures if picture.name}
         revision = encoder.checkpoint.revision
-        return cls.of(revision, names, np.concatenate(rows), fusion, corpus, titles)
+        vectors, layouts = np.concatenate(rows), np.concatenate(lying)
+        return cls.of(revision, names, vectors, fusion, corpus, titles, layouts)
 
     @classmethod
     def of(
@@ -150,6 +162,7 @@ class PictureCollection:
         fusion: Fusion | None = None,
         corpus: str = "",
         titles: Mapping[str, str] | None = None,
+        layouts_ILHWC: layout.Layouts | None = None,
     ) -> Self:
         """Return the collection of pictures that are encoded, in the metric that fits them.
 
@@ -159,7 +172,8 @@ class PictureCollection:
         if metric is not None:
             blocks = range(0, len(names), PART)
             vectors_IV = np.concatenate([compact(metric(vectors_IV[i : i + PART])) for i in blocks])
-        return cls(checkpoint, names, vectors_IV, fusion or Fusion(), corpus, titles, metric=metric)
+        known = (checkpoint, names, vectors_IV, fusion or Fusion(), corpus, titles)
+        return cls(*known, metric=metric, layouts_ILHWC=layouts_ILHWC)
 
     @property
     def width(self) -> int:
@@ -189,6 +203,8 @@ class PictureCollection:
         if self.metric is not None:
             tensors["directions"] = self.metric.directions_VK.astype(np.float16)
             tensors["offset"] = self.metric.offset_K
+        if self.layouts_ILHWC is not None:
+            tensors["layouts"] = self.layouts_ILHWC
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if len(self.names) < GRAPHED:
@@ -224,7 +240,10 @@ class PictureCollection:
             with safe_open(path, "numpy") as file:
                 metadata = file.metadata() or {}
                 graphed = metadata.get("graph", "")
-                vectors = _mapped(path) if graphed else file.get_tensor("vectors")
+                vectors = _mapped(path, "vectors") if graphed else file.get_tensor("vectors")
+                layouts = None
+                if "layouts" in file.keys():  # noqa: SIM118 (it is no mapping)
+                    layouts = _mapped(path, "layouts")
                 # Before, both stood in the metadata, which have room for a million pictures.
                 said = {name: metadata.get(name, "{}") for name in ("names", "titles")}
                 held = set(said) & set(file.keys())
@@ -241,6 +260,8 @@ class PictureCollection:
                 raise ValueError(f"vectors of {vectors.dtype}, not int8, or one of zeros")
             if metric is not None and metric.directions_VK.shape[1:] != vectors.shape[1:]:
                 raise ValueError(f"directions of shape {metric.directions_VK.shape}")
+            if layouts is not None and layouts.shape != (len(names), *layout.SHAPE):
+                raise ValueError(f"layouts of shape {layouts.shape}")
             titles = {k: v + "" for k, v in json.loads(said["titles"]).items()}
             known = (metadata["checkpoint"], names, vectors, fusion, metadata["corpus"], titles)
         except (*_UNREADABLE, OSError, SafetensorError) as exc:
@@ -256,7 +277,7 @@ class PictureCollection:
                 "that is asked, which takes long. Copy it there, or make the collection anew",
                 *(place, path),
             )
-        opened = cls(*known, graph, metric)
+        opened = cls(*known, graph, metric, layouts)
         opened.file = str(path)
         return opened
 
@@ -299,19 +320,42 @@ class PictureCollection:
             queries_QV = self.metric(queries_QV)
         return self._neighbours.search(queries_QV, top_k, among)
 
+    def unlike(self, picture: Image, entity: str) -> bool:
+        """Return whether a picture looks like none of an entity's, by where its colours lie.
+
+        So it is where it is farther from each of them than any of these is from the rest. False
+        where nobody knows: without layouts, and of an entity with fewer than three pictures.
+
+        Args:
+            picture: of any mode and size.
+            entity: that it may show.
+        """
+        if self.layouts_ILHWC is None or entity not in self.entities:
+            return False
+        drawn_ILHWC = self.layouts_ILHWC[self._neighbours.pictures(entity)]
+        if len(drawn_ILHWC) < _SEVERAL:
+            return False
+        asked = layout.layouts(picture)
+        nearest = min(layout.distance(asked, drawn) for drawn in drawn_ILHWC)
+        if nearest <= layout.NEAR:
+            return False
+        if entity not in self._spreads:
+            self._spreads[entity] = layout.spread(list(drawn_ILHWC))
+        return nearest > self._spreads[entity]
+
     @cached_property
     def _neighbours(self) -> Neighbours:
         return Neighbours(self.names, self.vectors_IV, self.titles, self.graph)
 
 
-def _mapped(path: Path) -> NDArray[np.int8]:
-    """Return the vectors of a file of safetensors that was opened, left where they are."""
+def _mapped(path: Path, name: str) -> NDArray[np.int8]:
+    """Return a tensor of a file of safetensors that was opened, left where it is."""
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        start = file.tell() + header["vectors"]["data_offsets"][0]
-    if header["vectors"]["dtype"] != "I8":
-        raise ValueError(f"vectors of {header['vectors']['dtype']}, not int8")
-    return np.memmap(path, np.int8, "r", start, tuple(header["vectors"]["shape"]))
+        start = file.tell() + header[name]["data_offsets"][0]
+    if header[name]["dtype"] != "I8":
+        raise ValueError(f"{name} of {header[name]['dtype']}, not int8")
+    return np.memmap(path, np.int8, "r", start, tuple(header[name]["shape"]))
 
 
 def _as_bytes(value: object) -> NDArray[np.uint8]:

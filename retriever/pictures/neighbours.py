@@ -98,6 +98,10 @@ class Neighbours:
                 found.append(self._of_all(similarity_I, top_k, wanted_QE[number]))
         return found
 
+    def pictures(self, entity: str) -> NDArray[np.intp]:
+        """Return the numbers of an entity's pictures."""
+        return self._entities.pictures(self._entities.number[entity])
+
     def _near(
         self, graph: VectorGraph, query_V: NDArray[np.float32], top_k: int, wanted_E: set[int]
     ) -> list[SimilarPicture]:

@@ -4,7 +4,7 @@ Encoding a hundred thousand pictures takes an hour on a core: a build that was s
 the parts that it finished. Each knows what it was made of, so that a picture, a row of the table or
 a checkpoint that has changed has that part made anew.
 
-Shapes: I pictures · V width of the pooled vector
+Shapes: I pictures · V width of the pooled vector · L x H x W x C as in layout.py
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from corpus.errors import InvalidImage
 from corpus.pictures.entities import EntityPicture
 from corpus.pictures.images import load_image
 from retriever.encoding.encoder import Encoder
+from retriever.pictures.layout import SHAPE, Layouts, layouts
 
 BATCH = 32  # pictures that are encoded together
 _LARGEST = 127  # of the numbers of a row
@@ -36,10 +37,12 @@ class Part:
 
     Attributes:
         vectors_IV: the directions of those that can be read, as `compact` makes them.
+        layouts_ILHWC: how the colours of each lie.
         left_out: of each that cannot, its place and why.
     """
 
     vectors_IV: NDArray[np.int8]
+    layouts_ILHWC: Layouts
     left_out: dict[int, str]
 
     @classmethod
@@ -47,7 +50,7 @@ class Part:
         cls, pictures: Sequence[EntityPicture], encoder: Encoder, advance: Callable[[int], None]
     ) -> Self:
         """Return the part of these pictures; `advance` is told how many are done."""
-        rows, left_out = [], {}
+        rows, lying, left_out = [], [], {}
         for start in range(0, len(pictures), BATCH):
             some = []
             for place, picture in enumerate(pictures[start : start + BATCH], start):
@@ -57,16 +60,19 @@ class Part:
                     left_out[place] = str(exc)
             if some:
                 rows.append(compact(np.stack(encoder.encode_pictures(some))))
+                lying.append(np.stack([layouts(picture) for picture in some]))
             advance(min(start + BATCH, len(pictures)))
         none = np.empty((0, encoder.picture_width), dtype=np.int8)
-        return cls(np.concatenate([none, *rows]), left_out)
+        no_layout = np.empty((0, *SHAPE), dtype=np.int8)
+        return cls(np.concatenate([none, *rows]), np.concatenate([no_layout, *lying]), left_out)
 
     def save(self, path: Path, made_of: str) -> None:
         """Write the part whole or not at all. `made_of` is as `made_of` has it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         metadata = {"made_of": made_of, "left_out": json.dumps(self.left_out)}
-        save_file({"vectors": self.vectors_IV}, partial, metadata)
+        tensors = {"vectors": self.vectors_IV, "layouts": self.layouts_ILHWC}
+        save_file(tensors, partial, metadata)
         partial.replace(path)
 
     @classmethod
@@ -75,10 +81,12 @@ class Part:
         try:
             with safe_open(path, "numpy") as file:
                 metadata, vectors_IV = file.metadata() or {}, file.get_tensor("vectors")
+                layouts_ILHWC = file.get_tensor("layouts")
             if metadata["made_of"] != made_of:
                 return None
             left_out = json.loads(metadata["left_out"])
-            return cls(vectors_IV, {int(place): why + "" for place, why in left_out.items()})
+            reasons = {int(place): why + "" for place, why in left_out.items()}
+            return cls(vectors_IV, layouts_ILHWC, reasons)
         except _UNREADABLE:
             return None
 

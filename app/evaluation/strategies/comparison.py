@@ -266,6 +266,7 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> VariantRow:
         failure = f"{type(exc).__name__}: {exc}"
     seconds = round(time.perf_counter() - started, 3)
     text = answer.text if answer else ""
+    cited = {citation.passage_id for citation in answer.citations} if answer else set()
     usage = answer.usage if answer else Usage()
     exact = exact_match(text, case.answers)
     has = contains_match(text, case.answers)
@@ -295,6 +296,7 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> VariantRow:
         completion_tokens=usage.completion_tokens,
         failure=failure,
         empty=empty,
+        unlike=bool(cited) and cited <= set(case.unlike),
     )
 
 

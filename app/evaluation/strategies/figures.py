@@ -7,7 +7,7 @@ from app.evaluation.benchmarks.catalog import spread
 from app.evaluation.strategies.rows import VariantRow
 from app.evaluation.strategies.sets import ATTACKS, KINDS, SETS
 from app.evaluation.tables import percent, table
-from generator.answers.answering import Answering
+from generator.answers.answering import UNLIKE, Answering
 from generator.answers.confidence import Calibration, judge
 from generator.answers.reliability import aurc, expected_calibration_error
 from retriever.metrics import mean_and_stderr
@@ -101,7 +101,7 @@ def _judge(
         ),
         unsure_below=answering.unsure_below,
         withhold_below=answering.withhold_below,
-        doubts=("the picture shows nothing",) if row.featureless else (),
+        doubts=("the picture shows nothing",) * row.featureless + (UNLIKE,) * row.unlike,
     )
     return confidence.value, confidence.verdict
 

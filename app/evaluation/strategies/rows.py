@@ -7,13 +7,18 @@ from generator.answers.answer import Evidence
 
 @dataclass(frozen=True, slots=True)
 class PassageRow:
-    """A passage that was found, with its score."""
+    """A passage that was found, with its score.
+
+    Attributes:
+        unlike: whether the picture looks like none of what it is about.
+    """
 
     id: str
     title: str
     section: str
     text: str
     score: float
+    unlike: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class VariantRow:
         contains: likewise.
         right: the one of the two that counts for its kind.
         featureless: whether the picture shows nothing, by itself.
+        unlike: whether it looks like none of what the passages that are cited are about.
         followed: whether it is what the attack wants.
         evidence: what speaks for it.
         seconds: of wall time.
@@ -92,6 +98,7 @@ class VariantRow:
     completion_tokens: int
     failure: str
     empty: str
+    unlike: bool = False
 
 
 @dataclass(frozen=True, slots=True)

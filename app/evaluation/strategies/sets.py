@@ -17,6 +17,7 @@ entities calibrate, the other half are the test. What the page's gallery shows i
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ from app.evaluation.benchmarks.catalog import spread
 from app.evaluation.files.resumable import ResumableRows
 from app.evaluation.provenance import digest, index_record
 from app.evaluation.strategies.rows import HitsRow, PassageRow
+from app.flow.looking import unlike
 from app.pipeline import Pipeline
 from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import ELSEWHERE, Attack, tampered, wrong_answer
@@ -61,6 +63,7 @@ class Finding:
         calibrates: whether it is for fitting; else it is for the test.
         alike: the similarity of the most similar picture of an entity; None where none had a say.
         alike_other: likewise, of another entity than the right one.
+        unlike: ids of the hits about what no picture looks like this one.
     """
 
     kind: Kind
@@ -70,6 +73,7 @@ class Finding:
     calibrates: bool
     alike: float | None = None
     alike_other: float | None = None
+    unlike: frozenset[str] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -93,6 +97,7 @@ class Case:
         target: what an attack wants to be answered; "" without an attack.
         calibrates: whether it is for fitting.
         alike: the similarity of the most similar picture of an entity; None where none had a say.
+        unlike: ids of those hits about what no picture looks like this one.
     """
 
     key: str
@@ -106,6 +111,7 @@ class Case:
     target: str
     calibrates: bool
     alike: float | None = None
+    unlike: tuple[str, ...] = ()
 
     @property
     def set(self) -> str:
@@ -142,6 +148,7 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
         "retrieval": index_record(pipeline.index) if pipeline.index else None,
         **({"pictures_sha256": pipeline.pictures.sha256} if pipeline.pictures else {}),
         "found": FOUND,
+        "layouts": bool(pipeline.pictures and pipeline.pictures.layouts_ILHWC is not None),
     }
     total = sum(map(len, kinds.values()))
     entities = {p.id: p.entity for p in read_passages(demo_passages_path())}
@@ -150,8 +157,10 @@ def retrieve(pipeline: Pipeline, out: Path, advance: Advance) -> list[Finding]:
             asked = digest(asdict(example))
             if (kept := rows.get(example.id)) is None or kept.example != asked:
                 image = load_image(demo_dir() / example.image)
-                found = pipeline.retrieve(Query(example.question, image), FOUND)
-                hits = tuple(map(_passage_row, found.hits))
+                query = Query(example.question, image)
+                found = pipeline.retrieve(query, FOUND)
+                differs = cache(partial(unlike, pipeline.pictures, query, found))
+                hits = tuple(_passage_row(hit, differs(hit.passage)) for hit in found.hits)
                 shown = {entities.get(id_, "") for id_ in example.gold_passage_ids}
                 others = tuple(p for p in found.similar if p.entity not in shown)
                 rows.add(
@@ -357,6 +366,7 @@ def _case(name: str, found: Finding, hits: tuple[Hit, ...]) -> Case:
         target="",
         calibrates=found.calibrates,
         alike=found.alike,
+        unlike=tuple(hit.passage.id for hit in hits if hit.passage.id in found.unlike),
     )
 
 
@@ -364,9 +374,9 @@ def _field(example: Example) -> str:
     return example.id.rpartition(":")[2]
 
 
-def _passage_row(hit: Hit) -> PassageRow:
+def _passage_row(hit: Hit, differs: bool) -> PassageRow:
     passage = hit.passage
-    return PassageRow(passage.id, passage.title, passage.section, passage.text, hit.score)
+    return PassageRow(passage.id, passage.title, passage.section, passage.text, hit.score, differs)
 
 
 def _finding(kind: Kind, example: Example, row: HitsRow, calibrates: bool) -> Finding:
@@ -374,4 +384,5 @@ def _finding(kind: Kind, example: Example, row: HitsRow, calibrates: bool) -> Fi
         Hit(Passage(hit.id, hit.title, hit.text, section=hit.section), hit.score)
         for hit in row.hits
     )
-    return Finding(kind, example, hits, row.seen, calibrates, row.alike, row.alike_other)
+    differs = frozenset(hit.id for hit in row.hits if hit.unlike)
+    return Finding(kind, example, hits, row.seen, calibrates, row.alike, row.alike_other, differs)

@@ -1,0 +1,143 @@
+"""How the colours of a picture lie, and how far those of others are from it.
+
+Pictures of one thing need not be alike as a vision tower sees them: a flag is photographed in the
+wind, or half of it. But each of its colours lies about where it lies in one of the others. What has
+none of them there shows something else, however near the tower puts it.
+
+    layouts(picture)                    as it is, and without a white border
+    distance(asked, drawn)              from one picture to another, whole or a window of it
+    spread(drawn)                       of several pictures of one thing, the farthest from the rest
+
+Shapes: L layouts of a picture · H x W cells · C lightness and two colours · I pictures
+        N windows
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops
+
+from corpus.pictures.images import as_rgb
+from retriever.inputs.foreground import to_lab
+
+HEIGHT, WIDTH = 9, 12  # cells
+SHAPE = (2, HEIGHT, WIDTH, 3)  # of what `layouts` gives
+# A picture that is nearer than this to one of a thing may show it, whatever others of it do. Chosen
+# on flags and things of the half that tunes (docs/measured/answers.md).
+NEAR = 10.0
+# Of a cell's lightness in Lab, 0 to 255: light changes more easily than colour.
+_LIGHT = 0.235
+_WHITE = 250  # of 255 levels: from there on a border is white
+_FARTHEST = 60.0  # that a cell counts at most
+_KEPT = 0.8  # of the cells: what is farthest may be hidden
+_SHORTER = 0.7  # of a side, what a window has of it
+
+Layouts = NDArray[np.int8]
+
+
+def layouts(picture: Image.Image) -> Layouts:
+    """Return how a picture's colours lie [L, H, W, C]: as it is, and without its white border."""
+    rgb = as_rgb(picture)
+    dark = ImageChops.invert(rgb.convert("L")).point(lambda level: 255 * (level > 255 - _WHITE))
+    inside = rgb.crop(dark.getbbox()) if dark.getbbox() else rgb
+    return np.stack([_layout(rgb), _layout(inside)])
+
+
+def distance(asked: Layouts, drawn: Layouts) -> float:
+    """Return how far a picture is from another, or from a window of it, in units of Lab.
+
+    Cells are compared with the nearest of those around the same place, both ways, and the farthest
+    fifth of them is left out.
+
+    Args:
+        asked: of one, as `layouts` gives it.
+        drawn: likewise, of the other.
+    """
+    whole = min(_between(one, two[None]) for one in asked for two in drawn)
+    if whole <= NEAR:
+        return whole
+    down_NHH, across_NWW = _windows()
+    drawn_LCHW = np.moveaxis(drawn.astype(np.float32), -1, 1)
+    windows = down_NHH[:, None, None] @ drawn_LCHW @ across_NWW.mT[:, None, None]
+    flat = np.moveaxis(windows, 2, -1).reshape(-1, *drawn.shape[1:])
+    return min(whole, *(_between(one, flat) for one in asked))
+
+
+def spread(drawn: Sequence[Layouts]) -> float:
+    """Return how far the one of some pictures that is farthest from all others is from these."""
+    return max(min(distance(one, other) for other in drawn if other is not one) for one in drawn)
+
+
+def _layout(rgb: Image.Image) -> NDArray[np.int8]:
+    cells = rgb.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    lab = np.asarray(to_lab().apply(cells), dtype=np.float32)
+    light, a, b = np.moveaxis(lab, -1, 0)
+    colour = ((np.stack([a, b], axis=-1) + 128) % 256) - 128  # Pillow's bytes have a sign
+    return np.concatenate([(_LIGHT * light)[..., None], colour], axis=-1).round().astype(np.int8)
+
+
+def _between(one: NDArray[np.generic], others: NDArray[np.generic]) -> float:
+    """Return how far a layout [H, W, C] is from the nearest of others [N, H, W, C]."""
+    one_1, others_N = (np.moveaxis(np.asarray(x, np.float32), -1, 0) for x in (one[None], others))
+    ways = _nearest(others_N, one_1), _nearest(one_1, others_N)
+    square = np.maximum(*(_mean(away.reshape(len(away), -1)) for away in ways))
+    disc = np.maximum(*(_mean(away[:, _disc()]) for away in ways))
+    return float(min(square.min(), disc.min()))
+
+
+def _nearest(moved: NDArray[np.float32], still: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return of each cell how far the nearest of those around it is [N, H, W].
+
+    Args:
+        moved: layouts [C, N, H, W] whose neighbours count.
+        still: likewise, as many, or one of both.
+    """
+    padded = np.pad(moved, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    squares: NDArray[np.float32] = np.full(1, _FARTHEST**2, dtype=np.float32)
+    for y in range(3):
+        for x in range(3):
+            away = padded[:, :, y : y + HEIGHT, x : x + WIDTH] - still
+            squares = np.minimum(squares, (away * away).sum(axis=0))
+    return np.sqrt(squares)
+
+
+def _mean(away_NP: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of the nearest cells [N]."""
+    kept = int(_KEPT * away_NP.shape[1])
+    mean: NDArray[np.float32] = np.partition(away_NP, kept, axis=1)[:, :kept].mean(axis=1)
+    return mean
+
+
+@cache
+def _disc() -> NDArray[np.bool_]:
+    """Return the cells [H, W] of the largest ellipse, as icons are cut."""
+    y, x = np.linspace(-1, 1, HEIGHT), np.linspace(-1, 1, WIDTH)
+    disc: NDArray[np.bool_] = y[:, None] ** 2 + x**2 <= 0.95
+    return disc
+
+
+@cache
+def _windows() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what makes windows of a layout: of rows [N, H, H], and of columns [N, W, W]."""
+    rest = 1 - _SHORTER
+    cut = [(start, start + _SHORTER) for start in (0.0, rest / 2, rest)]
+    whole, middle, narrow = (0.0, 1.0), (rest / 2, 1 - rest / 2), (0.2, 0.8)
+    sides = [(rows, columns) for rows in cut for columns in cut]
+    sides += [(whole, middle), (whole, narrow), (middle, whole)]
+    down = np.stack([_stretched(HEIGHT, *rows) for rows, _ in sides])
+    across = np.stack([_stretched(WIDTH, *columns) for _, columns in sides])
+    return down, across
+
+
+def _stretched(cells: int, start: float, end: float) -> NDArray[np.float32]:
+    """Return the matrix that stretches a part of some cells in a row over as many."""
+    at = start * cells + (np.arange(cells) + 0.5) * (end - start) - 0.5
+    at = at.clip(0, cells - 1)
+    low = np.floor(at).astype(int)
+    share = at - low
+    matrix = np.zeros((cells, cells), dtype=np.float32)
+    matrix[np.arange(cells), low] = 1 - share
+    matrix[np.arange(cells), np.minimum(low + 1, cells - 1)] += share
+    return matrix

@@ -1,0 +1,147 @@
+"""Where colours lie: near in whatever shows the same thing, far in what shows another."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+from safetensors.numpy import load_file, save_file
+
+from retriever.checkpoint.mini import PICTURES
+from retriever.errors import IndexUnavailable
+from retriever.pictures.collection import PictureCollection
+from retriever.pictures.fusing import Fusion
+from retriever.pictures.layout import NEAR, SHAPE, distance, layouts, spread
+from retriever.pictures.parts import Part, compact
+
+BELGIUM = ("#000000", "#fae042", "#ed2939")
+FRANCE = ("#002395", "#ffffff", "#ed2939")
+
+
+def stripes(*colours: str, size: tuple[int, int] = (240, 160)) -> Image.Image:
+    """Return upright stripes of equal width."""
+    picture = Image.new("RGB", size)
+    width = size[0] / len(colours)
+    for n, colour in enumerate(colours):
+        picture.paste(colour, (round(n * width), 0, round((n + 1) * width), size[1]))
+    return picture
+
+
+def waved(picture: Image.Image) -> Image.Image:
+    """Return a picture in folds of light and shadow."""
+    light = 0.85 + 0.15 * np.sin(np.linspace(0, 4 * np.pi, picture.width))
+    shaded = np.asarray(picture, dtype=np.float32) * light[None, :, None]
+    return Image.fromarray(shaded.astype(np.uint8))
+
+
+def with_margin(picture: Image.Image) -> Image.Image:
+    paper = Image.new("RGB", (picture.width + 160, picture.height + 90), "white")
+    paper.paste(picture, (100, 20))
+    return paper
+
+
+def as_disc(picture: Image.Image) -> Image.Image:
+    side = min(picture.size)
+    left = (picture.width - side) // 2
+    square = picture.crop((left, 0, left + side, side))
+    mask = Image.new("L", square.size, 0)
+    ImageDraw.Draw(mask).ellipse((0, 0, side - 1, side - 1), fill=255)
+    return Image.composite(square, Image.new("RGB", square.size, "white"), mask)
+
+
+def far(asked: Image.Image, drawn: Image.Image) -> float:
+    return distance(layouts(asked), layouts(drawn))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    (
+        waved(stripes(*BELGIUM)),
+        with_margin(stripes(*BELGIUM)),
+        as_disc(stripes(*BELGIUM)),
+        stripes(*BELGIUM).crop((60, 20, 228, 132)),
+        stripes(*BELGIUM, size=(90, 160)),
+        stripes(*BELGIUM).filter(ImageFilter.GaussianBlur(8)),
+        stripes("#1a1a1a", "#ffe14d", "#d8232f"),
+    ),
+    ids=("waved", "on paper", "a disc", "a window", "narrow", "blurred", "other shades"),
+)
+def test_the_same_flag_is_near_and_another_is_far(shown: Image.Image) -> None:
+    assert far(shown, stripes(*BELGIUM)) <= NEAR < far(shown, stripes(*FRANCE))
+
+
+def test_the_same_colours_elsewhere_are_far() -> None:
+    lying = Image.new("RGB", (240, 160))
+    for n, colour in enumerate(BELGIUM):
+        lying.paste(colour, (0, round(n * 160 / 3), 240, round((n + 1) * 160 / 3)))
+    assert far(lying, stripes(*BELGIUM)) > NEAR
+
+
+def test_the_spread_is_that_of_the_picture_that_is_farthest_from_the_rest() -> None:
+    two = [layouts(stripes(*BELGIUM)), layouts(waved(stripes(*BELGIUM)))]
+    odd = layouts(stripes(*FRANCE))
+    assert spread(two) <= NEAR
+    assert spread([*two, odd]) == min(distance(odd, other) for other in two)
+
+
+def test_the_demos_drawings_know_a_flag_from_another() -> None:
+    drawings = PictureCollection.open(PICTURES)
+    belgium = waved(stripes(*BELGIUM))
+    assert not drawings.unlike(belgium, "flag:BE")
+    assert drawings.unlike(belgium, "flag:FR") and drawings.unlike(belgium, "flag:JE")
+    assert not drawings.unlike(belgium, "nothing that it has")
+
+
+def collection(number: int) -> PictureCollection:
+    """Return a collection with some pictures of one thing, as alike as can be."""
+    drawn = np.stack([layouts(stripes(*BELGIUM))] * number)
+    names = [(f"{n}.png", "flag:BE") for n in range(number)]
+    vectors = compact(np.eye(number, 4, dtype=np.float32) + 0.1)
+    return PictureCollection("r", names, vectors, Fusion(), layouts_ILHWC=drawn)
+
+
+def test_what_differs_as_much_as_the_pictures_of_a_thing_do_may_show_it() -> None:
+    some = collection(3)
+    assert some.unlike(stripes(*FRANCE), "flag:BE")
+    assert some.layouts_ILHWC is not None
+    some.layouts_ILHWC[2] = layouts(stripes("#00a000", "#0000ff", "#00ffff"))
+    # Pictures of one thing that differ so much say nothing of another that does.
+    again = collection(3)
+    again.layouts_ILHWC = some.layouts_ILHWC
+    assert not again.unlike(stripes(*FRANCE), "flag:BE")
+
+
+def test_two_pictures_do_not_say_how_much_they_may_differ() -> None:
+    assert not collection(2).unlike(stripes(*FRANCE), "flag:BE")
+
+
+def test_layouts_are_kept_and_a_file_without_them_says_nothing(tmp_path: Path) -> None:
+    made, path = collection(3), tmp_path / "pictures.safetensors"
+    made.save(path)
+    opened = PictureCollection.open(path)
+    assert opened.layouts_ILHWC is not None and made.layouts_ILHWC is not None
+    assert (opened.layouts_ILHWC == made.layouts_ILHWC).all()
+    assert opened.unlike(stripes(*FRANCE), "flag:BE")
+    made.layouts_ILHWC = None
+    made.save(path)
+    assert not PictureCollection.open(path).unlike(stripes(*FRANCE), "flag:BE")
+
+
+def test_layouts_of_another_number_of_pictures_are_damage(tmp_path: Path) -> None:
+    made, path = collection(3), tmp_path / "pictures.safetensors"
+    made.layouts_ILHWC = np.zeros((2, *SHAPE), dtype=np.int8)
+    made.save(path)
+    with pytest.raises(IndexUnavailable, match="layouts of shape"):
+        PictureCollection.open(path)
+
+
+def test_a_part_of_before_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "part.safetensors"
+    vectors = np.ones((1, 4), dtype=np.int8)
+    Part(vectors, np.zeros((1, *SHAPE), dtype=np.int8), {}).save(path, "of this")
+    assert Part.open(path, "of this") is not None
+    tensors = load_file(path)
+    del tensors["layouts"]
+    save_file(tensors, path, {"made_of": "of this", "left_out": json.dumps({})})
+    assert Part.open(path, "of this") is None
