@@ -11,6 +11,7 @@ Told apart are items that have no verb of their own: clauses may say anything of
 import itertools
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from generator.sentences import sentences
 from generator.values.items import Range
@@ -19,7 +20,7 @@ from generator.values.wording import alike, telling
 
 _BETWEEN = re.compile(r"(?<!\d),|,(?!\d)|;|\s(?:and|but)(?=\s)")
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|has|have|had|can|may|must|will|do|does|did|\w{3,}ed)\b", re.IGNORECASE
+    r"\b(?:is|are|was|were|has|have|had|can|must|will|do|does|did|\w{3,}ed)\b", re.IGNORECASE
 )
 _RANGE = re.compile(r"\bbetween\s[^,;]*\Z", re.IGNORECASE)
 _REMARK = re.compile(r"\s*(?:which|who|whose|where|that)\b")
@@ -65,6 +66,8 @@ def of_another(question: str, text: str, start: int, end: int) -> bool:
     >>> [of_another(asked, text, text.index(n), text.index(n) + 2) for n in ("10", "60", "90")]
     [True, True, False]
     """
+    if not _one_of_opposites(question) and not _NUMBER.search(text, start, end):
+        return False
     begin, stop = next((a, b) for a, b in sentences(text) if a <= start < b)
     parts = _parts(text, begin, stop)
     own = next((n for n, (a, b) in enumerate(parts) if a <= start and end <= b), None)
@@ -132,51 +135,59 @@ def _opposite(question: str, before: str) -> bool:
     [True, False]
     """
     near = " ".join(before.split()[-4:])
-    bare = _HOW.sub(" ", question)
-    for kinds in _OPPOSITES:
-        asked = {found.lastgroup for found in kinds.finditer(bare)}
+    for kinds, asked in _one_of_opposites(question):
         said = {found.lastgroup for found in kinds.finditer(near)}
-        if asked and said and not asked & said:
+        if said and not asked & said:
             return True
     return False
 
 
+@lru_cache(maxsize=256)
+def _one_of_opposites(question: str) -> list[tuple[re.Pattern[str], set[str | None]]]:
+    """Return the opposites of which a question names some, and which."""
+    bare = _HOW.sub(" ", question)
+    named = [(kinds, {found.lastgroup for found in kinds.finditer(bare)}) for kinds in _OPPOSITES]
+    return [(kinds, asked) for kinds, asked in named if asked]
+
+
 def _has_no_key(question: str, text: str, parts: Sequence[Range], own: int, span: Range) -> bool:
     """Return whether a word of the question stands in another item with a value, and none here."""
-    if _BUT.search(question) or (own and _VERB.search(text, *parts[own])):
+    if not _NUMBER.search(text, *span) or (own and _VERB.search(text, *parts[own])):
+        return False
+    others = [n for n, part in enumerate(parts) if n != own and _is_short(text, part, first=n == 0)]
+    if not others or _BUT.search(question):
         return False
     words = [_words(text[a:b]) for a, b in parts]
     asked = _words(question) | {w for w in itertools.chain(*words) if _says(question, w)}
+    shared = [{w for w in asked if _among(w, has)} for has in words]
     keys = [
-        {w for w in asked if _among(w, has)}
-        - {w for w in asked for n, other in enumerate(words) if n != at and _among(w, other)}
-        for at, has in enumerate(words)
+        has.difference(*(other for n, other in enumerate(shared) if n != at))
+        for at, has in enumerate(shared)
     ]
     # What stands before the value in the first item may be said of all: "Bruno weighs".
     behind = _words(text[span[1] : parts[own][1]])
-    mine = {w for w in keys[own] if own or _among(w, behind)}
-    if mine:
+    if any(own or _among(word, behind) for word in keys[own]):
         return False
-    return any(
-        keys[n] and _is_value(text[a:b], asked, text[slice(*span)], first=n == 0)
-        for n, (a, b) in enumerate(parts)
-        if n != own
+    return any(keys[n] and _is_value(text[slice(*parts[n])], asked) for n in others)
+
+
+def _is_short(text: str, part: Range, *, first: bool) -> bool:
+    """Return whether an item is a few words with a number and without a verb."""
+    few = _FIRST_WORDS if first else _ITEM_WORDS
+    return (
+        _NUMBER.search(text, *part) is not None
+        and _VERB.search(text, *part) is None
+        and len(_NOTE.sub(" ", text[slice(*part)]).split()) <= few
     )
 
 
-def _is_value(item: str, asked: set[str], like: str, *, first: bool) -> bool:
-    """Return whether an item is a number, as another is, and no more than what a question names."""
+def _is_value(item: str, asked: set[str]) -> bool:
+    """Return whether an item is a number and no more than what a question names."""
     item = _NOTE.sub(" ", item)
-    if _VERB.search(item) or len(item.split()) > (_FIRST_WORDS if first else _ITEM_WORDS):
-        return False
     named = [word for word in telling(_MEASURES.sub(" ", item)) if not word[0].isdigit()]
     left = " ".join(w for w in item.split() if not _among(w.strip(".,;:()\"'").casefold(), asked))
-    return bool(
-        named
-        and all(_among(word, asked) for word in named)
-        and _NUMBER.search(like)
-        and _NUMBER.search(left)
-    )
+    named_all = bool(named) and all(_among(word, asked) for word in named)
+    return named_all and _NUMBER.search(left) is not None
 
 
 def _words(text: str) -> set[str]:
