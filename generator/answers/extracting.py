@@ -54,6 +54,9 @@ LIMIT, CERTAIN = 12.0, 8.0
 # What `sureness` is at most, and the logarithm of how probable beside the likeliest passage's an
 # answer has to be for its passage to be read at once.
 _MOST_SURE, _COUNTS = MARGIN * LIMIT, math.log(1 / 100)
+# And of how probable beside the best passage's a passage is, from which on down it is doubtful that
+# it is about the picture's thing: a mandarin and an apple are as probable, an owl and a lion not.
+_FAR = math.log(1 / 20)
 
 
 def extract(
@@ -115,6 +118,7 @@ def extract(
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
     reading = readings[winner.number]
+    unlikely_of_it = query.image is not None and priors[winner.number] < priors[min(read)] + _FAR
     return Answer(
         winner.text,
         tuple(
@@ -137,8 +141,8 @@ def extract(
                 question, read[winner.number].passage, winner.text, said[winner.number][1], reading
             ),
             *(
-                _of_another(question, hits[0], read[winner.number])
-                if query.image is not None
+                _of_another(question, read[min(read)], read[winner.number])
+                if unlikely_of_it
                 else ()
             ),
         ),

@@ -207,10 +207,19 @@ def test_a_yes_or_no_that_nothing_is_about_is_told_from_one_that_is_not_plain() 
         assert answer("Is there wifi?", a=reading).doubts == (doubt,)
 
 
-def test_what_is_said_of_another_thing_than_the_picture_s_is_in_doubt() -> None:
-    hits = [Hit(Passage("a", "Owls", "a"), 20.0), Hit(Passage("b", "Lions", "b"), 19.9)]
+@pytest.mark.parametrize(
+    ("picture", "score", "doubts"),
+    [
+        (Image.new("RGB", (8, 8)), 16.5, ("it is said of “Lions”",)),
+        (Image.new("RGB", (8, 8)), 19.9, ()),  # it may as well be a lion
+        (None, 16.5, ()),
+    ],
+)
+def test_what_is_said_of_another_thing_than_the_picture_s_is_in_doubt(
+    picture: Image.Image | None, score: float, doubts: tuple[str, ...]
+) -> None:
+    hits = [Hit(Passage("a", "Owls", "a"), 20.0), Hit(Passage("b", "Lions", "b"), score)]
     reader = ByHand(a=replace(SAID, logprob=-50.0, none_logprob=0.0), b=SAID)
     plan = AnswerPlan("extract", passages=5)
-    for picture, doubts in ((Image.new("RGB", (8, 8)), ("it is said of “Lions”",)), (None, ())):
-        found = extract(reader, Query("How heavy is it?", picture), hits, plan)
-        assert (found.text, found.doubts) == ("b", doubts)
+    found = extract(reader, Query("How heavy is it?", picture), hits, plan)
+    assert (found.text, found.doubts) == ("b", doubts)
