@@ -18,6 +18,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
+from app.flow.brevity import asking_part
 from app.flow.clock import milliseconds_since, timed
 from app.flow.events import Event, Found, Piece, Result, Retrieval
 from app.flow.looking import unlike
@@ -201,7 +202,7 @@ class Pipeline(Finder):
         require_whole(asked)
         # A model that writes may answer both; a reader points at one place.
         first = first_of_two(asked) if answer and self._reads(strategy) else None
-        query = replace(query, question=first or asked)
+        query = self._in_short(query, first or asked)
         found, instead, given = Retrieval(boxes=query.boxes), "", None
         failure: GeneratorError | None = None
         if retrieval:
@@ -213,7 +214,7 @@ class Pipeline(Finder):
             texts = (f"{hit.passage.title} {hit.passage.text}" for hit in found.hits)
             if asked != alone.question and (kept := mended(alone.question, texts)) != asked:
                 first = first_of_two(kept) if first else None
-                query = replace(query, question=first or kept)
+                query = self._in_short(query, first or kept)
                 found = self.retrieve(query, depth, sources=sources)
             names = named_instead(query.question) if query.image is not None else ()
             if elsewhere := self.elsewhere(names, found):
@@ -264,6 +265,14 @@ class Pipeline(Finder):
             current_number(),
             picture=picture,
         )
+
+    def _in_short(self, query: Query, question: str) -> Query:
+        """Return a query of a question, of a long one of the part that asks."""
+
+        def fits(part: str) -> bool:
+            return self.encoder.fits(replace(query, question=part))
+
+        return replace(query, question=asking_part(question, fits))
 
     def _may_mean_others(self, query: Query, found: Retrieval, strategy: Strategy | None) -> bool:
         """Return whether a question may be about what the collection has no picture of.

@@ -149,6 +149,10 @@ class Encoder:
         listed = list_of(Query, queries)
         return self._told(listed, self._batcher((listed, looks, known))) if listed else []
 
+    def fits(self, query: Query) -> bool:
+        """Return whether there is room for all of a question: nothing at its end is cut off."""
+        return not self._queries.overflow(query)
+
     def encode_queries(
         self, queries: Iterable[Query], looks: Sequence[Look] = (), known: Known | None = None
     ) -> list[EncodedQuery]:

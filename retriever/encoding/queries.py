@@ -332,7 +332,12 @@ class QueryEncoder:
                 "tokens of a query, and the question is lost: give a shorter instruction"
             )
         # What a classifier saw stands last, and may be lost in silence.
-        return max(len(tokenizer.tokenize([self.text(query, "")])[0]) - limit, 0)
+        return self.overflow(query)
+
+    def overflow(self, query: Query) -> int:
+        """Return how many tokens at the end of a question there is no room for."""
+        tokenizer = self._checkpoint.query_tokenizer
+        return max(len(tokenizer.tokenize([self.text(query, "")])[0]) - tokenizer.max_length, 0)
 
     def say_cut(self, query: Query, encoded: EncodedQuery) -> None:
         """Log what was cut of a question; for its caller to do, whose request the line is of."""

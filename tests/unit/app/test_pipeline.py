@@ -92,6 +92,13 @@ def test_what_to_know_comes_with_the_result(pipeline) -> None:
     assert result_as_json(result)["notes"] == list(result.notes)
 
 
+def test_of_a_question_with_too_much_before_it_the_part_that_asks_is_read(pipeline) -> None:
+    told = "We saw it on Sunday with my parents and all of their many friends. " * 3
+    result = pipeline.ask(Query(f"{told}What is the capital of France?", QUERY.image))
+    assert result.retrieval.asked_as.endswith("What is the capital of France?")
+    assert result.retrieval.cut == 0 and not any("longer than" in note for note in result.notes)
+
+
 def test_a_box_stands_for_the_picture_where_one_is_taken(pipeline) -> None:
     box = (2, 3, 12, 14)
     part = replace(QUERY, image=QUERY.image.crop(box))
