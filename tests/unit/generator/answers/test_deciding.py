@@ -50,7 +50,8 @@ def said(question: str, text: str, words: str) -> str | None:
         ("Do they sell gold?", "Export commodities: gold, cotton", "yes"),
         ("Do they sell gold?", "Import commodities: gold, cotton", None),
         # Nothing is measured by that name, or something else is; or not in that unit.
-        ("Is it larger than 80,000 acres?", "Area: 83,600 sq km", None),
+        ("Is it larger than 80,000 morgens?", "Area: 83,600 sq km", None),
+        ("Is it larger than 80,000 acres?", "Area: 83,600 sq km", "yes"),
         ("Is it larger than 500?", "Total area: 83,600 sq km", None),
         ("Is the land larger than 500 sq km?", "Total area: 83,600 sq km", None),
         ("Is Mo larger than 80,000 sq km?", "Total area: 83,600 sq km", None),
