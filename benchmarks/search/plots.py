@@ -26,7 +26,7 @@ STYLES = {
     "PLAID": ("C1", "o-"),
     "WARP": ("C5", "o-"),
     "Tachiom": ("C8", "o-"),
-    "MUVERA": ("C3", "o-"),
+    "MUVERA": ("black", "o-"),
     "maxsim-cpu, scan": ("C8", "s"),
     "LanceDB, IVF_PQ": ("C2", "o-"),
     "Voyager": ("C6", "o-"),
@@ -67,7 +67,7 @@ def plot_recall(rows: list[Row], path: Path) -> None:
             )
         axes.axhline(0.99, color="grey", linewidth=0.8, linestyle="--")
         axes.set(xscale="log", xlabel="CPU ms a query", title=f"{size:,} passages")
-        axes.set_ylim(0.6, 1.02)
+        axes.set_ylim(0.4, 1.02)
         _plain(axes.xaxis)
         axes.grid(alpha=0.3)
     for axes in panels[:, 0]:
