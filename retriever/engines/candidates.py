@@ -6,7 +6,7 @@
                         rows
     2. a short digest   of those the candidates, by MaxSim with the query's rows merged to three,
                         or up to eight of a long query
-    3. a longer one     of those fifty, by the rows merged to a quarter of them
+    3. a longer one     of those fifty, for a long query a hundred, by the rows merged to a quarter
     4. (the index)      of those the best by MaxSim
 
 The rows of a query repeat themselves: neighbouring words, neighbouring patches. A digest, the sums
@@ -32,8 +32,10 @@ WIDENING = 10
 DIGEST_ROWS = 8
 _SHORT_ROWS, _SHORT_SHARE = 3, 16
 _LONG_ROWS, _LONG_SHARE = 12, 4
-# Passages that MaxSim of the whole query is computed for: so many, or two for each that is wanted.
-_RANKED, _RANKED_EACH = 50, 2
+# Passages that MaxSim of the whole query is computed for: so many, of a query of many rows more, or
+# two for each that is wanted. A digest of many rows orders passages less surely.
+_RANKED, _RANKED_LONG, _RANKED_EACH = 50, 100, 2
+_LONG_QUERY = 64  # rows that a query has at most that is not long
 
 # From so many passages on means lose too much, and an index learns its candidate stage.
 LEARNED_FROM = 20_000
@@ -67,7 +69,7 @@ def candidate_stages(
 ) -> Stage:
     """Return the steps that leave some passages for MaxSim.
 
-    Those are the best `_RANKED` of the candidates, or more where more are wanted; of few
+    Those are the best fifty or hundred of the candidates, or more where more are wanted; of few
     candidates all, by one digest of eight rows.
 
     Args:
@@ -82,7 +84,7 @@ def candidate_stages(
         first = Stage(MEAN, q_QD.mean(axis=0), widest)
     else:
         first = Stage(learned.using, learned.query_vector(q_QD), widest)
-    ranked = max(_RANKED, _RANKED_EACH * top_k)
+    ranked = max(_RANKED if len(q_QD) <= _LONG_QUERY else _RANKED_LONG, _RANKED_EACH * top_k)
     if candidates < 2 * ranked:
         digest = cluster_sums(q_QD, DIGEST_ROWS)
         return Stage(TOKENS, digest, candidates, quantized=quantized, before=first)
