@@ -98,7 +98,7 @@ class Finder:
         self.exact, self.candidates, self._mode = exact, candidates, mode
         self.pictures = pictures
         # What is added while it serves is not asked for again.
-        self._known = None if index is None else lru_cache(maxsize=4096)(index.has_title)
+        self._known = None if index is None else lru_cache(maxsize=4096)(index.has_thing)
         self._looker = Looker(encoder, pictures, self._known)
 
     def retrieve(

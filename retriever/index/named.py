@@ -9,6 +9,7 @@ so that the best passage keeps its score: what is named, where that comes first 
 """
 
 import math
+import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -31,6 +32,23 @@ def titles_called(name: str) -> tuple[str, ...]:
     ("lady's slipper", "Lady's slipper", "Lady's Slipper")
     """
     return tuple(dict.fromkeys((name, name[:1].upper() + name[1:], string.capwords(name))))
+
+
+def is_proper(name: str, texts: Iterable[str]) -> bool:
+    """Return whether a word is the name of one thing, and not of a kind, where texts have it.
+
+    They write it with a capital amid a sentence, and never without one.
+
+    >>> is_proper("jersey", ["Jersey. The States of Jersey make laws."])
+    True
+    >>> is_proper("candle", ["Candle. A candle has a wick. Some call it Candle."])
+    False
+    """
+    if not name.isalpha() or not name.islower():
+        return False
+    together = " ".join(texts)
+    amid = re.search(rf"[a-z,;] {name.capitalize()}\b", together)
+    return amid is not None and re.search(rf"\b{name}", together) is None
 
 
 def weights(likely: Mapping[str, float], *, photograph: bool) -> dict[str, float]:

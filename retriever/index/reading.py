@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import islice
 from typing import Self, TypeVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from corpus.progress import Say
@@ -24,7 +25,7 @@ from retriever.errors import IndexNotReady
 from retriever.index.builds import moved_build
 from retriever.index.filters import PassageFilter
 from retriever.index.foreign import Foreign
-from retriever.index.named import titles_called
+from retriever.index.named import is_proper, titles_called
 from retriever.index.points import CONTENT, ROWS, all_points, conditions_of, passage_of, point_id
 from retriever.index.search import SearchMode, search_engine
 
@@ -33,6 +34,7 @@ _T = TypeVar("_T")
 # How often a search on a server looks whether the index has been replaced.
 _LOOK_SECONDS = 5.0
 _MOST_SOURCES = 1_000
+_TITLED = 20  # passages of a title that tell whether it is a proper name
 
 
 class OpenIndex:
@@ -203,9 +205,19 @@ class OpenIndex:
         """
         return self._following(lambda: self._engine.values("source", _MOST_SOURCES))
 
-    def has_title(self, title: str) -> bool:
-        """Return whether a passage has this title, whose words may begin with capitals there."""
-        return self.count_of(PassageFilter(titles=titles_called(title))) > 0
+    def has_thing(self, name: str) -> bool | None:
+        """Return whether a passage is about a thing that is called so, by its title.
+
+        The words of the title may begin with capitals. None where what is called so is something
+        else: written with a capital amid a sentence, too, it is a proper name, as Jersey is.
+        """
+        called = PassageFilter(titles=titles_called(name))
+        if not self.count_of(called):
+            return False
+        # Any row finds them.
+        row_1D = np.eye(1, self.fingerprint.dim, dtype=np.float32)
+        texts = [hit.passage.text for hit in self.search(row_1D, _TITLED, called, mode="exact")]
+        return None if is_proper(name, texts) else True
 
     def count_of(self, chosen: PassageFilter) -> int:
         """Return how many passages fulfil a filter."""

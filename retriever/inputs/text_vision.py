@@ -32,7 +32,8 @@ _CHANCES, _LEAST = 8, 0.02
 
 _WORDS = re.compile(r"[\w'’]+")
 
-Known = Callable[[str], bool]  # whether a corpus has passages that are called so
+# Whether a corpus has passages about what is called so; None where they are about something else.
+Known = Callable[[str], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,14 @@ class Sight:
         """
         knows = known or (lambda name: False)
         instead = self.kind != "" and knows(self.kind)
-        names = []
+        names: list[str] = []
         for class_id in self.classes:
             own = imagenet_synonyms()[class_id]
             called = next((name for name in own if knows(name)), "")
+            # "jersey" behind a question finds the island: then as it is called, too.
+            other = next((name for name in own if knows(name) is not None), "")
             if called or not instead or imagenet_kinds().get(class_id) != self.kind:
-                names.append(called or own[0])
+                names += filter(None, [called or other])
         if self.kind and self.kind not in names:
             names.append(self.kind)
         return sentence(names, sure=self.sure) if names else ""

@@ -165,8 +165,24 @@ def test_a_title_is_had_whatever_its_words_begin_with(home: Home) -> None:
         index.upsert(passages, random_embeddings(4))
         had = ["cat", "Cat", "great white shark", "tabby cat"]
         assert [
-            title for title in [*had, "tabby", "shark", "Cats"] if index.has_title(title)
+            title for title in [*had, "tabby", "shark", "Cats"] if index.has_thing(title)
         ] == had
+
+
+def test_a_proper_name_is_no_thing_of_that_name(home: Home) -> None:
+    texts = {
+        "Jersey": "Jersey. In 1781 the attack on Jersey failed.",
+        "Sweater": "Sweater. A sweater is a garment. At Sweater, a shop, it is sold.",
+    }
+    passages = [
+        replace(p, title=title, text=text)
+        for p, (title, text) in zip(make_passages(2), texts.items(), strict=True)
+    ]
+    with create(home, 2) as index:
+        index.upsert(passages, random_embeddings(2))
+        assert index.has_thing("jersey") is None
+        assert index.has_thing("sweater") is True
+        assert index.has_thing("pullover") is False
 
 
 def test_rows_come_back_by_passage_as_they_were_scored(index: PassageIndex) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from corpus.types import Hit, Passage
 from retriever.index.named import chances, not_among, weighed, weights
-from retriever.inputs.text_vision import Sight, imagenet_names
+from retriever.inputs.text_vision import Sight, imagenet_names, imagenet_synonyms
 
 
 def hit(title: str, score: float) -> Hit:
@@ -87,3 +87,13 @@ def test_what_no_hit_is_called_is_told() -> None:
     assert not_among(["dog", "wolf"], FOUND) == ["wolf"]
     slipper = [hit("Yellow Lady's Slipper", 1.0)]
     assert not_among(["yellow lady's slipper"], slipper) == []
+
+
+def test_a_name_that_finds_something_else_is_not_written() -> None:
+    """The classifier's jersey is a shirt, and the corpus's is an island."""
+    [jersey] = [n for n, own in enumerate(imagenet_synonyms()) if "jersey" in own]
+    sight = Sight(classes=(jersey,), likeliest=0.5, chances=((jersey, 0.5),))
+    island = {"jersey": None}
+    assert sight.sentence() == "It may show jersey."
+    assert sight.sentence(lambda name: island.get(name, False)) == "It may show T-shirt."
+    assert sight.titles(lambda name: island.get(name, False)) == {}
