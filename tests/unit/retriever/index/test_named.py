@@ -94,6 +94,6 @@ def test_a_name_that_finds_something_else_is_not_written() -> None:
     [jersey] = [n for n, own in enumerate(imagenet_synonyms()) if "jersey" in own]
     sight = Sight(classes=(jersey,), likeliest=0.5, chances=((jersey, 0.5),))
     island = {"jersey": None}
-    assert sight.sentence() == "It may show jersey."
-    assert sight.sentence(lambda name: island.get(name, False)) == "It may show T-shirt."
+    assert sight.sentence() == " It may show jersey."
+    assert sight.sentence(lambda name: island.get(name, False)) == " It may show T-shirt."
     assert sight.titles(lambda name: island.get(name, False)) == {}
