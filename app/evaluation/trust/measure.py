@@ -121,6 +121,13 @@ def measure_trust(
     if not parts:
         raise _nothing_scored(benchmark)
     text, data = _report(parts, pipeline.answering, pipeline.encoder.checkpoint.id, out)
+    unscored = sum(not example.targets for example in benchmark.examples)
+    if unscored:
+        text += (
+            f"\n{unscored:,} of the {len(benchmark.examples):,} questions have no answer that one "
+            "can be compared with: they are in none of these figures.\n"
+        )
+        data |= {"without_answers": unscored}
     write_json(out / "trust.json", data)
     write_text(out / "trust.md", text)
     return text

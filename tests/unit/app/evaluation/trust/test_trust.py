@@ -244,3 +244,8 @@ def test_a_benchmark_is_measured_on_every_set_and_goes_on(
     nameless = own_benchmark("mine", [replace(examples[0], answers=())])
     with pytest.raises(InvalidSettings, match="none of the 1 questions of mine has an answer"):
         measure_trust(pipeline, nameless, images, tmp_path / "none", Options(depth=10))
+    # One without an answer to compare with is in no figure, and that is said.
+    assert "in none of these figures" not in text
+    some = own_benchmark("mine", [*examples[:1], replace(examples[1], answers=())])
+    text = measure_trust(pipeline, some, images, tmp_path / "some", Options(depth=10))
+    assert "1 of the 2 questions have no answer" in text
