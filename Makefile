@@ -166,7 +166,7 @@ measure-encode: $(VENV)/installed  ## measure the encoder beside the public way,
 	$(PAGE) runs/encode/table.md docs/measured/encoding.md --title 'Encoding on a CPU' --by 'make measure-encode'
 	cp runs/encode/cost.png docs/measured/encoding-cost.png
 
-measure-index: $(VENV)/installed $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (two hours); docs/measured/index.md tells of it by hand
+measure-index: $(VENV)/installed $(PEER_VENV)/installed  ## measure the index beside its peers, into runs/search (four hours); docs/measured/index.md tells of it by hand
 	$(PIP) install --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m corpus.demo.rebuild --out runs/search/corpus --only passages --passages 14513
 	$(BIN)/python -m benchmarks.search prepare runs/search/corpus/passages.jsonl.gz --vectors runs/search/vectors

@@ -155,7 +155,7 @@ def _plan(real: int) -> Iterator[tuple[str, int]]:
     yield from ((engine, SYNTHETIC) for engine in ("kbvqa", "memory"))
     yield from (("building", size) for size in BUILDING)
     yield from ((engine, real) for engine in ("local", *PEERS))
-    yield from (("memory_int8", SYNTHETIC), ("tachiom", SYNTHETIC), ("warp", SYNTHETIC))
+    yield from (("memory_int8", SYNTHETIC), ("muvera", SYNTHETIC), ("tachiom", SYNTHETIC))
 
 
 def _module(engine: str, size: int, vectors: str, work: str) -> list[str]:
