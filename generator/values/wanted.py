@@ -139,8 +139,11 @@ _EVEN_NOW = re.compile(r"\W*(?:today|now|currently|nowadays|still)\W*", re.IGNOR
 _WHENEVER_ASKED = re.compile(r"\bwhen\s+(?:do|does|is|are|can|will)\b", re.IGNORECASE)
 _CLOCK_ASKED = re.compile(r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))", re.I)
 _YEAR_ALONE = re.compile(r"\W*[12]\d{3}s?\W*")
+# Not in what one pays: "kwanza per US dollar".
 _PRICE_ASKED = re.compile(
-    r"\b(?:how\s+much|what|which)\b.*\b(?:costs?|prices?|pay|paid|fees?)\b", re.IGNORECASE
+    r"^(?!.*\b(?:units?|currenc(?:y|ies)|money)\b)"
+    r".*\b(?:how\s+much|what|which)\b.*\b(?:costs?|prices?|pay|paid|fees?)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _COST_ASKED = re.compile(
     r"^(?!.*\bat\s+(?:\w+\s+)?cost)(?:.*\bwhat\s+(?:do|does|did)\s+(?:\w+\s+){1,6}costs?\b|.*\bhow\s+much\s+(?:do|does|did)\b.*\bcosts?\b)",

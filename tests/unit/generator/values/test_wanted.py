@@ -166,6 +166,13 @@ def test_what_stands_around_words_tells_what_they_are(question, text, can, canno
     assert meant(question, text, _places(text, can, cannot)) == [True, False]
 
 
+def test_what_one_pays_in_is_no_amount() -> None:
+    text = "It is the kwanza, 831 per US dollar."
+    places = _places(text, "kwanza", "US dollar")
+    assert meant("In what monetary unit are prices given?", text, places) == [True, True]
+    assert meant("What is the price?", text, places) == [False, True]
+
+
 @pytest.mark.parametrize(
     ("question", "text", "words"),
     [
