@@ -20,10 +20,10 @@ from functools import partial
 
 from app.flow.brevity import asking_part
 from app.flow.clock import milliseconds_since, timed
+from app.flow.doubts import doubts_of, low_of, unlike
 from app.flow.events import Event, Found, Piece, Result, Retrieval
-from app.flow.looking import unlike
 from app.flow.notes import OTHER_LANGUAGE, SAME_LOOK, in_english, notes, twins
-from app.flow.retrieval import Finder, doubts_of, low_of
+from app.flow.retrieval import Finder
 from app.flow.spelling import mended
 from app.flow.subject import PICTURELESS, instead_of_picture, means_picture, named_instead
 from app.flow.talk import Alone, require_same_picture, require_whole, stand_alone

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL.Image import Image
 
-from app.flow.events import THE_SAME, Retrieval
-from corpus.types import Box, Passage, Query
+from corpus.types import Box, Query
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import EncodedQuery, Look
 from retriever.errors import InvalidQuery
@@ -148,24 +147,3 @@ class Looker:
             )
         [part] = crop_regions(query.image, query.boxes)
         return replace(query, image=part, boxes=())
-
-
-def unlike(
-    pictures: PictureCollection | None, query: Query, found: Retrieval, passage: Passage
-) -> bool:
-    """Return whether a query's picture looks like none of what a passage is about.
-
-    False where pictures have no say, or one of the thing is all but the same.
-
-    Args:
-        pictures: of entities; None without.
-        query: as it was searched for.
-        found: what was found for it.
-        passage: one of that.
-    """
-    if pictures is None or query.image is None or found.alike is None:
-        return False
-    if any(p.entity == passage.entity and p.similarity >= THE_SAME for p in found.similar):
-        return False
-    [image, *_] = crop_regions(query.image, found.boxes) if found.boxes else [query.image]
-    return pictures.unlike(image, passage.entity)

@@ -20,7 +20,6 @@ from app.flow.fits import require_checkpoint, require_pictures
 from app.flow.looking import ALIKE, Looker
 from app.flow.subject import may_be_shown
 from app.machine.request import ends
-from corpus.pictures.images import featureless
 from corpus.types import WHAT_IS_THIS, Box, Hit, Query
 from generator.answers.selection import WEIGHED
 from generator.identity import asks_identity, asks_person
@@ -437,18 +436,3 @@ def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:
         raise InvalidQuestion(
             f"There is no source {unknown[0]!r:.100} in the index. It has: {there}{more}"
         )
-
-
-def doubts_of(query: Query) -> tuple[str, ...]:
-    """Return why any answer to a query is in doubt, as reasons."""
-    if query.image is not None and featureless(query.image):
-        return ("the picture shows nothing but a colour, a gradient or noise",)
-    return ()
-
-
-def low_of(found: Retrieval) -> tuple[str, ...]:
-    """Return why what was found is in doubt where nothing better tells, as reasons."""
-    if not found.unsure or found.threshold is None:
-        return ()
-    best = f"scores {found.hits[0].score:.1f}" if found.hits else "was not found"
-    return (f"the best passage {best}; this checkpoint trusts scores from {found.threshold:.1f}",)

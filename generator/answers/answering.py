@@ -181,7 +181,7 @@ class Answering:
         cited = {citation.passage_id for citation in answer.citations}
         sources = [hit.passage for hit in hits if hit.passage.id in cited]
         if sources and all(map(unlike, sources)):
-            doubts = (*doubts, UNLIKE)
+            answer = replace(answer, doubts=(*answer.doubts, UNLIKE))
         fit = self.fit(answer.strategy)
         confidence = judge(
             answer.evidence,

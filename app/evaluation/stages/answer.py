@@ -23,8 +23,8 @@ from app.evaluation.record import AnswerRow, Condition, RetrievalRow
 from app.evaluation.stages.pictures import Pictures, row_key, same_key
 from app.evaluation.stages.retrieve import current_row
 from app.evaluation.stages.tell import Tell
+from app.flow.doubts import doubts_of, low_of
 from app.flow.events import Retrieval
-from app.flow.retrieval import doubts_of, low_of
 from app.pipeline import Pipeline
 from corpus.errors import InvalidImage, KbvqaError
 from corpus.types import Example, Hit, Passage, Query

@@ -26,7 +26,7 @@ from app.evaluation.benchmarks.catalog import spread
 from app.evaluation.files.resumable import ResumableRows
 from app.evaluation.provenance import digest, index_record
 from app.evaluation.strategies.rows import HitsRow, PassageRow
-from app.flow.looking import unlike
+from app.flow.doubts import unlike
 from app.pipeline import Pipeline
 from corpus.benchmarks.demo import held_out_examples
 from corpus.benchmarks.poisoned import ELSEWHERE, Attack, tampered, wrong_answer

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +11,10 @@ from PIL import Image
 
 from app.asking.why import explain
 from app.flow import looking
-from app.flow.events import Retrieval
 from app.flow.retrieval import Finder
 from corpus.demo.data import demo_dir, demo_images
 from corpus.types import Box, Passage, Query
 from retriever.checkpoint.loading import load_checkpoint
-from retriever.checkpoint.mini import PICTURES
 from retriever.encoding import queries
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import Seen
@@ -26,7 +23,6 @@ from retriever.index.passage_index import PassageIndex
 from retriever.inputs.foreground import foregrounds
 from retriever.inputs.text_vision import Sight, TextVision, imagenet_names
 from retriever.pictures.collection import PictureCollection
-from retriever.pictures.neighbours import SimilarPicture
 from retriever.pictures.parts import compact
 from tests.golden_cases import GOLDEN
 
@@ -318,28 +314,3 @@ def test_a_photograph_shows_what_its_classifier_says(
 def test_what_is_no_picture_is_said(finder: Finder) -> None:
     with pytest.raises(TypeError, match="must be a PIL picture"):
         finder.retrieve(Query(QUESTION, "flag.png"))  # type: ignore[arg-type]
-
-
-def test_a_picture_that_looks_like_none_of_a_things_puts_it_in_doubt(finder: Finder) -> None:
-    """By the demo's drawings: Kenya's flag is none of Japan's, however alike a tower finds them."""
-    drawings = PictureCollection.open(PICTURES)
-    shown, (_, other) = Query(QUESTION, drawing("flag:KE").convert("RGB")), PASSAGES
-    japan = replace(other, entity="flag:JP")
-
-    def found(similarity: float, **more: Any) -> Retrieval:
-        return Retrieval(similar=(SimilarPicture("a.png", "flag:JP", similarity),), **more)
-
-    assert looking.unlike(drawings, shown, found(0.5), japan)
-    assert not looking.unlike(drawings, shown, found(0.5), replace(other, entity="flag:KE"))
-    assert not looking.unlike(drawings, shown, found(looking.THE_SAME), japan), "all but the same"
-    # Where no drawing has a say, as of a photograph, none says what the picture is not.
-    assert not looking.unlike(drawings, shown, Retrieval(), japan)
-    assert not looking.unlike(None, shown, found(0.5), japan)
-    assert not looking.unlike(drawings, replace(shown, image=None), found(0.5), japan)
-    # What was looked at is compared: a part, where it is one.
-    assert shown.image is not None
-    scene = Image.new("RGB", (400, 300), "#c71585")
-    scene.paste(shown.image, (30, 40))
-    part, kenya = Query(QUESTION, scene), replace(other, entity="flag:KE")
-    assert not looking.unlike(drawings, part, found(0.5, boxes=((30, 40, 150, 120),)), kenya)
-    assert looking.unlike(drawings, part, found(0.5), kenya)

@@ -1,0 +1,43 @@
+"""Why an answer is in doubt, whatever its words: by its picture and by what was found."""
+
+from app.flow.events import THE_SAME, Retrieval
+from corpus.pictures.images import featureless
+from corpus.types import Passage, Query
+from retriever.inputs.images import crop_regions
+from retriever.pictures.collection import PictureCollection
+
+
+def doubts_of(query: Query) -> tuple[str, ...]:
+    """Return why any answer to a query is in doubt, as reasons."""
+    if query.image is not None and featureless(query.image):
+        return ("the picture shows nothing but a colour, a gradient or noise",)
+    return ()
+
+
+def low_of(found: Retrieval) -> tuple[str, ...]:
+    """Return why what was found is in doubt where nothing better tells, as reasons."""
+    if not found.unsure or found.threshold is None:
+        return ()
+    best = f"scores {found.hits[0].score:.1f}" if found.hits else "was not found"
+    return (f"the best passage {best}; this checkpoint trusts scores from {found.threshold:.1f}",)
+
+
+def unlike(
+    pictures: PictureCollection | None, query: Query, found: Retrieval, passage: Passage
+) -> bool:
+    """Return whether a query's picture looks like none of what a passage is about.
+
+    False where pictures have no say, or one of the thing is all but the same.
+
+    Args:
+        pictures: of entities; None without.
+        query: as it was searched for.
+        found: what was found for it.
+        passage: one of that.
+    """
+    if pictures is None or query.image is None or found.alike is None:
+        return False
+    if any(p.entity == passage.entity and p.similarity >= THE_SAME for p in found.similar):
+        return False
+    [image, *_] = crop_regions(query.image, found.boxes) if found.boxes else [query.image]
+    return pictures.unlike(image, passage.entity)
