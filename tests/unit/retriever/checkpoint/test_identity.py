@@ -86,7 +86,7 @@ def test_the_shipped_drawings_belong_to_the_shipped_checkpoint_passages_and_conf
     assert drawings.checkpoint == MINI_REVISION
     assert drawings.corpus == passages_sha256(demo_dir() / "passages.jsonl.gz")
     assert drawings.names == tuple((p.image, p.entity) for p in demo_entity_pictures())
-    assert mini.PICTURES.stat().st_size < 4e6
+    assert mini.PICTURES.stat().st_size < 5e6
     name = ExtractiveReader.from_pretrained().name
     calibration = read_calibration(PACKAGED, MINI_REVISION)
     beside = calibration.fit(name, "few-shot", "extract", drawings.sha256)
