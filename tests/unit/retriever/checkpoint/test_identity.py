@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from corpus.demo.data import demo_dir, demo_entity_pictures
 from corpus.files.passages import passages_sha256
+from corpus.pictures.images import load_image
 from generator.answers.confidence import PACKAGED, read_calibration
 from generator.extractive.reader import ExtractiveReader
 from retriever.checkpoint import mini
@@ -23,6 +25,7 @@ from retriever.checkpoint.loading import load_checkpoint, save_checkpoint
 from retriever.checkpoint.weights import save_weights
 from retriever.inputs.text_vision import TextVision
 from retriever.pictures.collection import PictureCollection
+from retriever.pictures.layout import layouts
 from tests.golden_cases import GOLDEN
 
 MINI_REVISION = "48176b5330b3"
@@ -87,6 +90,11 @@ def test_the_shipped_drawings_belong_to_the_shipped_checkpoint_passages_and_conf
     assert drawings.corpus == passages_sha256(demo_dir() / "passages.jsonl.gz")
     assert drawings.names == tuple((p.image, p.entity) for p in demo_entity_pictures())
     assert mini.PICTURES.stat().st_size < 5e6
+    # Where colours lie is of these pictures, to the last unit that processors may differ in.
+    assert drawings.layouts_ILHWC is not None
+    for number in (0, len(drawings.names) // 2, len(drawings.names) - 1):
+        shown = layouts(load_image(demo_entity_pictures()[number].path)).astype(int)
+        assert np.abs(shown - drawings.layouts_ILHWC[number]).max() <= 1
     name = ExtractiveReader.from_pretrained().name
     calibration = read_calibration(PACKAGED, MINI_REVISION)
     beside = calibration.fit(name, "few-shot", "extract", drawings.sha256)
