@@ -324,7 +324,8 @@ class PictureCollection:
         """Return whether a picture looks like none of an entity's, by where its colours lie.
 
         So it is where it is farther from each of them than any of these is from the rest. False
-        where nobody knows: without layouts, and of an entity with fewer than three pictures.
+        where nobody knows: without layouts, of an entity with fewer than three pictures, and of a
+        picture without colour.
 
         Args:
             picture: of any mode and size.
@@ -335,7 +336,9 @@ class PictureCollection:
         drawn_ILHWC = self.layouts_ILHWC[self._neighbours.pictures(entity)]
         if len(drawn_ILHWC) < _SEVERAL:
             return False
-        asked = layout.layouts(picture)
+        asked = layout.in_better_light(picture)
+        if asked is None:
+            return False
         nearest = min(layout.distance(asked, drawn) for drawn in drawn_ILHWC)
         if nearest <= layout.NEAR:
             return False

@@ -5,6 +5,7 @@ wind, or half of it. But each of its colours lies about where it lies in one of 
 none of them there shows something else, however near the tower puts it.
 
     layouts(picture)                    as it is, and without a white border
+    in_better_light(picture)            the same, and as it would be in brighter and in white light
     distance(asked, drawn)              from one picture to another, whole or a window of it
     spread(drawn)                       of several pictures of one thing, the farthest from the rest
 
@@ -17,7 +18,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 from corpus.pictures.images import as_rgb
 from retriever.inputs.foreground import to_lab
@@ -33,6 +34,9 @@ _WHITE = 250  # of 255 levels: from there on a border is white
 _FARTHEST = 60.0  # that a cell counts at most
 _KEPT = 0.8  # of the cells: what is farthest may be hidden
 _SHORTER = 0.7  # of a side, what a window has of it
+# Of a picture that somebody took: the longer side in pixels that is looked at, the percentile that
+# is taken for its brightest level, how much brighter it may be made, and the least colour.
+_ASKED, _NEARLY_ALL, _BRIGHTER, _COLOURLESS = 256, 98, 2.2, 4
 
 Layouts = NDArray[np.int8]
 
@@ -45,6 +49,27 @@ def layouts(picture: Image.Image) -> Layouts:
     return np.stack([_layout(rgb), _layout(inside)])
 
 
+def in_better_light(picture: Image.Image) -> Layouts | None:
+    """Return how the colours of a picture that somebody took may lie [L, H, W, C].
+
+    As it is; brighter, until something in it is white; and each channel by itself, as if the light
+    had been white. None for a picture without any colour: nothing tells where they were.
+    """
+    rgb = as_rgb(picture)
+    if max(rgb.size) > _ASKED:
+        rgb = ImageOps.contain(rgb, (_ASKED, _ASKED), Image.Resampling.BOX)
+    found = layouts(rgb)
+    if np.abs(found[..., 1:].astype(int)).max() <= _COLOURLESS:
+        return None
+    levels = np.asarray(rgb, dtype=np.float32)
+    brightest = np.percentile(levels.reshape(-1, 3), _NEARLY_ALL, axis=0).clip(min=1)
+    lit = [
+        Image.fromarray((levels * (255 / top).clip(1, _BRIGHTER)).clip(0, 255).astype(np.uint8))
+        for top in (np.full(3, brightest.max()), brightest)
+    ]
+    return np.concatenate([found, *map(layouts, lit)])
+
+
 def distance(asked: Layouts, drawn: Layouts) -> float:
     """Return how far a picture is from another, or from a window of it, in units of Lab.
 
@@ -52,8 +77,8 @@ def distance(asked: Layouts, drawn: Layouts) -> float:
     fifth of them is left out.
 
     Args:
-        asked: of one, as `layouts` gives it.
-        drawn: likewise, of the other.
+        asked: of one, any number of layouts.
+        drawn: of the other, as `layouts` gives them.
     """
     whole = min(_between(one, two[None]) for one in asked for two in drawn)
     if whole <= NEAR:

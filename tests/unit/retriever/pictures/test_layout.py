@@ -78,6 +78,21 @@ def test_the_same_colours_elsewhere_are_far() -> None:
     assert far(lying, stripes(*BELGIUM)) > NEAR
 
 
+@pytest.mark.parametrize("light", [(0.55, 0.55, 0.55), (1, 0.85, 0.65), (0.7, 0.6, 0.45)])
+def test_the_light_that_a_picture_was_taken_in_is_no_difference(
+    light: tuple[float, float, float],
+) -> None:
+    some, poland = collection(3), Image.new("RGB", (240, 160), "#dc143c")
+    for known in (stripes(*BELGIUM), stripes(*FRANCE), poland):
+        levels = np.asarray(known, dtype=np.float32) * light
+        taken = Image.fromarray(levels.astype(np.uint8))
+        assert some.unlike(taken, "flag:BE") is (known != stripes(*BELGIUM))
+
+
+def test_a_picture_without_colour_says_nothing() -> None:
+    assert not collection(3).unlike(stripes(*FRANCE).convert("L"), "flag:BE")
+
+
 def test_the_spread_is_that_of_the_picture_that_is_farthest_from_the_rest() -> None:
     two = [layouts(stripes(*BELGIUM)), layouts(waved(stripes(*BELGIUM)))]
     odd = layouts(stripes(*FRANCE))
