@@ -39,6 +39,15 @@ _EXTENT_ASKED = re.compile(
 )
 _SIZE_ASKED = re.compile(r"\bhow\s+(?:big|large|small|tall|high|wide|heavy|deep)\b", re.IGNORECASE)
 _AGE_ASKED = re.compile(r"^(?!.*\b(?:which|what)\b).*\bhow\s+old\s+(?:is|are|was|were)\b", re.I)
+# What is high or low without being anywhere: "How high is the fee?" wants no metres.
+_NO_SPACE_ASKED = re.compile(
+    r"\bhow\s+(?:high|tall|low|big|large|small|deep)\s+(?:(?:is|are|was|were|an?|the|its|their)\s+){1,2}"
+    r"(?:(?!(?:of|in|on|at|with|for|by)\b)[\w'’-]+\s+){0,4}?(?:expectanc|speed|limit|temperature|fever|rate|price|"
+    r"cost|fee|fare|fine|tax|toll|rent|wage|salar|income|budget|debt|revenue|profit|sum|share|number|"
+    r"population|percentage|risk|chance|probabilit|demand|pressure|voltage|pulse|age|score|turnover)"
+    r"(?:s|es|y|ies)?\b",
+    re.IGNORECASE,
+)
 # How the two ends of a thing lie: "45 cm long" is not how wide it is.
 _WAY = {
     "tall": "high",
@@ -60,7 +69,10 @@ _POURED_ASKED = re.compile(
     r"gas|air|sand)\s+(?:(?:is|are|was|were)\s+(?:there\s+)?in|does|do|did|can|could)\b",
     re.IGNORECASE,
 )
-_FAR = re.compile(r"\bhow\s+tall\b", re.IGNORECASE)
+_TALL = re.compile(r"\bhow\s+tall\b", re.IGNORECASE)
+_HIGH = re.compile(r"\s*\b(?:in\s+)?(?:high|tall|height|above)\b", re.IGNORECASE)
+# "Ten minutes on foot" is how far a thing is from another.
+_WALKED = re.compile(r"\bhow\s+far\s+(?:is|are|was|were)\b", re.IGNORECASE)
 _KM = frozenset(("km", "mi"))
 # What says that a number without a unit is of a kind that is measured.
 _SAYS = {
@@ -100,8 +112,8 @@ _DATE = re.compile(rf"\b\d{{1,2}}\s+{MONTH}|{MONTH}\s+\d", re.IGNORECASE)
 
 
 def asks_size(question: str) -> bool:
-    """Return whether a question asks how big, high or heavy something is."""
-    return _SIZE_ASKED.search(question) is not None
+    """Return whether a question asks how big, high or heavy something is that is in space."""
+    return _SIZE_ASKED.search(question) is not None and not _NO_SPACE_ASKED.search(question)
 
 
 def asks_age(question: str) -> bool:
@@ -115,6 +127,8 @@ def can_measure(question: str, words: str) -> bool:
     >>> [can_measure("How big is it?", said) for said in ("2 hectares", "30 km/h", "3 euros", "38")]
     [True, False, False, True]
     """
+    if _NO_SPACE_ASKED.search(question):
+        return True
     sizes = quantities(words)
     found = {_DIMENSIONS[size.unit] for size in sizes if size.unit in _DIMENSIONS}
     if _SPELT_TIME.search(words):
@@ -122,8 +136,6 @@ def can_measure(question: str, words: str) -> bool:
     if asks_size(question) and found and found <= {"time", "speed"}:
         return False
     if found == {"length"} and _POURED_ASKED.search(question):
-        return False
-    if _FAR.search(question) and any(size.unit in _KM for size in sizes):
         return False
     if _EXTENT_ASKED.search(question) and any(
         no.search(words) for no in (_DATE, _OFTEN, _MONEY_ALONE)
@@ -133,6 +145,8 @@ def can_measure(question: str, words: str) -> bool:
         return False
     wanted = dimension(question)
     if wanted == "speed" and _RATE.search(words):
+        return True
+    if found == {"time"} and _WALKED.search(question):
         return True
     return wanted is None or not found or wanted in found
 
@@ -145,7 +159,7 @@ def measures_another(question: str, text: str, start: int, end: int) -> bool:
     ...     ("How fast is it?", (8, 13)), ("How long is it?", (27, 30)), ("How wide?", (27, 30)))]
     [True, True, False]
     """
-    if _another_way(question, text, end):
+    if _another_way(question, text, end) or _too_far(question, text, start, end):
         return True
     wanted = dimension(question)
     counts = _NUMBER_ALONE.fullmatch(text, start, end) and _COUNTED.match(text, end)
@@ -156,6 +170,33 @@ def measures_another(question: str, text: str, start: int, end: int) -> bool:
     if not _CARDINAL.fullmatch(text, start, end) or unit_follows(text, end):
         return False
     return _SAYS[wanted].search(sentence(text, (start, end))) is None
+
+
+def _too_far(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether kilometres are no height, or a time to go is no way where the text has one.
+
+    >>> text = "It lies 12 km from Oz, is 22 km high and an hour from Ys."
+    >>> [_too_far("How tall is it?", text, *at) for at in ((8, 13), (26, 31))]
+    [True, False]
+    >>> [_too_far("How far is Ys?", said, 0, 7) for said in ("an hour from Ys", "an hour: 7 km")]
+    [False, True]
+    """
+    words = text[start:end]
+    if _TALL.search(question) and any(size.unit in _KM for size in quantities(words)):
+        return not (_HIGH.search(words) or _HIGH.match(text, end))
+    if not _WALKED.search(question) or _lengths(words):
+        return False
+    return _takes_time(words) and _lengths(text)
+
+
+def _lengths(words: str) -> bool:
+    return any(_DIMENSIONS.get(size.unit) == "length" for size in quantities(words))
+
+
+def _takes_time(words: str) -> bool:
+    return _SPELT_TIME.search(words) is not None or any(
+        _DIMENSIONS.get(size.unit) == "time" for size in quantities(words)
+    )
 
 
 def unit_follows(text: str, end: int) -> bool:
@@ -177,5 +218,7 @@ def dimension(question: str) -> str | None:
     if unit := _UNIT_WANTED.search(question):
         dimension = _DIMENSIONS.get(unit_of(unit[1]))
         return None if dimension == "length" and _SQUARE.search(question) else dimension
+    if _NO_SPACE_ASKED.search(question):
+        return None
     asked = [name for name, how in _MEASURED.items() if how.search(question)]
     return asked[0] if len(asked) == 1 else None
