@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
-from app.flow.brevity import asking_part
+from app.flow.brevity import IN_PART, asking_part
 from app.flow.clock import milliseconds_since, timed
 from app.flow.doubts import doubts_of, low_of, unlike
 from app.flow.events import Event, Found, Piece, Result, Retrieval
@@ -202,7 +202,7 @@ class Pipeline(Finder):
         require_whole(asked)
         # A model that writes may answer both; a reader points at one place.
         first = first_of_two(asked) if answer and self._reads(strategy) else None
-        query = self._in_short(query, first or asked)
+        query = self._in_short(query, whole := first or asked)
         found, instead, given = Retrieval(boxes=query.boxes), "", None
         failure: GeneratorError | None = None
         if retrieval:
@@ -214,7 +214,7 @@ class Pipeline(Finder):
             texts = (f"{hit.passage.title} {hit.passage.text}" for hit in found.hits)
             if asked != alone.question and (kept := mended(alone.question, texts)) != asked:
                 first = first_of_two(kept) if first else None
-                query = self._in_short(query, first or kept)
+                query = self._in_short(query, whole := first or kept)
                 found = self.retrieve(query, depth, sources=sources)
             names = named_instead(query.question) if query.image is not None else ()
             if elsewhere := self.elsewhere(names, found):
@@ -233,6 +233,7 @@ class Pipeline(Finder):
                 if other is not found:
                     query, instead = replace(query, image=None), PICTURELESS
                     found = replace(other, hits=other.hits[: other.readable])
+        in_part = query.question != whole
         found = replace(
             found,
             asked_as="" if query.question == typed else query.question,
@@ -260,7 +261,7 @@ class Pipeline(Finder):
             timings,
             self.encoder.checkpoint.id,
             self.generator.name if answer and self.generator else "",
-            tuple(filter(None, (alone.note, instead, first and TWO_IN_ONE)))
+            tuple(filter(None, (alone.note, instead, first and TWO_IN_ONE, IN_PART * in_part)))
             + notes(query.question, found),
             current_number(),
             picture=picture,

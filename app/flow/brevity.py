@@ -9,21 +9,42 @@ first and ask last, the question itself.
 import re
 from collections.abc import Callable
 
-_SENTENCE = re.compile(r"\S.*?(?:[.!?…]+(?=\s|$)|$)", re.DOTALL)
+# What is said beside an answer to such a part.
+IN_PART = (
+    "The question is longer than this checkpoint reads: only the part that asks was looked at. "
+    "Ask what else you want to know by itself."
+)
+
+_SENTENCE = re.compile(r"\S.*?(?:[.!?…？]+(?=\s|$)|\n|$)", re.DOTALL)
 _ABBREVIATED = re.compile(r"\b(?:\w|mr|mrs|ms|dr|st|no|prof|etc|e\.g|i\.e)\.$", re.IGNORECASE)
-# A clause that asks: "…, can you tell me what it eats", "I wonder how old it is".
+_MARKED = re.compile(r"[?？]\W*$")
+_WORD = r"(?:who(?:se|m)?|what|which|when|where|why|how)\b"
+_WITH_WORD = re.compile(rf"\b{_WORD}", re.IGNORECASE)
+# "We liked it, did we not?", "Isn't that nice?" ask nothing.
+_TAG = re.compile(
+    r"[,;]\s*\w+(?:n['’]t)?\s+(?:i|you|he|she|it|we|they|that)(?:\s+not)?\W*$|^\W*\w+n['’]t\b",
+    re.IGNORECASE,
+)
+# Where somebody without a question mark, or in a long sentence, comes to what is asked.
+_COMES = re.compile(
+    r"\b(?:tell (?:me|us)|find out|(?:want|like|love|need) to know|wonder(?:ing)?|so|please)\b"
+    r"[\s,:]*",
+    re.IGNORECASE,
+)
+_TELLS = re.compile(rf"^\W*(?:{_WORD}|name the|list)|{_COMES.pattern}", re.IGNORECASE)
 _ASKS = re.compile(
-    r"\b(?:who(?:se|m)?|what|which|when|where|why|how)\b"
+    rf"\b{_WORD}"
     r"|(?<=[,;:.–-] )(?:is|are|was|were|do|does|did|can|could|has|have|will|would|may)\b",
     re.IGNORECASE,
 )
+_FEW_WORDS = 2  # that are no question
 
 
 def asking_part(question: str, fits: Callable[[str], bool]) -> str:
     """Return the part of a long question that asks, with as much before it as has room.
 
-    Whole sentences up to the last that ends with a question mark, or up to the last; else that
-    sentence from where it begins to ask. The question as it is where it fits, or no part does.
+    Whole sentences up to the one that asks; else that sentence from where it begins to. The
+    question as it is where it fits, or no part does.
 
     Args:
         question: as asked.
@@ -40,15 +61,26 @@ def asking_part(question: str, fits: Callable[[str], bool]) -> str:
     if fits(question):
         return question
     said = _sentences(question)
-    asked = [place for place, sentence in enumerate(said) if sentence.rstrip().endswith("?")]
-    last = asked[-1] if asked else len(said) - 1
+    last = _asking(said)
     for first in range(last + 1):
         if fits(part := " ".join(said[first : last + 1])):
             return part
-    for begins in _ASKS.finditer(said[last]):
-        if fits(part := said[last][begins.start() :]):
+    sentence = said[last]
+    begins = [found.end() for found in _COMES.finditer(sentence)][::-1]
+    begins += [found.start() for found in _ASKS.finditer(sentence)]
+    for start in begins:
+        if len((part := sentence[start:]).split()) > _FEW_WORDS and fits(part):
             return part
     return question
+
+
+def _asking(said: list[str]) -> int:
+    """Return which of some sentences asks: the last with a mark and a question word, if any."""
+    marked = [place for place, sentence in enumerate(said) if _MARKED.search(sentence)]
+    plain = [place for place in marked if not _TAG.search(said[place])]
+    worded = [place for place in plain if _WITH_WORD.search(said[place])]
+    told = [place for place, sentence in enumerate(said) if _TELLS.search(sentence)]
+    return (worded or plain or told or marked or [len(said) - 1])[-1]
 
 
 def _sentences(text: str) -> list[str]:

@@ -20,6 +20,7 @@ from retriever.inputs.text_vision import Sight, imagenet_kinds
 # photograph, and of what may be a drawing, which the classifier takes for anything. Fitted on
 # photographs, and on drawings of emoji (docs/measured/photographs.md).
 _CERTAIN, _HALF_OF_PHOTOGRAPHS, _HALF = 16.0, 2.0, 4.0
+_OF_A_KIND = "the|The|an?|An?|each|every|this|our"  # what stands before no proper name
 # Of photographs what a classifier gives a third is right more often than not, and what it gives a
 # tenth hardly ever: log-odds of being right, by those that it gives.
 _ODDS, _SLOPE = 1.2, 1.7
@@ -37,18 +38,21 @@ def titles_called(name: str) -> tuple[str, ...]:
 def is_proper(name: str, texts: Iterable[str]) -> bool:
     """Return whether a word is the name of one thing, and not of a kind, where texts have it.
 
-    They write it with a capital amid a sentence, and never without one.
+    They write it with a capital amid a sentence, without an article, and never without one.
 
     >>> is_proper("jersey", ["Jersey. The States of Jersey make laws."])
     True
     >>> is_proper("candle", ["Candle. A candle has a wick. Some call it Candle."])
     False
+    >>> is_proper("cheetah", ["In our park the Cheetah eats gazelles."])
+    False
     """
     if not name.isalpha() or not name.islower():
         return False
     together = " ".join(texts)
-    amid = re.search(rf"[a-z,;] {name.capitalize()}\b", together)
-    return amid is not None and re.search(rf"\b{name}", together) is None
+    before = re.findall(rf"([a-z]+)[,;]? {name.capitalize()}\b", together)
+    kind = re.search(rf"\b{name}|\b(?:{_OF_A_KIND}) {name.capitalize()}\b", together)
+    return bool(before) and kind is None
 
 
 def weights(likely: Mapping[str, float], *, photograph: bool) -> dict[str, float]:

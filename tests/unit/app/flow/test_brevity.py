@@ -34,6 +34,20 @@ def fits(text: str) -> bool:
         ),
         # What asks first and tells then.
         (f"What is it called? {TOLD}My father thinks that he knows it", "What is it called?"),
+        # What asks nothing is no question, with a mark or without.
+        (f"What is the capital? {TOLD}We liked it, did we not?", "What is the capital?"),
+        (f"{TOLD}What is the capital? {TOLD}Isn't that nice?", "What is the capital?"),
+        (f"{TOLD}Can you help? What does it eat? {TOLD}", "Can you help? What does it eat?"),
+        (f"{TOLD}\nWhat is the capital of it\n{TOLD}", "What is the capital of it"),
+        (f"{TOLD}Tell me its capital. Many thanks! {TOLD}", "Tell me its capital."),
+        (
+            "I do not know where it was taken and my teacher has us find out the capital of it",
+            "the capital of it",
+        ),
+        (
+            "Who knows what all of this is and why it hangs on a wall, so what is its capital?",
+            "what is its capital?",
+        ),
     ),
 )
 def test_what_is_asked_is_kept(asked: str, part: str | None) -> None:
