@@ -66,47 +66,57 @@ _RULES = (
     # Where it went is not where it is from.
     _rule(
         r"\bwhere\b.*\bfrom\b|\bfrom\s+where\b|\borigin",
-        r"\b(?:came|come|comes|moved|went|brought|sent|taken|travelled|arrived|sold|given)\s+"
-        r"(?:\w+\s+)?(?:to|in|at)\s+(?:the\s+|a\s+)?",
+        r"\b(?:(?:came|come|comes|moved|went|brought|sent|taken|travelled|arrived)\s+"
+        r"(?:\w+\s+)?(?:to|in|at)|(?:sold|given)\s+(?:\w+\s+)?to)\s+(?:the\s+|a\s+)?",
     ),
     # When somebody was born or freed nothing was built.
     _rule(
         r"\bwhen\b.*\b(?:built|constructed|erected)\b",
         r"\b(?:born|hatched|died|freed|married|killed|retired)\s+(?:in|on)\s+(?:about\s+)?",
     ),
-    # How far something goes in an hour is no size of it.
+    # How far something goes in an hour is no size of it; but how deep it can dive.
     _rule(
-        r"\bhow\s+(?:big|large|tall|high|wide|deep)\b",
+        r"\bhow\s+(?:big|large|tall|high|wide|deep)\s+(?:is|are|was|were)\b",
         behind=rf"\s+in\s+{_NUMBER}\s+(?:second|minute|hour|day)s?\b",
     ),
     # How often is no age, nor is how old it was when something happened, or how much older.
-    _rule(r"\bhow\s+old\b", r"\b(?:every|each|once\s+in|per)\s+"),
-    _rule(r"\bhow\s+old\s+(?:is|are)\b", r"\bat\s+the\s+age\s+of\s+"),
+    _rule(
+        r"\bhow\s+old\b",
+        r"\b(?:every|each|once\s+in|per)\s+",
+        r"(?!(?:\s+(?:year|month|week|day)s?)?\s+(?:old|of\s+age)\b)",
+        span=r"(?![^\0]*\b(?:old|of\s+age)\b)[^\0]*",
+    ),
+    _rule(
+        r"\bhow\s+old\s+(?:is|are)\b"
+        r"(?!.*\b(?:when|before|after|once|if|until|while|(?:at|on|for|to)\s+(?!the\b))\b)",
+        r"\bat\s+the\s+age\s+of\s+",
+    ),
     _rule(
         r"\bhow\s+(?:old|long)\b",
-        behind=r"\s+(?:older|younger)\b",
-        span=rf"(?:\w+\s+)?{_NUMBER}(?:\W+\w+)?\W+years?",
+        behind=r"(?:\s+years?)?\s+(?:older|younger)\b",
+        span=rf"[^,.;()]*\b(?:years?|hundred|thousand|{_NUMBER})",
     ),
-    # "450 kg of hay" are the hay's.
+    # How high it lies is not how tall it is, where the text has that.
     _rule(
-        r"\bhow\s+heavy\b|\bhow\s+much\b.*\bweighs?\b|\bweight\s+of\b",
-        behind=r"\s+of\s+(?!(?:body|weight|the|its|an?)\b)[a-z]",
+        r"\bhow\s+tall\b",
+        behind=r"\s+above\b",
+        text=r"\b(?:tall|height)\b|\d\s*(?:m|ft|cm|met(?:re|er)s|feet)\s+high\b",
     ),
-    _rule(r"\bhow\s+tall\b", behind=r"\s+above\b"),
     # What is forbidden is not what one should do.
     _rule(
         r"^(?!.*(?:\b(?:not|never|no|why|avoid\w*|forbid\w*|forbidden|allowed|harm\w*|bad|danger\w*|"
-        r"poison\w*|ill)\b|n['’]t\b)).*\b(?:what|which|who)\b.*\b(?:should|shall|can|may|must|do|to)\b",
+        r"poison\w*|ill|kill\w*|ban|bans|banned|prohibit\w*)\b|n['’]t\b)).*\b(?:what|which|who)\b.*\b(?:should|shall|can|may|must|do|to)\b",
         rf"{_DENIED}(?:\s+\w+){{0,5}}\s+",
     ),
     _rule(
-        r"^(?!.*\b(?:closed?|closes|closing|shut)\b).*\b(?:open|opening|opens)\b",
-        r"\bclosed\s+(?:\w+\s+){1,4}",
+        r"^(?!.*(?:\b(?:closed?|closes|closing|shut|not|never)\b|n['’]t\b)).*\b(?:open|opening|opens)\b",
+        r"\bclosed\s+(?!(?:until|till)\b)(?:\w+\s+){1,4}",
         text=r"\bopen(?:ing)?\b",
     ),
     # The whole, where its part is asked for.
     _rule(
-        r"\bhow\s+many\b(?!.*\b(?:are|were|was|is)\s+there\b)(?!.*\b(?:had|has|have|live|lived)\b)",
+        r"\bhow\s+many\b(?!.*\b(?:are|were|was|is)\s+there\b)(?!.*\b(?:had|has|live|lived)\b)"
+        r"(?!.*\b(?:do|does|did)\b.*\bhave\b)(?!.*\bhave(?:\s+(?:they|we|you|it)\b|\W*$))",
         r"\bof\s+the\s+",
         rf"\s(?:[^.;]*?\W)?{_NUMBER}\s+[a-z]",
         span=r"\d[\d.,]*",
@@ -114,9 +124,15 @@ _RULES = (
 )
 # "Four cubs, two of which survived": of what is asked what did.
 _PART = re.compile(
-    rf"\s*\w*,\s+{_NUMBER}\s+of\s+(?:which|whom|them)\s+(?:\w+\s+)?(\w+)", re.IGNORECASE
+    rf"\s*\w*,\s+{_NUMBER}\s+of\s+(?:which|whom|them)\s+"
+    r"(?:(?:had|have|has|was|were|are|is|later|then|soon|only|\w+ly)\s+)*(\w+)",
+    re.IGNORECASE,
 )
 _COUNTED = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
+# "450 kg of hay" are the hay's, unless the hay, or a weight, is what is asked for.
+_HEAVY = re.compile(r"\bhow\s+heavy\b|\bhow\s+much\b.*\bweighs?\b|\bweight\s+of\b", re.IGNORECASE)
+_STUFF = re.compile(r"\s+of\s+(?!(?:the|its|an?)\b)([a-z]+(?:\s+[a-z]+)?)")
+_WEIGHS = re.compile(r"\bweigh\w*\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
 # "Older than" the other: of two that are compared the first is what is asked for.
 _MORE = re.compile(rf"{_COMPARED}.*?\b(\w+er)\b", re.IGNORECASE)
 _LONG = re.compile(
@@ -124,9 +140,17 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _SPAN_OF_TIME = re.compile(r"\b(?:second|minute|hour|day|week|month|year)s?\b", re.IGNORECASE)
+_TAKES = re.compile(r"\b(?:takes?|took|lasts?|lasted|taking|lasting)\b", re.IGNORECASE)
 _MEANT_BEFORE = re.compile(r"(?:it|they|he|she|this|these|its|their)\b", re.IGNORECASE)
 _OF_A_LIFE = re.compile(r"\b(?:born|birth\w*|dies?|died|death|dead|buried)\b", re.IGNORECASE)
-_NAME = re.compile(r"(?:[A-Z][\w'’-]+\s+)+[A-Z][\w'’-]+")
+_NAME = re.compile(
+    r"(?!(?:In|On|At|By|From|Near|After|Before|During|Until|Since|For|With|Under|When|While|As|"
+    r"The|An?|This|That|One|Two)\b)(?:[A-Z][\w'’-]+\s+)+[A-Z][\w'’-]+"
+)
+# "Ann Roe had him buried": of whom the text was about, whoever begins the sentence.
+_MEANS_SUBJECT = re.compile(
+    r"\b(?:he|she|him|they|them|her(?=\s+(?:\w+ed|in|on|at|to|when)\b))\b", re.IGNORECASE
+)
 _NOTE_OF = re.compile(r"((?:[A-Z][\w'’-]+\s+)+[A-Z][\w'’-]+)\s*\([^()]*$")
 
 
@@ -147,12 +171,26 @@ def ruled_out(question: str, text: str, start: int, end: int) -> bool:
         and any(alike(part[1].casefold(), word) for word in telling(question))
     ):
         return True
-    if _of_another_thing(question, text, start, end):
+    if _of_another_thing(question, text, start, end) or _of_stuff(question, text, start, end):
         return True
     more = _MORE.search(question)
     if more and re.search(rf"\b{more[1]}\s+than\s+(?:\w+\s+){{0,2}}\Z", text[:start], re.I):
         return True
     return _OF_A_LIFE.search(question) is not None and _of_somebody_else(question, text, start)
+
+
+def _of_stuff(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether a weight is of some stuff, and a question asks that of another thing.
+
+    >>> text = "It eats 12 kg of hay and reaches 90 kg of live weight."
+    >>> [_of_stuff("How heavy is it?", text, *at) for at in ((8, 13), (33, 38))]
+    [True, False]
+    """
+    stuff = _STUFF.match(text, end) if _HEAVY.search(question) else None
+    if stuff is None or _WEIGHS.search(text, max(0, start - _REACH), start):
+        return False
+    meant = ["weight", "mass", "body", *telling(question)]
+    return not any(alike(word, other) for word in telling(stuff[1]) for other in meant)
 
 
 def _of_another_thing(question: str, text: str, start: int, end: int) -> bool:
@@ -167,6 +205,8 @@ def _of_another_thing(question: str, text: str, start: int, end: int) -> bool:
         return False
     named = re.compile(rf"\b{re.escape(thing[1])}\b", re.IGNORECASE)
     begin, stop = next((a, b) for a, b in sentences(text) if a <= start < b)
+    if not _TAKES.search(text, begin, stop):  # "Allow an hour" may be said of anything
+        return False
     if _MEANT_BEFORE.match(text, begin) or named.search(text, begin, stop):
         return False
     return named.search(text) is not None
@@ -186,5 +226,7 @@ def _of_somebody_else(question: str, text: str, start: int) -> bool:
     begin, end = next((a, b) for a, b in sentences(text) if a <= start < b)
     if note := _NOTE_OF.search(text, begin, start):
         return not asked.intersection(telling(note[1]))
-    named = _NAME.match(text, begin, end) is not None
-    return named and not asked.intersection(telling(text[begin:end]))
+    named = _NAME.match(text, begin, end)
+    if not named or _MEANS_SUBJECT.search(text, named.end(), max(start, named.end())):
+        return False
+    return not asked.intersection(telling(text[begin:end]))

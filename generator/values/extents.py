@@ -178,7 +178,7 @@ def _too_far(question: str, text: str, start: int, end: int) -> bool:
     >>> text = "It lies 12 km from Oz, is 22 km high and an hour from Ys."
     >>> [_too_far("How tall is it?", text, *at) for at in ((8, 13), (26, 31))]
     [True, False]
-    >>> [_too_far("How far is Ys?", said, 0, 7) for said in ("an hour from Ys", "an hour: 7 km")]
+    >>> [_too_far("How far is Ys?", said, 0, 7) for said in ("2 hours from Ys", "2 hours: 7 km")]
     [False, True]
     """
     words = text[start:end]

@@ -55,7 +55,12 @@ _OPPOSITES = [
         ("trains?", "bus(?:es)?", "cars?", "bicycles?|bikes?", "ferry|ferries|boats?", "planes?"),
     )
 ]
-_HOW = re.compile(r"\bhow\s+\w+", re.IGNORECASE)
+# "First climbed" is no first of several.
+_HOW = re.compile(
+    r"\bhow\s+\w+|\bfirst(?=\s+(?:\w+ed|built|seen|held|made|sold|won|shown|flown|found|known|"
+    r"written|sung|met|open)\b|\W*$)",
+    re.IGNORECASE,
+)
 
 
 def of_another(question: str, text: str, start: int, end: int) -> bool:

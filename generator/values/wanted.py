@@ -107,6 +107,11 @@ _SORTS = r"(?:sub)?species|genera|breeds?|famil(?:y|ies)|orders|varieties|cultiv
 _SORTS_ASKED = re.compile(
     rf"\b(?:{_SORTS}|sorts|genus|members|animals|plants|ones|left|there)\b", re.IGNORECASE
 )
+_GROUP_ASKED = re.compile(
+    r"\bhow\s+(?:big|large|small)\s+(?:is|was)\s+(?:the|this|that|its|their)\s+(?:\w+\s+){0,2}?"
+    r"(?:family|genus|order|group|class|tribe|collection)\b",
+    re.IGNORECASE,
+)
 _OF_SORTS = re.compile(rf"(?:[\s,-]+\w+){{0,2}}?[\s,-]+(?:{_SORTS})\b", re.IGNORECASE)
 _COUNTS_SORTS = re.compile(
     rf"\b(?:\d[\d,.]*|{'|'.join(AMOUNT_WORDS)}){_OF_SORTS.pattern}", re.IGNORECASE
@@ -123,7 +128,7 @@ _PARTS = (
 _PARTS_ASKED = re.compile(rf"\bhow\s+many\s+(?:\w+\s+)?({_PARTS})\b", re.IGNORECASE)
 _OF_PARTS = re.compile(rf"\s+(?:\w+\s+)?({_PARTS})\b", re.IGNORECASE)
 _OPENING_ASKED = re.compile(
-    r"\b(?:when|what\s+time)\s+(?:is|are|does|do|will)\b.*\bopen\b|\bopening\s+(?:times?|hours?)\b",
+    r"\b(?:when|what\s+time)\s+(?:is|are|does|do)\b.*\bopen\b|\bopening\s+(?:times?|hours?)\b",
     re.IGNORECASE,
 )
 _NO_OPENING = re.compile(
@@ -294,6 +299,8 @@ def _of_sorts(question: str, text: str, start: int, end: int) -> bool:
     if not (asks_size(question) or asks_age(question)) and (
         _AMOUNT_ASKED.search(question) is None or _SORTS_ASKED.search(question)
     ):
+        return False
+    if _GROUP_ASKED.search(question):
         return False
     words = text[start:end]
     bare = _BARE_NUMBER.fullmatch(words) is not None

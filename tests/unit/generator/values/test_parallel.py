@@ -64,6 +64,8 @@ def test_where_no_item_is_plainly_meant_all_may_be(question: str, text: str, wor
 )
 def test_the_opposite_of_what_is_named_is_no_answer(question: str, text: str, words: str) -> None:
     assert other(question, text, words) == [True]
+    climbed = "Swum at the second attempt in 1904."
+    assert other("When was the lake first crossed?", climbed, "1904") == [False]
     assert other("How large is it?", "A small hut, 3 m wide.", "3 m") == [False]
 
 

@@ -137,6 +137,7 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
         ("What is older than the inn?", "the mill of 1377"),
         ("What did the king build at great cost?", "temples"),
         ("How much does it cost?", "two hours' pay"),
+        ("When will the bridge be open?", "2031"),
     ],
 )
 def test_where_it_is_not_plain_any_words_may_answer(question, words) -> None:
@@ -188,6 +189,7 @@ def test_what_one_pays_in_is_no_amount() -> None:
         ("How old is it?", "It is of the Eocene epoch.", "Eocene epoch"),
         ("How heavy is it?", "Weight in kg: 90.", "90"),
         ("How long is it?", "It is 6 to 8 m long.", "6"),
+        ("How large is this genus of mice?", "It is a genus of 30 species.", "30"),
         ("How tall is Mount Ub?", "It is 19 km high.", "19 km"),
         ("How far is the mill?", "It is an hour away by cart.", "an hour"),
         ("How old was he?", "He was 70 before anybody knew him.", "70"),
