@@ -20,7 +20,7 @@ from functools import partial
 
 from app.flow.brevity import IN_PART, asking_part
 from app.flow.clock import milliseconds_since, timed
-from app.flow.doubts import doubts_of, low_of, unlike
+from app.flow.doubts import doubts_of, is_near, low_of, unlike
 from app.flow.events import Event, Found, Piece, Result, Retrieval
 from app.flow.notes import OTHER_LANGUAGE, SAME_LOOK, in_english, notes, twins
 from app.flow.retrieval import Finder
@@ -353,6 +353,7 @@ class Pipeline(Finder):
             shown=found.shown,
             doubts=(*doubts, *doubts_of(asked)),
             low=low_of(found),
+            near=is_near(found),
             apart=answering.foreign and self.apart(found, answering.plan.passages),
             most=found.readable,
             unlike=partial(unlike, self.pictures, query, found),

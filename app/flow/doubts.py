@@ -6,6 +6,8 @@ from corpus.types import Passage, Query
 from retriever.inputs.images import crop_regions
 from retriever.pictures.collection import PictureCollection
 
+_NEARLY = 0.75  # of the threshold (docs/measured/garden.md)
+
 
 def doubts_of(query: Query) -> tuple[str, ...]:
     """Return why any answer to a query is in doubt, as reasons."""
@@ -20,6 +22,13 @@ def low_of(found: Retrieval) -> tuple[str, ...]:
         return ()
     best = f"scores {found.hits[0].score:.1f}" if found.hits else "was not found"
     return (f"the best passage {best}; this checkpoint trusts scores from {found.threshold:.1f}",)
+
+
+def is_near(found: Retrieval) -> bool:
+    """Return whether the best score is nearly what the checkpoint trusts, or more."""
+    if found.threshold is None or not found.hits:
+        return False
+    return found.hits[0].score >= _NEARLY * found.threshold
 
 
 def unlike(

@@ -107,6 +107,7 @@ class Evidence:
             its classifier: no answer is surer. None where that is not known.
         apart: 1 where each passage is the only one about its thing, and what was found is vouched
             for (`answering.vouched`): `subject` says nothing then. None elsewhere.
+        near: 1 where the best score is nearly what the checkpoint trusts, or more; None elsewhere.
     """
 
     lead: float | None = None
@@ -120,6 +121,7 @@ class Evidence:
     alike: float | None = None
     shown: float | None = None
     apart: float | None = None
+    near: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

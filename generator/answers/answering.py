@@ -140,6 +140,7 @@ class Answering:
         doubts: tuple[str, ...] = (),
         low: tuple[str, ...] = (),
         apart: bool = False,
+        near: bool = False,
         most: int | None = None,
         unlike: Callable[[Passage], bool] = lambda passage: False,
     ) -> Work[Answer]:
@@ -160,6 +161,7 @@ class Answering:
                 corpus.
             apart: whether each passage is the only one about its thing. That no other is about the
                 same says nothing then of one that is vouched for.
+            near: whether the best score is nearly what the checkpoint trusts, or more.
             most: passages that are read at most; None for as many as the plan has. The others tell
                 how far these stand out.
             unlike: whether the picture looks like none of what a passage is about: an answer from
@@ -176,7 +178,9 @@ class Answering:
         )
         evidence = replace(answer.evidence, alike=alike, shown=self._shown(answer, hits, shown))
         surely = vouched(evidence, pictured=query.image is not None)
-        evidence = replace(evidence, apart=1.0 if apart and surely else None)
+        evidence = replace(
+            evidence, apart=1.0 if apart and surely else None, near=1.0 if near else None
+        )
         answer = replace(answer, evidence=evidence)
         cited = {citation.passage_id for citation in answer.citations}
         sources = [hit.passage for hit in hits if hit.passage.id in cited]

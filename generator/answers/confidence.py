@@ -35,8 +35,9 @@ _REASONS = {
     "relevance": "the passage was judged not to answer the question",
     "alike": "no picture of a known thing is much like this one",
 }
-# From which on an answer by a foreign fit is given, however low its passage scores, where what was
-# found is vouched for and stands apart, and where nothing vouches for it (docs/measured/garden.md).
+# From which on an answer by a foreign fit is given though its passage scores low: where what was
+# found is vouched for and stands apart, and where the score is nearly high enough
+# (docs/measured/garden.md).
 _LIKELY, _VERY_LIKELY = 0.8, 0.85
 _SHOWN = "the photograph may show something else than the passage is about"
 
@@ -103,8 +104,8 @@ def judge(
             them; where there is none, or it is foreign, they count as doubts.
         foreign: whether the fit was made on another corpus.
         vouched: whether something better than its score tells that what was found is what is asked
-            about; see `Answering.vouched`. A low score is no doubt of an answer that is likely
-            enough, and less is enough then.
+            about; see `Answering.vouched`. A low score is no doubt then of an answer that is likely
+            enough; nor is one that is nearly high enough, of one that is likelier.
     """
     if not_judged(doubts):
         return Confidence(None, "withheld" if NOT_ABOUT in doubts else "unsure", tuple(doubts))
@@ -118,7 +119,8 @@ def judge(
         unsure_below = max(unsure_below, _LIKELY)
     parts = fit.contributions(evidence)
     value = 1 / (1 + math.exp(-max(-50.0, min(50.0, fit.bias + sum(parts.values())))))
-    if foreign and value < (_LIKELY if vouched else _VERY_LIKELY):
+    enough = _LIKELY if vouched else _VERY_LIKELY if evidence.near else math.inf
+    if foreign and value < enough:
         doubts = (*doubts, *low)
     against = sorted((part, name) for name, part in parts.items() if part < 0)
     weak = tuple(_REASONS[name] for _, name in against[:2])

@@ -258,16 +258,22 @@ def test_a_confidence_fitted_on_another_corpus_says_so_and_a_low_score_counts_ag
 def test_what_is_vouched_for_needs_no_high_score_where_it_is_likely_enough() -> None:
     low = ("the best passage scores 12.2",)
 
-    def elsewhere(agreement: float, *, known: bool) -> tuple[float | None, str]:
-        judged = confidence(-0.1, agreement, low=low, foreign=True, vouched=known)
+    def elsewhere(
+        agreement: float, *, known: bool, near: float | None = None
+    ) -> tuple[float | None, str]:
+        found = Evidence(answer_logprob=-0.1, agreement=agreement, near=near)
+        limits = {"unsure_below": 0.5, "withhold_below": 0.2}
+        judged = judge(found, FIT, low=low, foreign=True, vouched=known, **limits)
         return judged.value, judged.verdict
 
     value, verdict = elsewhere(0.9, known=True)
     assert value is not None and 0.8 <= value < 0.85 and verdict == "given"
     assert elsewhere(0.9, known=False) == (value, "unsure")
-    # Where nothing vouches for it, more is wanted, and is enough.
+    # Where nothing vouches for it, more is wanted, and a score that is not far from enough.
     more, surely = elsewhere(1.0, known=False)
-    assert more is not None and more >= 0.85 and surely == "given"
+    assert more is not None and more >= 0.85 and surely == "unsure"
+    assert elsewhere(1.0, known=False, near=1.0) == (more, "given")
+    assert elsewhere(0.9, known=False, near=1.0) == (value, "unsure")
     less, doubted = elsewhere(0.7, known=True)
     assert less is not None and less < 0.8 and doubted == "unsure"
     assert vouched(Evidence(), pictured=False) and vouched(Evidence(alike=0.7), pictured=True)
