@@ -336,15 +336,16 @@ class PictureCollection:
         drawn_ILHWC = self.layouts_ILHWC[self._neighbours.pictures(entity)]
         if len(drawn_ILHWC) < _SEVERAL:
             return False
-        asked = layout.in_better_light(picture)
-        if asked is None:
-            return False
-        nearest = min(layout.distance(asked, drawn) for drawn in drawn_ILHWC)
-        if nearest <= layout.NEAR:
+        nearest: list[float] = []
+        for asked in layout.in_better_light(picture):
+            nearest.append(min(layout.distance(asked, drawn) for drawn in drawn_ILHWC))
+            if nearest[-1] <= layout.NEAR:
+                return False
+        if not nearest:
             return False
         if entity not in self._spreads:
             self._spreads[entity] = layout.spread(list(drawn_ILHWC))
-        return nearest > self._spreads[entity]
+        return min(nearest) > self._spreads[entity]
 
     @cached_property
     def _neighbours(self) -> Neighbours:

@@ -13,7 +13,7 @@ Shapes: L layouts of a picture · H x W cells · C lightness and two colours · 
         N windows
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -49,25 +49,24 @@ def layouts(picture: Image.Image) -> Layouts:
     return np.stack([_layout(rgb), _layout(inside)])
 
 
-def in_better_light(picture: Image.Image) -> Layouts | None:
-    """Return how the colours of a picture that somebody took may lie [L, H, W, C].
+def in_better_light(picture: Image.Image) -> Iterator[Layouts]:
+    """Yield how the colours of a picture that somebody took may lie [L, H, W, C].
 
     As it is; brighter, until something in it is white; and each channel by itself, as if the light
-    had been white. None for a picture without any colour: nothing tells where they were.
+    had been white. Nothing of a picture without any colour: nothing tells where they were.
     """
     rgb = as_rgb(picture)
     if max(rgb.size) > _ASKED:
         rgb = ImageOps.contain(rgb, (_ASKED, _ASKED), Image.Resampling.BOX)
     found = layouts(rgb)
     if np.abs(found[..., 1:].astype(int)).max() <= _COLOURLESS:
-        return None
+        return
+    yield found
     levels = np.asarray(rgb, dtype=np.float32)
     brightest = np.percentile(levels.reshape(-1, 3), _NEARLY_ALL, axis=0).clip(min=1)
-    lit = [
-        Image.fromarray((levels * (255 / top).clip(1, _BRIGHTER)).clip(0, 255).astype(np.uint8))
-        for top in (np.full(3, brightest.max()), brightest)
-    ]
-    return np.concatenate([found, *map(layouts, lit)])
+    for top in (np.full(3, brightest.max()), brightest):
+        lit = (levels * (255 / top).clip(1, _BRIGHTER)).clip(0, 255)
+        yield layouts(Image.fromarray(lit.astype(np.uint8)))
 
 
 def distance(asked: Layouts, drawn: Layouts) -> float:
@@ -77,8 +76,8 @@ def distance(asked: Layouts, drawn: Layouts) -> float:
     fifth of them is left out.
 
     Args:
-        asked: of one, any number of layouts.
-        drawn: of the other, as `layouts` gives them.
+        asked: of one, as `layouts` gives it.
+        drawn: likewise, of the other.
     """
     whole = min(_between(one, two[None]) for one in asked for two in drawn)
     if whole <= NEAR:
