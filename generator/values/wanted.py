@@ -37,6 +37,7 @@ from generator.values.food import asks_food, food_from
 from generator.values.parallel import of_another
 from generator.values.quantities import AMOUNT_WORDS, MONTH
 from generator.values.roles import other_role
+from generator.values.wording import telling
 
 _PERSON = re.compile(
     r"(?:(?:vice|deputy|acting|interim|prime)\s+)*"
@@ -175,6 +176,17 @@ _NO_PRICE = re.compile(
     r"(?:milli)?lit(?:re|er)s?|ml|(?:kilo|centi)?met(?:re|er)s?|[kc]?m)\W*",
     re.IGNORECASE,
 )
+# What joins words, and says nothing alone.
+_JOINS = re.compile(
+    r"\W*(?:(?:at|of|in|on|to|for|from|by|with|until|till|than|per|as|and|or|is|are|was|were|has|have|"
+    r"had|the|an?)\W*)+"
+)
+# Whose answer is no word of theirs: "high", "age".
+_ASKS_ELSE = re.compile(
+    r"^(?!.*\bor\b).*\b(?:how(?!\s+(?:many|much)\b)|when|where|(?:what|which)\s+(?:age|time|year|height|depth|weight|"
+    r"speed|length|width|date|day|month))\b",
+    re.IGNORECASE,
+)
 _PERSON_ASKED = re.compile(r"\bwho(?:['’]?s|m|se)?\b|\bname\b", re.IGNORECASE)
 
 
@@ -186,7 +198,7 @@ def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[b
     Args:
         question: that the text may answer.
         text: a passage.
-        places: ranges of its characters.
+        places: ranges of its characters, the likeliest first.
     """
     can = [
         can_answer(question, text[start:end])
@@ -197,6 +209,12 @@ def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[b
         and not of_another(question, text, start, end)
         for start, end in places
     ]
+    # Scraps are passed over only where they would be the answer: as further ones they are told
+    # from it, and how sure it is counts them.
+    for n, (start, end) in enumerate(places):
+        if can[n] and not is_scrap(question, text[start:end]):
+            break
+        can[n] = False
     if _PRICE_ASKED.search(question) or _HOW_MUCH_IS.search(question):
         money = [c and _is_money(text, *place) for c, place in zip(can, places, strict=True)]
         if any(money):
@@ -258,6 +276,30 @@ def can_answer(question: str, words: str) -> bool:
     if _COST_ASKED.search(question) and not (_AMOUNT.search(words) or _MONEY.search(words)):
         return False
     return can_measure(question, words)
+
+
+def is_scrap(question: str, words: str) -> bool:
+    """Return whether words are left over: some that join others, or one of the question's own.
+
+    >>> asked = "How tall is the mast?"
+    >>> [is_scrap(asked, said) for said in ("at", "mast", "high", "high as a house", "12 m")]
+    [True, True, True, False, False]
+    >>> is_scrap("How is it eaten, raw or cooked?", "raw")
+    False
+    """
+    if _JOINS.fullmatch(words):
+        return True
+    if words.endswith("er") or len(words.split()) > 1 + words.casefold().startswith(
+        ("a ", "an ", "the ")
+    ):
+        return False
+    said = telling(words)
+    return bool(
+        said
+        and not _AMOUNT.search(words)
+        and _ASKS_ELSE.search(question)
+        and set(said) <= set(telling(question))
+    )
 
 
 def _is_money(text: str, start: int, end: int) -> bool:

@@ -173,6 +173,33 @@ def test_what_stands_around_words_tells_what_they_are(question, text, can, canno
     assert meant(question, text, _places(text, can, cannot)) == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("question", "words", "scrap"),
+    [
+        ("Where can one stay?", "in", True),
+        ("Who built it?", "by the", True),
+        ("At which age may one vote?", "age", True),
+        ("How deep is the lake?", "the depth", True),
+        ("When is the harvest?", "harvest", True),
+        ("Which is older, the inn or the mill?", "inn", False),
+        ("When is the summer feast?", "late in summer", False),
+        ("What is the lake called?", "Lake", False),
+        ("How many percent speak Thai?", "Thai", False),
+        ("What is the symbol of arsenic?", "As", False),
+        ("Beside a mast, how tall is it?", "taller", False),
+    ],
+)
+def test_a_scrap_is_passed_over_where_it_would_be_the_answer(question, words, scrap) -> None:
+    text = f"{words}: 12 years, at {words}."
+    places = [(0, len(words)), *_places(text, "12 years")]
+    assert meant(question, text, places)[0] is (not scrap)
+
+
+def test_a_scrap_behind_what_can_be_the_answer_stays_an_alternative_to_it() -> None:
+    text = "It lives 12 years at most, at any age."
+    assert meant("What age may it reach?", text, _places(text, "12 years", "age")) == [True, True]
+
+
 def test_what_one_pays_in_is_no_amount() -> None:
     text = "It is the kwanza, 831 per US dollar."
     places = _places(text, "kwanza", "US dollar")
