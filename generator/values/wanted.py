@@ -145,9 +145,9 @@ _EVEN_NOW = re.compile(r"\W*(?:today|now|currently|nowadays|still)\W*", re.IGNOR
 _WHENEVER_ASKED = re.compile(r"\bwhen\s+(?:do|does|is|are|can|will)\b", re.IGNORECASE)
 _CLOCK_ASKED = re.compile(r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))", re.I)
 _YEAR_ALONE = re.compile(r"\W*[12]\d{3}s?\W*")
-# Not in what one pays: "kwanza per US dollar".
+# Not in what one pays: "kwanza per US dollar"; nor from what age.
 _PRICE_ASKED = re.compile(
-    r"^(?!.*\b(?:units?|currenc(?:y|ies)|money)\b)"
+    r"^(?!.*\b(?:units?|currenc(?:y|ies)|money|(?:what|which)\s+(?:age|time|year|month|day|date))\b)"
     r".*\b(?:how\s+much|what|which)\b.*\b(?:costs?|prices?|pay|paid|fees?)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -164,6 +164,7 @@ _MONEY = re.compile(
     r"guilders?|lir[ae]|yen|rupees?|pesos?|kron[ae]r?|r[ou]{1,2}bles?|yuan|free|nothing)\b",
     re.IGNORECASE,
 )
+_FREE = re.compile(r"\b(?:free|nothing)\b", re.IGNORECASE)
 # Pounds that something was sold for are no weight.
 _FOR_MONEY = re.compile(
     r"\b(?:for|cost|costs|costing|price|paid|pay|worth|fee|sold|bought)\s+(?:\w+\s+){0,2}$",
@@ -261,7 +262,8 @@ def can_answer(question: str, words: str) -> bool:
         return False
     if (how := _HOW.search(question)) and words.casefold() == how[1].casefold():
         return False
-    if _AMOUNT_ASKED.search(question) and not _AMOUNT.search(words):
+    costs_nothing = _COST_ASKED.search(question) and _FREE.search(words)
+    if _AMOUNT_ASKED.search(question) and not (_AMOUNT.search(words) or costs_nothing):
         return False
     if _CLOCK_ASKED.search(question) and _YEAR_ALONE.fullmatch(words):
         return False

@@ -138,6 +138,9 @@ def test_another_dimension_or_somebody_is_no_answer(question, words) -> None:
         ("What did the king build at great cost?", "temples"),
         ("How much does it cost?", "two hours' pay"),
         ("When will the bridge be open?", "2031"),
+        ("At what age must one pay?", "16 years"),
+        ("In which month is the fee paid?", "two months"),
+        ("How much does a dog cost on the boat?", "nothing"),
     ],
 )
 def test_where_it_is_not_plain_any_words_may_answer(question, words) -> None:
