@@ -178,8 +178,9 @@ _NO_PRICE = re.compile(
     re.IGNORECASE,
 )
 # What joins words, and says nothing alone.
+# Not a domain: ".is".
 _JOINS = re.compile(
-    r"\W*(?:(?:at|of|in|on|to|for|from|by|with|until|till|than|per|as|and|or|is|are|was|were|has|have|"
+    r"(?!\W*\.\w)\W*(?:(?:at|of|in|on|to|for|from|by|with|until|till|than|per|as|and|or|is|are|was|were|has|have|"
     r"had|the|an?)\W*)+"
 )
 # Whose answer is no word of theirs: "high", "age".
@@ -287,6 +288,8 @@ def is_scrap(question: str, words: str) -> bool:
     >>> [is_scrap(asked, said) for said in ("at", "mast", "high", "high as a house", "12 m")]
     [True, True, True, False, False]
     >>> is_scrap("How is it eaten, raw or cooked?", "raw")
+    False
+    >>> is_scrap("What is the website ending?", ".is")
     False
     """
     if _JOINS.fullmatch(words):
