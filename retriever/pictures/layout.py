@@ -26,7 +26,7 @@ from retriever.inputs.foreground import to_lab
 HEIGHT, WIDTH = 9, 12  # cells
 SHAPE = (2, HEIGHT, WIDTH, 3)  # of what `layouts` gives
 # A picture that is nearer than this to one of a thing may show it, whatever others of it do. Chosen
-# on flags and things of the half that tunes (docs/measured/answers.md).
+# on flags and things (docs/measured/unknown-flags.md).
 NEAR = 10.0
 # Of a cell's lightness in Lab, 0 to 255: light changes more easily than colour.
 _LIGHT = 0.235

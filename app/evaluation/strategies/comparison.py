@@ -33,7 +33,7 @@ from app.pipeline import Pipeline
 from corpus.pictures.images import featureless, load_image
 from corpus.types import Query
 from generator.answers.answer import Answer, Evidence, Strategy
-from generator.answers.answering import Answering
+from generator.answers.answering import UNLIKE, Answering
 from generator.answers.confidence import (
     Calibration,
     calibration_json,
@@ -259,14 +259,19 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> VariantRow:
     answer: Answer | None = None
     failure = empty = ""
     try:
-        answer = wait(asked.answer(query, case.hits, caption=case.seen, alike=case.alike)).original
+        asking = asked.answer(
+            *(query, case.hits),
+            caption=case.seen,
+            alike=case.alike,
+            unlike=lambda passage: passage.id in case.unlike,
+        )
+        answer = wait(asking).original
     except EmptyCompletion as exc:
         empty = str(exc)  # an answer, and wrong
     except GeneratorError as exc:
         failure = f"{type(exc).__name__}: {exc}"
     seconds = round(time.perf_counter() - started, 3)
     text = answer.text if answer else ""
-    cited = {citation.passage_id for citation in answer.citations} if answer else set()
     usage = answer.usage if answer else Usage()
     exact = exact_match(text, case.answers)
     has = contains_match(text, case.answers)
@@ -296,7 +301,7 @@ def _ask(answering: Answering, variant: Variant, case: Case) -> VariantRow:
         completion_tokens=usage.completion_tokens,
         failure=failure,
         empty=empty,
-        unlike=bool(cited) and cited <= set(case.unlike),
+        unlike=answer is not None and UNLIKE in answer.doubts,
     )
 
 
