@@ -16,10 +16,10 @@ import re
 from dataclasses import dataclass
 
 from generator.sentences import sentences
+from generator.values.quantities import CARDINAL
 from generator.values.wording import alike, telling
 
 _REACH = 60  # characters before and behind a span that are looked at
-_NUMBER = r"(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _DENIED = (
     r"(?:(?<!or )\b(?:must|should|shall|may|can|could|do|does|will|would)\s+(?:not|never)\b|"
     r"\bcannot\b|\b(?:mustn|shouldn|don|doesn|can|won)['’]t\b|\bnever\b)"
@@ -77,7 +77,7 @@ _RULES = (
     # How far something goes in an hour is no size of it; but how deep it can dive.
     _rule(
         r"\bhow\s+(?:big|large|tall|high|wide|deep)\s+(?:is|are|was|were)\b",
-        behind=rf"\s+in\s+{_NUMBER}\s+(?:second|minute|hour|day)s?\b",
+        behind=rf"\s+in\s+{CARDINAL}\s+(?:second|minute|hour|day)s?\b",
     ),
     # How often is no age, nor is how old it was when something happened, or how much older.
     _rule(
@@ -94,7 +94,7 @@ _RULES = (
     _rule(
         r"\bhow\s+(?:old|long)\b",
         behind=r"(?:\s+years?)?\s+(?:older|younger)\b",
-        span=rf"[^,.;()]*\b(?:years?|hundred|thousand|{_NUMBER})",
+        span=rf"[^,.;()]*\b(?:years?|hundred|thousand|{CARDINAL})",
     ),
     # How high it lies is not how tall it is, where the text has that.
     _rule(
@@ -118,13 +118,13 @@ _RULES = (
         r"\bhow\s+many\b(?!.*\b(?:are|were|was|is)\s+there\b)(?!.*\b(?:had|has|live|lived)\b)"
         r"(?!.*\b(?:do|does|did)\b.*\bhave\b)(?!.*\bhave(?:\s+(?:they|we|you|it)\b|\W*$))",
         r"\bof\s+the\s+",
-        rf"\s(?:[^.;]*?\W)?{_NUMBER}\s+[a-z]",
+        rf"\s(?:[^.;]*?\W)?{CARDINAL}\s+[a-z]",
         span=r"\d[\d.,]*",
     ),
 )
 # "Four cubs, two of which survived": of what is asked what did.
 _PART = re.compile(
-    rf"\s*\w*,\s+{_NUMBER}\s+of\s+(?:which|whom|them)\s+"
+    rf"\s*\w*,\s+{CARDINAL}\s+of\s+(?:which|whom|them)\s+"
     r"(?:(?:had|have|has|was|were|are|is|later|then|soon|only|\w+ly)\s+)*(\w+)",
     re.IGNORECASE,
 )

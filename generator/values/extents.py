@@ -9,7 +9,15 @@ How wide is it?                     30 cm, and not 45 cm of "45 cm long"
 import re
 
 from generator.sentences import sentence
-from generator.values.quantities import AMOUNT_WORDS, MONTH, SCALES, UNIT, quantities, unit_of
+from generator.values.quantities import (
+    AMOUNT_WORDS,
+    CARDINAL,
+    MONTH,
+    SCALES,
+    UNIT,
+    quantities,
+    unit_of,
+)
 
 _DIMENSIONS = {
     **dict.fromkeys(("m", "km", "cm", "mm", "ft", "mi", "yd", "inch", "AU"), "length"),
@@ -99,9 +107,7 @@ _COUNTED = re.compile(
     r"[a-z]{2,}",
     re.IGNORECASE,
 )
-_CARDINAL = re.compile(
-    r"\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve", re.IGNORECASE
-)
+_CARDINAL = re.compile(CARDINAL, re.IGNORECASE)
 _UNIT_FOLLOWS = re.compile(
     rf"[\s-]*(?:to|or|and|by|x|–|-)?\s*[\d.,]*\s*(?:{UNIT}|{'|'.join(SCALES)}|%)\b", re.I
 )

@@ -103,6 +103,8 @@ _ONE_IS = {name: (n, base) for base, others in _OTHERS.items() for name, n in ot
 # Nearer than this they may be one quantity, rounded in one of the units.
 _ROUNDED = 0.01
 _SHORT = {name.casefold(): short for name, short in _UNITS.items()}
+# A number as a pattern, in figures or in a word up to twelve.
+CARDINAL = r"(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 # Words that say how much or how many there is of something.
 AMOUNT_WORDS = (
     *("no", "none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
