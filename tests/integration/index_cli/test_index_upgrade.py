@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from retriever.errors import IndexNotReady
-from tests.integration.test_index_cli import PASSAGES, corpus, info, kbvqa
-from tests.integration.test_index_cli import environment as environment
-from tests.integration.test_index_cli import location as location
+from tests.integration.index_cli.commands import PASSAGES, corpus, info, kbvqa
 
 # By what came with them: the fields of a record, and of its builds. Each version lacks those of
 # the ones below it.
