@@ -1,40 +1,48 @@
 """Markdown as text: what is written for a renderer is left out or said in words.
 
-    front matter            left out; its title and its url are the page's
-    ![alt](url), <img>      the alternative text
-    [text](url)             the text
-    | a | b | under heads   "Head: a; Other: b", a line a row
-    <!-- comment -->        left out
-    code between fences     as it is
-
-Everything else stays as it is written.
+front matter            its title, url and language are the page's; what else it says of the
+                        page goes before the text: "date: 2024-05-01"
+# Head, or Head ====    a heading
+![alt](url)             the alternative text
+[text](url), [[p|text]] the text
+**text**, `text`, &amp; without the marks
+| a | b | under heads   "Head: a; Other: b", a line a row
+code between fences     the code
+HTML                    as `html.shown` has it
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from corpus.formats.html import row_text, shown, within_line
+
 # YAML between "---" and "---" or "...", TOML between "+++".
 _FRONT = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?\n)?(\1|\.\.\.)[ \t]*(\n|$)", re.DOTALL)
-_FRONT_FIELD = re.compile(r"^(title|url)[ \t]*[:=][ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_IMAGE_TAG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
-_ALT = re.compile(r"\balt\s*=\s*(\"[^\"]*\"|'[^']*')", re.IGNORECASE)
-# In brackets: an address, which may be in <> or hold brackets itself, and a title.
-_ADDRESS = r"<[^>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*"
-_TITLE = r"\"[^\"]*\"|'[^']*'"
-# Or the label under which the address stands elsewhere.
-_TARGET = rf"(?:\((?:{_ADDRESS})(?:\s+(?:{_TITLE}))?\s*\)|\[(?P<label>[^\]\n]*)\])"
-_IMAGE = re.compile(rf"!\[(?P<text>[^\[\]]*)\]{_TARGET}")
-_LINK = re.compile(rf"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])+)\]{_TARGET}")
-_DEFINITION = re.compile(r"^ {0,3}\[([^\[\]\n]+)\]:\s*\S+.*$", re.MULTILINE)
-_CODE = re.compile(r"(?<!`)(`++).+?(?<!`)\1(?!`)")
-_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
-_BAR = re.compile(r"(?<!\\)\|")
+_FIELD = re.compile(r"^([\w-]+)[ \t]*[:=][ \t]*(.+?)[ \t]*$", re.MULTILINE)
+# What front matter tells a renderer, and says nothing of what the page is about.
+_FOR_RENDERERS = re.compile(
+    "alias(es)?|bibliography|cascade|comments|css(_?class(es)?)?|cover|draft|eleventynavigation|"
+    "excerpt_separator|favicon|featured_image|geometry|header-includes|icon|id|images?|js|katex|"
+    "layout|linktitle|markup|math(jax)?|menu|nav_order|navigation|noindex|outputs?|"
+    "pagination_label|permalink|pinned|redirect_(from|to)|robots|sidebar(_label|_position)?|slug|"
+    "template|theme|thumbnail|toc(_depth)?|uu?id|weight",
+    re.IGNORECASE,
+)
+_OF_THE_PAGE = frozenset(("title", "url", "language", "lang"))
+# What is empty or a flag says nothing either.
+_NOTHING = frozenset(("", "~", "null", "true", "false", "yes", "no"))
+_ADDRESS = re.compile(r"(https?:/|\.{0,2})/|[^\s]+\.(png|jpe?g|gif|svg|webp|css|js|html?)$", re.I)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+# Links of wikis and of Obsidian, and pictures so.
+_WIKI_LINK = re.compile(r"!?\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
 
-
-Labels = frozenset[str]
+_PARSER = MarkdownIt("commonmark", {"maxNesting": 100}).enable(["table", "strikethrough"])
 
 
 class Part(NamedTuple):
@@ -46,137 +54,147 @@ class Part(NamedTuple):
 
 
 class Front(NamedTuple):
-    """What front matter says of its page, "" where it says nothing."""
+    """What front matter says of its page, "" where it says nothing.
+
+    `said` is what it says beside the title, the url and the language: a line each.
+    """
 
     title: str = ""
     url: str = ""
+    language: str = ""
+    said: str = ""
 
 
 def front_matter(text: str) -> tuple[Front, str]:
     """Return what front matter says, and the text behind it.
 
     A url that does not begin with http:// or https:// is a path within some site, not where the
-    page can be seen, and counts as none.
+    page can be seen, and counts as none. What is no YAML or TOML after all is read line by line.
 
     >>> front_matter("---\\ntitle: Brazil\\nurl: https://example.org/br\\n---\\nA country.")
-    (Front(title='Brazil', url='https://example.org/br'), 'A country.')
+    (Front(title='Brazil', url='https://example.org/br', language='', said=''), 'A country.')
     """
     text = text.replace("\r\n", "\n")
     found = _FRONT.match(text)
     # A rule at the beginning, and another one further on, are no front matter.
     if found is None or not re.search(r"^[\w-]+[ \t]*[:=]", found[2] or "", re.MULTILINE):
         return Front(), text
-    # The first of a name counts.
-    said = {name: value.strip("\"'") for name, value in reversed(_FRONT_FIELD.findall(found[2]))}
-    url = said.get("url", "")
+    fields = _fields(found[2], toml=found[1] == "+++")
+    own = {name: fields[key] for key in fields if (name := key.casefold()) in _OF_THE_PAGE}
+    said = "\n".join(
+        f"{name}: {value}"
+        for name, value in fields.items()
+        if not (
+            name.casefold() in _OF_THE_PAGE
+            or _FOR_RENDERERS.fullmatch(name)
+            or _ADDRESS.match(value)
+        )
+    )
+    url, language = own.get("url", ""), own.get("language", own.get("lang", ""))
     seen = url if url.startswith(("http://", "https://")) else ""
-    return Front(said.get("title", ""), seen), text[found.end() :]
+    known = language if _LANGUAGE.fullmatch(language) else ""
+    return Front(own.get("title", ""), seen, known, said), text[found.end() :]
 
 
 def parts(text: str) -> Iterator[Part]:
     """Yield the parts of a page in order, each as plain text; those without text are left out."""
-    level, heading, lines = 0, "", list[str]()
-    labels = frozenset(label.casefold() for label in _DEFINITION.findall(text))
-    for line in [*_outside_code(text, labels), None]:
-        found = _HEADING.match(line) if isinstance(line, str) else None
-        if found is None and line is not None:
-            lines.append(line if isinstance(line, str) else line[0])
+    level, heading, blocks = 0, "", list[str]()
+    for is_heading, size, block in [*_blocks(_PARSER.parse(text)), (True, 0, "")]:
+        if not is_heading:
+            blocks.append(block)
             continue
-        body = "\n".join(lines).strip()
+        body = "".join(blocks).strip()
         if body or level == 1:
             yield Part(level, heading, body)
-        if found is not None:
-            level, heading, lines = len(found[1]), found[2], []
+        level, heading, blocks = size, " ".join(block.split()), []
 
 
-def inline(text: str, labels: Labels = frozenset()) -> str:
-    """Return a text with pictures and links as their words; code spans stay as they are.
+class _Block(NamedTuple):
+    """A heading with its level, or text with the white space before it."""
 
-    Args:
-        text: a line, or a part of one.
-        labels: those that stand for an address: without one, x[1][2] is no link.
-
-    >>> inline("![A map](map.png) of [Peru](peru.md 'P'), `[x](y)`, x[1][2]")
-    'A map of Peru, `[x](y)`, x[1][2]'
-    """
-
-    def words(found: re.Match[str]) -> str:
-        label = found["label"]
-        known = label is None or (label or found["text"]).casefold() in labels
-        return found["text"] if known else found[0]
-
-    def worded(piece: str) -> str:
-        piece = _IMAGE.sub(words, _IMAGE_TAG.sub(_alternative, piece))
-        return _LINK.sub(words, piece)
-
-    pieces, at = [], 0
-    for code in _CODE.finditer(text):
-        pieces += [worded(text[at : code.start()]), code[0]]
-        at = code.end()
-    return "".join([*pieces, worded(text[at:])])
+    is_heading: bool
+    level: int
+    text: str
 
 
-def _alternative(tag: re.Match[str]) -> str:
-    alt = _ALT.search(tag[0])
-    return alt[1][1:-1] if alt else ""
+def _blocks(tokens: Sequence[Token]) -> Iterator[_Block]:
+    """Yield what is shown, in order."""
+    items = list[str]()  # the marks of the lists that are open
+    mark, tight = "", False
+    heads, cells, rows = list[str](), list[str](), 0
+    for number, token in enumerate(tokens):
+        match token.type:
+            case "bullet_list_open" | "ordered_list_open":
+                items.append("")
+            case "bullet_list_close" | "ordered_list_close":
+                items.pop()
+            case "list_item_open":
+                mark = "  " * (len(items) - 1) + f"{token.info}{token.markup} "
+            case "paragraph_open":
+                tight = token.hidden
+            case "table_open":
+                yield _Block(False, 0, "\n")
+                rows = 0
+            case "tr_open":
+                cells = []
+            case "tr_close":
+                heads, row = (heads, row_text(heads, cells)) if rows else (cells, "")
+                rows += 1
+                yield _Block(False, 0, row and f"\n{row}")
+            case "table_close" if rows == 1:
+                yield _Block(False, 0, "\n" + "; ".join(filter(None, heads)))
+            case "inline":
+                words = _words(token.children or ())
+                opened = tokens[number - 1]
+                if opened.type in ("th_open", "td_open"):
+                    cells.append(" ".join(words.split()))
+                elif opened.type == "heading_open" and not opened.level:
+                    yield _Block(True, int(opened.tag[1]), words)
+                else:
+                    yield _Block(False, 0, ("\n" if tight and items else "\n\n") + mark + words)
+                    mark = ""
+            case "fence" | "code_block":
+                yield _Block(False, 0, f"\n\n{mark}{token.content.rstrip()}")
+                mark = ""
+            case "html_block":
+                for level, words in shown(token.content):
+                    yield _Block(level > 0, level, words if level else f"\n\n{words}")
 
 
-def _outside_code(text: str, labels: Labels) -> Iterator[str | tuple[str]]:
-    """Yield the lines: text as it reads, and those of code, which no heading is in, as tuples."""
-    fence, prose = "", list[str]()
-    for line in text.splitlines():
-        found = _FENCE.match(line)
-        if fence:
-            yield (line,)
-            # A fence is closed by one of its kind that is as long.
-            if found and found[1].startswith(fence) and not line.strip().strip(fence[0]):
-                fence = ""
-        elif found:
-            yield from _prose(prose, labels)
-            prose, fence = [], found[1]
-            yield (line,)
-        else:
-            prose.append(line)
-    yield from _prose(prose, labels)
+def _words(tokens: Sequence[Token]) -> str:
+    """Return what a line of text shows."""
+    return "".join(map(_word, tokens))
 
 
-def _prose(lines: Sequence[str], labels: Labels) -> Iterator[str]:
-    """Yield lines without comments and definitions, tables as sentences, links as words."""
-    lines = _uncommented("\n".join(lines)).split("\n") if lines else []
-    at = 0
-    while at < len(lines):
-        if at + 1 < len(lines) and "|" in lines[at] and _is_rule(lines[at], lines[at + 1]):
-            heads, at = _cells(lines[at], labels), at + 2
-            while at < len(lines) and "|" in lines[at]:
-                yield _row(heads, _cells(lines[at], labels))
-                at += 1
-            continue
-        if not _DEFINITION.match(lines[at]):
-            yield inline(lines[at], labels)
-        at += 1
+def _word(token: Token) -> str:
+    match token.type:
+        case "text":
+            return _WIKI_LINK.sub(r"\1", token.content)
+        case "softbreak" | "hardbreak":
+            return "\n"
+        case "image":
+            return _words(token.children or ())
+        case "html_inline":
+            return within_line(token.content)
+        case _:
+            return token.content  # of code; marks have none
 
 
-def _uncommented(text: str) -> str:
-    kept, at = [], 0
-    while (begin := text.find("<!--", at)) >= 0 and (end := text.find("-->", begin)) >= 0:
-        kept.append(text[at:begin])
-        at = end + len("-->")
-    return "".join([*kept, text[at:]])
+def _fields(text: str, *, toml: bool) -> dict[str, str]:
+    """Return the fields of front matter that say something in one line, lists with commas."""
+    try:
+        read: Any = tomllib.loads(text) if toml else yaml.load(text, yaml.BaseLoader)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError):
+        read = None
+    if not isinstance(read, Mapping):
+        # The first of a name counts.
+        read = {name: value.strip("\"'") for name, value in reversed(_FIELD.findall(text))}
+    said = {str(name): _one_line(value) for name, value in read.items()}
+    return {name: line for name, line in said.items() if line.casefold() not in _NOTHING}
 
 
-def _is_rule(heads: str, line: str) -> bool:
-    """Return whether a line is the rule under a table's heads."""
-    return bool(_RULE.match(line)) and "-" in line and len(_cells(line)) == len(_cells(heads))
-
-
-def _cells(line: str, labels: Labels = frozenset()) -> list[str]:
-    inner = line.strip().removeprefix("|")
-    if inner.endswith("|") and not inner.endswith("\\|"):
-        inner = inner[:-1]
-    return [inline(cell.replace("\\|", "|").strip(), labels) for cell in _BAR.split(inner)]
-
-
-def _row(heads: Sequence[str], cells: Sequence[str]) -> str:
-    """Return "Head: cell; Other: cell", without what is empty."""
-    named = zip([*heads, *[""] * (len(cells) - len(heads))], cells, strict=False)
-    return "; ".join(f"{head}: {cell}" if head else cell for head, cell in named if cell)
+def _one_line(value: Any) -> str:
+    """Return a scalar, or a list of them, as a line; "" for anything else."""
+    if isinstance(value, list):
+        return ", ".join(filter(None, (_one_line(one) for one in value if isinstance(one, str))))
+    return "" if isinstance(value, Mapping) else " ".join(str(value).split())

@@ -40,8 +40,9 @@ class MarkdownFile:
     """Reads one file of Markdown or plain text: a page whose sections are its headings.
 
     Its title is that of its front matter, the first heading of level 1, or the file's name; its
-    url that of its front matter; its id the path from the corpus folder on. Bytes of names that
-    are not UTF-8 stand in title and id as escapes: "caf\\xe9.md".
+    url and language are those of its front matter, of which the rest goes before the text; its id
+    is the path from the corpus folder on. Bytes of names that are not UTF-8 stand in title and id
+    as escapes: "caf\\xe9.md".
 
     Args:
         path: the file.
@@ -68,12 +69,16 @@ class MarkdownFile:
         yield Entry(self._page(text), 1)
 
     def _page(self, text: str) -> Page:
-        (title, url), text = front_matter(text)
-        sections = []
+        front, text = front_matter(text)
+        title, sections = front.title, list[Section]()
         for level, heading, body in parts(text):
             if level == 1 and title in ("", heading):
                 title, heading = heading, ""
             if body:
                 sections.append(Section(heading, body))
+        if front.said:  # with the first section, as it would be a passage of its own elsewhere
+            first, *others = sections or [Section("", "")]
+            sections = [Section(first.title, f"{front.said}\n\n{first.text}".strip()), *others]
         name = path_text(self.path.relative_to(self.root)).replace(os.sep, "/")
-        return Page(name, title or path_text(Path(self.path.stem)), tuple(sections), url=url)
+        title = title or path_text(Path(self.path.stem))
+        return Page(name, title, tuple(sections), url=front.url, language=front.language)
