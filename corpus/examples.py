@@ -1,12 +1,14 @@
-"""Example files: questions about pictures with what counts as right, one JSON object a line.
+"""Example files: questions, mostly about pictures, with what counts as right, a JSON object a line.
 
     {"id": "...", "image": "...", "question": "...",
      "answers": ["..."], "gold_passage_ids": ["..."]}
 
-The first three are required. An id may be an integer; it is read as a string. Other keys are left
-alone, but for one that reads like "answers" or "gold_passage_ids" where that is missing.
+An id and a question are required. An id may be an integer; it is read as a string. No image, ""
+or null is a question without a picture. Other keys are left alone, but for one that reads like
+"image", "answers" or "gold_passage_ids" where that is missing.
 """
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +16,12 @@ from pathlib import Path
 from corpus.errors import InvalidRecord
 from corpus.files.jsonl import Record, UniqueIds, id_field, list_field, record_lines, text_field
 from corpus.types import Example
+
+# Names that others have for the picture's file.
+_LIKE_IMAGE = re.compile(
+    r"(image|img|picture|pic|photo)s?([_-]?(file|path|name|file_?name|url|id))?|file_?name",
+    re.IGNORECASE,
+)
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -55,7 +63,7 @@ def _example(path: Path, line: int, record: Record) -> Example:
     _refuse_slips(path, line, record)
     return Example(
         id=id_field(path, line, record, "id"),
-        image=text_field(path, line, record, "image"),
+        image=text_field(path, line, record, "image", required=False),
         question=text_field(path, line, record, "question"),
         answers=list_field(path, line, record, "answers"),
         gold_passage_ids=list_field(path, line, record, "gold_passage_ids"),
@@ -63,10 +71,12 @@ def _example(path: Path, line: int, record: Record) -> Example:
 
 
 def _refuse_slips(path: Path, line: int, record: Record) -> None:
-    """Raise InvalidRecord where what counts as right stands under a name like the one expected.
+    """Raise InvalidRecord where a field stands under a name like the one expected.
 
-    A run would end without a score, and not say why.
+    A run would end without a score, or be asked without its pictures, and not say why.
     """
+    if "image" not in record and (key := next(filter(_LIKE_IMAGE.fullmatch, record), None)):
+        raise InvalidRecord(path, line, key, "is no field: call it 'image', the picture's file")
     for wanted in ("answers", "gold_passage_ids"):
         if wanted in record:
             continue

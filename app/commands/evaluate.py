@@ -34,7 +34,7 @@ def evaluate_run(
         str,
         typer.Argument(
             help="demo, demo-hand, okvqa, infoseek, evqa, m2kr-okvqa, m2kr-wit, ..., or a file "
-            "with rows of {id, image, question, answers, gold_passage_ids}."
+            "with rows of {id, image, question, answers, gold_passage_ids}; image may be left out."
         ),
     ],
     output: Annotated[

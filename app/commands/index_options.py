@@ -39,8 +39,8 @@ def asked(
     questions: Annotated[
         Path | None,
         typer.Option(
-            help="Questions such as will be asked (.jsonl: id, image, question), which a large "
-            "index learns from. Default: made of its own text, which is less good."
+            help="Questions such as will be asked (.jsonl: id, image, question; image may be left out), which a "
+            "large index learns from. Default: made of its own text, which is less good."
         ),
     ] = None,
     images: Annotated[
@@ -58,13 +58,17 @@ def asked(
     from corpus.types import Query
 
     examples = read_examples(questions)
-    pictures = [(images or questions.parent) / example.image for example in examples]
-    if missing := [picture for picture in pictures if not picture.is_file()]:
+    folder = images or questions.parent
+    pictures = [folder / example.image if example.image else None for example in examples]
+    if missing := [picture for picture in pictures if picture and not picture.is_file()]:
         raise typer.BadParameter(
             f"{missing[0]} is missing, one of {len(missing)}: --images names the folder of the "
             f"pictures of {questions}"
         )
-    return (Query(e.question, load_image(p)) for e, p in zip(examples, pictures, strict=True))
+    return (
+        Query(e.question, load_image(p) if p else None)
+        for e, p in zip(examples, pictures, strict=True)
+    )
 
 
 def why_not_learned(count: int) -> str:

@@ -130,11 +130,11 @@ def _read(
             what = example.field or "the whole line"
             findings.append(Finding("bad line", where, what, problem, stops=True))
             continue
-        picture = images.find(example.image)
-        if picture is None:
+        picture = images.find(example.image) if example.image else None
+        if picture is None and example.image:
             remedy = f"put it under {images.root}, or give its folder by --images"
             findings.append(Finding("no picture", where, example.image, remedy, stops=True))
-        elif picture not in hashes:
+        elif picture is not None and picture not in hashes:
             hashes[picture] = file_sha256(picture)
             try:
                 load_image(picture)
@@ -160,7 +160,7 @@ def _gold(asked: Sequence[Asked], passages: Mapping[str, Passage]) -> Iterator[F
 
 
 def _leaks(asked: Sequence[Asked], passages: Mapping[str, Passage]) -> Iterator[Finding]:
-    for row in asked:
+    for row in (row for row in asked if row.example.image):
         titles = {passages[id_].title for id_ in row.example.gold_passage_ids if id_ in passages}
         for title in sorted(titles - {""}):
             if find_whole(re.escape(title), row.example.question):

@@ -63,7 +63,8 @@ def _groups(asked: Sequence[Asked], passages: Mapping[str, Passage]) -> list[lis
 
 
 def _about(row: Asked, passages: Mapping[str, Passage]) -> Iterator[Hashable]:
-    yield "picture", row.picture or row.example.image
+    if row.example.image:
+        yield "picture", row.picture or row.example.image
     for id_ in row.example.gold_passage_ids:
         passage = passages[id_]
         yield "entity", passage.entity or passage.title or id_

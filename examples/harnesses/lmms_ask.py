@@ -98,7 +98,7 @@ class OwnQuestions(ConfigurableTask):
         rows = [
             {"image": example.image, "question": example.question, "answers": list(example.answers)}
             for example in read_examples(self.questions)
-            if example.answers
+            if example.answers and example.image
         ]
         self.dataset = self.dataset_no_image = DatasetDict({"test": Dataset.from_list(rows)})
 

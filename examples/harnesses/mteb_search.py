@@ -91,7 +91,7 @@ class OwnTask(AbsTaskRetrieval):
 
     def load_data(self, num_proc: int | None = None, **_: Any) -> None:
         """Read the files."""
-        examples = [e for e in read_examples(self.questions) if e.gold_passage_ids]
+        examples = [e for e in read_examples(self.questions) if e.gold_passage_ids and e.image]
         passages = list(read_passages(self.corpus))
         queries = [
             {"id": e.id, "text": e.question, "image": load_image(self.pictures / e.image)}

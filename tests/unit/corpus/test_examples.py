@@ -63,6 +63,19 @@ def test_a_bad_field_is_named(
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize("image", [{}, {"image": None}, {"image": ""}, {"image": " "}])
+def test_a_question_may_have_no_picture(tmp_path: Path, image: dict[str, Any]) -> None:
+    row = {"id": "1", "question": "What is the capital of Kenya?"} | image
+    assert read_examples(write(tmp_path / "e.jsonl", row)) == [Example("1", "", row["question"])]
+
+
+@pytest.mark.parametrize("key", ["img", "Image", "images", "image_path", "photo", "file_name"])
+def test_a_picture_under_another_name_is_named(tmp_path: Path, key: str) -> None:
+    row = {"id": "1", "question": "What?", key: "a.png"}
+    with pytest.raises(InvalidRecord, match=f"field '{key}'.*call it 'image'"):
+        read_examples(write(tmp_path / "e.jsonl", row))
+
+
 def test_a_missing_field_and_file_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "e.jsonl", {"id": "a", "image": "x.png"})
     with pytest.raises(InvalidRecord, match="line 1, field 'question': missing; add it"):

@@ -56,6 +56,12 @@ def only(data: OwnData) -> Finding:
     return finding
 
 
+def test_questions_without_pictures_are_in_order(images: ImageFolder) -> None:
+    rows = [row("ke", image=""), row("jp", image=None, gold_passage_ids=["jp", "jp2"])]
+    data = checked(images, *rows, validation=[row("no", image="")])
+    assert data.findings == ()
+
+
 def test_data_in_order_has_nothing_to_be_said_of(images: ImageFolder) -> None:
     data = checked(
         images,
