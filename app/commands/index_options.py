@@ -39,7 +39,7 @@ def asked(
     questions: Annotated[
         Path | None,
         typer.Option(
-            help="Questions such as will be asked (.jsonl: id, image, question; image may be left out), which a "
+            help="Questions such as will be asked (.jsonl: id, question, perhaps image), which a "
             "large index learns from. Default: made of its own text, which is less good."
         ),
     ] = None,
