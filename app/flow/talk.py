@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidQuestion
+from app.flow.fragments import put_in_place
 from app.flow.subject import NAME, NAME_ALONE
 from generator.answers.answering import Answering
 from generator.errors import GeneratorError, GeneratorTimeout
@@ -35,11 +36,12 @@ _CONNECTIVE = re.compile(
     r"(?:(?:and|but|so|then|also|ok|okay)\b(?![-/]\w)[\s,:;.…-]*)+", re.IGNORECASE
 )
 _ABOUT = re.compile(r"(?:(?:what|how) about|what of)\s+(?P<what>.+)", re.IGNORECASE)
-_ASKING = re.compile(
-    r"(?:who|whom|whose|what|which|when|where|why|how|in|on|at|of|by|for|to|from|is|are|was|were|"
-    r"do|does|did|can|could|has|have|had|will|would|should|may|name|tell|list)\b",
+_QUESTION_WORD = re.compile(
+    r"(?:who|whom|whose|what|which|when|where|why|how|is|are|was|were|do|does|did|can|could|has|"
+    r"have|had|will|would|should|may|name|tell|list)\b",
     re.IGNORECASE,
 )
+_PREPOSITION = re.compile(r"(?:in|on|at|of|by|for|to|from)\b", re.IGNORECASE)
 _BARE = re.compile(
     rf"(?:{_CONNECTIVE.pattern})?(?P<word>why|when|where|how|here|there)[\s?!.…]*",
     re.IGNORECASE,
@@ -157,7 +159,8 @@ def by_rule(
     questions; and where it is known what the last answer is about, its name takes the place of
     "it" or "its". Where the question names something itself they may mean that, and stay. The
     picture still goes with the question, and says what "they" and "this country" are. "What about
-    Tanzania?" asks of it what was asked last.
+    Tanzania?" asks of it what was asked last, and so does a piece of a question that has its like
+    in that (`fragments.put_in_place`).
 
     Args:
         question: as typed.
@@ -171,6 +174,8 @@ def by_rule(
     'When was it built?'
     >>> by_rule("and in Tanzania?", "Kenya", "What is the capital of this country?")
     'What is the capital of Tanzania?'
+    >>> by_rule("and for a week?", "", "What does it cost to rent this for a day?")
+    'What does it cost to rent this for a week?'
     >>> by_rule("what about the ginkgo?", "", "How tall is this tree?", {"ginkgo"}.__contains__)
     'How tall is the ginkgo?'
     """
@@ -191,11 +196,15 @@ def by_rule(
     found = _ABOUT.fullmatch(asked)
     what = found["what"] if found else asked
     bare = what.rstrip(" ?!.…")
-    whole = _ASKING.match(bare) or _VERB.search(bare)
+    asks = _QUESTION_WORD.match(bare) or _VERB.search(bare)
+    whole = asks or _PREPOSITION.match(bare)
     belongs = _BELONGS.match(bare)
-    if whole or belongs:
+    placed = "" if asks or (asked == question and not found) else put_in_place(bare, before)
+    if placed:
+        asked = placed
+    elif whole or belongs:
         asked = what
-    if belongs and not whole:
+    if belongs and not whole and not placed:
         asked = f"What {'are' if _PLURAL.search(bare) else 'is'} {bare[:1].lower()}{bare[1:]}?"
     if about and not _EMPTY.search(asked) and not _names_something(asked):
         asked = _named(asked, about)

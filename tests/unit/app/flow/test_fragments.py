@@ -1,0 +1,49 @@
+"""A piece of a question takes the place of its like in the one before."""
+
+import pytest
+
+from app.flow.fragments import put_in_place
+from app.flow.talk import by_rule
+
+
+@pytest.mark.parametrize(
+    ("before", "typed", "asked"),
+    [
+        ("with how much force do I tighten the pedals", "and the crank?",
+         "With how much force do I tighten the crank"),
+        ("what does it cost without the lens?", "and with the lens",
+         "What does it cost with the lens?"),
+        # Of several the one that has no capitals either.
+        ("what does the mincer for the Kneada cost", "and the pasta roller?",
+         "What does the pasta roller for the Kneada cost"),
+        ("what does a red light mean", "and yellow?", "What does a yellow light mean"),
+        ("what does a boat cost for a week?", "and for a day?", "What does a boat cost for a day?"),
+        ("who is the head of the music room?", "and of the kitchen?",
+         "Who is the head of the kitchen?"),
+        ("who won the first prize in 2024?", "and the second?",
+         "Who won the second prize in 2024?"),
+        ("who won in 2024?", "and in 2023?", "Who won in 2023?"),
+        ("how much butter do I need", "and sugar?", "How much sugar do I need"),
+        ("what does it cost for adults?", "what about children?",
+         "What does it cost for children?"),
+        # Something else to know, and no other thing to know it of.
+        ("What is the capital?", "and the population?", "What is the population?"),
+        ("How long is the coast?", "and the population?", "What is the population?"),
+        ("How many people live in the country?", "and the currency?", "What is the currency?"),
+        ("How much water does the kettle hold?", "and the other one?", "What is the other one?"),
+        # A whole question, and one without "and".
+        ("when was the tower built?", "and who built the bridge?", "Who built the bridge?"),
+        ("when was the tower built?", "The bridge?", "What is the bridge?"),
+    ],
+)  # fmt: skip
+def test_a_piece_of_a_question_is_put_in_the_place_of_its_like(
+    before: str, typed: str, asked: str
+) -> None:
+    assert by_rule(typed, "", before) == asked
+
+
+def test_what_the_picture_shows_is_no_like() -> None:
+    assert put_in_place("the neck", "When did the animal lose the tail?") == (
+        "When did the animal lose the neck?"
+    )
+    assert put_in_place("the neck", "How fast can the animal run?") == ""
