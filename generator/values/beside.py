@@ -8,6 +8,7 @@ How long is the flight?     [2 hours] and 40 minutes                 2 hours and
 How much did it hold?       [900] cubic metres of gas                900 cubic metres
 When is it open?            closed on [Tuesdays]                     closed on Tuesdays
 What is its number?         0471 [22 40 17]                          0471 22 40 17
+What does it cost?          £[3].20, or [4 pounds] 50                3.20, 4 pounds 50
 """
 
 import re
@@ -15,7 +16,7 @@ import re
 from generator.sentences import sentences
 from generator.values.items import Range
 from generator.values.parallel import of_the_year
-from generator.values.quantities import MONTH, UNIT
+from generator.values.quantities import CARDINAL, MONTH, UNIT
 
 _WHEN = re.compile(
     r"\b(?:when|(?:what|which) (?:days?|dates?|months?|times?|hours?|season)|opening hours)\b",
@@ -55,10 +56,15 @@ _PRICE = re.compile(
     r"\b(?:costs?|prices?|pay|paid|fees?|how much is|how much are)\b", re.IGNORECASE
 )
 _PRICED = re.compile(
-    rf"\d[\d.,]*\s*(?:{UNIT}|[ap]\.?m\.?)\s+(?=[$£€]?\d[\d.,]*(?:\s*(?:euros?|dollars?|pounds?|€))?\Z)",
+    rf"\d[\d.,]*\s*(?!pounds?\b)(?:{UNIT}|[ap]\.?m\.?)\s+(?=[$£€]?\d[\d.,]*(?:\s*(?:euros?|dollars?|pounds?|€))?\Z)",
     re.IGNORECASE,
 )
 _HALF_DAY = re.compile(r"\b[ap]\.m\Z", re.IGNORECASE)
+# "[3].20", "[4 pounds] 50" and "two and [a half] hours" are one number each.
+_DECIMALS = re.compile(r"(?<=\d)\.\d{1,2}(?![.\d])")
+_HUNDREDTHS = re.compile(r"(?:(?<=\d pounds)|(?<=\d euros)) \d\d(?![\d.,]*\d)(?! [a-z]*ence\b)")
+_WHOLE_AND = re.compile(rf"\b{CARDINAL}\s+and\s+\Z", re.IGNORECASE)
+_A_HALF = re.compile(r"an?\s+(?:half|quarter)\b", re.IGNORECASE)
 
 # "The mares [Pixel], Morse and Salt": a question for several wants the rest of the list.
 _ALL = re.compile(
@@ -115,7 +121,7 @@ def with_beside(question: str, text: str, span: Range) -> Range:
 
 
 def _uncut(question: str, text: str, span: Range) -> Range:
-    """Return a span with the end of a mark or a number that it begins.
+    """Return a span with the rest of a mark or a number of which it has a part.
 
     >>> text = 'The boat "Ann" sails at 11 a.m. from pier 3; call 0471 22 40 17.'
     >>> [text[slice(*_uncut("call?", text, (text.index(a), text.index(b) + len(b))))]
@@ -127,6 +133,10 @@ def _uncut(question: str, text: str, span: Range) -> Range:
         end += 1
     if _HALF_DAY.search(text, start, end) and text.startswith(".", end):
         end += 1
+    if more := _DECIMALS.match(text, end) or _HUNDREDTHS.match(text, end):
+        end = more.end()
+    if _A_HALF.match(text, start) and (whole := _WHOLE_AND.search(text, max(0, start - 20), start)):
+        start = whole.start()
     if _PHONE.search(question) and _DIGITS.fullmatch(text, start, end):
         whole = next(m for m in _DIGITS.finditer(text) if m.start() <= start < m.end())
         start, end = whole.start(), max(end, whole.end())

@@ -4,6 +4,7 @@ What does a lion cost?          A mouse costs 10 euros, a rat 60, a [lion] 900. 
 When can I check in?            [Check-in] from 3 p.m., check-out until 11 a.m.         3 p.m.
 What is a single room?          Double room 124 euros.                                  nothing
 Who won it in 2022?             In 2024 it was Ann, in 2023 Bob, in [2022] Cy.          Cy
+How many a minute in colour?    12 a minute in black, 7 [in colour].                    7
 
 Told apart are items that have no verb of their own: clauses may say anything of each other.
 """
@@ -16,19 +17,27 @@ from functools import lru_cache
 from generator.sentences import sentences
 from generator.values.items import Range
 from generator.values.quantities import UNIT
-from generator.values.wording import alike, telling
+from generator.values.wording import alike, telling, without
 
-_BETWEEN = re.compile(r"(?<!\d),|,(?!\d)|;|\s(?:and|but)(?=\s)")
+_BETWEEN = re.compile(r"(?<!\d),|,(?!\d)|;|\s(?:and|but)(?=\s)(?!\s+an?\s+(?:half|quarter)\b)")
 _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|can|must|will|do|does|did|\w{3,}ed)\b", re.IGNORECASE
 )
 _RANGE = re.compile(r"\bbetween\s[^,;]*\Z", re.IGNORECASE)
 _REMARK = re.compile(r"\s*(?:which|who|whose|where|that)\b")
 _ITEM_WORDS, _FIRST_WORDS = 8, 5
+# What an amount is for: "110 minutes for the lamp", "35 a day"; and on what condition.
+_BY = r"\b(?:for|in|on|with|at|by|per|an?(?!\s+(?:half|quarter)\b)|each|every)\s"
+_TAIL = re.compile(rf"(?P<by>{_BY})\s*(?P<what>(?:(?!{_BY})[^,;()])+)", re.IGNORECASE)
+_CONDITION = re.compile(r"\s(?:if|when|unless|where|provided|as\s+long\s+as)\s.*", re.IGNORECASE)
+# "180 a week", "from 50 years of age 30 days".
+_KEY_ALONE = re.compile(r"\d\d|(?:hour|day|night|week|month|year)s?", re.IGNORECASE)
+# "40 Nm", "35 Nm": a unit that no table has.
+_UNIT_WORD = re.compile(r"(?<=\d)\s+[A-Za-z°%/²³]{1,3}(?=\s|$)")
 # What is said of any amount.
 _MEASURES = re.compile(
-    rf"\b(?:{UNIT}|euros?|dollars?|pounds?|cents?|about|over|nearly|each|per|only|free|until|till|noon)\b|"
-    r"\b[ap]\.?m\b|[%€$£]",
+    rf"\b(?:{UNIT}|euros?|dollars?|pounds?|cents?|about|over|nearly|each|per|only|free|until|till|noon|"
+    r"of\s+age|price|[ap]\.?m)\b|[%€$£]",
     re.IGNORECASE,
 )
 _BUT = re.compile(r"\b(?:with?out|besides|except|apart|other\s+than|not|non)\b", re.IGNORECASE)
@@ -84,7 +93,9 @@ def of_another(question: str, text: str, start: int, end: int) -> bool:
         return True
     if len(parts) < 2:
         return False
-    return _has_no_key(question, text, parts, own, (start, end))
+    return _has_no_key(question, text, parts, own, (start, end)) or _for_another(
+        question, text, parts, own, (start, end)
+    )
 
 
 def of_the_year(question: str, text: str, span: Range) -> Range:
@@ -173,7 +184,45 @@ def _has_no_key(question: str, text: str, parts: Sequence[Range], own: int, span
     behind = _words(text[span[1] : parts[own][1]])
     if any(own or _among(word, behind) for word in keys[own]):
         return False
-    return any(keys[n] and _is_value(text[slice(*parts[n])], asked) for n in others)
+    return any(keys[n] and _is_value(text[slice(*parts[n])], asked, keys[n]) for n in others)
+
+
+def _for_another(question: str, text: str, parts: Sequence[Range], own: int, span: Range) -> bool:
+    """Return whether an amount is for something else, and another of its kind for what is asked.
+
+    >>> text = "It takes 9 minutes for the lamp and two and a half hours for the oven."
+    >>> parts = _parts(text, 0, len(text))
+    >>> [_for_another(f"The {it}?", text, parts, 0, (9, 18)) for it in ("oven", "lamp")]
+    [True, False]
+    """
+    if not _NUMBER.search(text, *span):
+        return False
+    tails, asked = _tails(text, span[1], parts[own][1]), _words(question)
+    for n, part in enumerate(parts):
+        number = _NUMBER.search(text, *part)
+        if n == own or number is None or (n and _VERB.search(text, *part)):
+            continue
+        others = _tails(text, number.end(), part[1])
+        for by in tails.keys() & others.keys():
+            one, two = tails[by], others[by]
+            if len(two) < len(one):  # "in the first year, 930 in the second"
+                one = one[: len(two)]
+            named = [without(words, rest) for words, rest in ((two, one), (one, two))]
+            if [any(_among(word, asked) for word in words) for words in named] == [True, False]:
+                return True
+    return False
+
+
+def _tails(text: str, start: int, end: int) -> dict[str, list[str]]:
+    """Return what an amount is for, by the preposition, of what stands behind it.
+
+    >>> _tails("12 pages a minute in black", 2, 26)
+    {'a': ['minute'], 'in': ['black']}
+    """
+    found = _TAIL.finditer(text, start, end)
+    return {
+        tail["by"].strip().casefold(): telling(_CONDITION.sub("", tail["what"])) for tail in found
+    }
 
 
 def _is_short(text: str, part: Range, *, first: bool) -> bool:
@@ -182,17 +231,28 @@ def _is_short(text: str, part: Range, *, first: bool) -> bool:
     return (
         _NUMBER.search(text, *part) is not None
         and _VERB.search(text, *part) is None
-        and len(_NOTE.sub(" ", text[slice(*part)]).split()) <= few
+        and len(_CONDITION.sub("", _NOTE.sub(" ", text[slice(*part)])).split()) <= few
     )
 
 
-def _is_value(item: str, asked: set[str]) -> bool:
-    """Return whether an item is a number and no more than what a question names."""
-    item = _NOTE.sub(" ", item)
-    named = [word for word in telling(_MEASURES.sub(" ", item)) if not word[0].isdigit()]
+def _is_value(item: str, asked: set[str], key: set[str]) -> bool:
+    """Return whether an item is a number and no more than what a question names.
+
+    Args:
+        item: one of several.
+        asked: the words of the question.
+        key: those that no other item has.
+    """
+    item = _UNIT_WORD.sub(" ", _CONDITION.sub("", _NOTE.sub(" ", item)))
+    named = [
+        word
+        for word in telling(_MEASURES.sub(" ", item))
+        if not (word[0].isdigit() or word == "half")
+    ]
     left = " ".join(w for w in item.split() if not _among(w.strip(".,;:()\"'").casefold(), asked))
-    named_all = bool(named) and all(_among(word, asked) for word in named)
-    return named_all and _NUMBER.search(left) is not None
+    if not named and not any(map(_KEY_ALONE.fullmatch, key)):
+        return False
+    return all(_among(word, asked) for word in named) and _NUMBER.search(left) is not None
 
 
 def _words(text: str) -> set[str]:

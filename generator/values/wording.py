@@ -2,7 +2,7 @@
 
 import re
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’]\w+)?|\d[\d,.]*")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’]\w+)?|\d(?:[\d,.]*\d)?")
 # What asks, what joins, and what is true of anything.
 _SMALL = frozenset(
     "a an the this that these those it its he she they them their his her him one ones you i we "  # noqa: SIM905

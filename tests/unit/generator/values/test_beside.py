@@ -54,6 +54,11 @@ def test_it_is_the_number_of_what_is_counted(
 @pytest.mark.parametrize(
     ("question", "text", "words", "whole"),
     [
+        ("What does it cost?", "It costs £3.20 a piece.", "£3", "£3.20"),
+        ("What does it cost?", "It costs 4 pounds 50.", "4 pounds", "4 pounds 50"),
+        ("What does it cost?", "It is 4 pounds 50 pence.", "50 pence", "50 pence"),
+        ("Which is it?", "It is version 3.2.1.", "3", "3"),
+        ("How long?", "It takes two and a half hours.", "a half hours", "two and a half hours"),
         (
             "How long is the flight?",
             "It took 2 hours and 40 minutes.",

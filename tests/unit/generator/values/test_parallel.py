@@ -13,6 +13,12 @@ CROWNED = (
 )
 
 
+CHARGE = "Charging takes 110 minutes for the LB-12 and two and a half hours for the LB-14."
+WAGES = "They earn 840 crowns a month in the first year, 930 in the second and 990 in the third."
+WARRANTY = "Warranty: 3 years; 10 years on the motor if you register within 30 days."
+SCREWS = "Tighten the crank with 40 Nm, the pedals with 35 Nm, the stem with 5 Nm and no more."
+
+
 def other(question: str, text: str, *words: str) -> list[bool]:
     places = [(text.index(w), text.index(w) + len(w)) for w in words]
     return [of_another(question, text, *place) for place in places]
@@ -27,6 +33,22 @@ def other(question: str, text: str, *words: str) -> list[bool]:
         ("when is drop off", HOURS, "4 p.m", "noon at 12"),
         ("How deep is the river in autumn?", HEIGHT, "1 m", "3 m"),
         ("What does a double room cost?", ROOMS, "90 pounds", "2 pounds"),
+        # What an amount is for stands behind it, on a condition perhaps.
+        ("How long does the LB-14 take?", CHARGE, "two and a half hours", "110 minutes"),
+        ("how many pages in colour", "It has 12 a minute in black, 7 in colour.", "7", "12"),
+        ("what do they earn in the second year", WAGES, "930", "840 crowns"),
+        ("what do they earn in the third year", WAGES, "990", "930"),
+        ("How long is the warranty on the motor?", WARRANTY, "10 years", "3 years"),
+        ("What is it for a week?", "Hire: 35 crowns a day, 180 a week, deposit 100.", "180", "100"),
+        (
+            "What do students pay?",
+            "It is 48 a year, under 18 it is 15, students half.",
+            "half",
+            "48",
+        ),
+        ("holiday at 52?", "Holiday: 28 days, from 52 years of age 30 days.", "30 days", "28 days"),
+        # In a unit that no table has.
+        ("With how much force do I tighten the pedals?", SCREWS, "35 Nm", "40 Nm"),
     ],
 )
 def test_the_item_that_the_question_names(
@@ -45,6 +67,10 @@ def test_the_item_that_the_question_names(
         # A clause of its own says anything of the other.
         ("When was the mill of Ribe built?", "The mill is of 1850, and Ribe paid in 1860.", "1850"),
         ("How heavy is it?", "It weighs between 3 and 5 kg.", "5 kg"),
+        ("How long does the LB-12 take?", CHARGE, "110 minutes"),
+        ("How long does it take?", CHARGE, "110 minutes"),
+        ("what do they earn in the first year", WAGES, "840 crowns"),
+        ("How long is the warranty?", WARRANTY, "3 years"),
         ("How large is the part of others?", "Red 3% (of 1990), others unknown (1991).", "3%"),
         ("When did the last one die?", "The last one, Bo, died on 1 May 1911.", "1 May 1911"),
     ],
