@@ -14,6 +14,8 @@ from generator.values.wanted import can_answer, meant, meant_from
 @pytest.mark.parametrize(
     ("question", "words"),
     [
+        ("which wood is the handle made of", "wood"),
+        ("which ocean is around it", "Oceans"),
         ("Total length of the littoral, in km?", "756,102 sq km"),
         ("how many kilometers of coast", "603,550 sq km"),
         ("How tall is it?", "300–800 kg"),
