@@ -1,7 +1,7 @@
 """kbvqa index: build an index of passages, look after it, plan a large one."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,6 +86,14 @@ def index_build(
     add: Annotated[
         bool, typer.Option("--add", help="Keep corpora of other names that are in the index.")
     ] = False,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            help="What the corpus is called in the index, each time. Default: as its file or "
+            "folder. Of another name it is another corpus.",
+        ),
+    ] = "",
     skip_bad: corpus_options.SkipBadOption = False,
     pool_factor: Annotated[
         int,
@@ -116,6 +124,7 @@ def index_build(
     accelerate launch --num_processes 4 -m kbvqa index build enwiki.xml.bz2 --index wiki
     """
     settings = settings_with(index, checkpoint)
+    corpus = replace(corpus, name=name.strip() or corpus.name)
     if settings.index is None:
         raise typer.BadParameter(
             "where to build it? Give --index DIRECTORY or --index http://host:6333/NAME, or set "

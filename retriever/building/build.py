@@ -16,15 +16,14 @@ from corpus.passages.corpora import Corpus, open_corpus
 from corpus.progress import Advance as Advance
 from corpus.progress import Say as Say
 from corpus.types import Passage, Query
+from retriever.building.others import beside_others, there_already
 from retriever.building.processes import TorchProcesses, joined
 from retriever.checkpoint.loading import Checkpoint
-from retriever.encoding.ahead import WINDOW, windows
 from retriever.encoding.encoder import Encoder
 from retriever.engines.candidates import is_large
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection
 from retriever.engines.pooling import Rows, pool_tokens
-from retriever.engines.record import Build, content_hash
-from retriever.errors import IndexNotReady, IndexUnavailable
+from retriever.errors import IndexUnavailable
 from retriever.index.passage_index import Fingerprint, PassageIndex, Storage
 from retriever.index.questions import enough, learning_for
 from retriever.index.writing import (
@@ -146,9 +145,11 @@ def build_index(
         say(f"Indexing {source.name}")
         there = None
         if not swap:
-            there = _there_already(made_from, location, storage, connection, prune=prune)
-        if there is None and add and not swap:
-            there = _to_be_added(source, made_from, location, storage, connection, skip_bad)
+            there = there_already(made_from, location, storage, connection, prune=prune)
+        if there is None and not swap and not prune:
+            there = beside_others(
+                source, made_from, location, storage, connection, add=add, skip_bad=skip_bad
+            )
         if there is not None:
             build, unchanged = there
             if processes is not None:
@@ -188,81 +189,6 @@ def build_index(
                 learned=learned,
                 corpora=index.built.corpora,
             )
-
-
-def _there_already(
-    made_from: Fingerprint,
-    location: Path | str,
-    storage: Storage | None,
-    connection: QdrantConnection,
-    *,
-    prune: bool,
-) -> tuple[Build, int] | None:
-    """Return the finished index and how many passages of a corpus it has, if that is as asked."""
-    build = PassageIndex.finished(location, made_from, connection)
-    if build is None or storage not in (None, build.storage):
-        return None
-    held = build.holding(made_from)
-    if held is None or (prune and build.kept):
-        return None
-    return build, held.passages - held.skipped
-
-
-def _to_be_added(
-    source: Corpus,
-    made_from: Fingerprint,
-    location: Path | str,
-    storage: Storage | None,
-    connection: QdrantConnection,
-    skip_bad: bool,
-) -> tuple[Build, int] | None:
-    """Return, as `_there_already`, an index that has all of a corpus as passages of others.
-
-    Looked at before anything is written, so that what is refused leaves no trace.
-
-    Raises:
-        IndexNotReady: passages of the corpus would take the places of another's.
-    """
-    try:
-        index = PassageIndex.open(location, None, connection)
-    except IndexNotReady:  # there is none, or it is not finished
-        return None
-    with index:
-        under_way, build = index.under_way, index.built
-        if build.fingerprint.difference(made_from, ignore_corpus=True):
-            return None  # which is refused as well
-        resumed = under_way is not None and under_way.written.corpus == source.name
-        in_place = under_way is not None and under_way.base == under_way.place
-        if source.name in build.corpora or (resumed and in_place):
-            return None  # its own passages may change
-        missing = _require_other_ids(index, source, skip_bad=skip_bad)
-    if missing or resumed or storage not in (None, build.storage):
-        return None
-    return build, made_from.passages
-
-
-def _require_other_ids(index: PassageIndex, source: Corpus, *, skip_bad: bool) -> int:
-    """Return how many passages of a corpus an index of others has not.
-
-    Raises:
-        IndexNotReady: some would take the places of another corpus's.
-    """
-    missing, taken, first = 0, 0, ""
-    with source.read(skip_bad=skip_bad) as stream:
-        for window in windows(stream, WINDOW):
-            present = index.content_hashes([passage.id for passage in window])
-            own = {passage.id: content_hash(passage) for passage in window}
-            others = [id_ for id_, found in present.items() if found != own[id_]]
-            missing += len(window) - len(present)
-            taken, first = taken + len(others), first or min(others, default="")
-    if taken:
-        raise IndexNotReady(
-            f"{taken:,} passages of {source.name} have ids that other passages of "
-            f"{' + '.join(index.built.corpora)} have in the index, such as {first!r}: they would "
-            "take their places. Give them ids of their own (a word before each will do), or name "
-            "another place with --index"
-        )
-    return missing
 
 
 def _encoder(

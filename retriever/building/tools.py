@@ -17,7 +17,7 @@ from retriever.engines.record import Storage, content_hash
 from retriever.errors import ForeignPoint, IndexNotReady, IndexUnavailable
 from retriever.index.builds import directory_of
 from retriever.index.passage_index import PassageIndex
-from retriever.index.points import CONTENT, ROWS, passage_of
+from retriever.index.points import CONTENT, CORPUS, ROWS, passage_of
 from retriever.index.rows import MAX_ELEMENTS
 
 # How far a number of a row may be from what was written.
@@ -79,11 +79,15 @@ def copy_index(
                 passages = [passage_of(point) for point in points]
                 present = copy.content_hashes([passage.id for passage in passages])
                 missing = [
-                    (passage, _unit(point.vectors[TOKENS]))
+                    (passage, point)
                     for passage, point in zip(passages, points, strict=True)
                     if present.get(passage.id) != point.payload[CONTENT]
                 ]
-                copy.upsert([p for p, _ in missing], [rows for _, rows in missing])
+                copy.upsert(
+                    [passage for passage, _ in missing],
+                    [_unit(point.vectors[TOKENS]) for _, point in missing],
+                    [point.payload.get(CORPUS, "") for _, point in missing],
+                )
                 advance(done, total)
             copy.finish(skipped=source.built.skipped, kept=source.built.kept)
         try:

@@ -309,7 +309,12 @@ class PassageIndex(OpenIndex):
         except IndexNotReady:
             return None
 
-    def upsert(self, passages: Sequence[Passage], embeddings: Sequence[ArrayLike]) -> None:
+    def upsert(
+        self,
+        passages: Sequence[Passage],
+        embeddings: Sequence[ArrayLike],
+        corpora: Sequence[str] | None = None,
+    ) -> None:
         """Write passages; one with an id that is there already takes its place.
 
         What is written when this returns survives the death of the process.
@@ -317,6 +322,8 @@ class PassageIndex(OpenIndex):
         Args:
             passages: the passages.
             embeddings: for each the unit-norm rows [P, D] of its tokens, without masked ones.
+            corpora: for each the name of the corpus that it is of, "" where not known; None for
+                the one that is being written.
 
         Raises:
             ValueError: if an embedding is not such a matrix (nothing is written then), or the
@@ -331,8 +338,9 @@ class PassageIndex(OpenIndex):
             for passage, embedding in zip(passages, embeddings, strict=True)
         ]
         namespace, learned = self.built.ids_of, self._learned
+        corpora = [self.built.written.corpus] * len(rows) if corpora is None else corpora
         for batch in batches(rows):
-            points = [point_of(namespace, passages[i], rows[i], learned) for i in batch]
+            points = [point_of(namespace, passages[i], rows[i], learned, corpora[i]) for i in batch]
             self._engine.upsert(points)
 
     def delete(self, chosen: Iterable[str] | PassageFilter) -> int:

@@ -15,7 +15,9 @@ from retriever.engines.record import content_hash
 from retriever.errors import ForeignPoint
 from retriever.index.filters import PassageFilter
 
-CONTENT, ROWS = "content", "rows"  # in the payload, beside the fields of the passage
+# In the payload, beside the fields of the passage: the hash of those, the number of rows, and the
+# corpus that wrote it, where the version that did so recorded it.
+CONTENT, ROWS, CORPUS = "content", "rows", "corpus"
 
 _PAGE = 1_000  # payloads read at once
 _VECTOR_PAGE = 64  # passages read at once with their vectors: 64 x 512 x 128 floats are 16 MB
@@ -29,11 +31,24 @@ def point_id(corpus: str, passage_id: str) -> str:
 
 
 def point_of(
-    corpus: str, passage: Passage, p_PD: Vector, learned: LearnedStage | None = None
+    namespace: str,
+    passage: Passage,
+    p_PD: Vector,
+    learned: LearnedStage | None = None,
+    corpus: str = "",
 ) -> Point:
-    """Return the point of a passage of a corpus, with its rows [P, D]."""
+    """Return the point of a passage, with its rows [P, D].
+
+    Args:
+        namespace: what the ids of points hang on.
+        passage: the passage.
+        p_PD: its rows.
+        learned: the candidate stage of the index.
+        corpus: the name of the corpus that it is of; "" where not known.
+    """
     payload = asdict(passage) | {CONTENT: content_hash(passage), ROWS: len(p_PD)}
-    return Point(point_id(corpus, passage.id), passage_vectors(p_PD, learned), payload)
+    payload |= {CORPUS: corpus} if corpus else {}
+    return Point(point_id(namespace, passage.id), passage_vectors(p_PD, learned), payload)
 
 
 def passage_of(point: Point | ScoredPoint) -> Passage:

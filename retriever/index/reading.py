@@ -26,7 +26,15 @@ from retriever.index.builds import moved_build
 from retriever.index.filters import PassageFilter
 from retriever.index.foreign import Foreign
 from retriever.index.named import is_proper, titles_called
-from retriever.index.points import CONTENT, ROWS, all_points, conditions_of, passage_of, point_id
+from retriever.index.points import (
+    CONTENT,
+    CORPUS,
+    ROWS,
+    all_points,
+    conditions_of,
+    passage_of,
+    point_id,
+)
 from retriever.index.search import SearchMode, search_engine
 
 _T = TypeVar("_T")
@@ -161,13 +169,22 @@ class OpenIndex:
 
     def content_hashes(self, ids: Sequence[str] | None = None) -> dict[str, str]:
         """Return the content hash of the passages with these ids that are in it; None for all."""
-        wanted = ("id", CONTENT)
+        return {id_: content for id_, content, _ in self._contents(ids)}
+
+    def corpora_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the name of the corpus that wrote each passage that is in it, "" if not known."""
+        return {id_: corpus for id_, _, corpus in self._contents(ids)}
+
+    def _contents(self, ids: Sequence[str] | None) -> Iterator[tuple[str, str, str]]:
+        """Yield the id, the hash and the corpus of passages; None for all."""
+        wanted = ("id", CONTENT, CORPUS)
         if ids is None:
             points: Iterable[Point] = all_points(self._engine, wanted, vectors=False)
         else:
             points = self._engine.retrieve(self._point_ids(ids), wanted)
-        known = (point for point in points if CONTENT in point.payload)
-        return {point.payload["id"]: point.payload[CONTENT] for point in known}
+        for payload in (point.payload for point in points):
+            if CONTENT in payload:
+                yield payload["id"], payload[CONTENT], payload.get(CORPUS, "")
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Return the passages with these ids, in this order.

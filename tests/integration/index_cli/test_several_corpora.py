@@ -8,6 +8,7 @@ import pytest
 
 from corpus.errors import KbvqaError
 from corpus.files.passages import write_passages
+from corpus.types import Passage
 from retriever.errors import IndexNotReady
 from retriever.index.passage_index import PassageIndex
 from tests.integration.index_cli.commands import PASSAGES, corpus, info, kbvqa
@@ -85,6 +86,55 @@ def test_no_advice_deletes_passages_of_a_corpus_that_was_added_to(
     facts = info(location)
     assert (facts["count"], facts["passages"], facts["kept"]) == (10, 4, 6)
     assert "nothing wrong" in kbvqa("index", "verify", "--index", location).stdout
+
+
+def test_a_corpus_that_changes_takes_no_passage_of_another(
+    location: str, tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    first, other = two
+    kbvqa("index", "copy", location, tmp_path / "copy")  # which knows whose they are as well
+    theirs = {first: PASSAGES[6], other: PASSAGES[0]}
+    for path, own in ((first, PASSAGES[:6]), (other, PASSAGES[6:10])):
+        write_passages(path, [*own, replace(theirs[path], text="Another.")])
+        for place in (location, tmp_path / "copy"):
+            refused = kbvqa("index", "build", path, "--index", place, ok=False)
+            assert isinstance(refused.exception, IndexNotReady)
+            named = "other" if path == first else "corpus"
+            assert f"other passages of {named} have in the index" in str(refused.exception)
+            assert info(place)["count"] == 10
+        write_passages(path, [replace(own[0], text="Moved."), *own[1:]])
+        kbvqa("index", "build", path, "--index", location)
+    with PassageIndex.open(location) as index:
+        assert [p.text for p in index.get(["p0", "p6", "p7"])] == [
+            "Moved.",
+            "Moved.",
+            PASSAGES[7].text,
+        ]
+
+
+@pytest.mark.parametrize("ids", [("p6", "p7"), ("p0", "p1")])
+def test_another_corpus_of_the_same_name_takes_no_place(
+    tmp_path: Path, ids: tuple[str, str]
+) -> None:
+    location, first = tmp_path / "index", corpus(tmp_path, PASSAGES[:2])
+    kbvqa("index", "build", first, "--index", location)
+    (tmp_path / "elsewhere").mkdir()
+    theirs = [Passage(id_, f"Song {id_}", "Sung in the evening by all.") for id_ in ids]
+    other = corpus(tmp_path / "elsewhere", theirs)
+    for options in ((), ("--add",)):
+        refused = kbvqa("index", "build", other, "--index", location, *options, ok=False)
+        assert isinstance(refused.exception, IndexNotReady)
+        assert "--name NAME --add keeps both" in str(refused.exception)
+        assert info(location)["count"] == 2
+    if ids[0] == "p6":
+        kbvqa("index", "build", other, "--index", location, "--name", "songs", "--add")
+        facts = info(location)
+        assert (facts["count"], list(facts["added"])) == (4, ["songs"])  # type: ignore[call-overload]
+        again = kbvqa("index", "build", other, "--index", location, "--name", "songs").stdout
+        assert "0 encoded and written, 2 there already" in again
+    else:
+        kbvqa("index", "build", other, "--index", location, "--prune")
+        assert info(location)["count"] == 2
 
 
 def test_each_corpus_of_an_index_goes_on_by_its_own_command(
