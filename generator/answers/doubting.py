@@ -1,7 +1,7 @@
 """What a question says that its answer leaves out of account: reasons to doubt it. Pure functions.
 
     a year      "How many lived there in 1950?" beside a sentence about 2010
-    a choice    "Which is longer, the Volga or the Don?" answered with a length
+    a choice    "Is it a fruit or a vegetable?" answered with a genus
     a difference  "How much longer is the Volga?" where the passage has two lengths
     a count     "the last three kings" answered with one
     a thing     "How heavy is it?" answered from a passage about another thing than the best one's
@@ -13,6 +13,7 @@ A doubt makes an answer "unsure", however probable it is; the words are shown al
 import re
 
 from generator.sentences import sentence
+from generator.values.choice import choice, chooses
 from generator.values.wording import telling, without
 
 _YEAR = re.compile(
@@ -25,11 +26,6 @@ _BOUND = re.compile(
     r"above|below|prior to|up to|later|earlier)\W+(?:the\W+|year\W+)*$",
     re.IGNORECASE,
 )
-_EITHER = re.compile(
-    r"\b(?:which|who|what)\b[^,:]*\b(?:\w+er|more|less)\b[^,:]*[,:]\s*"
-    r"(?:an?\s+|the\s+)?([^,:]+?),?\s+or\s+(?:an?\s+|the\s+)?([^,:]+?)\W*$",
-    re.IGNORECASE,
-)
 _MORE = (
     r"(?:more|less|fewer|(?:old|young|long|short|high|low|tall|deep|heavi|light|bigg|larg|small|wid|"
     r"thick|fast|slow|cheap|warm|cold|late|earli)er)"
@@ -39,6 +35,7 @@ _DIFFERENCE = re.compile(
     r"\bhow\s+much\s+(?:\w+\s+){1,3}(?:gain|lose)\b.*\bto\b",
     re.IGNORECASE,
 )
+_COMPARISON = re.compile(r"\bcompare\b", re.IGNORECASE)
 _COMPARED = re.compile(
     r"\b(?:more|less|fewer|than|difference|gain\w*|los(?:es?|t|ing)|rose|rises|fell|falls|by|times|"
     r"grew|grows?|shr[iau]nks?|increase\w*|decrease\w*|half|twice|double|later|earlier|after|before)\b",
@@ -81,12 +78,14 @@ def doubts_about(question: str, text: str, span: tuple[int, int]) -> tuple[str, 
     found = []
     if said := _other_year(question, text, span):
         found.append(said)
-    if (choice := _EITHER.search(question)) and not _offered(choice, text[slice(*span)]):
-        found.append(f"it is neither “{choice[1]}” nor “{choice[2]}”")
     answer, around = text[slice(*span)], sentence(text, span)
+    if (offered := choice(question)) and not chooses(offered, answer):
+        found.append(f"it is neither “{offered[0]}” nor “{offered[1]}”")
     measured = any(map(str.isdigit, answer))
     if measured and _DIFFERENCE.search(question) and not _COMPARED.search(around):
         found.append("it asks for a difference, and this is one of the two")
+    if _COMPARISON.search(question) and not _COMPARED.search(around):
+        found.append("it asks to compare, and this is one of the two")
     if (row := _OF_A_ROW.search(question)) and not _SEVERAL.search(answer):
         found.append(f"it asks for {row[1]}, and this is one")
     if _PRONOUN.fullmatch(answer):
@@ -131,12 +130,6 @@ def _other_year(question: str, text: str, span: tuple[int, int]) -> str:
     if said_of is None or said_of[1] == asked or asked in text[slice(*span)]:
         return ""
     return f"it is said of {said_of[1]}, not of {asked}"
-
-
-def _offered(choice: re.Match[str], answer: str) -> bool:
-    """Return whether an answer has one of the two things that a question offers."""
-    offered = {word for part in choice.groups() for word in telling(part)}
-    return not offered or bool(offered & set(telling(answer)))
 
 
 def _share(words: list[str], others: list[str]) -> bool:

@@ -19,6 +19,7 @@ import re
 from collections.abc import Sequence
 
 from generator.values.around import ruled_out
+from generator.values.choice import choice, chooses
 from generator.values.extents import (
     asks_age,
     asks_size,
@@ -135,7 +136,8 @@ _PERSON_ASKED = re.compile(r"\bwho(?:['’]?s|m|se)?\b|\bname\b", re.IGNORECASE)
 def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[bool]:
     """Return for ranges of a text whether a question can mean them.
 
-    To what an animal eats these are the ones of which the text says so, where there are any.
+    To what an animal eats these are the ones of which the text says so, where there are any, and
+    to a choice of two those that name one.
 
     Args:
         question: that the text may answer.
@@ -162,6 +164,10 @@ def meant(question: str, text: str, places: Sequence[tuple[int, int]]) -> list[b
         money = [c and _is_money(text, *place) for c, place in zip(can, places, strict=True)]
         if any(money):
             return money
+    if offered := choice(question):
+        chosen = [c and chooses(offered, text[a:b]) for c, (a, b) in zip(can, places, strict=True)]
+        if any(chosen):
+            return chosen
     if asks_food(question):
         begins = [food_from(text, start, end) for start, end in places]
         told = [begin == start for begin, (start, _) in zip(begins, places, strict=True)]

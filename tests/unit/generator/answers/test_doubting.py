@@ -53,6 +53,10 @@ def test_the_year_that_is_asked_for_or_none(question: str, answer: str) -> None:
         ("Which is longer, the Danube or the Dnieper?", "The Danube", False),
         ("which one has more water, the Volga or the Don?", "the Volga", False),
         ("How long is it, roughly or exactly?", "2,201 km", False),
+        ("is it the danube or the dnieper they drink from", "2,201 km", True),
+        ("Is this a river or a lake?", "2,201 km", True),
+        ("Do the Danube or the Volgas matter", "the Volga", False),
+        ("Is it long or what?", "2,201 km", False),
         ("Which river is longer?", "2,201 km", False),
     ],
 )
@@ -72,6 +76,12 @@ def test_a_comparison_of_two_is_answered_with_one_of_them(
             "The ox weighs 900 kg in May and 880 kg in June.",
             "900 kg",
             "it asks for a difference, and this is one of the two",
+        ),
+        (
+            "compare the population with Oz",
+            "Border countries: Oz 168 km.",
+            "168 km",
+            "it asks to compare, and this is one of the two",
         ),
         ("Who opened the mill?", "Ann saw him open it.", "him", "“him” is no name"),
         (
@@ -96,6 +106,7 @@ def test_a_part_of_what_is_asked_for(question: str, text: str, answer: str, doub
     ("question", "text", "answer"),
     [
         ("How much older is it?", "It is 60 years older than the inn.", "60 years"),
+        ("Compare it with Oz.", "It is larger than Oz.", "larger than Oz"),
         ("How many smaller islands has it?", "It has 32 islands.", "32"),
         ("What are the last two words?", "They are an adjective phrase.", "adjective phrase"),
         ("How much water is there?", "The tank holds 40 l of water.", "40 l"),

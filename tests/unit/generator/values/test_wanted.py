@@ -271,6 +271,14 @@ def test_of_what_an_animal_eats_that_counts_which_the_passage_says_it_eats() -> 
     assert meant("What can it digest?", text, _places(text, "starch", "bamboo")) == [True, True]
 
 
+def test_of_two_that_are_offered_one_is_meant() -> None:
+    text = "It is the fruit of a species, Capsicum annuum."
+    places = _places(text, "Capsicum annuum", "fruit")
+    assert meant("Is this a fruit or a vegetable?", text, places) == [False, True]
+    assert meant("Is this a fruit or a vegetable?", text, places[:1]) == [True]
+    assert meant("Is this a fruit or what?", text, places) == [True, True]
+
+
 def test_of_the_food_that_somebody_wrote_down_none_is_passed_over_for_what_is_no_food() -> None:
     passages = {passage.id: passage for passage in read_passages(demo_passages_path())}
     asked = [
@@ -292,6 +300,8 @@ def test_of_the_food_that_somebody_wrote_down_none_is_passed_over_for_what_is_no
         ("How many legs does it have?", "Four", True),
         ("How big does this animal get?", "150,000 species", False),
         ("How many species are there?", "three", True),
+        ("How many legs does it have?", "700", False),
+        ("How many species are known?", "700", True),
         ("How many kinds of these are there?", "150,000 species", True),
         ("Which species is it?", "three", False),
         ("Which species is it?", "African bush elephant", True),
@@ -305,7 +315,8 @@ def test_species_that_are_counted_are_neither_legs_nor_a_size(
 ) -> None:
     text = (
         "There are three living species, such as the African bush elephant. Four legs carry it, "
-        "4 m tall. There are more than 150,000 species of flies, tamed over 14,000 years ago."
+        "4 m tall. Of some 700 of a total of 900 species it is one. There are more "
+        "than 150,000 species of flies, tamed over 14,000 years ago."
     )
     start = text.index(words)
     assert meant(question, text, [(start, start + len(words))]) == [means]
