@@ -180,14 +180,27 @@ class FeedbackStore:
                 f"{VERSION})"
             )
 
+    def _has_all_it_may(self) -> bool:
+        """Return whether the file is as large as it may be, but for what one more row takes."""
+        held = sum(
+            path.stat().st_size
+            for path in (self.path, self.path.with_name(f"{self.path.name}-wal"))
+            if path.exists()
+        )
+        return 2 * held >= self._most_bytes
+
     def _said(self, exc: sqlite3.Error) -> str:
         """Return what is wrong with the file and what to do about it."""
         name = getattr(exc, "sqlite_errorname", "")
         if name.startswith("SQLITE_FULL"):
+            if not self._has_all_it_may():
+                return (
+                    f"{self.path} cannot be written: the disk is full. Make room there; what is "
+                    "in it stays"
+                )
             return (
-                f"{self.path} cannot grow: the disk is full, or the file has reached "
-                f"{self._most_bytes >> 20:,} MiB. `kbvqa feedback export` what is in it, then "
-                "`kbvqa feedback delete --all`"
+                f"{self.path} has reached the {self._most_bytes >> 20:,} MiB that it may: "
+                "`kbvqa feedback export` what is in it, then `kbvqa feedback delete --all`"
             )
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             return (

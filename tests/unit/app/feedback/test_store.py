@@ -144,12 +144,27 @@ def test_another_layout_is_left_alone(store: FeedbackStore, version: int, said: 
 def test_a_full_file_takes_no_more_and_loses_nothing(tmp_path: Path) -> None:
     store = FeedbackStore(tmp_path / "feedback.sqlite3", most_bytes=100_000)
     kept = 0
-    with pytest.raises(FeedbackUnusable, match=r"cannot grow.*feedback export"):
+    with pytest.raises(FeedbackUnusable, match=r"has reached .* MiB.*feedback export"):
         for kept in range(20):
             store.add(replace(numbered(kept), picture=bytes(20_000)))
     assert 1 <= kept == len(store.read())
     assert store.delete(None) == kept
     store.add(OPINION)
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk]).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        store, kept = FeedbackStore(disk / "feedback.sqlite3"), 0
+        with pytest.raises(FeedbackUnusable, match="the disk is full. Make room there"):
+            for kept in range(200):
+                store.add(replace(numbered(kept), reason="x" * 1_000))
+        assert 1 <= kept == len(store.read())
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
