@@ -36,6 +36,12 @@ _LABELS = tuple(
             r"(?!.*\b(?:called|named)\s+(?:now|today|nowadays|currently)\b)",
         ),
         (
+            r"\bmilitary\s+forces:\s*[^.:]*(?:\([^()]*\):)?[^.:]*\Z",
+            r"^(?!.*\b(?:charge|boss|leads?|leaders?|rules?|rulers?|reigns?|governs?|heads?)\b)|"
+            r"\b(?:milit|arm(?:y|ies|ed)|forces?|soldier|defen[cds]|protect|guard|police|navy|ministry|"
+            r"branch|missile|unit)",
+        ),
+        (
             r"\bflag:\s*\Z",
             r"\b(?:look\w*|descri\w+|design\w*|pattern\w*|colou?r\w*|stripes?|bands?|shapes?|flag)\b",
         ),

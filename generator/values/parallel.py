@@ -51,6 +51,8 @@ _NOTE = re.compile(r"\([^()]*\)?")
 _NAME = re.compile(r"\b[A-Z][\w'’-]+(?:\s+(?:(?:de|of|van|von|la)\s+)*[A-Z][\w'’-]+)*")
 _AMOUNT = re.compile(r"(?<![\d.,])\d[\d.,]*(?<=\d)(?:\s+(?:thousand|million|billion))?")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
+# North Macedonia is no side of anything.
+_SIDE = r"(?=\s+(?:hemisphere|part|half|coast|side|end|pole)\b|\W*$)"
 # Of these a thing is one, and not the other.
 _OPPOSITES = [
     re.compile(rf"\b(?:{'|'.join(f'(?P<_{n}>{w})' for n, w in enumerate(kinds))})\b", re.IGNORECASE)
@@ -61,9 +63,13 @@ _OPPOSITES = [
         ("spring", "summer", "autumn", "winter"),
         ("males?|men|boys?", "females?|women|girls?"),
         ("first", "second", "third"),
+        (f"north(?:ern)?{_SIDE}", f"south(?:ern)?{_SIDE}"),
+        (f"east(?:ern)?{_SIDE}", f"west(?:ern)?{_SIDE}"),
         ("trains?", "bus(?:es)?", "cars?", "bicycles?|bikes?", "ferry|ferries|boats?", "planes?"),
     )
 ]
+# "Clockwise in the south": of which of them it is said.
+_SAID_OF = re.compile(r"\s+(?:in|on|for|of|during|among)\s+((?:the\s+)?(?:\w+\s*){1,2})")
 # "First climbed" is no first of several.
 _HOW = re.compile(
     r"\bhow\s+\w+|\bfirst(?=\s+(?:\w+ed|built|seen|held|made|sold|won|shown|flown|found|known|"
@@ -93,6 +99,9 @@ def of_another(question: str, text: str, start: int, end: int) -> bool:
         return True
     if len(parts) < 2:
         return False
+    said_of = _SAID_OF.match(text, end, parts[own][1])
+    if said_of and _opposite(question, said_of[1]):
+        return True
     return _has_no_key(question, text, parts, own, (start, end)) or _for_another(
         question, text, parts, own, (start, end)
     )

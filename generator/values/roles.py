@@ -2,6 +2,7 @@
 
 Who played this instrument?     ... built by [Fratelli Bonaldi]         no
 Who built this instrument?      ... built by [Fratelli Bonaldi]         yes
+Which country gave it away?     a gift to the [United States]           no
 
 Only roles that surely are others are told apart: who designed a thing may be said to have made it.
 """
@@ -28,6 +29,17 @@ _WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 # "Built about 1912 by the brothers Bonaldi": a name stands behind.
 _DONE_BY = re.compile(r"(?P<done>(?:[\w'’-]+\s+){1,5})by\s+(?:(?!by\b)[a-z]+\s+){0,3}$")
 
+# Who got a present is not who gave it.
+_GIVER_ASKED = re.compile(
+    r"\b(?:who|whom|which\s+\w+|what\s+\w+)\b.*\b(?:gave|gives|given\s+by|donated|presented)\b"
+    r"(?!.*\bto\W*$)|\bfrom\s+(?:whom|which|what)\b.*\b(?:present|gift)\b|"
+    r"\b(?:present|gift)\s+from\b",
+    re.IGNORECASE,
+)
+_GIVEN_TO = re.compile(
+    r"\b(?:gifts?|given|presents?|presented|donated|donations?)\s+to\s+(?:the\s+|a\s+)?$", re.I
+)
+
 
 def other_role(question: str, text: str, start: int) -> bool:
     """Return whether a name is of who did something else than a question asks who did.
@@ -42,7 +54,12 @@ def other_role(question: str, text: str, start: int) -> bool:
     [True, False]
     >>> other_role("Who made it?", text, text.index("Bonaldi"))
     False
+    >>> text = "It was a gift to Oz from Ub."
+    >>> [other_role("Which country gave it?", text, text.index(name)) for name in ("Oz", "Ub")]
+    [True, False]
     """
+    if _GIVER_ASKED.search(question) and _GIVEN_TO.search(text, max(0, start - 40), start):
+        return True
     if not _WHO.match(question):
         return False
     asked = {_ROLE_OF.get(word.casefold()) for word in _WORD.findall(question)} - {None}

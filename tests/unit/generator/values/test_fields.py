@@ -12,6 +12,7 @@ def out(question: str, text: str, words: str) -> bool:
 
 NAMES = "Oz - Names. Conventional long form: Kingdom of Oz. Former names: Ys. Capital: Ub."
 LAND = "Oz - Terrain. Highest point: Mount Ab 940 m. Lowest point: River Ob and River Ur 3 m."
+FORCES = "Oz - Military. Military forces: Oz Defense Forces (ODF): Oz Army, Oz Navy (2025)."
 FLAG = (
     "Oz - Flag. Flag: description: three bands, with a blue chakra (wheel) in the middle meaning: "
     "saffron stands for courage, sacrifice, and denial; white for truth, the golden sun for light, "
@@ -31,6 +32,8 @@ FLAG = (
         ("what does the green colour mean", FLAG, "faith", "truth"),
         ("what is the sun on it for", FLAG, "light", "faith"),
         ("what does the black stripe mean", FLAG, "blue", "truth"),
+        ("who is in charge there", FORCES, "Military", "Oz Defense"),
+        ("and who's the boss", FORCES, "Military", "Oz Army"),
         ("what building is that", FLAG, "chakra", "description: three bands"),
     ],
 )
@@ -50,6 +53,8 @@ def test_a_value_of_another_field_is_no_answer(
         ("what does the bird stand for", FLAG, "courage"),  # perhaps the saffron is the bird's
         ("What do the colours mean?", FLAG, "courage"),
         ("what does the gold stand for", FLAG, "light"),
+        ("who defends it", FORCES, "Oz Army"),
+        ("What branches are there?", FORCES, "Oz Navy"),
         ("What does the flag look like?", FLAG, "description: three bands"),
     ],
 )

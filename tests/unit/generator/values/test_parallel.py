@@ -14,6 +14,7 @@ CROWNED = (
 
 
 CHARGE = "Charging takes 110 minutes for the LB-12 and two and a half hours for the LB-14."
+TURN = "It turns left in the Northern Hemisphere and right in the Southern Hemisphere."
 WAGES = "They earn 840 crowns a month in the first year, 930 in the second and 990 in the third."
 WARRANTY = "Warranty: 3 years; 10 years on the motor if you register within 30 days."
 SCREWS = "Tighten the crank with 40 Nm, the pedals with 35 Nm, the stem with 5 Nm and no more."
@@ -47,6 +48,8 @@ def other(question: str, text: str, *words: str) -> list[bool]:
             "48",
         ),
         ("holiday at 52?", "Holiday: 28 days, from 52 years of age 30 days.", "30 days", "28 days"),
+        ("which way does it turn in the south", TURN, "right", "left"),
+        ("which way in the northern half", TURN, "left", "right"),
         # In a unit that no table has.
         ("With how much force do I tighten the pedals?", SCREWS, "35 Nm", "40 Nm"),
     ],
@@ -71,6 +74,8 @@ def test_the_item_that_the_question_names(
         ("How long does it take?", CHARGE, "110 minutes"),
         ("what do they earn in the first year", WAGES, "840 crowns"),
         ("How long is the warranty?", WARRANTY, "3 years"),
+        ("Which way does it turn?", TURN, "left"),
+        ("Which way does it turn in South Ub?", TURN, "left"),
         ("How large is the part of others?", "Red 3% (of 1990), others unknown (1991).", "3%"),
         ("When did the last one die?", "The last one, Bo, died on 1 May 1911.", "1 May 1911"),
     ],

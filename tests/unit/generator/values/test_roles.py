@@ -31,3 +31,19 @@ TEXT = (
 )
 def test_a_name_is_of_who_did_it(question: str, name: str, other: bool) -> None:
     assert other_role(question, TEXT, TEXT.index(name)) is other
+
+
+@pytest.mark.parametrize(
+    ("question", "other"),
+    [
+        ("which country gave it away as a present", True),
+        ("From whom was it a present?", True),
+        ("To whom was it given?", False),
+        ("Who was it given to?", False),
+        ("Where is it?", False),
+    ],
+)
+def test_who_got_a_present_did_not_give_it(question: str, other: bool) -> None:
+    text = "A gift to the United States from the people of France."
+    assert other_role(question, text, text.index("United")) is other
+    assert not other_role(question, text, text.index("people"))
