@@ -8,6 +8,8 @@ When is it open?            open from 9 to 5, [closed on] Mondays       9 to 5, 
 How many came back?         [of the] 40 sailors seven did               seven, and not 40
 Which is older?             the hall is [older than] the mill           not the mill
 When did Ann Roe die?       Joe Doe (died 1900) loved Ann Roe           not 1900
+How long does it boil?      [with frozen berries] boil 5 minutes        not 5 minutes
+How long does it keep?      [Keeps for] 3 days. Bake 45 minutes.        not 45 minutes
 
 Each rule names what is asked, and what stands around a span that surely is something else.
 """
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 
 from generator.sentences import sentences
 from generator.values.quantities import CARDINAL
-from generator.values.wording import alike, telling
+from generator.values.wording import alike, telling, without
 
 _REACH = 60  # characters before and behind a span that are looked at
 _DENIED = (
@@ -113,6 +115,26 @@ _RULES = (
         r"\bclosed\s+(?!(?:until|till)\b)(?:\w+\s+){1,4}",
         text=r"\bopen(?:ing)?\b",
     ),
+    # What opens is no more what was opened.
+    _rule(
+        r"^(?!.*\b(?:first|last|ever)\b).*\bwhen\s+(?:does|do|will)\b.*\b(?:open|start|begin|close|end|come|leave|stop)\b",
+        r"\b(?:(?:was|were|been)\s+\w+|opened|began|started|closed|ended)\b[^.;,]{0,30}\b(?:in|on|since)\s+(?:\w+\s+){0,2}",
+        span=r"[^\0]*\b[12]\d{3}",
+    ),
+    # What it weighs is not what it carries.
+    _rule(
+        r"\bhow\s+much\b.*\b(?:carry|carries|bear|bears|support|supports|lift|lifts|transport|hold|holds)\b",
+        r"\b(?:weight|weighs?|mass):?\s+(?:about\s+)?",
+    ),
+    # "From how much" is what stands behind "from", and no share of it.
+    _rule(r"\bfrom\s+(?:how\s+much|(?:what|which)\s+(?:amount|sum))\b", span=r"[\d.,\s]*%"),
+    # Where somebody was is not who it was.
+    _rule(
+        r"^\W*(?:and\s+)?who\b(?!.*\b(?:and|where|country|nation|side|against|for|by|with)\b)",
+        r"\b(?:in|near)\s+(?:the\s+)?",
+        span=r"[A-Z][\w'’-]*",
+    ),
+    _rule(r"\b(?:tele)?phone\s+number\b|\bnumber\b.*\bcall\b", span=r"\D*"),
     # The whole, where its part is asked for.
     _rule(
         r"\bhow\s+many\b(?!.*\b(?:are|were|was|is)\s+there\b)(?!.*\b(?:had|has|live|lived)\b)"
@@ -133,6 +155,21 @@ _COUNTED = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
 _HEAVY = re.compile(r"\bhow\s+heavy\b|\bhow\s+much\b.*\bweighs?\b|\bweight\s+of\b", re.IGNORECASE)
 _STUFF = re.compile(r"\s+of\s+(?!(?:the|its|an?)\b)([a-z]+(?:\s+[a-z]+)?)")
 _WEIGHS = re.compile(r"\bweigh\w*\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
+# "3 g of yeast (or 1 g of dry yeast)": not the second, unless it is named.
+_ALTERNATIVE = re.compile(r"\((?:or|fan|gas)\s[^()]*\Z", re.IGNORECASE)
+_INSTEAD = re.compile(r"\b(?:or|instead|else|alternativ\w*|replace\w*)\b", re.IGNORECASE)
+# "With frozen berries boil it 5 minutes": not without.
+_CONDITION = re.compile(
+    r"(?:with|without|if|for)\s+(?!(?:an?|the|its|their|about|around|approximately|nearly|over)\s|\d)",
+    re.IGNORECASE,
+)
+_DIGIT = re.compile(r"\d")
+# "How long does it keep?", beside "Keeps for 3 days".
+_DOES = re.compile(
+    r"\bhow\s+(?P<how>much|many|long)\b.*\b(?:do|does|can|will)\s+(?:it|they|this|these|(?:the|an?)\s+(?:\w+\s+)??\w+)\s+"
+    r"(?P<does>\w{4,})\b",
+    re.IGNORECASE,
+)
 # "Older than" the other: of two that are compared the first is what is asked for.
 _MORE = re.compile(rf"{_COMPARED}.*?\b(\w+er)\b", re.IGNORECASE)
 _LONG = re.compile(
@@ -173,10 +210,83 @@ def ruled_out(question: str, text: str, start: int, end: int) -> bool:
         return True
     if _of_another_thing(question, text, start, end) or _of_stuff(question, text, start, end):
         return True
+    if _DIGIT.search(text, start, end) and (
+        _is_alternative(question, text, start) or _on_condition(question, text, start)
+    ):
+        return True
+    if _told_by_its_verb(question, text, start):
+        return True
     more = _MORE.search(question)
     if more and re.search(rf"\b{more[1]}\s+than\s+(?:\w+\s+){{0,2}}\Z", text[:start], re.I):
         return True
     return _OF_A_LIFE.search(question) is not None and _of_somebody_else(question, text, start)
+
+
+def _is_alternative(question: str, text: str, start: int) -> bool:
+    """Return whether a place is in a note on what else may be taken, that a question does not name.
+
+    >>> text = "It needs 3 g of yeast (or 1 g of dry yeast)."
+    >>> [_is_alternative(f"How much {what}?", text, 26) for what in ("yeast", "dry yeast")]
+    [True, False]
+    """
+    note = _ALTERNATIVE.search(text, max(0, start - _REACH), start)
+    if note is None or _INSTEAD.search(question):
+        return False
+    begin, end = next((a, b) for a, b in sentences(text) if a <= note.start() < b)
+    close = text.find(")", start)
+    own = without(
+        telling(text[note.start() : close if close >= 0 else end]),
+        telling(text[begin : note.start()]),
+    )
+    return len(without(own, telling(question))) == len(own)
+
+
+def _on_condition(question: str, text: str, start: int) -> bool:
+    """Return whether a place is in a sentence on a condition that a question does not name.
+
+    Only where another sentence tells the same without one.
+
+    >>> text = "Boil it for 4 minutes. With frozen berries boil it for 5."
+    >>> [_on_condition(f"How long to boil {it}?", text, 55) for it in ("it", "frozen berries")]
+    [True, False]
+    """
+    bounds = sentences(text)
+    begin, end = next((a, b) for a, b in bounds if a <= start < b)
+    condition = _CONDITION.match(text, begin)
+    asked = telling(question)
+    if condition is None or not asked:
+        return False
+    words = telling(text[condition.end() : end])
+    first = next((n for n, word in enumerate(words) if not without([word], asked)), 0)
+    if first == 0:
+        return False
+    shared = without(words, without(words, asked))
+    return any(
+        a != begin
+        and not _CONDITION.match(text, a)
+        and _DIGIT.search(text, a, b)
+        and not without(shared, telling(text[a:b]))
+        for a, b in bounds
+    )
+
+
+def _told_by_its_verb(question: str, text: str, start: int) -> bool:
+    """Return whether a sentence begins with the verb of a question, and a place is in another.
+
+    >>> text = "500 ml of milk. Makes 10 scoops."
+    >>> [_told_by_its_verb("How much does it make?", text, at) for at in (0, 22)]
+    [True, False]
+    """
+    asked = _DOES.search(question)
+    if asked is None:
+        return False
+    says = re.compile(rf"(?:\A|(?<=[.;]\s)){asked['does']}(?:e?s)\b[^.;]*\d[^.;]*", re.IGNORECASE)
+    found = [
+        told
+        for told in says.finditer(text)
+        if asked["how"].casefold() != "long" or _SPAN_OF_TIME.search(told[0])
+    ]
+    return bool(found) and not any(told.start() <= start < told.end() for told in found)
 
 
 def _of_stuff(question: str, text: str, start: int, end: int) -> bool:
