@@ -10,7 +10,9 @@ import numpy as np
 
 from corpus.files.text_set import TextSet
 from corpus.progress import Advance
+from corpus.types import Passage
 from retriever.engines.connection import DEFAULT_CONNECTION, QdrantConnection, is_url
+from retriever.engines.directory import build_command
 from retriever.engines.interface import MEAN, TOKENS, Point, Vector
 from retriever.engines.learned import LearnedStage, stage_of
 from retriever.engines.record import Storage, content_hash
@@ -20,7 +22,8 @@ from retriever.index.passage_index import PassageIndex
 from retriever.index.points import CONTENT, CORPUS, ROWS, passage_of
 from retriever.index.rows import MAX_ELEMENTS
 
-# How far a number of a row may be from what was written.
+# How far the norm of a row may be from 1, and a number of it from what was written.
+_UNIT_TOLERANCE = {"float32": 1e-2, "float16": 1e-2, "turbo4": 0.2}
 _TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "turbo4": 0.25}
 # Least squares magnify what a stored row is off.
 _MISLED = 0.9
@@ -49,7 +52,7 @@ def copy_index(
     Raises:
         ValueError: if the target is the source, or one lies in the other.
         IndexNotReady: if something else is at the target.
-        IndexUnavailable: if the copy is not the same.
+        IndexUnavailable: if the source is damaged, or the copy is not the same.
     """
     if _place(target) == _place(source.location):
         raise ValueError(f"{target} is the source itself: name another place")
@@ -76,7 +79,7 @@ def copy_index(
         there_already = copy.complete
         if not copy.complete:
             for done, points in _pages(source):
-                passages = [passage_of(point) for point in points]
+                passages = [_whole(source, point, target) for point in points]
                 present = copy.content_hashes([passage.id for passage in passages])
                 missing = [
                     (passage, point)
@@ -98,6 +101,32 @@ def copy_index(
             raise
 
 
+def _whole(source: PassageIndex, point: Point, target: Path | str) -> Passage:
+    """Return the passage of a point that is as it was written.
+
+    Raises:
+        IndexUnavailable: it is damaged.
+        ForeignPoint: something else has written it, on a server.
+    """
+    try:
+        passage = passage_of(point)
+        problem = _problem(point, source.fingerprint.dim, _UNIT_TOLERANCE[source.storage.tokens])
+        wrong = f"passage {passage.id!r} {problem}" if problem else ""
+    except ForeignPoint:
+        if is_url(source.location):
+            raise
+        wrong = f"the point {point.id} has lost its passage"
+    if wrong:
+        built = source.built
+        anew = build_command(source.location, built.fingerprint, source.storage, swap=True)
+        raise IndexUnavailable(
+            f"the index at {source.location} is damaged: {wrong}. `kbvqa index verify` says what "
+            f"else is. Take a backup in its place, or build it anew with {anew}; remove {target}, "
+            "which is a part of a copy"
+        )
+    return passage
+
+
 def verify_index(index: PassageIndex, advance: Advance = lambda done, total: None) -> list[str]:
     """Return what is wrong with an index, at most twenty problems; nothing if all is well.
 
@@ -107,7 +136,7 @@ def verify_index(index: PassageIndex, advance: Advance = lambda done, total: Non
     """
     problems = [problem for problem in [index.state] if problem]
     ids, total = TextSet(), index.built.passages
-    tolerance = 1e-2 if index.storage.tokens != "turbo4" else 0.2
+    tolerance = _UNIT_TOLERANCE[index.storage.tokens]
     learned = index.built.learned
     stage = None if learned is None else stage_of(learned, index.fingerprint.dim)
     done = 0

@@ -1,5 +1,6 @@
 """Copying an index between homes, and finding what is wrong with one."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,20 @@ def test_there_and_back_again(source: Path, home: Home, tmp_path: Path) -> None:
             assert back.count == COUNT and verify_index(back) == []
             expected = original.search(QUERY, 20, mode="exact")
             assert back.search(QUERY, 20, mode="exact") == expected
+
+
+def test_what_is_damaged_is_not_copied(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source, tmp_path / "damaged")
+    [path] = (tmp_path / "damaged").rglob("vector_storage-tokens/vectors/chunk_0.mmap")
+    with path.open("r+b") as damaged:
+        damaged.write(bytes(400_000))
+    with (
+        PassageIndex.open(tmp_path / "damaged") as original,
+        pytest.raises(IndexUnavailable, match="has a row of norm") as caught,
+    ):
+        copy_index(original, tmp_path / "copy")
+    assert "is damaged" in str(caught.value) and "kbvqa index build" in str(caught.value)
+    assert f"remove {tmp_path / 'copy'}" in str(caught.value)
 
 
 def test_an_index_is_not_copied_onto_itself(
