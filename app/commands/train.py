@@ -146,8 +146,13 @@ def train_extractive_reader(
         bool, typer.Option("--demo/--no-demo", help="Train on the demo corpus's questions.")
     ] = True,
     facts: Annotated[
-        int, typer.Option(min=12, help="Fields of the demo's Factbook asked for in an epoch.")
-    ] = 6000,
+        int | None,
+        typer.Option(
+            min=12,
+            help="Fields of the demo's Factbook asked for in an epoch.",
+            show_default="6000",
+        ),
+    ] = None,
     leads: Annotated[
         int | None,
         typer.Option(
@@ -209,6 +214,16 @@ def train_extractive_reader(
     """
     if words is not None and not squad and benchmark is None:
         raise typer.BadParameter("--words is for --squad or --benchmark, which are not given")
+    if passages is not None and benchmark is None:
+        raise typer.BadParameter(
+            "--passages is the corpus of --benchmark, which is not given: SQuAD's format, for "
+            "--squad, has its passages in it"
+        )
+    of_demo = {"--facts": facts, "--leads": leads, "--spoken": spoken}
+    if not demo and (given := [name for name, value in of_demo.items() if value is not None]):
+        raise typer.BadParameter(
+            f"{given[0]} is of the demo's questions, which --no-demo leaves out"
+        )
     import torch
 
     from app.training.reader import train_reader
@@ -231,7 +246,7 @@ def train_extractive_reader(
             say,
             advance,
             demo=demo,
-            facts=facts,
+            facts=6000 if facts is None else facts,
             leads=leads,
             spoken=spoken,
             start=start,

@@ -60,7 +60,13 @@ def train_reader(
     if passages is not None:
         with open_corpus(passages).read() as stream:
             texts = {passage.id: passage.text for passage in stream}
-        own += from_gold([replace(e, answers=e.searched) for e in examples], texts)
+        gold = list(from_gold([replace(e, answers=e.searched) for e in examples], texts))
+        if not gold:
+            raise InvalidTrainingData(
+                f"no question of the benchmark has a gold passage in {passages} with its answer in "
+                "it: give the corpus that its gold passages are of"
+            )
+        own += gold
     if not own and not demo:
         raise InvalidTrainingData(
             "no example has an answer that stands in its passage: give --squad, or --benchmark "

@@ -137,6 +137,19 @@ def test_an_extractive_reader_learns_to_point_at_the_parts_of_a_list(
     assert [example.answer for example in shown] == ["river"]
 
 
+def test_a_benchmark_whose_gold_passages_are_elsewhere_is_not_left_out_silently(
+    tmp_path: Path,
+) -> None:
+    corpus = tmp_path / "passages.jsonl"
+    write_passages(corpus, PASSAGES)
+    asked = evqa.EvqaExample("1", "", "What?", ("river",), ("gone",))
+    with pytest.raises(InvalidTrainingData, match="no question of the benchmark has a gold"):
+        train_reader.train_reader(
+            tmp_path / "out", SpanRecipe(), str, lambda done, total: None,
+            demo=True, facts=12, examples=[asked], passages=corpus,
+        )  # fmt: skip
+
+
 def test_long_passages_are_read_in_other_parts_each_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
