@@ -34,6 +34,7 @@ from generator.quoting import one_line
 from generator.sentences import sentences
 from generator.values.beside import with_beside
 from generator.values.shortening import shortened
+from generator.values.tables import cells
 
 # What the log-odds against "no answer" count beside the answer's log-probability: two passages of
 # a country may both have something to point at, and the right section has it more surely.
@@ -310,8 +311,10 @@ def shown(
         return text, reading.spans
     parts = [
         tuple(with_beside(question, passage.text, r) for r in shortened(question, passage.text, s))
-        for s in reading.spans
+        for span in reading.spans
+        for s in cells(question, passage.text, span)
     ]
+    parts = list(dict.fromkeys(parts))
     listed = "; " if ";" in text else ", "
     said_of = [(spans[0][0], listed.join(passage.text[a:b] for a, b in spans)) for spans in parts]
     return one_line("; ".join(part for _, part in sorted(said_of))), tuple(chain(*parts))
