@@ -14,6 +14,7 @@ import re
 
 from generator.sentences import sentence
 from generator.values.choice import choice, chooses
+from generator.values.holders import held_in
 from generator.values.wording import telling, without
 
 _YEAR = re.compile(
@@ -124,6 +125,8 @@ def _other_year(question: str, text: str, span: tuple[int, int]) -> str:
     if len(years) != 1:
         return ""
     asked = years[0][0]
+    if held_in(text, span, int(asked)):
+        return ""
     if asked not in text:
         return f"the passage says nothing of {asked}"
     said_of = _SAID_OF.match(text, span[1])

@@ -9,6 +9,7 @@ How many came back?         [of the] 40 sailors seven did               seven, a
 Which is older?             the hall is [older than] the mill           not the mill
 When did Ann Roe die?       Joe Doe (died 1900) loved Ann Roe           not 1900
 How long does it boil?      [with frozen berries] boil 5 minutes        not 5 minutes
+How many guests has it?     112 [employees]                             not 112
 How long does it keep?      [Keeps for] 3 days. Bake 45 minutes.        not 45 minutes
 
 Each rule names what is asked, and what stands around a span that surely is something else.
@@ -155,6 +156,22 @@ _COUNTED = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
 _HEAVY = re.compile(r"\bhow\s+heavy\b|\bhow\s+much\b.*\bweighs?\b|\bweight\s+of\b", re.IGNORECASE)
 _STUFF = re.compile(r"\s+of\s+(?!(?:the|its|an?)\b)([a-z]+(?:\s+[a-z]+)?)")
 _WEIGHS = re.compile(r"\bweigh\w*\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
+# Of people one is no other: employees are no customers.
+_PEOPLE = tuple(
+    re.compile(rf"\b(?:{kind})\b", re.IGNORECASE)
+    for kind in (
+        r"employees|staff|workers|apprentices",
+        r"customers|clients|guests|visitors|tourists|shoppers|spectators",
+        r"pupils|students|schoolchildren",
+        r"teachers|professors|lecturers",
+        r"passengers|travellers",
+        r"soldiers|troops",
+        r"patients",
+        r"prisoners|inmates",
+    )
+)
+_HOW_MANY = re.compile(r"\bhow\s+many\s+(?P<of>\w+(?:\s+\w+)?)", re.IGNORECASE)
+_SO_MANY = re.compile(r"\s+(?P<of>\w+(?:\s+\w+)?)")
 # "3 g of yeast (or 1 g of dry yeast)": not the second, unless it is named.
 _ALTERNATIVE = re.compile(r"\((?:or|fan|gas)\s[^()]*\Z", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:or|instead|else|alternativ\w*|replace\w*)\b", re.IGNORECASE)
@@ -214,12 +231,29 @@ def ruled_out(question: str, text: str, start: int, end: int) -> bool:
         _is_alternative(question, text, start) or _on_condition(question, text, start)
     ):
         return True
-    if _told_by_its_verb(question, text, start):
+    if _told_by_its_verb(question, text, start) or _of_other_people(question, text, start, end):
         return True
     more = _MORE.search(question)
     if more and re.search(rf"\b{more[1]}\s+than\s+(?:\w+\s+){{0,2}}\Z", text[:start], re.I):
         return True
     return _OF_A_LIFE.search(question) is not None and _of_somebody_else(question, text, start)
+
+
+def _of_other_people(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether a number is of people of another kind than a question counts.
+
+    >>> text = "The mill has 112 employees."
+    >>> [_of_other_people(f"How many {who}?", text, 13, 16) for who in ("workers", "customers")]
+    [False, True]
+    """
+    counted, said = _HOW_MANY.search(question), _SO_MANY.match(text, end)
+    if counted is None or said is None or not _DIGIT.search(text, start, end):
+        return False
+    asked, has = (
+        {n for n, kind in enumerate(_PEOPLE) if kind.search(found["of"])}
+        for found in (counted, said)
+    )
+    return bool(asked and has) and asked != has
 
 
 def _is_alternative(question: str, text: str, start: int) -> bool:

@@ -14,6 +14,7 @@ What does it cost?          £[3].20, or [4 pounds] 50                3.20, 4 po
 import re
 
 from generator.sentences import sentences
+from generator.values.holders import at_the_time
 from generator.values.items import Range
 from generator.values.parallel import of_the_year
 from generator.values.quantities import CARDINAL, MONTH, UNIT
@@ -63,6 +64,8 @@ _HALF_DAY = re.compile(r"\b[ap]\.m\Z", re.IGNORECASE)
 # "[3].20", "[4 pounds] 50" and "two and [a half] hours" are one number each.
 _DECIMALS = re.compile(r"(?<=\d)\.\d{1,2}(?![.\d])")
 _HUNDREDTHS = re.compile(r"(?:(?<=\d pounds)|(?<=\d euros)) \d\d(?![\d.,]*\d)(?! [a-z]*ence\b)")
+# "Children under [12 free]": the age is of who pays nothing.
+_UP_TO_FREE = re.compile(r"\d+\s+(?:years?\s+)?(?=free\Z)", re.IGNORECASE)
 _WHOLE_AND = re.compile(rf"\b{CARDINAL}\s+and\s+\Z", re.IGNORECASE)
 _A_HALF = re.compile(r"an?\s+(?:half|quarter)\b", re.IGNORECASE)
 
@@ -108,6 +111,7 @@ def with_beside(question: str, text: str, span: Range) -> Range:
     Saturdays at 2 pm
     """
     span = of_the_year(question, text, _uncut(question, text, span))
+    span = at_the_time(question, text, span)
     if _WHEN.search(question):
         return _dated(question, text, span)
     if _PRICE.search(question) and (of := _PRICED.match(text, *span)):
@@ -135,6 +139,8 @@ def _uncut(question: str, text: str, span: Range) -> Range:
         end += 1
     if more := _DECIMALS.match(text, end) or _HUNDREDTHS.match(text, end):
         end = more.end()
+    if free := _UP_TO_FREE.match(text, start, end):
+        start = free.end()
     if _A_HALF.match(text, start) and (whole := _WHOLE_AND.search(text, max(0, start - 20), start)):
         start = whole.start()
     if _PHONE.search(question) and _DIGITS.fullmatch(text, start, end):

@@ -4,6 +4,7 @@ How long is the coast, in km?       6,435 km, and not 756,102 sq km
 How big is the garden?              2 hectares, and not 30 km/h
 How heavy is a goose?               6 kg, and not 1.5 hectares, nor 4 of "Number of birds: 4"
 How wide is it?                     30 cm, and not 45 cm of "45 cm long"
+How many calories has a slice?      390 kcal, and not 8 of "8 slices"
 """
 
 import re
@@ -25,6 +26,7 @@ _DIMENSIONS = {
     **dict.fromkeys(("year", "month", "week", "day", "hour", "minute", "second"), "time"),
     **dict.fromkeys(("sq km", "sq mi", "sq m", "ha", "acre"), "area"),
     **dict.fromkeys(("km/h", "mph", "knot"), "speed"),
+    **dict.fromkeys(("kcal", "kJ"), "energy"),
 }
 # "In km", "how many kilometres": the unit that is wanted. "Square km" has other spellings.
 _UNIT_WANTED = re.compile(rf"\b(?:in|how many)\s+({UNIT})(?![\w/²^])(?!\s+squared)", re.IGNORECASE)
@@ -38,6 +40,7 @@ _ASKED = {
     "speed": r"how\s+fast\s+(?:is|was|are|were)\s+(?:\w+\s*){1,2}\W*$|how\s+fast\s+"
     r"(?:can|could|do|does|did|may|will)\s+(?:\w+\s+){1,3}(?:go|ride|fly|drive|run|travel|move|swim|sail|fall|spin)\b|"
     r"(?:top|maximum|highest)\s+speed\b",
+    "energy": r"how\s+many\s+(?:calories|k?cals?|(?:kilo)?joules|kj)\b",
     "heads": r"how\s+many\s+(?:people|inhabitants|residents|citizens)\b|headcount\b|"
     r"how\s+many\b.*\b(?:left|remain|survive|alive|in\s+the\s+wild)\b",
 }
@@ -90,6 +93,7 @@ _SAYS = {
         r"grow\w*|span\w*|across|reach\w*|diameter|size)\b",
         re.IGNORECASE,
     ),
+    "energy": re.compile(r"\b(?:calor\w*|energy|k?cal|kj)\b", re.IGNORECASE),
     "speed": re.compile(r"\b(?:fast\w*|speeds?|runs?|fl(?:y|ies)|per|an)\b|/", re.IGNORECASE),
 }
 _BARE_SIZE = re.compile(r"\bhow\s+(?:big|large|small)\b", re.IGNORECASE)

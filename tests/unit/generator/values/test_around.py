@@ -55,6 +55,7 @@ def out(question: str, text: str, words: str) -> bool:
             "5 minutes",
         ),
         ("How long does it keep?", "Bake 45 minutes. Keeps for 3 days.", "3 days", "45 minutes"),
+        ("How many pupils are there?", "It has 58 teachers and 700 pupils.", "700", "58"),
         ("How much does it make?", "500 ml of milk. Makes 10 scoops.", "10 scoops", "500 ml"),
         (
             "How old is the yew?",
@@ -121,6 +122,7 @@ def test_what_stands_around_words_tells_that_they_are_no_answer(
         ("What can kill a duck?", "A duck must not eat bread.", "bread"),
         ("How many boats do they have?", "Of the 15 boats 9 have a sail.", "15"),
         ("How long is the tour?", "The tour is on foot. It takes two hours.", "two hours"),
+        ("How many children are there?", "It has 700 pupils.", "700"),
         ("How much dry yeast?", "It needs 3 g of yeast (or 1 g of dry yeast).", "1 g"),
         ("How long do frozen berries boil?", "Boil 4 hours. With frozen berries boil 5.", "5"),
         ("How many sorts?", "It grows. With nearly 300 sorts it is large.", "nearly 300"),

@@ -58,6 +58,7 @@ def test_it_is_the_number_of_what_is_counted(
         ("What does it cost?", "It costs 4 pounds 50.", "4 pounds", "4 pounds 50"),
         ("What does it cost?", "It is 4 pounds 50 pence.", "50 pence", "50 pence"),
         ("Which is it?", "It is version 3.2.1.", "3", "3"),
+        ("What do children pay?", "Tickets 9, children under 12 free.", "12 free", "free"),
         ("How long?", "It takes two and a half hours.", "a half hours", "two and a half hours"),
         (
             "How long is the flight?",

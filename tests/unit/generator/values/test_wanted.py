@@ -212,6 +212,12 @@ def test_what_one_pays_in_is_no_amount() -> None:
     assert meant("What is the price?", text, places) == [False, True]
 
 
+def test_calories_are_no_portions() -> None:
+    text = "6 portions of soup, each 210 kcal with 9 g of fat."
+    places = _places(text, "6", "210", "9 g")
+    assert meant("How many calories has a portion?", text, places) == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("question", "text", "words"),
     [
