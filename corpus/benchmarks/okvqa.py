@@ -13,6 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ Variant = Literal["official", "lavis"]
 
 SPLITS = {"train": "train2014", "val": "val2014", "test": "val2014"}
 
+_BETWEEN = re.compile(r"[\s,]*")  # entries of a list
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _DIGIT_COMMA_DIGIT = re.compile(r"\d,\d")
 # The official pattern has a look-behind that is mistyped and never holds; and re.UNICODE is
@@ -58,25 +60,27 @@ def read_okvqa(folder: Path, split: str = "test", *, gold: bool = True) -> list[
     answered = find_file(folder, f"mscoco_{name}_annotations.json", "okvqa")
     answers = {}
     for number, row in _rows(answered, "annotations"):
-        id_ = id_field(answered, number, row, "question_id")
-        answers[id_] = _answers(answered, number, row)
+        with _placed(answered, "annotations", number):
+            id_ = id_field(answered, number, row, "question_id")
+            answers[id_] = _answers(answered, number, row)
     passages = read_gold_passages(folder, split) if gold else {}
     examples: dict[str, Example] = {}
     for number, row in _rows(asked, "questions"):
-        id_ = id_field(asked, number, row, "question_id")
-        if id_ in examples:
-            problem = f"{id_!r} was the id of an earlier question"
-            raise InvalidRecord(asked, number, "question_id", problem, unit="question")
-        if id_ not in answers:
-            problem = f"{id_!r} has no annotation in {answered}; are both files of one version?"
-            raise InvalidRecord(asked, number, "question_id", problem, unit="question")
-        examples[id_] = Example(
-            id=id_,
-            image=_image(asked, number, name, id_field(asked, number, row, "image_id")),
-            question=text_field(asked, number, row, "question"),
-            answers=answers[id_],
-            gold_passage_ids=passages.get(id_, ()),
-        )
+        with _placed(asked, "questions", number):
+            id_ = id_field(asked, number, row, "question_id")
+            if id_ in examples:
+                problem = f"{id_!r} was the id of an earlier question"
+                raise InvalidRecord(asked, number, "question_id", problem)
+            if id_ not in answers:
+                problem = f"{id_!r} has no annotation in {answered}; are both files of one version?"
+                raise InvalidRecord(asked, number, "question_id", problem)
+            examples[id_] = Example(
+                id=id_,
+                image=_image(asked, number, name, id_field(asked, number, row, "image_id")),
+                question=text_field(asked, number, row, "question"),
+                answers=answers[id_],
+                gold_passage_ids=passages.get(id_, ()),
+            )
     return list(examples.values())
 
 
@@ -93,12 +97,13 @@ def read_gold_passages(folder: Path, split: str) -> dict[str, tuple[str, ...]]:
     rows = _load(paths[0])
     gold = {}
     for number, row in enumerate(rows if isinstance(rows, list) else [], start=1):
-        contexts = row.get("ctxs") if isinstance(row, dict) else None
-        if not isinstance(contexts, list) or not all(isinstance(c, dict) for c in contexts):
-            problem = "missing, or not a list of objects"
-            raise InvalidRecord(paths[0], number, "ctxs", problem, unit="question")
-        ids = [id_field(paths[0], number, context, "id") for context in contexts]
-        id_ = id_field(paths[0], number, row, "question_id")
+        with _placed(paths[0], "", number):
+            contexts = row.get("ctxs") if isinstance(row, dict) else None
+            if not isinstance(contexts, list) or not all(isinstance(c, dict) for c in contexts):
+                problem = "missing, or not a list of objects"
+                raise InvalidRecord(paths[0], number, "ctxs", problem)
+            ids = [id_field(paths[0], number, context, "id") for context in contexts]
+            id_ = id_field(paths[0], number, row, "question_id")
         gold[id_] = tuple(f"GS_{kid.removeprefix('GS_')}" for kid in ids)
     return gold
 
@@ -118,7 +123,7 @@ def _image(path: Path, number: int, name: str, image_id: str) -> str:
     digits = stem.rpartition("_")[2]
     if not (digits.isascii() and digits.isdecimal()):
         problem = f"{image_id!r} is neither COCO's number of a picture nor its file name"
-        raise InvalidRecord(path, number, "image_id", problem, unit="question")
+        raise InvalidRecord(path, number, "image_id", problem)
     split = re.search(r"(train|val|test)\d{4}", stem)
     return image_path(split[0] if split else name, int(digits))
 
@@ -186,9 +191,42 @@ def _rows(path: Path, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
     if not isinstance(rows, list):
         raise CorpusError(f"{path} has no list {key!r}: its schema is not OK-VQA's")
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise InvalidRecord(path, number, "", "must be an object", unit=key.removesuffix("s"))
+        with _placed(path, key, number):
+            if not isinstance(row, dict):
+                raise InvalidRecord(path, number, "", "must be an object")
         yield number, row
+
+
+@contextmanager
+def _placed(path: Path, key: str, number: int) -> Iterator[None]:
+    """Have what is wrong with an entry of a file's list said with the line where it begins.
+
+    Args:
+        path: the file.
+        key: the name of the list; "" where the file is one.
+        number: of the entry, from 1.
+    """
+    try:
+        yield
+    except InvalidRecord as exc:
+        kind = key.removesuffix("s") or "question"
+        problem = str(exc).removeprefix(f"{path}, line {number:,}").partition(": ")[2]
+        line = _line_of(path, key, number)
+        unit = f"line {line:,}, {kind}" if line > 1 else kind  # mostly all is one line
+        raise InvalidRecord(path, number, exc.field, problem, unit=unit) from exc
+
+
+def _line_of(path: Path, key: str, number: int) -> int:
+    """Return the line on which an entry of a list begins; 0 where that is not found."""
+    text = Source(path).stream().read().decode("utf-8-sig")
+    try:
+        at = text.index("[", text.index(f'"{key}"') if key else 0) + 1
+        for _ in range(number):
+            begin = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]
+            _, at = json.JSONDecoder().raw_decode(text, begin)
+    except ValueError:
+        return 0
+    return text.count("\n", 0, begin) + 1
 
 
 def _load(path: Path) -> Any:
@@ -203,11 +241,11 @@ def _load(path: Path) -> Any:
 def _answers(path: Path, number: int, row: Mapping[str, Any]) -> tuple[str, ...]:
     given = row.get("answers")
     if not isinstance(given, list) or not given:
-        raise InvalidRecord(path, number, "answers", "missing or empty", unit="annotation")
+        raise InvalidRecord(path, number, "answers", "missing or empty")
     texts = [answer.get("answer") if isinstance(answer, dict) else None for answer in given]
     if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in texts):
         problem = "each must have an 'answer' that is a text"
-        raise InvalidRecord(path, number, "answers", problem, unit="annotation")
+        raise InvalidRecord(path, number, "answers", problem)
     return tuple(str(text) for text in texts)
 
 

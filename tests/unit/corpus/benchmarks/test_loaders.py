@@ -24,6 +24,21 @@ def test_the_examples_in_the_docstrings(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
 
+def test_what_is_wrong_in_okvqa_is_said_with_its_line(tmp_path: Path) -> None:
+    folder = make.okvqa(tmp_path)
+    path = next(folder.glob("OpenEnded*val2014_questions.json"))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["questions"][1]["question"]
+    for indent in (None, 0):
+        text = json.dumps(content, indent=indent)
+        path.write_text(text, encoding="utf-8")
+        begin = text.index("{", text.index("}", text.index('"questions"')))
+        where = "" if indent is None else f"line {text[:begin].count(chr(10)) + 1}, "
+        with pytest.raises(InvalidRecord) as caught:
+            read_okvqa(folder)
+        assert f"{path}, {where}question 2, field 'question': missing" in str(caught.value)
+
+
 def test_okvqa(tmp_path: Path) -> None:
     first, second = read_okvqa(make.okvqa(tmp_path))
 
