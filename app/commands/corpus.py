@@ -24,7 +24,9 @@ app = typer.Typer(help="Look into a corpus, and make passages of it.", no_args_i
 @takes(corpus=options.named_corpus)
 def corpus_show(
     corpus: "Corpus",
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many passages.")] = 3,
+    count: Annotated[
+        int, typer.Option("--limit", "--count", "-n", min=1, help="How many passages.")
+    ] = 3,
     skip: Annotated[int, typer.Option(min=0, help="Leave out the first ones.")] = 0,
     find: Annotated[str, typer.Option(help="Only passages that hold this text.")] = "",
     skip_bad: options.SkipBadOption = False,

@@ -82,7 +82,8 @@ def named_corpus(
         ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option("--language", help="Leave out other languages than this: en.")
+        str | None,
+        typer.Option("--language", help="Leave out what is in another language: en."),
     ] = None,
     duplicates: Annotated[
         Duplicates | None, typer.Option("--duplicates", help="Keep them, or leave out which.")

@@ -1,6 +1,8 @@
 """Which passages are kept: language, exact and near duplicates."""
 
 import re
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,11 @@ from corpus.words import words
 
 SHINGLE_WORDS = 5
 PERMUTATIONS = 128
+
+# Of a language among all that are told apart: of half the texts of 400 characters it is surer.
+_SURE = 0.6
+# As likely as this beside the likeliest one, a language is not that of a text.
+_HARDLY = 0.03
 
 _SPACE = re.compile(r"\s+")
 
@@ -43,7 +50,7 @@ class Filter:
         prefix = self._policy.prefix(passage.title, passage.section)
         if len(text) - len(prefix) < self._policy.min_characters:
             return "short"
-        if self._policy.language and language_of(text) != self._policy.language:
+        if self._policy.language and not may_be(passage, self._policy.language):
             return "language"
         if self._policy.duplicates == "keep":
             return ""
@@ -96,11 +103,34 @@ def shingles(text: str) -> set[str]:
 
 
 def language_of(text: str) -> str:
-    """Return the ISO 639-1 code of the language a text is most likely in.
+    """Return the ISO 639 code of the language a text is in; "" where that is not sure.
 
-    >>> language_of("Das Haus steht auf einem Berg.")
-    'de'
+    Of a name or a short sentence it mostly is not.
+
+    >>> language_of("Das Haus steht auf einem Berg."), language_of("Capital: Nairobi.")
+    ('de', '')
     """
-    import py3langid  # loads its model: only where it is asked for
+    best, probability = _identifier().classify(text)
+    return str(best) if probability >= _SURE else ""
 
-    return str(py3langid.classify(text)[0])
+
+def may_be(passage: Passage, language: str) -> bool:
+    """Return whether a passage may be in a language: it says so, or its text does not tell another.
+
+    >>> texts = ("Capital: Nairobi.", "The house stands on a hill.", "Das Haus steht am Berg.")
+    >>> [may_be(Passage("1", "", text), "en") for text in texts]
+    [True, True, False]
+    """
+    if passage.language:
+        return passage.language.casefold().partition("-")[0] == language.casefold()
+    ranks = _identifier().rank(passage.text)
+    best, wanted = ranks[0][1], dict(ranks).get(language, 0.0)
+    return bool(wanted >= _HARDLY * best)
+
+
+@cache
+def _identifier() -> Any:
+    # Loads its model: only where it is asked for.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -13,7 +13,8 @@ from corpus.passages.policy import token_spans
 from corpus.progress import Advance
 
 # Telling the language of each passage would take most of the time.
-_LANGUAGE_OF_EVERY = 50
+_LANGUAGE_OF_FIRST, _LANGUAGE_OF_EVERY = 200, 50
+NOT_SURE = "und"  # BCP 47's word for a language that is not determined
 _NAME_LENGTH = 44  # what fits over the histogram
 QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 
@@ -28,7 +29,8 @@ class Stats:
         repeated: passages whose text was there before, in any case and spacing.
         sections: passages that name one.
         untitled: passages without a title.
-        languages: of every 50th passage.
+        languages: of the first 200 passages and every 50th: as the passage says, else as its text
+            tells; "und" where that is not sure, as of names and short sentences.
     """
 
     tokens: Counter[int] = field(default_factory=Counter)
@@ -59,7 +61,7 @@ class Stats:
             "passages that name a section": f"{self.sections:,}",
             "passages without a title": f"{self.untitled:,}",
             f"languages of {seen:,}": ", ".join(
-                f"{code} {100 * count / seen:.0f} %"
+                f"{'not sure' if code == NOT_SURE else code} {100 * count / seen:.0f} %"
                 for code, count in self.languages.most_common(4)
             ),
         }
@@ -98,8 +100,10 @@ def count_passages(stream: PassageStream, limit: int | None, advance: Advance) -
         stats.repeated += not seen.add(" ".join(passage.text.split()).casefold())
         stats.sections += bool(passage.section)
         stats.untitled += not passage.title
-        if number % _LANGUAGE_OF_EVERY == 0:
-            stats.languages[language_of(passage.text)] += 1
+        every = number % _LANGUAGE_OF_EVERY == 0
+        if every or number < _LANGUAGE_OF_FIRST:
+            stats.languages[passage.language or language_of(passage.text) or NOT_SURE] += 1
+        if every:
             advance(stream.bytes_done, stream.bytes_total)
     return stats
 

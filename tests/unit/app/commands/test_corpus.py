@@ -44,6 +44,25 @@ def test_show(run, tmp_path: Path) -> None:
     assert "zone 1" not in output
 
 
+def test_the_first_passages_by_any_name_of_the_option(run, tmp_path: Path) -> None:
+    path = make.jsonl(tmp_path / "p.jsonl", ROWS)
+    shown = [run("corpus", "show", path, name, 2).stdout for name in ("-n", "--count", "--limit")]
+    assert shown[0] == shown[1] == shown[2]
+
+
+def test_a_language_that_is_not_sure_is_said_to_be_so(run, tmp_path: Path) -> None:
+    rows = [
+        {"id": "1", "title": "a", "text": "The capital of Kenya is Nairobi."},
+        {"id": "2", "title": "a", "text": "Thing 0 is a thing that lives in town 0."},
+        {"id": "3", "title": "a", "text": "Nairobi.", "language": "sw"},
+        {"id": "4", "title": "a", "text": "Nairobi is large."},
+    ]
+    path = make.jsonl(tmp_path / "p.jsonl", rows)
+    assert "not sure 50 %, en 25 %, sw 25 %" in run("corpus", "stats", path).stdout
+    languages = json.loads(run("corpus", "stats", path, "--json").stdout)["languages"]
+    assert languages == {"und": 2, "en": 1, "sw": 1}
+
+
 def test_a_tilde_that_no_shell_expanded(
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

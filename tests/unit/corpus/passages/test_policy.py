@@ -209,6 +209,18 @@ def test_other_languages_go() -> None:
     assert language_of(german) == "de"
 
 
+def test_what_does_not_tell_its_language_stays() -> None:
+    short = ("The capital of Kenya is Nairobi.", "Capital: Nairobi.", "Peru", "1957")
+    assert kept(PassagePolicy(language="en"), *short) == (list(short), {})
+    assert [language_of(text) for text in short] == [""] * 4
+
+
+def test_a_passage_knows_its_language_better_than_its_text() -> None:
+    said = Filter(PassagePolicy(language="en"))
+    assert said.keeps(Passage("1", "", "Das Haus steht auf einem hohen Berg.", language="en-GB"))
+    assert not said.keeps(Passage("2", "", "The house stands on a hill.", language="de"))
+
+
 def test_short_passages_go_whatever_their_prefix() -> None:
     policy = PassagePolicy(by="section", title_prefix=True, min_characters=24)
     chosen = Filter(policy)
