@@ -1,25 +1,30 @@
 """Yes or no: said only where the words that were pointed at decide it. Pure functions.
 
 The reader points at the words that decide a question for yes or no; whether they speak for yes or
-for no it does not know (its own guess is right as often as a coin). Four rules do, and each wants
-every word of the question that tells something accounted for, and none left over beside it:
+for no it does not know (its own guess is right as often as a coin). Rules do, and each wants every
+word of the question that tells something accounted for, and, but for a kind, none left over:
 
     compared    "Is it higher than 3,000 m?" beside "It is 3,776 m high"
     most        "Are most of them Hindu?" beside "Religions: Hindu 81.2%, Buddhist 8.2%"
     listed      "Do they speak French?" beside "Languages: Arabic (official), French"
+    noted       "Is it landlocked?" beside "Geography note: landlocked; mountainous"
+    larger      "Is it bigger than Texas?" beside "Area comparison: twice the size of Texas"
+    kind        "Is it a berry?" beside "A banana is a fruit that is botanically a berry"
     any         "Is it landlocked?" beside "Coastline: 0 km", "Has it a jack?" beside "Jack: no"
 
 A note in brackets that is none of the few kinds that change nothing leaves all open, and so does a
 number that may be read in two ways: "3.000 m", which some write for three thousand.
 A list denies nothing by what it has not: a thing has other names, and a list may not be whole.
-Prose decides nothing but a number: the same words in another order say something else. Else the
-words are shown, and that they are no yes and no no.
+Prose decides nothing but a number or a kind: the same words in another order say something else.
+Else the words are shown, and that they are no yes and no no.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+from generator.answers.comparing import is_larger
+from generator.answers.defining import is_of_kind
 from generator.sentences import sentence
 from generator.values.items import Item, items
 from generator.values.quantities import MONTH, QUANTITY, Quantity, comparable, quantity
@@ -190,14 +195,21 @@ def decide(question: str, text: str, span: tuple[int, int], title: str = "") -> 
         if field:
             return _compared(found, _measured(asked, field, found))
         return _compared(found, _told(asked, own, sentence(text, span), found))
-    if field is None or _NOT_NOW.search(question):
+    if _NOT_NOW.search(question):
         return None
+    if field is None:
+        return "yes" if is_of_kind(question, sentence(text, span), own) else None
+    start, end = field.items[0].whole[0], field.items[-1].whole[1]
+    if "comparison" in field.label and (held := is_larger(question, text[start:end])) is not None:
+        return _said(held)
     if found := _MOST.search(question):
         asked = without(telling(question.replace(found[0], " ")), own)
         return "yes" if _most(asked, field) else None
     asked = without(telling(question), own)
     if (held := _answered(asked, field)) is not None:
         return _said(held)
+    if field.label[-1:] == ["note"] and _noted(asked, field):
+        return "yes"
     if asked == ["landlocked"]:
         held = _any(["coast"], field)
         return None if held is None else _said(not held)
@@ -413,6 +425,12 @@ def _answered(asked: list[str], field: _Field) -> bool | None:
         return None
     whole = field.text[slice(*field.items[0].whole)].casefold()
     return {"yes": True, "no": False}.get(whole)
+
+
+def _noted(asked: list[str], field: _Field) -> bool:
+    """Return whether one of several remarks says just what a question asks: "landlocked"."""
+    names = ((item, telling(field.text[slice(*item.name)])) for item in field.items)
+    return any(same_words(asked, name) and _plain(asked, field, item) for item, name in names)
 
 
 def _any(asked: list[str], field: _Field) -> bool | None:

@@ -136,6 +136,11 @@ _RULES = (
         span=r"[A-Z][\w'’-]*",
     ),
     _rule(r"\b(?:tele)?phone\s+number\b|\bnumber\b.*\bcall\b", span=r"\D*"),
+    # How many there may be are not known.
+    _rule(
+        r"\bhow\s+many\b.*\b(?:known|described|discovered|named|identified)\b",
+        r"\bestimated\s+(?:(?:total|number)\s+of\s+)?(?:at\s+)?",
+    ),
     # The whole, where its part is asked for.
     _rule(
         r"\bhow\s+many\b(?!.*\b(?:are|were|was|is)\s+there\b)(?!.*\b(?:had|has|live|lived)\b)"

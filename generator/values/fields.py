@@ -43,7 +43,8 @@ _LABELS = tuple(
         ),
         (
             r"\bflag:\s*\Z",
-            r"\b(?:look\w*|descri\w+|design\w*|pattern\w*|colou?r\w*|stripes?|bands?|shapes?|flag)\b",
+            r"\b(?:look\w*|descri\w+|design\w*|pattern\w*|colou?r\w*|stripes?|bands?|shapes?)\b|"
+            r"\b(?:what|how)(?:['’]s|\s+is|\s+does)\s+(?:on\s+)?(?:the|this|that|its|their)\s+(?:\w+\s+)?flag\b",
         ),
     )
 )

@@ -91,13 +91,13 @@ _KINDS = (
         r"\b(?:oceans?|seas?|gulf|bay|strait|atlantic|pacific|indian|arctic|caribbean|"
         r"mediterranean|baltic|adriatic|aegean|ionian|none|no|landlocked)\b",
     ),
-    # Its name has a capital.
+    # Its name has a capital, and not only what is noted behind it.
     _kind(
         r"^\W*(?:(?:and|so|in|on|at|from|to|by|of|near)\s+)*(?:which|what)\s+(?:other\s+)?"
         r"(?:country|nation|city|town|river|lake|island|continent|planet)\s+"
         r"(?:do|(?!as\b|was\b|its\b|this\b)[a-z]+(?:s|ed)|was|did|are|were|can|could|will|must|"
         r"made|won|gave|built)\b",
-        r"(?-i:[^\W_a-z])|\b(?:none|no|landlocked|every|any|all|both|own|most|same|capital)\b",
+        r"\A[^(]*(?-i:[^\W_a-z])|\b(?:none|no|landlocked|every|any|all|both|own|most|same|capital)\b",
     ),
     _kind(
         r"\bwhat(?:['’]?s|\s+is|\s+are|\s+was|\s+were)\s+(?:\w+\s+){0,3}temperatures?\b|"

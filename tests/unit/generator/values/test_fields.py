@@ -34,6 +34,7 @@ FLAG = (
         ("what does the black stripe mean", FLAG, "blue", "truth"),
         ("who is in charge there", FORCES, "Military", "Oz Defense"),
         ("and who's the boss", FORCES, "Military", "Oz Army"),
+        ("what building is on that flag?", FLAG, "chakra", "description: three bands"),
         ("what building is that", FLAG, "chakra", "description: three bands"),
     ],
 )
@@ -55,6 +56,7 @@ def test_a_value_of_another_field_is_no_answer(
         ("what does the gold stand for", FLAG, "light"),
         ("who defends it", FORCES, "Oz Army"),
         ("What branches are there?", FORCES, "Oz Navy"),
+        ("What's on the flag?", FLAG, "description: three bands"),
         ("What does the flag look like?", FLAG, "description: three bands"),
     ],
 )

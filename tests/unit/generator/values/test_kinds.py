@@ -13,6 +13,7 @@ from generator.values.kinds import other_kind
         ("what time is it there now", "UTC+3", "February to April"),
         ("What time does it open?", "10 am", "May to July"),
         ("Which country governs it?", "Denmark", "parliamentary democracy"),
+        ("Which country governs it?", "UK", "parliamentary democracy (House of Oz)"),
         ("which country makes the most of it", "Italy", "world"),
         ("In which city does it stand?", "Mecca", "stone building"),
         ("what do I dial to call there", "254", ".ke"),
