@@ -42,7 +42,7 @@ from retriever.pictures import layout
 from retriever.pictures.fusing import Fusion
 from retriever.pictures.metric import Metric
 from retriever.pictures.neighbours import Neighbours, SimilarPicture
-from retriever.pictures.parts import Part, compact, made_of
+from retriever.pictures.parts import Part, compact
 
 # By what is in the file.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
@@ -116,8 +116,8 @@ class PictureCollection:
             corpus: the hash of the passages that it is for; "" for whatever has its entities.
             left_out: told of each picture that cannot be read, which is then left out; by itself
                 it raises that error.
-            parts: directory in which what is finished is kept, so that a build that was stopped
-                goes on with the same one; None for none. Whoever saves the collection removes it.
+            parts: directory in which what is done is kept, so that a build that was stopped goes
+                on with the same one; None for none. Whoever saves the collection removes it.
 
         Raises:
             InvalidImage: one is missing or no picture, where none may be left out.
@@ -132,13 +132,8 @@ class PictureCollection:
             def of_all(done: int, start: int = start) -> None:
                 advance(start + done, len(pictures))
 
-            made = made_of(some, encoder)
             kept = None if parts is None else parts / f"{start:09d}.safetensors"
-            part = None if kept is None else Part.open(kept, made)
-            if part is None:
-                part = Part.encode(some, encoder, of_all)
-                if kept is not None:
-                    part.save(kept, made)
+            part = Part.encode(some, encoder, of_all, kept)
             of_all(len(some))
             for place, why in part.left_out.items():
                 left_out(some[place], InvalidImage(why))

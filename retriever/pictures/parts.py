@@ -1,14 +1,15 @@
 """Vectors of some pictures, kept in a file until all are made.
 
-Encoding a hundred thousand pictures takes an hour on a core: a build that was stopped goes on from
-the parts that it finished. Each knows what it was made of, so that a picture, a row of the table or
-a checkpoint that has changed has that part made anew.
+Encoding a hundred thousand pictures takes an hour on a core: a build that was stopped, or killed,
+goes on where it was half a minute before at most. Each part knows what it was made of, so that a
+picture, a row of the table or a checkpoint that has changed has that part made anew.
 
 Shapes: I pictures · V width of the pooled vector · L x H x W x C as in layout.py
 """
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from retriever.encoding.encoder import Encoder
 from retriever.pictures.layout import SHAPE, Layouts, layouts
 
 BATCH = 32  # pictures that are encoded together
+KEPT_EVERY_SECONDS = 20  # a part that is not finished is kept so often
 _LARGEST = 127  # of the numbers of a row
 # By what is in a file that no build wrote.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError, SafetensorError)
@@ -33,7 +35,7 @@ _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OSError, Safeten
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some pictures, encoded.
+    """Some pictures, encoded: all of a part, or the first ones of it.
 
     Attributes:
         vectors_IV: the directions of those that can be read, as `compact` makes them.
@@ -45,13 +47,39 @@ class Part:
     layouts_ILHWC: Layouts
     left_out: dict[int, str]
 
+    @property
+    def done(self) -> int:
+        """Return how many pictures it is of, those included that cannot be read."""
+        return len(self.vectors_IV) + len(self.left_out)
+
     @classmethod
     def encode(
-        cls, pictures: Sequence[EntityPicture], encoder: Encoder, advance: Callable[[int], None]
+        cls,
+        pictures: Sequence[EntityPicture],
+        encoder: Encoder,
+        advance: Callable[[int], None],
+        path: Path | None = None,
     ) -> Self:
-        """Return the part of these pictures; `advance` is told how many are done."""
-        rows, lying, left_out = [], [], {}
-        for start in range(0, len(pictures), BATCH):
+        """Return the part of these pictures.
+
+        Args:
+            pictures: of the part.
+            encoder: of the checkpoint.
+            advance: told how many are done.
+            path: a file that may have the part, or the beginning of it, and in which it is kept,
+                as far as it is done now and then; None for none.
+        """
+        made = "" if path is None else made_of(pictures, encoder)
+        begun = None if path is None else cls.open(path, made)
+        if begun is None or begun.done > len(pictures):
+            none = np.empty((0, encoder.picture_width), dtype=np.int8)
+            begun = cls(none, np.empty((0, *SHAPE), dtype=np.int8), {})
+        if begun.done == len(pictures):
+            return begun
+        rows, lying, left_out = [begun.vectors_IV], [begun.layouts_ILHWC], dict(begun.left_out)
+        advance(begun.done)
+        kept = time.monotonic()
+        for start in range(begun.done, len(pictures), BATCH):
             some = []
             for place, picture in enumerate(pictures[start : start + BATCH], start):
                 try:
@@ -61,10 +89,16 @@ class Part:
             if some:
                 rows.append(compact(np.stack(encoder.encode_pictures(some))))
                 lying.append(np.stack([layouts(picture) for picture in some]))
-            advance(min(start + BATCH, len(pictures)))
-        none = np.empty((0, encoder.picture_width), dtype=np.int8)
-        no_layout = np.empty((0, *SHAPE), dtype=np.int8)
-        return cls(np.concatenate([none, *rows]), np.concatenate([no_layout, *lying]), left_out)
+            done = min(start + BATCH, len(pictures))
+            last = done == len(pictures)
+            if last or (path is not None and time.monotonic() - kept >= KEPT_EVERY_SECONDS):
+                begun = cls(np.concatenate(rows), np.concatenate(lying), dict(left_out))
+                rows, lying = [begun.vectors_IV], [begun.layouts_ILHWC]
+                if path is not None:
+                    begun.save(path, made)
+                kept = time.monotonic()
+            advance(done)
+        return begun
 
     def save(self, path: Path, made_of: str) -> None:
         """Write the part whole or not at all. `made_of` is as `made_of` has it."""
@@ -77,7 +111,7 @@ class Part:
 
     @classmethod
     def open(cls, path: Path, made_of: str) -> Self | None:
-        """Return the part in a file; None where it was made of something else, or is damaged."""
+        """Return what a file has of a part; None where that is of something else, or damaged."""
         try:
             with safe_open(path, "numpy") as file:
                 metadata, vectors_IV = file.metadata() or {}, file.get_tensor("vectors")
