@@ -1,5 +1,8 @@
 """CSV and TSV files with a header, streamed, with errors that name the line.
 
+Columns are separated by tabs, commas or semicolons, as the header has them. A row without a value
+is none.
+
 A row by the rules of RFC 4180, with as many fields as the header, is that row, whatever its text
 looks like. A quote that a row leaves open takes the rows behind it into one field: a row that
 breaks the rules therefore ends where its first line does, and reading goes on with the next line,
@@ -90,7 +93,7 @@ class CsvRows:
                         "A quote inside a field is written twice"
                     )
                     yield number, self._invalid(number, "", problem)
-                elif row:
+                elif any(cell.strip() for cell in row):  # spreadsheets write empty rows, too
                     yield number, self._values(number, row)
         except DamagedFile as exc:
             yield number + 1, exc
@@ -208,7 +211,8 @@ def _header(path: Path) -> tuple[str, list[str]]:
     """Return the delimiter and the column names."""
     for raw in Source(path).lines():
         text = raw.decode("utf-8-sig", "replace").strip("\r")
-        delimiter = "\t" if "\t" in text else ","
+        # Where commas stand in numbers, spreadsheets write semicolons.
+        delimiter = next((mark for mark in "\t,;" if mark in text), ",")
         try:
             names = next(csv.reader([text], delimiter=delimiter), [])
         except csv.Error as exc:

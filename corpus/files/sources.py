@@ -5,12 +5,14 @@ multistream Wikipedia dump has one for each hundred pages.
 """
 
 import bz2
+import codecs
 import io
 import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -103,11 +105,11 @@ class Source:
             raise CorpusError(f"{path} is a parquet file where lines of text are expected")
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield pieces of content, in order.
+        """Yield pieces of content, in order; UTF-16 text, which begins with its mark, as UTF-8.
 
         Raises:
             DamagedFile: the compressed data ends early or is damaged.
-            CorpusError: the content is UTF-16 text.
+            CorpusError: the content begins as UTF-16 text, and is none.
         """
         with open_binary(self.path) as file:
             if self.kind == "zip":
@@ -116,12 +118,10 @@ class Source:
                 pieces = self._members(file)
             else:
                 pieces = self._plain(file)
-            for number, data in enumerate(filter(None, pieces)):
-                if not number and data.startswith(_UTF16):
-                    raise CorpusError(
-                        f"{self.path} is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"
-                    )
-                yield data
+            pieces = filter(None, pieces)
+            first = next(pieces, b"")
+            whole = chain((first,), pieces)
+            yield from self._utf_8(whole) if first.startswith(_UTF16) else whole
 
     def lines(self) -> Iterator[bytes]:
         """Yield lines, without their "\\n".
@@ -143,6 +143,17 @@ class Source:
         """Return the content as a file that can be read from but not seeked."""
         return io.BufferedReader(_Stream(self.chunks()), CHUNK)
 
+    def _utf_8(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        decoder = codecs.getincrementaldecoder("utf-16")()
+        try:
+            for data in pieces:
+                yield decoder.decode(data).encode("utf-8")
+            decoder.decode(b"", final=True)
+        except UnicodeError as exc:
+            raise CorpusError(
+                f"{self.path} begins as UTF-16 text, and is not whole ({exc}); save it as UTF-8"
+            ) from exc
+
     def _plain(self, file: BinaryIO) -> Iterator[bytes]:
         while data := file.read(CHUNK):
             self.bytes_read += len(data)
@@ -151,7 +162,7 @@ class Source:
     def _unzip(self, file: BinaryIO) -> Iterator[bytes]:
         try:
             with zipfile.ZipFile(file) as archive:
-                names = [info for info in archive.infolist() if not info.is_dir()]
+                names = [info for info in archive.infolist() if not _beside(info)]
                 if len(names) != 1:
                     raise CorpusError(
                         f"{self.path} holds {len(names)} files, not one; unpack it and name the "
@@ -199,6 +210,12 @@ class Source:
             f"{self.path}, near byte {self.bytes_read:,}: the {self.kind} data is damaged or cut "
             f"short ({problem}); nothing behind it is read: fetch the file again"
         )
+
+
+def _beside(info: zipfile.ZipInfo) -> bool:
+    """Return whether an entry is a folder, or what a system puts beside files: __MACOSX/._a."""
+    parts = info.filename.split("/")
+    return info.is_dir() or parts[0] == "__MACOSX" or parts[-1].startswith(".")
 
 
 class _Zlib:

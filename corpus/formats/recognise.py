@@ -177,11 +177,8 @@ def _by_header(path: Path) -> Format:
         return FORMATS[name]
     first = _head(path).partition(b"\n")[0]
     line = first.decode("utf-8-sig", "replace").strip()
-    if not {",", "\t"} & set(line) and {"id", "text"} <= {n.strip('" ') for n in line.split(";")}:
-        raise UnknownFormat(
-            f"{path} is separated by semicolons: write it with commas or tabs between its columns"
-        )
-    names = [name.strip('" ') for name in line.split("\t" if "\t" in line else ",")]
+    delimiter = next((mark for mark in "\t,;" if mark in line), ",")
+    names = [name.strip('" ') for name in line.split(delimiter)]
     raise _unknown(path, f"its first line is {first[:60]!r}", names)
 
 

@@ -151,3 +151,15 @@ def test_a_value_longer_than_what_is_looked_at_is_named(tmp_path: Path) -> None:
     path.write_text('{"id": "' + "a" * 100_000 + '", "text": "t"}\n', "utf-8")
     with pytest.raises(CorpusError, match="the value of 'id' in its first object goes on"):
         open_corpus(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_what_a_spreadsheet_exports_is_read(tmp_path: Path, encoding: str) -> None:
+    """With semicolons where commas stand in numbers, columns without names, and empty rows."""
+    text = 'id;title;text;;\r\n1;Kenya;"Nairobi; 4,4 million";;\r\n;;;;\r\n2;;"Lima,\r\nPeru";;\r\n'
+    (tmp_path / "p.csv").write_bytes(text.encode(encoding))
+    passages = list(open_corpus(tmp_path / "p.csv").read())
+    assert [(p.id, p.title, " ".join(p.text.split())) for p in passages] == [
+        ("1", "Kenya", "Nairobi; 4,4 million"),
+        ("2", "", "Lima, Peru"),
+    ]

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from corpus.errors import CorpusError, DatasetNotFound
-from corpus.files.sources import DamagedFile, Source, compression
+from corpus.files.sources import CHUNK, DamagedFile, Source, compression
 
 LINES = [f"line {n} {'ä' * (n % 50)}".encode() for n in range(5000)]
 TEXT = b"\n".join(LINES)
@@ -79,6 +79,23 @@ def test_garbage_behind_the_last_member_is_damage(tmp_path: Path) -> None:
         list(Source(path).lines())
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_reads_as_utf_8(tmp_path: Path, encoding: str) -> None:
+    text = "Łódź 🐢\n" * (CHUNK // 5)  # a chunk ends within a character
+    mark = b"" if encoding == "utf-16" else b"\xfe\xff"
+    (tmp_path / "utf16").write_bytes(mark + text.encode(encoding))
+    source = Source(tmp_path / "utf16")
+    assert b"".join(source.chunks()).decode("utf-8") == text
+    assert source.bytes_read == (tmp_path / "utf16").stat().st_size
+
+
+def test_what_a_mac_puts_into_a_zip_is_no_file_of_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        for name in ("notes/", "notes/p.jsonl", "__MACOSX/notes/._p.jsonl", "notes/.DS_Store"):
+            archive.writestr(name, name)
+    assert b"".join(Source(tmp_path / "one.zip").chunks()) == b"notes/p.jsonl"
+
+
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFound, match="does not exist"):
         Source(tmp_path / "none")
@@ -87,8 +104,8 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "x.xz").write_bytes(b"\xfd7zXZ\x00\x00")
     with pytest.raises(CorpusError, match=r"xz.*unpack"):
         Source(tmp_path / "x.xz")
-    (tmp_path / "utf16").write_bytes("text".encode("utf-16"))
-    with pytest.raises(CorpusError, match=r"UTF-16.*iconv"):
+    (tmp_path / "utf16").write_bytes("text".encode("utf-16")[:-1])
+    with pytest.raises(CorpusError, match=r"UTF-16.*not whole"):
         list(Source(tmp_path / "utf16").lines())
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         archive.writestr("a.json", "{}")

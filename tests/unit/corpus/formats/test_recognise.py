@@ -16,7 +16,6 @@ from corpus.formats.recognise import UnknownFormat, recognise
         ("p.csv", "ID,Title,Text\n1,A,b\n", "call 'ID' 'id' and call 'Title' 'title' and "),
         ("p.csv", "id,Title,text\n1,A,b\n", "call 'Title' 'title'"),
         ("p.tsv", "title\ttext\nA\tb\n", "'id' is missing"),
-        ("p.csv", "id;title;text\n1;A;b\n", "is separated by semicolons"),
     ],
 )
 def test_what_is_to_be_mended_is_said(tmp_path: Path, name: str, text: str, says: str) -> None:
