@@ -3,7 +3,7 @@
 What is its new name?           [Former names]: Swaziland               not Swaziland
 Which is its longest river?     [Lowest point]: Danube                  not the Danube
 Which building is on it?        [description]: three bands              not three bands
-Who called it "the needle"?     its capital is Oz                       anything
+Which volcano is active?        [Cabo Verde] - Terrain. ...             not Cabo Verde
 What does the wheel mean?       [red stands for] blood; the wheel for   not blood
 
 Only labels that surely are of something else are told apart, and clauses beside one that has the
@@ -43,10 +43,17 @@ _LABELS = tuple(
         ),
         (
             r"\bflag:\s*\Z",
-            r"\b(?:look\w*|descri\w+|design\w*|pattern\w*|colou?r\w*|stripes?|bands?|shapes?)\b|"
+            r"^(?!\W*(?:and\s+)?(?:who|when|where|why)\b).*\b(?:look\w*|descri\w+|design\w*|pattern\w*|colou?r\w*|stripes?|bands?|shapes?)\b|"
             r"\b(?:what|how)(?:['’]s|\s+is|\s+does)\s+(?:on\s+)?(?:the|this|that|its|their)\s+(?:\w+\s+)?flag\b",
         ),
     )
+)
+# What the passage is about, "Oz - Terrain. ...", is none of what it has.
+_HEADING = re.compile(r"[A-Z][^.:;]{0,60}?(?= - [^.:;]{1,60}\. )")
+_PART_ASKED = re.compile(
+    r"\b(?:which|what)\s+(?:\w+\s+)?(?:volcano(?:e?s)?|mountains?|peaks?|lakes?|oceans?|seas?|animals?|birds?|"
+    r"trees?|flowers?|languages?|religions?|crops?|fruits?|dish(?:es)?|part(?:y|ies)|company|companies)\b",
+    re.IGNORECASE,
 )
 # "Black for the people, and the star stands for hope": subjects, each with what it means.
 _MEANS = re.compile(
@@ -92,6 +99,9 @@ def of_another_field(question: str, text: str, start: int, end: int) -> bool:
     for label, wanted in _LABELS:
         if label.search(text, 0, start) and not wanted.search(question):
             return True
+    heading = _HEADING.match(text)
+    if heading and heading[0] == text[start:end] and _PART_ASKED.search(question):
+        return True
     return _means_another(question, text, start)
 
 

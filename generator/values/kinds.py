@@ -3,6 +3,7 @@
 Which ocean does it border?         the Indian Ocean, and not Ethiopia; Somalia; Uganda
 What do the colours mean?           the soil and its people, and not black, red, green
 When did the top fall off?          14 December 1991, and not Aoraki/Mount Cook
+Which atolls is it made of?         Atafu and Fakaofo, and not three
 Who founded the town?               Pierre Savorgnan de BRAZZA, and not 1883
 What time does it open?             10 am, and not 1982
 How cold does it get?               -20 °C, and not Hoh Nuur
@@ -13,7 +14,7 @@ What do I dial to call there?       254, and not .ke
 import re
 from dataclasses import dataclass
 
-from generator.values.quantities import AMOUNT_WORDS, MONTH
+from generator.values.quantities import AMOUNT_WORDS, CARDINAL, MONTH
 
 _TIME = (
     rf"\d|\b{MONTH}\b|\b(?:centur|millenni|decade|year|month|week|day|night|morning|evening|time|"
@@ -71,6 +72,18 @@ _KINDS = (
         r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))",
         none=rf"{_YEAR}|.*\b{MONTH}\b.*",
     ),
+    _kind(
+        r"\bhow\s+long\s+(?:do|does|did|will|would|can|could)\b.*\b(?:take|last|live|survive|sleep)s?\b|"
+        r"\blife[\s-]?span\b|\blife\s+expectancy\b",
+        rf"\b{_ONE_OR_MORE}|{_TIME}|\b(?:short|long|brief|quick|forever|permanent|indefinite|life|shelf|hour|"
+        r"minute|second|annual|biennial|perennial)",
+        none=rf"(?:about\s+|some\s+)?{_ONE_OR_MORE}\s+(?:\w+\s+)?(?:species|kinds|types)",
+    ),
+    _kind(
+        r"\bhow\s+much\b.*\b(?:earn|salar|wage|income)",
+        none=rf"{_ONE_OR_MORE}(?:[.,]\d+)*\s+(?:year|month|week|day|hour)s?",
+    ),
+    _kind(r"\b(?:dial|(?:phone|calling|area)\s+(?:code|number|prefix))\b", r"\d"),
     # What it is now is in no passage.
     _kind(
         r"\bwhat(?:['’]?s|\s+is)?\s+(?:the\s+)?time\s+(?:is\s+it|now)\b",
@@ -107,6 +120,12 @@ _KINDS = (
         r"extreme)\w*)\b",
     ),
     _kind(r"\b(?:what|which)\s+(?:\w+\s+)?(?:species|breed|kind|type|sort)\b", none=_NUMBER),
+    # How many they are is not which.
+    _kind(
+        r"^\W*(?:and\s+)?which\s+(?!(?:\w+\s+)?(?:numbers?|percent\w*|shares?|ages?|sizes?|gears?|classes|"
+        r"grades?)\b)[a-z]+s\s+(?:is|are|was|were|do|does|did|has|have|make)\b",
+        none=rf"\W*{CARDINAL}\W*",
+    ),
     _kind(
         r"\bcolou?rs\b.*\b(?:means?|stands? for|symboli[sz]es?|represents?|signif(?:y|ies))\b"
         r"(?!\s+(?:the|this|that)\s+(?:nation|country|state|people|place|land))",
