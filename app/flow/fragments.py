@@ -4,6 +4,9 @@
     Who is the head of the music room?      and of the kitchen? Who is the head of the kitchen?
     How long does it keep without cream?    and with cream?     How long does it keep with cream?
     Who won the first prize?                and the second?     Who won the second prize?
+    Who designed it?                        and the frame?      Who designed the frame?
+    When did it become independent?         from whom?          from whom did it become independent?
+    Who is the king?                        since when?         since when is the king in office?
 
 Pure functions. What has no like there, or several unlike ones, is left to other rules.
 """
@@ -31,6 +34,29 @@ _AMOUNT_OF = re.compile(
 # "What is the capital?", "How long is the coast?": there "the population" is another thing to know.
 _ASKS_FOR_PART = re.compile(
     r"\W*(?:what|(?:which|how)\s+\w+|who)(?:['’]s|\s+(?:is|are|was|were))\s+$", re.IGNORECASE
+)
+# Who made "it" may be asked of a part, too.
+_WHO_DID = re.compile(
+    r"(\W*who\s+(?!(?:is|are|was|were|has|have|had|can|will|may)\b)\w+\s+)(?:it|this|that)(?:\s+\w+)?(?=\W*$)",
+    re.IGNORECASE,
+)
+# What more is asked of what was asked.
+_FURTHER = re.compile(
+    rf"(?:(?:(?:{_PREPOSITIONS}|since|until)\s+)(?:whom?|what|where|when|which\s+\w+|what\s+\w+|"
+    r"how\s+(?:long|many|much))|how\s+(?:many|much|often|long|far|fast|big))",
+    re.IGNORECASE,
+)
+_SAID = re.compile(
+    r"\W*(?:when|where|why|how(?:\s+\w+)?|(?:in\s+)?(?:what|which)(?:\s+(?:year|country|city))?)\s+"
+    r"((?:do|does|did)\s+.+?|(?:is|are|was|were)\s+.*\w(?:ed|en|ilt|orn|und|ade))\W*$",
+    re.IGNORECASE,
+)
+_WHO_IS = re.compile(r"\W*who(?:['’]?s|\s+is|\s+are)\s+(?P<who>the\s+.+?)\W*$", re.IGNORECASE)
+_SINCE = re.compile(r"since\s+when|(?:for\s+)?how\s+long", re.IGNORECASE)
+_OFFICE = re.compile(
+    r"(?:the|its|their)\s+(?:\w+\s+)?(?:president|king|queen|monarch|emperor|pope|minister|premier|chancellor|"
+    r"governor|mayor|head\s+of\s+(?:state|(?:the\s+)?government)|leader|boss|chief)",
+    re.IGNORECASE,
 )
 # What the picture shows, and what only means another thing.
 _ANYTHING = re.compile(
@@ -92,10 +118,35 @@ def put_in_place(piece: str, before: str) -> str:
             return _put(piece, before, same[-1])
         likes = [m for m in likes if not _ASKS_FOR_PART.fullmatch(before, 0, m.start())]
         likes = [m for m in likes if m[2].islower() == found[2].islower()] or likes
-        return _put(piece, before, likes[-1]) if likes else ""
+        if likes:
+            return _put(piece, before, likes[-1])
+        if did := _WHO_DID.match(before):
+            return did[1] + piece + before[did.end() :]
+        return f"Who is {piece}?" if _OFFICE.fullmatch(piece) and _WHO_IS.match(before) else ""
     if re.fullmatch(_WORDS, piece, re.IGNORECASE) and (of := _AMOUNT_OF.search(before)):
         return before[: of.start(2)] + piece + before[of.end(2) :]
     return ""
+
+
+def asked_further(piece: str, before: str) -> str:
+    """Return a question that asks a further thing of what the one before asked; "" for none.
+
+    Args:
+        piece: the follow-up: a question word or two, with a preposition perhaps.
+        before: the question before, such that it stands alone.
+
+    >>> asked_further("from whom", "When did it become independent?")
+    'from whom did it become independent?'
+    >>> asked_further("since when", "Who's the president?")
+    'since when is the president in office?'
+    >>> asked_further("from whom", "What is the capital?")
+    ''
+    """
+    who = _WHO_IS.match(before)
+    if who and _SINCE.fullmatch(piece) and _OFFICE.match(who["who"]):
+        return f"{piece} is {who['who']} in office?"
+    said = _SAID.match(before)
+    return f"{piece} {said[1]}?" if said and _FURTHER.fullmatch(piece) else ""
 
 
 def _one(word: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidQuestion
-from app.flow.fragments import put_in_place
+from app.flow.fragments import asked_further, put_in_place
 from app.flow.subject import NAME, NAME_ALONE
 from generator.answers.answering import Answering
 from generator.errors import GeneratorError, GeneratorTimeout
@@ -200,6 +200,7 @@ def by_rule(
     whole = asks or _PREPOSITION.match(bare)
     belongs = _BELONGS.match(bare)
     placed = "" if asks or (asked == question and not found) else put_in_place(bare, before)
+    placed = placed or asked_further(bare, before)
     if placed:
         asked = placed
     elif whole or belongs:

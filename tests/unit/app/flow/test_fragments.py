@@ -26,6 +26,16 @@ from app.flow.talk import by_rule
         ("how much butter do I need", "and sugar?", "How much sugar do I need"),
         ("what does it cost for adults?", "what about children?",
          "What does it cost for children?"),
+        ("who designed it", "and the frame inside?", "Who designed the frame inside"),
+        ("who is the head of state", "and the chancellor?", "Who is the chancellor?"),
+        ("who is the president", "and the capital?", "What is the capital?"),
+        # A further thing to know of the same.
+        ("when did it become independent?", "from whom", "From whom did it become independent?"),
+        ("When was it built?", "and by whom?", "By whom was it built?"),
+        ("what does it eat", "and how much?", "How much does it eat?"),
+        ("Who's the president?", "since when?", "Since when is the president in office?"),
+        ("What is the capital?", "since when?", "since when?"),
+        ("what does it eat", "how much does it weigh?", "how much does it weigh?"),
         # Something else to know, and no other thing to know it of.
         ("What is the capital?", "and the population?", "What is the population?"),
         ("How long is the coast?", "and the population?", "What is the population?"),
