@@ -129,15 +129,16 @@ class Source:
         Raises:
             DamagedFile: as `chunks`; the whole lines before it come first.
         """
-        rest = b""
+        rest: list[bytes] = []  # joined once: a line may be as long as the file
         for data in self.chunks():
-            *whole, last = data.split(b"\n")
-            for line in whole:
-                yield rest + line if rest else line
-                rest = b""
-            rest = rest + last if rest else last
-        if rest:
-            yield rest
+            first, *others = data.split(b"\n")
+            rest.append(first)
+            if others:
+                yield b"".join(rest)
+                yield from others[:-1]
+                rest = [others[-1]]
+        if any(rest):
+            yield b"".join(rest)
 
     def stream(self) -> BinaryIO:
         """Return the content as a file that can be read from but not seeked."""

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,14 @@ def test_garbage_behind_the_last_member_is_damage(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(TEXT) + b"not gzip at all")
     with pytest.raises(DamagedFile):
         list(Source(path).lines())
+
+
+def test_a_line_as_long_as_the_file_takes_no_time(tmp_path: Path) -> None:
+    (tmp_path / "long").write_bytes(b"a\n" + b"x" * 100_000_000 + b"\n\nb")
+    started = time.process_time()
+    lines = list(Source(tmp_path / "long").lines())
+    assert [len(line) for line in lines] == [1, 100_000_000, 0, 1]
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
