@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 
 from generator.sentences import sentences
-from generator.values.quantities import CARDINAL
+from generator.values.quantities import CARDINAL, UNIT
 from generator.values.wording import alike, telling, without
 
 _REACH = 60  # characters before and behind a span that are looked at
@@ -127,6 +127,11 @@ _RULES = (
         r"\bhow\s+much\b.*\b(?:carry|carries|bear|bears|support|supports|lift|lifts|transport|hold|holds)\b",
         r"\b(?:weight|weighs?|mass):?\s+(?:about\s+)?",
     ),
+    # There are no kilograms of what something has.
+    _rule(
+        r"\bhow\s+many\b.*\b(?:ha(?:s|ve|d))\b",
+        span=r"[\d.,\s]*\s*(?:k?g|kilos?|kilograms?|tons?|tonnes?|lbs?)\b",
+    ),
     # "From how much" is what stands behind "from", and no share of it.
     _rule(r"\bfrom\s+(?:how\s+much|(?:what|which)\s+(?:amount|sum))\b", span=r"[\d.,\s]*%"),
     # Where somebody was is not who it was.
@@ -175,8 +180,33 @@ _PEOPLE = tuple(
         r"prisoners|inmates",
     )
 )
+# And members are no boats, but may be whatever people are called.
+_SOMEBODY = re.compile(
+    r"\b(?:members|players|musicians|singers|employees|workers|apprentices|pupils|girls|boys)\b",
+    re.IGNORECASE,
+)
+_MAYBE_SOMEBODY = re.compile(
+    r"\b(?:\w+(?:ers|ors|ists|ees|ants|ents|ians|ans|men|folks?|kids|beings)|people|girls|boys|"
+    r"children|babies|ones|adults|pupils|persons|souls|heads|lives|deaths|victims|families|"
+    r"households|couples|pairs|teams|votes|names|places|seats|jobs|posts|states|countries)\b",
+    re.IGNORECASE,
+)
 _HOW_MANY = re.compile(r"\bhow\s+many\s+(?P<of>\w+(?:\s+\w+)?)", re.IGNORECASE)
+_THINGS = re.compile(r"(?:\w+\s+)?\w+[^su\W]s\b", re.IGNORECASE)
 _SO_MANY = re.compile(r"\s+(?P<of>\w+(?:\s+\w+)?)")
+# "200 g cold butter": so much of it is needed, wherever else there are amounts.
+_MUCH_ASKED = re.compile(
+    r"\bhow\s+much\s+(?P<of>(?!(?:is|are|was|were|do|does|did|can|will|has|have|had|of|more|less|time|money)\b)[a-z]{3,})"
+    r"(?=\s+(?:(?:do|does|should|must|goes|go|to|for|in|needed)\b|is\s+(?:needed|in))|\W*$)",
+    re.IGNORECASE,
+)
+# "The mincer (45 euros)": its price, wherever else there are prices.
+_PRICE_OF = re.compile(
+    r"\b(?:what\s+(?:do|does|did)|how\s+much\s+(?:is|are|do|does)|price\s+of)\s+(?:the|an?)\s+"
+    r"(?P<of>[\w '’-]+?)"
+    r"(?=\s+(?:for|of|in|on|with|costs?)\b|\W*$)",
+    re.IGNORECASE,
+)
 # "3 g of yeast (or 1 g of dry yeast)": not the second, unless it is named.
 _ALTERNATIVE = re.compile(r"\((?:or|fan|gas)\s[^()]*\Z", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:or|instead|else|alternativ\w*|replace\w*)\b", re.IGNORECASE)
@@ -236,6 +266,8 @@ def ruled_out(question: str, text: str, start: int, end: int) -> bool:
         _is_alternative(question, text, start) or _on_condition(question, text, start)
     ):
         return True
+    if _not_so_much(question, text, start) or _not_its_price(question, text, start):
+        return True
     if _told_by_its_verb(question, text, start) or _of_other_people(question, text, start, end):
         return True
     more = _MORE.search(question)
@@ -258,7 +290,45 @@ def _of_other_people(question: str, text: str, start: int, end: int) -> bool:
         {n for n, kind in enumerate(_PEOPLE) if kind.search(found["of"])}
         for found in (counted, said)
     )
-    return bool(asked and has) and asked != has
+    if asked and has:
+        return asked != has
+    things = _THINGS.match(counted["of"]) and not _MAYBE_SOMEBODY.search(counted["of"])
+    return bool(things) and _SOMEBODY.search(said["of"]) is not None
+
+
+def _not_so_much(question: str, text: str, start: int) -> bool:
+    """Return whether a text has an amount of what a question asks it of, and a place is elsewhere.
+
+    >>> text = "100 ml of cream, 30 g butter. Without cream it keeps 4 days."
+    >>> [_not_so_much("How much cream?", text, at) for at in (0, 17, 53)]
+    [False, True, True]
+    """
+    asked = _MUCH_ASKED.search(question)
+    if asked is None:
+        return False
+    much = re.compile(
+        rf"\d[\d.,]*\s*(?:{UNIT})\s+(?:of\s+)?(?:[a-z]+\s+){{0,2}}?{asked['of']}\b", re.IGNORECASE
+    )
+    found = [each.span() for each in much.finditer(text)]
+    return bool(found) and not any(a <= start < b for a, b in found)
+
+
+def _not_its_price(question: str, text: str, start: int) -> bool:
+    """Return whether a price in brackets follows what a question asks it of, elsewhere.
+
+    >>> text = "The mill is 90 euros. The mincer (45 euros) is an extra."
+    >>> [_not_its_price("What does the mincer cost?", text, at) for at in (12, 34)]
+    [True, False]
+    """
+    asked = _PRICE_OF.search(question)
+    if asked is None:
+        return False
+    priced = re.compile(
+        rf"\b{re.escape(asked['of'])}(?:\s+[\w-]+)?\s+\([^()]*(?:[£$€]\s?\d|\d\s*(?:euro|pound|dollar))[^()]*\)",
+        re.I,
+    )
+    found = [each.span() for each in priced.finditer(text)]
+    return bool(found) and not any(a <= start < b for a, b in found)
 
 
 def _is_alternative(question: str, text: str, start: int) -> bool:

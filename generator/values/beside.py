@@ -8,12 +8,14 @@ How long is the flight?     [2 hours] and 40 minutes                 2 hours and
 How much did it hold?       [900] cubic metres of gas                900 cubic metres
 When is it open?            closed on [Tuesdays]                     closed on Tuesdays
 What is its number?         0471 [22 40 17]                          0471 22 40 17
+What does it cost?          the mincer (£[45) is] an extra           45
 What does it cost?          £[3].20, or [4 pounds] 50                3.20, 4 pounds 50
 """
 
 import re
 
 from generator.sentences import sentences
+from generator.values.extents import dimension, dimension_of
 from generator.values.holders import at_the_time
 from generator.values.items import Range
 from generator.values.parallel import of_the_year
@@ -61,6 +63,10 @@ _PRICED = re.compile(
     re.IGNORECASE,
 )
 _HALF_DAY = re.compile(r"\b[ap]\.m\Z", re.IGNORECASE)
+# "[11.5 cm, 390 g]" is how wide, and how heavy.
+_AMOUNTS = re.compile(r"[£$€]?\d(?:[\d.,]*\d)?(?:\s*[^\W\d]+|\s*[£$€%])?")
+_ONLY_AMOUNTS = re.compile(rf"(?:{_AMOUNTS.pattern},\s+)+{_AMOUNTS.pattern}")
+_MONEY = re.compile(r"[£$€]|\b(?:euros?|pounds?|dollars?|pence|cents?)\b", re.IGNORECASE)
 # "[3].20", "[4 pounds] 50" and "two and [a half] hours" are one number each.
 _DECIMALS = re.compile(r"(?<=\d)\.\d{1,2}(?![.\d])")
 _HUNDREDTHS = re.compile(r"(?:(?<=\d pounds)|(?<=\d euros)) \d\d(?![\d.,]*\d)(?! [a-z]*ence\b)")
@@ -111,7 +117,7 @@ def with_beside(question: str, text: str, span: Range) -> Range:
     Saturdays at 2 pm
     """
     span = of_the_year(question, text, _uncut(question, text, span))
-    span = at_the_time(question, text, span)
+    span = _of_the_kind(question, text, at_the_time(question, text, span))
     if _WHEN.search(question):
         return _dated(question, text, span)
     if _PRICE.search(question) and (of := _PRICED.match(text, *span)):
@@ -137,6 +143,9 @@ def _uncut(question: str, text: str, span: Range) -> Range:
         end += 1
     if _HALF_DAY.search(text, start, end) and text.startswith(".", end):
         end += 1
+    if text.rfind("(", 0, start) > text.rfind(")", 0, start):
+        close = text.find(")", start, end)
+        end = close if close > start and "(" not in text[start:close] else end
     if more := _DECIMALS.match(text, end) or _HUNDREDTHS.match(text, end):
         end = more.end()
     if free := _UP_TO_FREE.match(text, start, end):
@@ -147,6 +156,26 @@ def _uncut(question: str, text: str, span: Range) -> Range:
         whole = next(m for m in _DIGITS.finditer(text) if m.start() <= start < m.end())
         start, end = whole.start(), max(end, whole.end())
     return start, end
+
+
+def _of_the_kind(question: str, text: str, span: Range) -> Range:
+    """Return the one of several amounts with commas between them that can be what is asked for.
+
+    >>> text = "11.5 cm, 390 g"
+    >>> [text[slice(*_of_the_kind(q, text, (0, 14)))] for q in ("How heavy is it?", "How wide?")]
+    ['390 g', '11.5 cm']
+    """
+    if "," not in text[slice(*span)]:
+        return span
+    parts = [m.span() for m in _AMOUNTS.finditer(text, *span)]
+    if not _ONLY_AMOUNTS.fullmatch(text, *span) or len(parts) < 2:
+        return span
+    if _PRICE.search(question):
+        fit = [part for part in parts if _MONEY.search(text, *part)]
+    else:
+        wanted = dimension(question)
+        fit = [part for part in parts if wanted and dimension_of(text[slice(*part)]) == wanted]
+    return fit[0] if len(fit) == 1 else span
 
 
 def _rest_of_amount(question: str, text: str, start: int, end: int) -> int:

@@ -74,6 +74,7 @@ _WAY_SAID = re.compile(
     r"away|apart)\b",
     re.IGNORECASE,
 )
+_WAY_LABEL = re.compile(r"\b(length|height|width|depth)(?:\s+of)?\W{0,2}\Z", re.IGNORECASE)
 # Of what is poured, and not of rain: that is measured by how deep it is.
 _POURED_ASKED = re.compile(
     r"^(?!.*\b(?:rain|snow|falls?)\b).*\bhow\s+much\s+(?:water|milk|oil|wine|beer|juice|"
@@ -169,7 +170,7 @@ def measures_another(question: str, text: str, start: int, end: int) -> bool:
     ...     ("How fast is it?", (8, 13)), ("How long is it?", (27, 30)), ("How wide?", (27, 30)))]
     [True, True, False]
     """
-    if _another_way(question, text, end) or _too_far(question, text, start, end):
+    if _another_way(question, text, start, end) or _too_far(question, text, start, end):
         return True
     wanted = dimension(question)
     counts = _NUMBER_ALONE.fullmatch(text, start, end) and _COUNTED.match(text, end)
@@ -214,9 +215,10 @@ def unit_follows(text: str, end: int) -> bool:
     return _UNIT_FOLLOWS.match(text, end) is not None
 
 
-def _another_way(question: str, text: str, end: int) -> bool:
-    """Return whether the word behind an extent is of another than is asked: "45 cm long"."""
-    asked, said = _WAY_ASKED.search(question), _WAY_SAID.match(text, end)
+def _another_way(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether the word beside an extent is of another than is asked: "45 cm long"."""
+    asked = _WAY_ASKED.search(question)
+    said = _WAY_SAID.match(text, end) or _WAY_LABEL.search(text, max(0, start - 20), start)
     if not asked or not said:
         return False
     one, other = (_WAY.get(found[1].casefold(), found[1].casefold()) for found in (asked, said))
@@ -232,3 +234,9 @@ def dimension(question: str) -> str | None:
         return None
     asked = [name for name, how in _MEASURED.items() if how.search(question)]
     return asked[0] if len(asked) == 1 else None
+
+
+def dimension_of(words: str) -> str | None:
+    """Return what words measure, where they have one unit: "390 g" is a mass."""
+    found = {_DIMENSIONS.get(size.unit) for size in quantities(words)}
+    return found.pop() if len(found) == 1 else None

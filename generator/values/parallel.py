@@ -29,6 +29,16 @@ _ITEM_WORDS, _FIRST_WORDS = 8, 5
 # What an amount is for: "110 minutes for the lamp", "35 a day"; and on what condition.
 _BY = r"\b(?:for|in|on|with|at|by|per|an?(?!\s+(?:half|quarter)\b)|each|every)\s"
 _TAIL = re.compile(rf"(?P<by>{_BY})\s*(?P<what>(?:(?!{_BY})[^,;()])+)", re.IGNORECASE)
+# "A gold card with 7 %".
+_HEAD = re.compile(
+    r"\ban?\s+(?P<what>(?:[^\W\d][\w-]*\s+){1,3})(?:with|at|for|from)\s+[£$€]?\d", re.IGNORECASE
+)
+# "35 stalls, in winter 20": of the same.
+_WHEN_ALONE = re.compile(
+    r"\s*(?:and\s+|but\s+)?(?:in|on|at|during)\s+(?P<when>(?:the\s+)?[a-z]+)\s+(?:only\s+)?\d[\d.,]*\W*",
+    re.IGNORECASE,
+)
+_MANY = re.compile(r"\bhow\s+(?:many|much)\b", re.IGNORECASE)
 _CONDITION = re.compile(r"\s(?:if|when|unless|where|provided|as\s+long\s+as)\s.*", re.IGNORECASE)
 # "180 a week", "from 50 years of age 30 days".
 _KEY_ALONE = re.compile(r"\d\d|(?:hour|day|night|week|month|year)s?", re.IGNORECASE)
@@ -70,6 +80,9 @@ _OPPOSITES = [
 ]
 # "Clockwise in the south": of which of them it is said.
 _SAID_OF = re.compile(r"\s+(?:in|on|for|of|during|among)\s+((?:the\s+)?(?:\w+\s*){1,2})")
+_WITH = re.compile(
+    r"\bwith(?P<without>out)?\s+(?:(?:the|an?|its|any|no)\s+)?(?P<what>[^\W\d]+)", re.IGNORECASE
+)
 # "First climbed" is no first of several.
 _HOW = re.compile(
     r"\bhow\s+\w+|\bfirst(?=\s+(?:\w+ed|built|seen|held|made|sold|won|shown|flown|found|known|"
@@ -96,6 +109,8 @@ def of_another(question: str, text: str, start: int, end: int) -> bool:
     # A label goes for all that follows: "By bus: it takes an hour".
     label = text[begin : parts[0][0]]
     if _opposite(question, text[parts[own][0] : start]) or _opposite(question, label):
+        return True
+    if _lacks(question, text[parts[own][0] : start]):
         return True
     if len(parts) < 2:
         return False
@@ -167,6 +182,19 @@ def _opposite(question: str, before: str) -> bool:
     return False
 
 
+def _lacks(question: str, before: str) -> bool:
+    """Return whether what stands before a value is without what a question has, or with it.
+
+    >>> [_lacks(f"How long does it keep {q}?", "Without cream") for q in ("with cream", "cold")]
+    [True, False]
+    """
+    asked, said = (
+        {found["what"].casefold(): found["without"] for found in _WITH.finditer(words)}
+        for words in (question, before)
+    )
+    return any(asked[it] != said[it] for it in asked.keys() & said.keys())
+
+
 @lru_cache(maxsize=256)
 def _one_of_opposites(question: str) -> list[tuple[re.Pattern[str], set[str | None]]]:
     """Return the opposites of which a question names some, and which."""
@@ -179,7 +207,13 @@ def _has_no_key(question: str, text: str, parts: Sequence[Range], own: int, span
     """Return whether a word of the question stands in another item with a value, and none here."""
     if not _NUMBER.search(text, *span) or (own and _VERB.search(text, *parts[own])):
         return False
-    others = [n for n, part in enumerate(parts) if n != own and _is_short(text, part, first=n == 0)]
+    # Behind a label there is no subject.
+    unlabelled = any(a == parts[0][0] for a, _ in sentences(text))
+    others = [
+        n
+        for n, part in enumerate(parts)
+        if n != own and _is_short(text, part, first=n == 0 and unlabelled)
+    ]
     if not others or _BUT.search(question):
         return False
     words = [_words(text[a:b]) for a, b in parts]
@@ -206,32 +240,45 @@ def _for_another(question: str, text: str, parts: Sequence[Range], own: int, spa
     """
     if not _NUMBER.search(text, *span):
         return False
-    tails, asked = _tails(text, span[1], parts[own][1]), _words(question)
+    tails, asked = _tails(text, span, parts[own][1]), _words(question)
+    head = _HEAD.search(text, parts[own][0], span[1])
+    own_words = set(telling(text[slice(*parts[own])]))
     for n, part in enumerate(parts):
         number = _NUMBER.search(text, *part)
-        if n == own or number is None or (n and _VERB.search(text, *part)):
+        if n == own or number is None:
             continue
-        others = _tails(text, number.end(), part[1])
-        for by in tails.keys() & others.keys():
-            one, two = tails[by], others[by]
-            if len(two) < len(one):  # "in the first year, 930 in the second"
-                one = one[: len(two)]
-            named = [without(words, rest) for words, rest in ((two, one), (one, two))]
-            if [any(_among(word, asked) for word in words) for words in named] == [True, False]:
-                return True
+        if head and (other := _HEAD.search(text, *part)) and _named(asked, head, other):
+            return True
+        if n and _VERB.search(text, *part):
+            continue
+        when = telling(found["when"]) if (found := _WHEN_ALONE.fullmatch(text, *part)) else []
+        if when and _MANY.search(question) and all(_among(word, asked) for word in when):
+            return not any(_among(word, own_words) for word in when)
+        others = _tails(text, number.span(), part[1])
+        if any(_named(asked, tails[by], others[by]) for by in tails.keys() & others.keys()):
+            return True
     return False
 
 
-def _tails(text: str, start: int, end: int) -> dict[str, list[str]]:
-    """Return what an amount is for, by the preposition, of what stands behind it.
+def _named(asked: set[str], one: re.Match[str], two: re.Match[str]) -> bool:
+    """Return whether a question names what the second of two amounts is for, and not the first."""
+    first, second = (telling(_CONDITION.sub("", found["what"])) for found in (one, two))
+    if len(second) < len(first):  # "in the first year, 930 in the second"
+        first = first[: len(second)]
+    own, others = without(first, second), without(second, first)
+    return any(_among(word, asked) for word in others) and not any(
+        _among(word, asked) for word in own
+    )
 
-    >>> _tails("12 pages a minute in black", 2, 26)
-    {'a': ['minute'], 'in': ['black']}
+
+def _tails(text: str, number: Range, end: int) -> dict[str, re.Match[str]]:
+    """Return what stands behind an amount, by the preposition.
+
+    >>> {by: tail["what"] for by, tail in _tails("12 pages a minute in black", (0, 2), 26).items()}
+    {'a': 'minute ', 'in': 'black'}
     """
-    found = _TAIL.finditer(text, start, end)
-    return {
-        tail["by"].strip().casefold(): telling(_CONDITION.sub("", tail["what"])) for tail in found
-    }
+    found = _TAIL.finditer(text, number[1], end)
+    return {tail["by"].strip().casefold(): tail for tail in found}
 
 
 def _is_short(text: str, part: Range, *, first: bool) -> bool:

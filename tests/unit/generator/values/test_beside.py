@@ -58,6 +58,11 @@ def test_it_is_the_number_of_what_is_counted(
         ("What does it cost?", "It costs 4 pounds 50.", "4 pounds", "4 pounds 50"),
         ("What does it cost?", "It is 4 pounds 50 pence.", "50 pence", "50 pence"),
         ("Which is it?", "It is version 3.2.1.", "3", "3"),
+        ("What does it cost?", "The mincer (£45) is an extra.", "£45) is", "£45"),
+        ("How wide is it?", "Height 16 cm, 11.5 cm, 390 g.", "11.5 cm, 390 g", "11.5 cm"),
+        ("How heavy is it?", "It holds 11 litres, 1.2 kg.", "11 litres, 1.2 kg", "1.2 kg"),
+        ("What does it cost?", "Colour 301 (£19, 250 pages).", "£19, 250", "£19"),
+        ("What is it like?", "It is 11.5 cm, 390 g.", "11.5 cm, 390 g", "11.5 cm, 390 g"),
         ("What do children pay?", "Tickets 9, children under 12 free.", "12 free", "free"),
         ("How long?", "It takes two and a half hours.", "a half hours", "two and a half hours"),
         (

@@ -50,6 +50,20 @@ def other(question: str, text: str, *words: str) -> list[bool]:
         ("holiday at 52?", "Holiday: 28 days, from 52 years of age 30 days.", "30 days", "28 days"),
         ("which way does it turn in the south", TURN, "right", "left"),
         ("which way in the northern half", TURN, "left", "right"),
+        (
+            "What is it for silver?",
+            "At 9 a silver card with 5 %, at 30 a gold card with 7 %.",
+            "5 %",
+            "7 %",
+        ),
+        ("How many stalls are there in winter?", "It has 35 stalls, in winter 20.", "20", "35"),
+        (
+            "what does a violin cost",
+            "Hire: a violin for 5 crowns a month, a cello for 8.",
+            "5",
+            "8",
+        ),
+        ("How long does it keep without cream?", "With cream 2 days, without cream 4.", "4", "2"),
         # In a unit that no table has.
         ("With how much force do I tighten the pedals?", SCREWS, "35 Nm", "40 Nm"),
     ],
@@ -72,6 +86,12 @@ def test_the_item_that_the_question_names(
         ("How heavy is it?", "It weighs between 3 and 5 kg.", "5 kg"),
         ("How long does the LB-12 take?", CHARGE, "110 minutes"),
         ("How long does it take?", CHARGE, "110 minutes"),
+        ("How many stalls are there?", "It has 35 stalls, in winter 20.", "35"),
+        (
+            "In what year did it open with a feast?",
+            "It began in 1607 and, with a king, in 1620.",
+            "1607",
+        ),
         ("what do they earn in the first year", WAGES, "840 crowns"),
         ("How long is the warranty?", WARRANTY, "3 years"),
         ("Which way does it turn?", TURN, "left"),

@@ -212,6 +212,12 @@ def test_what_one_pays_in_is_no_amount() -> None:
     assert meant("What is the price?", text, places) == [False, True]
 
 
+def test_an_extent_behind_its_label_is_of_no_other_way() -> None:
+    text = "Height 16 cm, diameter 11.5 cm."
+    assert meant("How wide is it?", text, _places(text, "16 cm", "11.5 cm")) == [False, True]
+    assert meant("How high is it?", text, _places(text, "16 cm")) == [True]
+
+
 def test_calories_are_no_portions() -> None:
     text = "6 portions of soup, each 210 kcal with 9 g of fat."
     places = _places(text, "6", "210", "9 g")
