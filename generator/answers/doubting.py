@@ -5,6 +5,8 @@
     a difference  "How much longer is the Volga?" where the passage has two lengths
     a count     "the last three kings" answered with one
     a thing     "How heavy is it?" answered from a passage about another thing than the best one's
+    a model     "What does the Tarn 7 weigh?" where the passage is on the Tarn 5
+    an exception  "2 years on all except tyres" to a question about tyres
     a limit     "less than 500 g" of "What weighs less than 500 g will not survive"
 
 A doubt makes an answer "unsure", however probable it is; the words are shown all the same.
@@ -15,6 +17,7 @@ import re
 from generator.sentences import sentence
 from generator.values.choice import choice, chooses
 from generator.values.holders import held_in
+from generator.values.quantities import MONTH
 from generator.values.wording import telling, without
 
 _YEAR = re.compile(
@@ -53,6 +56,14 @@ _LIMIT = re.compile(
 _DENIES = re.compile(
     r"\b(?:(?:will|can|may|must|do|does|should)\s+not|cannot|never)\b|n['’]t\b", re.IGNORECASE
 )
+# "Tarn 5", and not "May 5".
+_MODEL = re.compile(
+    rf"\b(?!{MONTH})(?P<name>[^\W\d][\w-]{{2,}})\s+(?P<number>\d+[a-z]?)\b", re.IGNORECASE
+)
+_EXCEPT = re.compile(
+    r"\b(?:except(?:ing)?(?:\s+for)?|excluding|apart\s+from|other\s+than)\s+([^.;:()]+)",
+    re.IGNORECASE,
+)
 _PRONOUN = re.compile(
     r"he|him|his|she|hers?|it|its|they|them|theirs?|this|that|these|those", re.IGNORECASE
 )
@@ -64,13 +75,16 @@ _POINTS = re.compile(
 _SAID_OF = re.compile(r"[^;,.()]{0,25}?(?:\b(?:in|by|of|until|since)\s+|\()(\d{4})\b")
 
 
-def doubts_about(question: str, text: str, span: tuple[int, int]) -> tuple[str, ...]:
+def doubts_about(
+    question: str, text: str, span: tuple[int, int], title: str = ""
+) -> tuple[str, ...]:
     """Return what speaks against an answer in the words of its question.
 
     Args:
         question: that was asked.
         text: the passage that the answer is from.
         span: the characters of the answer.
+        title: of the passage.
 
     >>> text = "Oz had 462 inhabitants in 2010 and 520 in 2002."
     >>> [doubts_about(f"How many in {year}?", text, (7, 10)) for year in (2010, 2002, 1950)]
@@ -80,6 +94,12 @@ def doubts_about(question: str, text: str, span: tuple[int, int]) -> tuple[str, 
     if said := _other_year(question, text, span):
         found.append(said)
     answer, around = text[slice(*span)], sentence(text, span)
+    if said := _other_model(question, f"{title}. {text}"):
+        found.append(said)
+    if (excepted := _EXCEPT.search(around)) and answer not in excepted[0]:
+        only = without(telling(excepted[1]), telling(around[: excepted.start()]))
+        if _share(only, telling(question)) and not _EXCEPT.search(question):
+            found.append(f"its sentence excepts “{excepted[1].strip()}”")
     if (offered := choice(question)) and not chooses(offered, answer):
         found.append(f"it is neither “{offered[0]}” nor “{offered[1]}”")
     measured = any(map(str.isdigit, answer))
@@ -133,6 +153,21 @@ def _other_year(question: str, text: str, span: tuple[int, int]) -> str:
     if said_of is None or said_of[1] == asked or asked in text[slice(*span)]:
         return ""
     return f"it is said of {said_of[1]}, not of {asked}"
+
+
+def _other_model(question: str, passage: str) -> str:
+    """Return the doubt about a passage that has a question's name with other numbers alone.
+
+    >>> text = "The Tarn 3 weighs 14 kg."
+    >>> [_other_model(f"How heavy is the {it}?", text) for it in ("Tarn 3", "tarn 5")]
+    ['', 'the passage says nothing of “tarn 5”']
+    """
+    for asked in _MODEL.finditer(question):
+        name = re.escape(asked["name"][:1].upper() + asked["name"][1:])
+        known = re.findall(rf"\b{name}\s+(\d+[a-z]?)\b", passage)
+        if known and asked["number"] not in known:
+            return f"the passage says nothing of “{asked[0]}”"
+    return ""
 
 
 def _share(words: list[str], others: list[str]) -> bool:

@@ -223,7 +223,7 @@ def _doubts(
         return (UNDECIDED if reading.logprob >= reading.none_logprob else NOT_ABOUT,)
     if not spans or asks_yes_no(question) or asks_identity(question):
         return ()
-    return doubts_about(question, passage.text, spans[0])
+    return doubts_about(question, passage.text, spans[0], passage.title)
 
 
 def _of_another(question: str, best: Hit, winner: Hit) -> tuple[str, ...]:

@@ -134,3 +134,34 @@ def test_what_is_said_of_another_thing_than_it(question: str, best: str, doubted
     text = "The bus of 1950 has 61 seats and stood in the depot of Ribe."
     doubt = ("it is said of “Bus 114”",) if doubted else ()
     assert of_another_thing(question, best, "Bus 114", text) == doubt
+
+
+BICYCLES = (
+    "The Tarn 5 costs 20 more than the Tarn 3. Warranty: 5 years on the frame, 2 on the rest, "
+    "except tyres and the chain. Open in May, closed on Sundays, except the last Sundays of May 3."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "doubt"),
+    [
+        ("What more does the Tarn 7 cost?", "20", ("the passage says nothing of “Tarn 7”",)),
+        ("what more does the tarn 7 cost?", "20", ("the passage says nothing of “tarn 7”",)),
+        ("What more does the Tarn 5 cost?", "20", ()),
+        ("What more does it cost on May 7?", "20", ()),
+        ("What do 7 pieces of the Tarn cost?", "20", ()),
+        ("warranty on the tyres?", "5 years", ("its sentence excepts “tyres and the chain”",)),
+        ("warranty on the frame?", "5 years", ()),
+        ("on what is there none, except the chain?", "5 years", ()),
+        ("What has none?", "tyres", ()),
+        ("When is it closed on Sundays?", "May", ()),
+    ],
+)
+def test_another_model_and_what_is_excepted(
+    question: str, answer: str, doubt: tuple[str, ...]
+) -> None:
+    assert about(question, BICYCLES, answer) == doubt
+
+
+def test_a_model_in_the_title() -> None:
+    assert doubts_about("What does the Tarn 7 weigh?", "14 kg", (0, 5), "Tarn 5") != ()
