@@ -58,7 +58,9 @@ _DENIES = re.compile(
 )
 # "Tarn 5", and not "May 5".
 _MODEL = re.compile(
-    rf"\b(?!{MONTH})(?P<name>[^\W\d][\w-]{{2,}})\s+(?P<number>\d+[a-z]?)\b", re.IGNORECASE
+    rf"\b(?!(?:{MONTH}|from|than|until|since|before|after|between|about|over|under|around|with|for|and|"
+    r"the|year|room|page)\b)(?P<name>[^\W\d][\w-]{2,})\s+(?P<number>(?!(?:1\d|20)\d\d\b)\d+[a-z]?)\b",
+    re.IGNORECASE,
 )
 _EXCEPT = re.compile(
     r"\b(?:except(?:ing)?(?:\s+for)?|excluding|apart\s+from|other\s+than)\s+([^.;:()]+)",
