@@ -1,6 +1,7 @@
 """Pictures: whatever a user has at hand becomes an upright, opaque RGB image."""
 
 import hashlib
+import re
 import struct
 import zlib
 from io import BytesIO
@@ -51,6 +52,19 @@ _UPRIGHT = {
 }
 
 
+_HEAD = 1_000
+# By how they begin, in small letters.
+_OTHER_KINDS = {
+    rb"....ftyp(hei|hev|mif1|msf1)": "HEIC, as iPhones take photographs: export it as JPEG",
+    rb"....ftyp(?!avi[fs])|\x1ae\xdf\xa3": "a film, not a picture: save one frame of it",
+    rb"%pdf": "a PDF, not a picture: save the page as one",
+    rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!doctype svg[^>]*>\s*)*<svg\b": (
+        "SVG, which is drawn by a browser: save it as PNG"
+    ),
+    rb"(<!doctype html|<html)": "a web page, not the picture on it: download that",
+}
+
+
 def load_image(source: Path | bytes | BinaryIO) -> Image.Image:
     """Return the picture as RGB, upright, without metadata.
 
@@ -76,7 +90,7 @@ def load_image(source: Path | bytes | BinaryIO) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
         raise InvalidImage(_too_many_pixels(name)) from exc
     except UnidentifiedImageError as exc:
-        raise InvalidImage(f"{name} is not a picture in a known format; use {_READABLE}") from exc
+        raise InvalidImage(f"{name} is {_kind_of(data)}; use {_READABLE}") from exc
     except _DECODE_ERRORS as exc:
         raise InvalidImage(
             f"{name} is a damaged or incomplete picture ({exc}); save or download it again"
@@ -149,6 +163,15 @@ def bytes_of(source: Path | bytes | BinaryIO) -> tuple[bytes, str]:
             f"{name} is larger than {limit} MB; save it smaller, for example as JPEG"
         )
     return data, name
+
+
+def _kind_of(data: bytes) -> str:
+    """Return what bytes are that are no picture which is read here."""
+    head = data[:_HEAD].lstrip().lower()
+    return next(
+        (said for pattern, said in _OTHER_KINDS.items() if re.match(pattern, head, re.DOTALL)),
+        "not a picture in a known format",
+    )
 
 
 def featureless(image: Image.Image) -> bool:

@@ -224,7 +224,18 @@ def test_first_frame_of_an_animation(format_: str) -> None:
     ("content", "problem"),
     [
         (b"", "is empty (0 bytes); save or download it again"),
-        (b"<html>no picture</html>", "is not a picture in a known format; use JPEG, PNG"),
+        (b"no picture", "is not a picture in a known format; use JPEG, PNG"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page, not the picture on it"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99),
+            "is HEIC, as iPhones take photographs: export it as JPEG",
+        ),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99), "is a film"),
+        (b"%PDF-1.7\n", "is a PDF"),
+        (
+            b"<?xml version='1.0'?>\n<!-- a -->\n<svg xmlns='x'/>",
+            "is SVG, which is drawn by a browser: save it as PNG",
+        ),
         (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
             "is not a picture in a known format",
