@@ -30,6 +30,8 @@ from corpus.passages.filters import Filter
 from corpus.passages.policy import PassagePolicy
 from corpus.types import Passage
 
+# A passage is read by a model whole, and none reads so much: it is a file that lost its line ends.
+MOST_CHARACTERS = 10_000_000
 _NOT_UNICODE = "holds bytes that are not UTF-8, or half of a surrogate pair"
 
 # What is made of pages where nothing else is asked for.
@@ -190,6 +192,12 @@ class PassageStream(Iterator[Passage]):
             if not self._ids.add(passage.id):
                 problem = f"{passage.id!r} was the id of an earlier one; ids must be unique"
                 self._refuse(file, entry, "id", problem)
+            elif len(passage.text) > MOST_CHARACTERS:
+                problem = (
+                    f"has {len(passage.text):,} characters, and at most {MOST_CHARACTERS:,} are a "
+                    "passage: --by tokens makes shorter ones of it"
+                )
+                self._refuse(file, entry, "text", problem)
             elif field := _not_unicode(passage):
                 self._refuse(file, entry, field, _NOT_UNICODE)
             elif self._filter.keeps(passage):

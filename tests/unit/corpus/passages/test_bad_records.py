@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from corpus.errors import CorpusError, DatasetNotFound
+from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
+from corpus.passages import corpora
 from corpus.passages.corpora import open_corpus
 from corpus.passages.policy import PassagePolicy
 from tests import corpus_files as make
@@ -137,3 +138,15 @@ def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
             open_corpus(written(tmp_path / "none.csv", nothing))
     with pytest.raises(CorpusError, match="'xml'"):
         open_corpus(tmp_path / "y.csv", format_name="xml")
+
+
+def test_a_text_as_long_as_a_file_is_no_passage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpora, "MOST_CHARACTERS", 50)
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": "1", "text": "word " * 20}) + "\n")
+    with pytest.raises(InvalidRecord, match="has 100 characters, and at most 50.*--by tokens"):
+        list(open_corpus(path).read())
+    shorter = PassagePolicy(by="tokens", size=5, overlap=0)
+    assert len(list(open_corpus(path, policy=shorter).read())) == 4
