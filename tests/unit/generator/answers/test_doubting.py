@@ -149,7 +149,6 @@ BICYCLES = (
         ("what more does the tarn 7 cost?", "20", ("the passage says nothing of “tarn 7”",)),
         ("What more does the Tarn 5 cost?", "20", ()),
         ("What more does it cost on May 7?", "20", ()),
-        ("What was the Tarn 1867?", "20", ()),
         ("What do 7 pieces of the Tarn cost?", "20", ()),
         ("warranty on the tyres?", "5 years", ("its sentence excepts “tyres and the chain”",)),
         ("warranty on the frame?", "5 years", ()),
