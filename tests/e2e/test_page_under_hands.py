@@ -276,7 +276,7 @@ def test_a_picture_dropped_from_another_page_is_said_to_be_no_file(page: Page) -
 def test_a_dropped_file_of_another_kind_gets_our_own_advice(page: Page, name, kind) -> None:
     page.evaluate(DROP, [name, kind, "\0\0\0\x18ftypheic\0\0\0\0mif1heic" + "\0" * 64])
     expect(page.locator(".kb-problem")).to_contain_text(
-        f"{name} is not a picture in a known format; use JPEG"
+        f"{name} is HEIC, as iPhones take photographs: export it as JPEG"
     )
 
 

@@ -146,7 +146,7 @@ def test_a_text_as_long_as_a_file_is_no_passage(
     monkeypatch.setattr(corpora, "MOST_CHARACTERS", 50)
     path = tmp_path / "p.jsonl"
     path.write_text(json.dumps({"id": "1", "text": "word " * 20}) + "\n")
-    with pytest.raises(InvalidRecord, match="has 100 characters, and at most 50.*--by tokens"):
+    with pytest.raises(InvalidRecord, match=r"has 99 characters, and at most 50.*--by tokens"):
         list(open_corpus(path).read())
     shorter = PassagePolicy(by="tokens", size=5, overlap=0)
     assert len(list(open_corpus(path, policy=shorter).read())) == 4
