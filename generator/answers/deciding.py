@@ -10,6 +10,7 @@ word of the question that tells something accounted for, and, but for a kind, no
     noted       "Is it landlocked?" beside "Geography note: landlocked; mountainous"
     larger      "Is it bigger than Texas?" beside "Area comparison: twice the size of Texas"
     kind        "Is it a berry?" beside "A banana is a fruit that is botanically a berry"
+    plainly     "Has it a snooze button?" beside "It has no snooze button"
     any         "Is it landlocked?" beside "Coastline: 0 km", "Has it a jack?" beside "Jack: no"
 
 A note in brackets that is none of the few kinds that change nothing leaves all open, and so does a
@@ -25,6 +26,7 @@ from typing import Literal
 
 from generator.answers.comparing import is_larger
 from generator.answers.defining import is_of_kind
+from generator.answers.denying import said_plainly
 from generator.sentences import sentence
 from generator.values.items import Item, items
 from generator.values.quantities import MONTH, QUANTITY, Quantity, comparable, quantity
@@ -197,6 +199,8 @@ def decide(question: str, text: str, span: tuple[int, int], title: str = "") -> 
         return _compared(found, _told(asked, own, sentence(text, span), found))
     if _NOT_NOW.search(question):
         return None
+    if (held := said_plainly(question, sentence(text, span), own)) is not None:
+        return _said(held)
     if field is None:
         return "yes" if is_of_kind(question, sentence(text, span), own) else None
     start, end = field.items[0].whole[0], field.items[-1].whole[1]
