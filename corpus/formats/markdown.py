@@ -35,8 +35,7 @@ _FOR_RENDERERS = re.compile(
     re.IGNORECASE,
 )
 _OF_THE_PAGE = frozenset(("title", "url", "language", "lang"))
-# What is empty or a flag says nothing either.
-_NOTHING = frozenset(("", "~", "null", "true", "false", "yes", "no"))
+_NOTHING, _FLAGS = frozenset(("", "~", "null")), frozenset(("true", "false", "yes", "no"))
 _ADDRESS = re.compile(r"(https?:/|\.{0,2})/|[^\s]+\.(png|jpe?g|gif|svg|webp|css|js|html?)$", re.I)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 # Links of wikis and of Obsidian, and pictures so.
@@ -87,6 +86,7 @@ def front_matter(text: str) -> tuple[Front, str]:
         if not (
             name.casefold() in _OF_THE_PAGE
             or _FOR_RENDERERS.fullmatch(name)
+            or value.casefold() in _FLAGS
             or _ADDRESS.match(value)
         )
     )

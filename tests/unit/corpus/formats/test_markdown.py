@@ -58,6 +58,8 @@ def test_a_page_reads_as_text(tmp_path: Path) -> None:
     [
         ("---\ntitle: 'A: b'\n---\nx", "A: b", "x"),
         ("---\r\ntitle: A\r\n...\r\nx", "A", "x"),
+        ("---\ntitle: Yes\ndraft: no\n---\nx", "Yes", "x"),
+        ("---\ntitle: null\n---\nx", "", "x"),
         ('+++\ntitle = "A"\n+++\nx', "A", "x"),
         ("---\ndate: 2024\n---\nx", "", "x"),
         ("---\n\nA text between rules.\n\n---\nx", "", "---\n\nA text between rules.\n\n---\nx"),
