@@ -19,7 +19,9 @@ _ENDS = (
     rf"{_PREPOSITIONS}|and|or|but|than|as|if|when|where|who|which|that|is|are|was|were|be|been|do|does|did|"
     "has|have|had|can|could|may|must|should|will|would|i|you|we|they|he|she|it|there|not|"
     "cost|costs|weigh|weighs|need|needs|take|takes|last|lasts|keep|keeps|hold|holds|carry|mean|"
-    "means|open|opens|close|closes|come|comes|go|goes|run|runs|live|lives|made|built|born|opened"
+    "means|open|opens|close|closes|come|comes|go|goes|run|runs|live|lives|made|built|born|cast|sold|"
+    r"bought|lost|found|held|written|drawn|sung|won|known|shown|given|taken|burnt|sunk|"
+    r"(?!hundred)\w{3,}[^e]ed"
 )
 _ARTICLES = "the|an?|my|your|our|its|their"
 _WORD = rf"(?!(?:{_ENDS}|{_ARTICLES})\b)[\w'’./-]+"
@@ -60,10 +62,11 @@ _OFFICE = re.compile(
 )
 # What the picture shows, and what only means another thing.
 _ANYTHING = re.compile(
-    r"(?:country|nation|state|place|city|town|animal|plant|bird|fish|picture|flag|thing|one|ones|"
-    r"other|others|rest|same)(?:\s+one)?",
+    r"\b(?:country|nation|state|place|city|town|animal|plant|bird|fish|picture|flag|thing|one|ones|"
+    r"other|others|rest|same)(?:\s+one)?\b",
     re.IGNORECASE,
 )
+_SUCH_A_ONE = re.compile(r"the\s+(?P<such>(?!(?:other|same|next)\b)[a-z]+)\s+ones?", re.IGNORECASE)
 _SAME = {"without": "with", "an": "a", "after": "before"}
 # Of one kind, one may stand in the place of the other.
 _KINDS = tuple(
@@ -98,6 +101,11 @@ def put_in_place(piece: str, before: str) -> str:
     >>> put_in_place("the population", "What is the capital of this country?")
     ''
     """
+    if of := _SUCH_A_ONE.fullmatch(piece):
+        likes = [m for m in _WITH_ARTICLE.finditer(before) if " " in m[2] and m[2].islower()]
+        if likes:
+            noun = likes[-1][2].split()[-1]
+            return _put(f"the {of['such']} {noun}", before, likes[-1])
     if _ANYTHING.search(piece):
         return ""
     for kind in _KINDS:
