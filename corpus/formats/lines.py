@@ -1,7 +1,13 @@
-"""Readers of files with one JSON object a line: passages, Wikipedia as JSONL, InfoSeek's Wiki6M."""
+"""Readers of files with one JSON object a line: passages, Wikipedia as JSONL, InfoSeek's Wiki6M.
+
+A file that is one array of the objects, as `json.dump` writes a list, is read as well: an object at
+a time, counted from 1. Behind what is no JSON in it nothing is read.
+"""
 
 from collections.abc import Generator
 from pathlib import Path
+
+import ijson
 
 from corpus.errors import CorpusError, InvalidRecord
 from corpus.files.jsonl import Record, id_field, parse_record, text_field
@@ -29,7 +35,39 @@ class JsonLines:
         return self._source.bytes_read
 
     def entries(self) -> Generator[Entry, None, None]:
-        """Yield every line; a blank one has no page."""
+        """Yield every line, or object of an array; a blank line has no page."""
+        head = next(Source(self.path).chunks(), b"").removeprefix(_BOM).lstrip()
+        yield from self._array() if head.startswith(b"[") else self._lines()
+
+    def _array(self) -> Generator[Entry, None, None]:
+        number = 0
+        try:
+            with self._source.stream() as stream:
+                mark = stream.peek(len(_BOM))  # type: ignore[attr-defined]
+                stream.read(len(_BOM) if mark.startswith(_BOM) else 0)
+                for number, value in enumerate(ijson.items(stream, "item", use_float=True), 1):
+                    yield Entry(self._element(number, value), number)
+        except DamagedFile as exc:
+            yield Entry(exc, number + 1)
+        except (ijson.JSONError, UnicodeDecodeError) as exc:
+            why = str(exc).strip().partition("\n")[0]  # a drawing of the place stands below
+            problem = f"the JSON breaks off or is none here ({why}); nothing behind it is read"
+            yield Entry(
+                InvalidRecord(self.path, number + 1, "", problem, unit="record"), number + 1
+            )
+
+    def _element(self, number: int, value: object) -> Page | CorpusError:
+        problem = "must be a JSON object like {...}"
+        if not isinstance(value, dict):
+            return InvalidRecord(self.path, number, "", problem, unit="record")
+        try:
+            return self.page(number, value)
+        except InvalidRecord as exc:
+            said = str(exc).removeprefix(f"{self.path}, line ")
+            problem = said.partition(": ")[2]
+            return InvalidRecord(self.path, number, exc.field, problem, unit="record")
+
+    def _lines(self) -> Generator[Entry, None, None]:
         number = 0
         try:
             for number, raw in enumerate(self._source.lines(), start=1):

@@ -106,10 +106,9 @@ def _by_content(path: Path) -> Format:
     elif text.startswith("{"):
         return _by_keys(path, text)
     elif text.startswith("["):
-        raise UnknownFormat(
-            f"{path} begins like a JSON array; write one object a line instead, for example with "
-            "jq -c '.[]'"
-        )
+        if (first := text[1:].lstrip()).startswith("{"):
+            return _by_keys(path, first)
+        raise UnknownFormat(f"{path} begins like a JSON array, but not like one of objects")
     elif not text:
         raise CorpusError(f"{path} is empty; check that it was written to its end")
     else:

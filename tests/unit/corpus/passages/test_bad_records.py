@@ -128,16 +128,38 @@ def test_what_is_no_corpus_says_so(tmp_path: Path) -> None:
         open_corpus(written(tmp_path / "y.csv", b"a,b\n1,2\n"))
     with pytest.raises(CorpusError, match=r"z\.text is in no known format.*ends in \.txt"):
         open_corpus(written(tmp_path / "z.text", b"Paris is the capital.\n"))
-    for array in (b'[{"id": "1", "text": "x"}]', b'\xef\xbb\xbf\n[\n  {"id": "1"}\n]\n'):
-        with pytest.raises(
-            CorpusError, match=r"list\.json begins like a JSON array.*one object a l"
-        ):
+    for array in (b"[]", b"\xef\xbb\xbf\n[\n1, 2]\n"):
+        with pytest.raises(CorpusError, match=r"list\.json begins like a JSON array, but not like"):
             open_corpus(written(tmp_path / "list.json", array))
     for nothing in (b"", b"\n \n", b"\xef\xbb\xbf"):
         with pytest.raises(CorpusError, match=r"none\.csv is empty"):
             open_corpus(written(tmp_path / "none.csv", nothing))
     with pytest.raises(CorpusError, match="'xml'"):
         open_corpus(tmp_path / "y.csv", format_name="xml")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_an_array_is_read_an_object_at_a_time(
+    tmp_path: Path, mark: bytes, indent: int | None
+) -> None:
+    rows = [{"id": 1, "text": "Łódź."}, {"id": "2"}, 3, {"id": "4", "text": "b", "title": None}]
+    text = json.dumps(rows, ensure_ascii=False, indent=indent).encode()
+    stream = open_corpus(written(tmp_path / "list.json", mark + text)).read(skip_bad=True)
+    assert [(p.id, p.text) for p in stream] == [("1", "Łódź."), ("4", "b")]
+    path = tmp_path / "list.json"
+    assert [str(error) for error in stream.bad] == [
+        f"{path}, record 2, field 'text': missing; add it as a non-empty string",
+        f"{path}, record 3: must be a JSON object like {{...}}",
+    ]
+    assert stream.bytes_done == stream.bytes_total
+
+
+def test_an_array_that_breaks_off_is_read_up_to_there(tmp_path: Path) -> None:
+    path = written(tmp_path / "list.json", b'[{"id": "1", "text": "x"}, {"id": "2", "te')
+    stream = open_corpus(path).read(skip_bad=True)
+    assert [p.id for p in stream] == ["1"]
+    assert "record 2: the JSON breaks off" in str(stream.bad[0])
 
 
 def test_a_text_as_long_as_a_file_is_no_passage(
