@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,14 @@ def index_pictures(
             help="The similarity from which they count. Default: as fitted for kbvqa-mini.",
         ),
     ] = None,
+    colours: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="What it costs to have one's colours elsewhere: 0.015 for a thousand flags or "
+            "icons. Default: 0, but for the demo's drawings.",
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
     """Make a collection of pictures, which find what a picture shows beside the passages.
@@ -77,19 +86,19 @@ def index_pictures(
     from retriever.engines.directory import DirectoryLock
     from retriever.errors import IndexUnavailable
     from retriever.pictures.collection import PictureCollection
-    from retriever.pictures.fusing import Fusion
+    from retriever.pictures.fusing import DRAWINGS, Fusion
 
     if table is None:
         pictures, corpus = demo_entity_pictures(), passages_sha256(demo_passages_path())
     else:
         folder, corpus = images or table.parent, ""
         pictures = read_entity_pictures(table, folder, skip_missing=skip_missing)
-    usual = Fusion()
-    if weight is not None and math.isinf(weight):
-        raise typer.BadParameter("--weight: a number is needed that is not infinite")
-    fusion = Fusion(
-        usual.weight if weight is None else weight, usual.floor if floor is None else floor
-    )
+    given = {"weight": weight, "floor": floor, "colours": colours}
+    for name, value in given.items():
+        if value is not None and math.isinf(value):
+            raise typer.BadParameter(f"--{name}: a number is needed that is not infinite")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    fusion = replace(DRAWINGS if table is None else Fusion(), **chosen)
     broken: list[str] = []
     parts = output.with_name(f"{output.name}.parts")
 

@@ -17,7 +17,7 @@ from app.errors import InvalidQuestion
 from app.flow.clock import timed
 from app.flow.events import Retrieval
 from app.flow.fits import require_checkpoint, require_pictures
-from app.flow.looking import ALIKE, Looker
+from app.flow.looking import ALIKE, LookedAt, Looker
 from app.flow.subject import may_be_shown
 from app.machine.request import ends
 from corpus.types import WHAT_IS_THIS, Box, Hit, Query
@@ -34,9 +34,11 @@ from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.inputs.text_vision import Known, names_in
 from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
+from retriever.pictures.layout import Layouts, in_better_light
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
+_NEAR = 32  # entities with the most similar pictures, that are compared by their colours, too
 
 Encode = Callable[[Sequence[Query], Sequence[Look], Known | None], list[EncodedQuery]]
 
@@ -53,12 +55,15 @@ class EncodedQuestion:
         alone: the picture by itself; None where it has no say.
         boxes: the parts of the picture that were looked at; () for the whole.
         photograph: whether the picture is taken for a photograph of what it shows.
+        lying: how the colours of what was looked at lie [L, H, W, C]; None where that tells
+            nothing.
     """
 
     asked: EncodedQuery
     alone: EncodedQuery | None
     boxes: tuple[Box, ...]
     photograph: bool = False
+    lying: Layouts | None = None
 
 
 class Finder:
@@ -251,9 +256,21 @@ class Finder:
                 None if own is None else next(rest),
                 each.boxes,
                 each.photograph,
+                self._lying(each),
             )
             for asked, own, each in zip(encoded, alone, shown, strict=False)
         ]
+
+    def _lying(self, shown: LookedAt) -> Layouts | None:
+        """Return how the colours of a picture lie, where pictures are compared by that, too.
+
+        Not of a part, which has some of what is around it, nor of a photograph.
+        """
+        if self.pictures is None or not self.pictures.fusion.colours or shown.boxes:
+            return None
+        if shown.query.image is None or shown.photograph:
+            return None
+        return next(in_better_light(shown.query.image), None)
 
     def looked_at(self, query: Query) -> Query:
         """Return a query of what is looked at of it; see `Looker.part`."""
@@ -344,9 +361,9 @@ class Finder:
         }
         if self.pictures is not None and seen:
             entities = [{hit.passage.entity for hit in hits[n]} for n in seen]
-            found = self.pictures.search(np.stack(list(seen.values())), _SHOWN, entities)
+            found = self.pictures.search(np.stack(list(seen.values())), _NEAR, entities)
             for n, some in zip(seen, found, strict=True):
-                similar[n] = some
+                similar[n] = self.pictures.by_colours(some, encoded[n].lying)
         return similar
 
     def _besides(

@@ -3,6 +3,7 @@
     PictureCollection.build(pictures, encoder)      a vector of each, made
     .save(path), PictureCollection.open(path)       kept as one file
     .search(vectors_QV, top_k)                      the most similar picture of each entity
+    .by_colours(similar, asked)                     these, by where their colours lie, too
     .unlike(picture, entity)                        whether no picture of an entity looks like it
 
 The vectors are what the checkpoint's frozen tower and its neck make of a picture, so a collection
@@ -21,7 +22,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -285,7 +286,11 @@ class PictureCollection:
     def sha256(self) -> str:
         """Return the hash of all that decides what it finds."""
         graph = ["graph"] if self.graph else []
-        made = json.dumps([self.checkpoint, self.names, asdict(self.fusion), *graph])
+        # As before there were colours, where they do not count.
+        fusion = {
+            name: count for name, count in asdict(self.fusion).items() if count or name != "colours"
+        }
+        made = json.dumps([self.checkpoint, self.names, fusion, *graph])
         digest = hashlib.sha256(made.encode())
         digest.update(self.vectors_IV.tobytes())
         if self.metric is not None:
@@ -314,6 +319,31 @@ class PictureCollection:
         if self.metric is not None:
             queries_QV = self.metric(queries_QV)
         return self._neighbours.search(queries_QV, top_k, among)
+
+    def by_colours(
+        self, similar: Sequence[SimilarPicture], asked: layout.Layouts | None
+    ) -> list[SimilarPicture]:
+        """Return similar pictures by where their colours lie, too, most similar first.
+
+        As they were without layouts.
+
+        Args:
+            similar: of different entities, as `search` finds them.
+            asked: how the colours of the query's picture lie [L, H, W, C]; None for one without.
+        """
+        if asked is None or self.layouts_ILHWC is None or not similar or not self.fusion.colours:
+            return list(similar)
+        pictures_E = [self._neighbours.pictures(other.entity) for other in similar]
+        starts_E = np.cumsum([0, *map(len, pictures_E[:-1])])
+        away_I = layout.distances(asked, self.layouts_ILHWC[np.concatenate(pictures_E)])
+        away_E = self.fusion.colours * np.minimum.reduceat(away_I, starts_E)
+        both_E = np.array([other.similarity for other in similar]) - away_E
+        kept = away_E[int(np.argmax(both_E))]
+        joined = [
+            replace(other, similarity=float(both + kept))
+            for other, both in zip(similar, both_E, strict=True)
+        ]
+        return sorted(joined, key=lambda other: -other.similarity)
 
     def unlike(self, picture: Image, entity: str) -> bool:
         """Return whether a picture looks like none of an entity's, by where its colours lie.

@@ -7,12 +7,14 @@ none of them there shows something else, however near the tower puts it.
     layouts(picture)                    as it is, and without a white border
     in_better_light(picture)            the same, and as it would be in brighter and in white light
     distance(asked, drawn)              from one picture to another, whole or a window of it
+    distances(asked, drawn)             from one picture to each of many others, whole
     spread(drawn)                       of several pictures of one thing, the farthest from the rest
 
 Shapes: L layouts of a picture · H x W cells · C lightness and two colours · I pictures
         N windows
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -89,6 +91,19 @@ def distance(asked: Layouts, drawn: Layouts) -> float:
     return min(whole, *(_between(one, flat) for one in asked))
 
 
+def distances(asked: Layouts, drawn_ILHWC: Layouts) -> NDArray[np.float32]:
+    """Return how far a picture is from each of others [I], whole, with the farthest cells.
+
+    Args:
+        asked: of one, as `layouts` gives it.
+        drawn_ILHWC: of the others.
+    """
+    flat = drawn_ILHWC.reshape(-1, *asked.shape[1:])
+    each = np.stack([_each(one, flat, kept=1.0) for one in np.unique(asked, axis=0)])
+    nearest: NDArray[np.float32] = each.min(axis=0).reshape(len(drawn_ILHWC), -1).min(axis=1)
+    return nearest
+
+
 def spread(drawn: Sequence[Layouts]) -> float:
     """Return how far the one of some pictures that is farthest from all others is from these."""
     return max(min(distance(one, other) for other in drawn if other is not one) for one in drawn)
@@ -104,33 +119,57 @@ def _layout(rgb: Image.Image) -> NDArray[np.int8]:
 
 def _between(one: NDArray[np.generic], others: NDArray[np.generic]) -> float:
     """Return how far a layout [H, W, C] is from the nearest of others [N, H, W, C]."""
-    one_1, others_N = (np.moveaxis(np.asarray(x, np.float32), -1, 0) for x in (one[None], others))
-    ways = _nearest(others_N, one_1), _nearest(one_1, others_N)
-    square = np.maximum(*(_mean(away.reshape(len(away), -1)) for away in ways))
-    disc = np.maximum(*(_mean(away[:, _disc()]) for away in ways))
-    return float(min(square.min(), disc.min()))
+    return float(_each(one, others, _KEPT).min())
 
 
-def _nearest(moved: NDArray[np.float32], still: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return of each cell how far the nearest of those around it is [N, H, W].
+def _each(
+    one: NDArray[np.generic], others: NDArray[np.generic], kept: float
+) -> NDArray[np.float32]:
+    """Return how far a layout [H, W, C] is from each of others [N, H, W, C], as squares or discs.
+
+    Of cells that are compared with the nearest of those around the same place, both ways.
 
     Args:
-        moved: layouts [C, N, H, W] whose neighbours count.
-        still: likewise, as many, or one of both.
+        one: layout.
+        others: layouts.
+        kept: share of the cells that count, the nearest.
     """
-    padded = np.pad(moved, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-    squares: NDArray[np.float32] = np.full(1, _FARTHEST**2, dtype=np.float32)
-    for y in range(3):
-        for x in range(3):
-            away = padded[:, :, y : y + HEIGHT, x : x + WIDTH] - still
-            squares = np.minimum(squares, (away * away).sum(axis=0))
-    return np.sqrt(squares)
+    ways = _both_ways(one, others)
+    square = np.maximum(*(_mean(away.reshape(len(away), -1), kept) for away in ways))
+    disc = np.maximum(*(_mean(away[:, _disc()], kept) for away in ways))
+    nearest: NDArray[np.float32] = np.minimum(square, disc)
+    return nearest
 
 
-def _mean(away_NP: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean of the nearest cells [N]."""
-    kept = int(_KEPT * away_NP.shape[1])
-    mean: NDArray[np.float32] = np.partition(away_NP, kept, axis=1)[:, :kept].mean(axis=1)
+def _both_ways(
+    one: NDArray[np.generic], others: NDArray[np.generic]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how far each cell of one, and of each other, is from the nearest there [N, H, W]."""
+    still_CHW = np.moveaxis(one.astype(np.float32), -1, 0)
+    moved_CNHW = np.ascontiguousarray(np.moveaxis(others.astype(np.float32), -1, 0))
+    of_one = np.full(moved_CNHW.shape[1:], _FARTHEST**2, dtype=np.float32)
+    of_others = of_one.copy()
+    for down, across in itertools.product((-1, 0, 1), repeat=2):
+        (y, there_y), (x, there_x) = _overlap(HEIGHT, down), _overlap(WIDTH, across)
+        away = moved_CNHW[:, :, there_y, there_x] - still_CHW[:, None, y, x]
+        square = np.einsum("cnhw,cnhw->nhw", away, away)
+        np.minimum(of_one[:, y, x], square, out=of_one[:, y, x])
+        np.minimum(of_others[:, there_y, there_x], square, out=of_others[:, there_y, there_x])
+    return np.sqrt(of_one), np.sqrt(of_others)
+
+
+def _overlap(cells: int, step: int) -> tuple[slice, slice]:
+    """Return which cells of a row have one that many further on, and which these are."""
+    back, forth = max(0, -step), max(0, step)
+    return slice(back, cells - forth), slice(forth, cells - back)
+
+
+def _mean(away_NP: NDArray[np.float32], kept: float) -> NDArray[np.float32]:
+    """Return the mean of the share of the cells that is nearest [N]."""
+    count = int(kept * away_NP.shape[1])
+    if count < away_NP.shape[1]:
+        away_NP = np.partition(away_NP, count, axis=1)[:, :count]
+    mean: NDArray[np.float32] = away_NP.mean(axis=1)
     return mean
 
 

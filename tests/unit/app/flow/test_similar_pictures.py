@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageOps
 from typer.testing import CliRunner
 
 from app.api.line import SharedPipeline
@@ -30,6 +31,7 @@ from retriever.index import picture
 from retriever.index.passage_index import PassageIndex
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
+from retriever.pictures.layout import layouts
 from retriever.pictures.parts import compact
 from tests.evaluating import asked, example, found, run, said
 from tests.golden_cases import golden_image
@@ -76,6 +78,21 @@ def test_the_entity_that_the_picture_resembles_comes_first(plain: Pipeline) -> N
     [many] = both.search_many(both.encode_many([QUERY]), 4)
     assert [hit.passage for hit in many.hits] == [hit.passage for hit in result.retrieval.hits]
     assert many.similar == result.retrieval.similar
+
+
+def test_where_colours_lie_has_a_say_of_a_whole_picture_alone(plain: Pipeline) -> None:
+    [vector] = plain.encoder.encode_pictures([IMAGE])
+    one, other = plain.retrieve(QUERY, 2).hits
+    names = [("as-bright.png", one.passage.entity), ("mine.png", other.passage.entity)]
+    drawn = np.stack([layouts(ImageOps.invert(IMAGE)), layouts(IMAGE)])
+    # The tower sees no difference to speak of; the colours of the first lie elsewhere.
+    rows, fusion = compact([vector, vector + 0.01]), Fusion(1000.0, 0.0, colours=0.01)
+    revision = plain.encoder.checkpoint.revision
+    pictures = PictureCollection(revision, names, rows, fusion, layouts_ILHWC=drawn)
+    beside = Pipeline(plain.encoder, plain.index, pictures=pictures)
+    assert [p.image for p in beside.retrieve(QUERY, 2).similar] == ["mine.png", "as-bright.png"]
+    whole = replace(QUERY, boxes=((0, 0, *IMAGE.size),))
+    assert [p.image for p in beside.retrieve(whole, 2).similar] == ["as-bright.png", "mine.png"]
 
 
 BELL = Passage("bell", "Fire bell", "The bell was cast in 1850 and weighs 35 kg.", entity="bell")

@@ -42,5 +42,5 @@ def test_without_weight_nothing_changes_and_ties_keep_their_order() -> None:
     [{"weight": -1.0}, {"floor": 1.5}, {"weight": float("nan")}, {"weight": float("inf")}],
 )
 def test_a_rule_that_is_none_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="weight must be >= 0"):
+    with pytest.raises(ValueError, match="weight and colours must be >= 0"):
         Fusion(**wrong)

@@ -12,7 +12,7 @@ from retriever.checkpoint.mini import PICTURES
 from retriever.errors import IndexUnavailable
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
-from retriever.pictures.layout import NEAR, SHAPE, distance, layouts, spread
+from retriever.pictures.layout import NEAR, SHAPE, distance, distances, layouts, spread
 from retriever.pictures.parts import Part, compact
 
 BELGIUM = ("#000000", "#fae042", "#ed2939")
@@ -98,6 +98,43 @@ def test_the_spread_is_that_of_the_picture_that_is_farthest_from_the_rest() -> N
     odd = layouts(stripes(*FRANCE))
     assert spread(two) <= NEAR
     assert spread([*two, odd]) == min(distance(odd, other) for other in two)
+
+
+@pytest.mark.parametrize("shown", (waved(stripes(*FRANCE)), as_disc(stripes(*FRANCE))))
+def test_of_others_the_nearest_shows_the_same(shown: Image.Image) -> None:
+    flags = (BELGIUM, FRANCE, FRANCE[::-1])
+    drawn = np.stack([layouts(stripes(*flag)) for flag in flags])
+    away = distances(layouts(shown), drawn)
+    assert away.shape == (3,) and away.argmin() == 1
+    assert distances(drawn[0], drawn)[0] == 0
+
+
+def two_flags(colours: float) -> PictureCollection:
+    """Return a collection of two entities whose vectors are all but the same."""
+    drawn = np.stack([layouts(stripes(*flag)) for flag in (BELGIUM, FRANCE)])
+    vectors = compact([[1.0, 0.1], [1.0, 0.0]])
+    names = [("be.png", "flag:BE"), ("fr.png", "flag:FR")]
+    return PictureCollection("r", names, vectors, Fusion(colours=colours), layouts_ILHWC=drawn)
+
+
+def test_where_colours_lie_counts_beside_the_cosine() -> None:
+    some, belgium = two_flags(0.01), layouts(as_disc(stripes(*BELGIUM)))
+    [found] = some.search([[1.0, 0.0]], 2)
+    assert [other.entity for other in found] == ["flag:FR", "flag:BE"]
+    first, second = some.by_colours(found, belgium)
+    assert first == found[1], "the best keeps its cosine"
+    away = distances(belgium, np.asarray(some.layouts_ILHWC))
+    assert second.similarity == pytest.approx(
+        found[0].similarity - 0.01 * float(away[1] - away[0]), abs=1e-6
+    )
+    assert some.by_colours(found, None) == found, "nobody knows where they lie"
+    assert two_flags(0.0).by_colours(found, belgium) == found, "they do not count"
+
+
+def test_what_finds_as_before_keeps_its_name() -> None:
+    plain, coloured = two_flags(0.0), two_flags(0.01)
+    assert plain.sha256 == "c5027dfeebd7058e52574b961120eec21691698da3080aa1c1bb7c046f83572e"
+    assert coloured.sha256 != plain.sha256
 
 
 def test_the_demos_drawings_know_a_flag_from_another() -> None:
