@@ -20,6 +20,7 @@ from functools import partial
 
 from app.flow.brevity import IN_PART, asking_part
 from app.flow.clock import milliseconds_since, timed
+from app.flow.country import of_this_country, shows_country
 from app.flow.doubts import doubts_of, is_near, low_of, unlike
 from app.flow.events import Event, Found, Piece, Result, Retrieval
 from app.flow.notes import OTHER_LANGUAGE, SAME_LOOK, in_english, notes, twins
@@ -215,6 +216,10 @@ class Pipeline(Finder):
             if asked != alone.question and (kept := mended(alone.question, texts)) != asked:
                 first = first_of_two(kept) if first else None
                 query = self._in_short(query, whole := first or kept)
+                found = self.retrieve(query, depth, sources=sources)
+            said = of_this_country(whole) if query.image is not None else None
+            if said and query.question == whole and shows_country(found, whole):
+                query = replace(query, question=(whole := said))
                 found = self.retrieve(query, depth, sources=sources)
             names = named_instead(query.question) if query.image is not None else ()
             if elsewhere := self.elsewhere(names, found):

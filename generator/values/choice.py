@@ -14,7 +14,7 @@ _ONE_OR_OTHER = re.compile(
     r"^\W*(?:(?:and|so|but|ok|well)\W+)*(?:is|are|was|were|do|does|did|has|have|can|will|would)\s"
     r"(?:(?!\bor\b|\bif\b)[^,;:?])*?(?<![\w'’-])([\w'’-]+),?\s+or\s+"
     rf"{_BEFORE}(?!not\b|what\b|so\b|where\b|how\b|else\b|some|more\b|less\b|any|no\b|other)"
-    r"([\w'’-]+)(?:\s+(?:there|then|here|please|pls|(?:do\s+)?(?:they|you|people)(?:\s+\w+){1,2}))?\W*$",
+    r"([\w'’-]+)(?:\s+(?:there|then|here|please|pls|(?:do\s+)?(?:they|you|people)(?:\s+\w+){1,2}))?(?:\s+in\s+this\s+\w+)?\W*$",
     re.IGNORECASE,
 )
 

@@ -55,6 +55,7 @@ def test_the_year_that_is_asked_for_or_none(question: str, answer: str) -> None:
         ("How long is it, roughly or exactly?", "2,201 km", False),
         ("is it the danube or the dnieper they drink from", "2,201 km", True),
         ("Is this a river or a lake?", "2,201 km", True),
+        ("do they drink from a river or a well in this country", "2,201 km", True),
         ("Do the Danube or the Volgas matter", "the Volga", False),
         ("Is it long or what?", "2,201 km", False),
         ("Which river is longer?", "2,201 km", False),
