@@ -98,6 +98,8 @@ def doubts_about(
     answer, around = text[slice(*span)], sentence(text, span)
     if said := _other_model(question, f"{title}. {text}"):
         found.append(said)
+    if said := _said_of_model(question, title, around[: around.find(answer)]):
+        found.append(said)
     if (excepted := _EXCEPT.search(around)) and answer not in excepted[0]:
         only = without(telling(excepted[1]), telling(around[: excepted.start()]))
         if _share(only, telling(question)) and not _EXCEPT.search(question):
@@ -169,6 +171,21 @@ def _other_model(question: str, passage: str) -> str:
         known = re.findall(rf"\b{name}\s+(\d+[a-z]?)\b", passage)
         if known and asked["number"] not in known:
             return f"the passage says nothing of “{asked[0]}”"
+    return ""
+
+
+def _said_of_model(question: str, title: str, before: str) -> str:
+    """Return the doubt about what is said of another model than a passage's own, and not meant.
+
+    >>> said = "The Tarn 5 is the same, and weighs "
+    >>> [_said_of_model(q, "Tarn 3", said) for q in ("How heavy is it?", "how heavy is the tarn 5")]
+    ['it is said of “Tarn 5”', '']
+    """
+    for own in _MODEL.finditer(title):
+        for other in re.finditer(rf"\b{re.escape(own['name'])}\s+(\d+[a-z]?)\b", before):
+            asked = re.search(rf"\b{re.escape(other[1])}\b", question)
+            if other[1] != own["number"] and not asked:
+                return f"it is said of “{other[0]}”"
     return ""
 
 

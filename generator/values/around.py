@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 
 from generator.sentences import sentences
-from generator.values.quantities import CARDINAL, UNIT
+from generator.values.quantities import CARDINAL, MONTH, UNIT
 from generator.values.wording import alike, telling, without
 
 _REACH = 60  # characters before and behind a span that are looked at
@@ -116,6 +116,8 @@ _RULES = (
         r"\bclosed\s+(?!(?:until|till)\b)(?:\w+\s+){1,4}",
         text=r"\bopen(?:ing)?\b",
     ),
+    # Since when somebody leads something is no birthday.
+    _rule(r"\bwhen\b.*\bborn\b|\bbirth(?:day|date)\b", r"\bsince\s+(?:\w+\s+){0,2}"),
     # What opens is no more what was opened.
     _rule(
         r"^(?!.*\b(?:first|last|ever)\b).*\bwhen\s+(?:does|do|will)\b.*\b(?:open|start|begin|close|end|come|leave|stop)\b",
@@ -207,6 +209,16 @@ _PRICE_OF = re.compile(
     r"(?=\s+(?:for|of|in|on|with|costs?)\b|\W*$)",
     re.IGNORECASE,
 )
+# "It was hit in 1941; it was found in 1987": of two dates the one behind the question's verb.
+_WHEN_DONE = re.compile(
+    r"\b(?:when|(?:what|which)\s+year)\s+(?:was|were)\b.*\s(?P<done>\w{3,}(?:ed|nd|ilt|orn|ung|unk|old|ost|rnt|ade|ven|ken))\W*$",
+    re.I,
+)
+_DATE = rf"(?:\d{{1,2}}\s+)?(?:{MONTH}\s+)?[12]\d{{3}}\b"
+# "Mon to Thu 7.30-15.30, Fri 7.30-13.00": what is said of other days.
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = re.compile(r"\b(mon|tue|wed|thu|fri|sat|sun)(?:s|nes|rs|ur)?(?:days?)?\b", re.IGNORECASE)
+_DAYS_TO = re.compile(rf"{_DAY.pattern}\s*(?:to|-|–)\s*{_DAY.pattern}", re.IGNORECASE)
 # "3 g of yeast (or 1 g of dry yeast)": not the second, unless it is named.
 _ALTERNATIVE = re.compile(r"\((?:or|fan|gas)\s[^()]*\Z", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:or|instead|else|alternativ\w*|replace\w*)\b", re.IGNORECASE)
@@ -266,6 +278,8 @@ def ruled_out(question: str, text: str, start: int, end: int) -> bool:
         _is_alternative(question, text, start) or _on_condition(question, text, start)
     ):
         return True
+    if _done_at_another_time(question, text, start) or _on_another_day(question, text, start, end):
+        return True
     if _not_so_much(question, text, start) or _not_its_price(question, text, start):
         return True
     if _told_by_its_verb(question, text, start) or _of_other_people(question, text, start, end):
@@ -294,6 +308,50 @@ def _of_other_people(question: str, text: str, start: int, end: int) -> bool:
         return asked != has
     things = _THINGS.match(counted["of"]) and not _MAYBE_SOMEBODY.search(counted["of"])
     return bool(things) and _SOMEBODY.search(said["of"]) is not None
+
+
+def _done_at_another_time(question: str, text: str, start: int) -> bool:
+    """Return whether a sentence has a date behind the verb of a question, and a place elsewhere.
+
+    >>> text = "It was hit in May 1941 and was found only in 1987."
+    >>> [_done_at_another_time("When was it found?", text, at) for at in (14, 45)]
+    [True, False]
+    """
+    asked = _WHEN_DONE.search(question)
+    if asked is None:
+        return False
+    begin, end = next((a, b) for a, b in sentences(text) if a <= start < b)
+    done = re.compile(
+        rf"\b{asked['done']}\s+(?:only\s+|again\s+|there\s+)?(?:in|on)\s+{_DATE}", re.IGNORECASE
+    )
+    found = [each.span() for each in done.finditer(text, begin, end)]
+    dated = re.compile(_DATE, re.IGNORECASE).match(text, start) is not None
+    return dated and bool(found) and not any(a <= start < b for a, b in found)
+
+
+def _on_another_day(question: str, text: str, start: int, end: int) -> bool:
+    """Return whether a time is in a sentence on other days, and a question's day in another.
+
+    >>> text = "Mon to Thu 7-15, Fri 7-13. In July only on Wednesdays, 9-12."
+    >>> [_on_another_day(f"Until when on {day}?", text, 55, 59) for day in ("Friday", "Sunday")]
+    [True, False]
+    """
+    asked = {found[1].casefold() for found in _DAY.finditer(question)}
+    timed = _DIGIT.search(text, start, end) or _DAY.search(text, start, end)
+    if len(asked) != 1 or not timed or not asked & _days(text):
+        return False
+    begin, stop = next((a, b) for a, b in sentences(text) if a <= start < b)
+    said = _days(text[begin:stop])
+    return bool(said) and not asked & said
+
+
+def _days(text: str) -> set[str]:
+    """Return the days of the week that a text names, those between two as well."""
+    said = {found[1].casefold() for found in _DAY.finditer(text)}
+    for first, last in ((f[1].casefold(), f[2].casefold()) for f in _DAYS_TO.finditer(text)):
+        a, b = _DAYS.index(first), _DAYS.index(last)
+        said.update(_DAYS[a : b + 1] if a <= b else (*_DAYS[a:], *_DAYS[: b + 1]))
+    return said
 
 
 def _not_so_much(question: str, text: str, start: int) -> bool:

@@ -83,6 +83,8 @@ _SAID_OF = re.compile(r"\s+(?:in|on|for|of|during|among)\s+((?:the\s+)?(?:\w+\s*
 _WITH = re.compile(
     r"\bwith(?P<without>out)?\s+(?:(?:the|an?|its|any|no)\s+)?(?P<what>[^\W\d]+)", re.IGNORECASE
 )
+_ORDINAL = re.compile(r"\b(?:second|third|fourth|fifth)\b", re.IGNORECASE)
+_JOINS = re.compile(r"\s*(?:,\s*)?(?:and\s+)?", re.IGNORECASE)
 # "First climbed" is no first of several.
 _HOW = re.compile(
     r"\bhow\s+\w+|\bfirst(?=\s+(?:\w+ed|built|seen|held|made|sold|won|shown|flown|found|known|"
@@ -149,6 +151,10 @@ def of_the_year(question: str, text: str, span: Range) -> Range:
     end = led[at + 1][0] - 4 if at + 1 < len(led) else stop
     form = _AMOUNT if _NUMBER.search(text[slice(*span)]) else _NAME
     found = list(form.finditer(text, led[at][0], end))
+    if form is _NAME and len(found) > 1:  # "Ann Roe and Bob Lee together"
+        between = [text[a.end() : b.start()] for a, b in itertools.pairwise(found)]
+        if all(_JOINS.fullmatch(words) for words in between):
+            return found[0].start(), found[-1].end()
     return found[0].span() if len(found) == 1 else span
 
 
@@ -251,6 +257,8 @@ def _for_another(question: str, text: str, parts: Sequence[Range], own: int, spa
             return True
         if n and _VERB.search(text, *part):
             continue
+        if _is_of_ordinal(question, text[slice(*parts[own])], text[slice(*part)]):
+            return True
         when = telling(found["when"]) if (found := _WHEN_ALONE.fullmatch(text, *part)) else []
         if when and _MANY.search(question) and all(_among(word, asked) for word in when):
             return not any(_among(word, own_words) for word in when)
@@ -258,6 +266,19 @@ def _for_another(question: str, text: str, parts: Sequence[Range], own: int, spa
         if any(_named(asked, tails[by], others[by]) for by in tails.keys() & others.keys()):
             return True
     return False
+
+
+def _is_of_ordinal(question: str, own: str, other: str) -> bool:
+    """Return whether another amount is of the one of a row that a question names: "second".
+
+    >>> [_is_of_ordinal(f"What does the {n} cost?", "It costs 3", "for the second 2")
+    ...     for n in ("second child", "third child")]
+    [True, False]
+    """
+    asked, said = (
+        {word.casefold() for word in _ORDINAL.findall(words)} for words in (question, other)
+    )
+    return len(asked) == 1 and asked == said and not _ORDINAL.search(own)
 
 
 def _named(asked: set[str], one: re.Match[str], two: re.Match[str]) -> bool:

@@ -41,6 +41,28 @@ _GIVEN_TO = re.compile(
 )
 
 
+# Offices of which a label names one: "Trainer of the women: Petra Novak" is no captain.
+_OFFICES = tuple(
+    re.compile(rf"\b(?:{office})\b", re.IGNORECASE)
+    for office in (
+        "captain",
+        "trainer|coach",
+        "treasurer|cashier",
+        "secretary",
+        "chair(?:man|woman|person)?|president",
+        "conductor",
+        "librarian",
+        "architect|designer",
+        "founder",
+        "mayor",
+        "deput(?:y|ies)",
+        "goalkeeper",
+        "umpire|referee",
+    )
+)
+_LABEL_BEFORE = re.compile(r"([A-Z][^.:;,]{2,40}):\s*\Z")
+
+
 def other_role(question: str, text: str, start: int) -> bool:
     """Return whether a name is of who did something else than a question asks who did.
 
@@ -52,6 +74,8 @@ def other_role(question: str, text: str, start: int) -> bool:
     >>> text = "It was built by Bonaldi and played by Hollander."
     >>> [other_role("Who played it?", text, text.index(n)) for n in ("Bonaldi", "Hollander")]
     [True, False]
+    >>> other_role("Who is the captain?", "Trainer: Ann Roe.", 9)
+    True
     >>> other_role("Who made it?", text, text.index("Bonaldi"))
     False
     >>> text = "It was a gift to Oz from Ub."
@@ -62,6 +86,13 @@ def other_role(question: str, text: str, start: int) -> bool:
         return True
     if not _WHO.match(question):
         return False
+    if label := _LABEL_BEFORE.search(text, max(0, start - 60), start):
+        wanted, has = (
+            {n for n, office in enumerate(_OFFICES) if office.search(words)}
+            for words in (question, label[1])
+        )
+        if wanted and has and not wanted & has:
+            return True
     asked = {_ROLE_OF.get(word.casefold()) for word in _WORD.findall(question)} - {None}
     done = _DONE_BY.search(text, max(0, start - 80), start)
     if len(asked) != 1 or done is None:

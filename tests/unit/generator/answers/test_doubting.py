@@ -166,3 +166,12 @@ def test_another_model_and_what_is_excepted(
 
 def test_a_model_in_the_title() -> None:
     assert doubts_about("What does the Tarn 7 weigh?", "14 kg", (0, 5), "Tarn 5") != ()
+
+
+def test_what_is_said_of_another_model_than_the_passages_own() -> None:
+    text = "It weighs 2 kg. The Fjell 3 is for three and weighs 3 kg."
+    own, other = (text.index("2 kg"), text.index("2 kg") + 4), (len(text) - 5, len(text) - 1)
+    asked = "How heavy is this tent?"
+    assert doubts_about(asked, text, own, "Fjell 2 tent") == ()
+    assert doubts_about(asked, text, other, "Fjell 2 tent") == ("it is said of “Fjell 3”",)
+    assert doubts_about("How heavy is the Fjell 3?", text, other, "Fjell 2 tent") == ()

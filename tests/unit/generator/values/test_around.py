@@ -61,6 +61,9 @@ def out(question: str, text: str, words: str) -> bool:
         ("How many pegs does it have?", "It weighs 3 kg and has 14 pegs.", "14", "3 kg"),
         ("How much cream?", "100 ml of cream. With cream it keeps 2 days.", "100 ml", "2"),
         ("What does the mincer cost?", "For 90 euros; the mincer (45 euros).", "45", "90"),
+        ("When was Ann born?", "Ann is of 1950, chair since 2020.", "1950", "2020"),
+        ("When was it found?", "It was hit in May 1941 and found in 1987.", "1987", "May 1941"),
+        ("Until when on Fridays?", "Mon to Sat 7-15. In July on Wednesdays, 9-12.", "7-15", "9-12"),
         ("How much does it make?", "500 ml of milk. Makes 10 scoops.", "10 scoops", "500 ml"),
         (
             "How old is the yew?",
@@ -127,6 +130,8 @@ def test_what_stands_around_words_tells_that_they_are_no_answer(
         ("What can kill a duck?", "A duck must not eat bread.", "bread"),
         ("How many boats do they have?", "Of the 15 boats 9 have a sail.", "15"),
         ("How long is the tour?", "The tour is on foot. It takes two hours.", "two hours"),
+        ("Until when on Sunday?", "Mon to Fri 7-15. In July on Wednesdays, 9-12.", "9-12"),
+        ("When was the bell cast?", "The bell is of 1541. The mill was cast in 1987.", "1541"),
         ("How many singers are there?", "The choir has 64 members.", "64"),
         ("How many babies has a woman?", "There are 1.9 children for each.", "1.9"),
         ("How much rice was eaten?", "Of 9 kg of rice 3 kg were eaten.", "3 kg"),

@@ -64,6 +64,7 @@ def other(question: str, text: str, *words: str) -> list[bool]:
             "8",
         ),
         ("How long does it keep without cream?", "With cream 2 days, without cream 4.", "4", "2"),
+        ("What for the second child?", "It costs 3, for the second child of a family 2.", "2", "3"),
         # In a unit that no table has.
         ("With how much force do I tighten the pedals?", SCREWS, "35 Nm", "40 Nm"),
     ],
@@ -127,3 +128,10 @@ def test_the_value_beside_the_year_that_is_asked_for() -> None:
         for year in (1904, 1903, 1902, 1901)
     }
     assert said == {1904: "Joe Doe", 1903: "Ann Roe", 1902: "Rex", 1901: "Joe Doe"}
+
+
+def test_several_names_beside_a_year_are_all_said() -> None:
+    text = "Winners: 2022 Ann Roe, 2024 Joe Doe and Bob Lee together, 2025 nobody."
+    start = text.index("Ann Roe")
+    span = of_the_year("Who won in 2024?", text, (start, start + 7))
+    assert text[slice(*span)] == "Joe Doe and Bob Lee"
