@@ -145,7 +145,9 @@ def build_index(
         say(f"Indexing {source.name}")
         there = None
         if not swap:
-            there = there_already(made_from, location, storage, connection, prune=prune)
+            there = there_already(
+                source, made_from, location, storage, connection, prune=prune, skip_bad=skip_bad
+            )
         if there is None and not swap and not prune:
             there = beside_others(
                 source, made_from, location, storage, connection, add=add, skip_bad=skip_bad

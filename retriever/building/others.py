@@ -13,20 +13,33 @@ from retriever.index.passage_index import Fingerprint, PassageIndex, Storage
 
 
 def there_already(
+    source: Corpus,
     made_from: Fingerprint,
     location: Path | str,
     storage: Storage | None,
     connection: QdrantConnection,
     *,
     prune: bool,
+    skip_bad: bool,
 ) -> tuple[Build, int] | None:
-    """Return the finished index and how many passages of a corpus it has, if that is as asked."""
+    """Return the finished index and how many passages of a corpus it has, if that is as asked.
+
+    Of several corpora one may have changed a passage that two had word for word: the other is then
+    not there as it is recorded.
+    """
     build = PassageIndex.finished(location, made_from, connection)
     if build is None or storage not in (None, build.storage):
         return None
     held = build.holding(made_from)
     if held is None or (prune and build.kept):
         return None
+    if build.others:
+        with (
+            PassageIndex.open(location, None, connection) as index,
+            source.read(skip_bad=skip_bad) as stream,
+        ):
+            if any(_changed(index, window) for window in windows(stream, WINDOW)):
+                return None
     return build, held.passages - held.skipped
 
 
@@ -88,7 +101,7 @@ def _require_own_places(
     with source.read(skip_bad=skip_bad) as stream:
         for window in windows(stream, WINDOW):
             present = index.content_hashes([passage.id for passage in window])
-            changed = [p for p in window if present.get(p.id, content_hash(p)) != content_hash(p)]
+            changed = _changed(index, window)
             corpora = index.corpora_of([passage.id for passage in changed]) if changed else {}
             others = [
                 id_ for id_, name in corpora.items() if (name != source.name if name else not begun)
@@ -114,6 +127,12 @@ def _require_own_places(
             "do), or name another place with --index"
         )
     return missing
+
+
+def _changed(index: PassageIndex, passages: Sequence[Passage]) -> list[Passage]:
+    """Return the passages under whose ids an index has others."""
+    present = index.content_hashes([passage.id for passage in passages])
+    return [p for p in passages if present.get(p.id, own := content_hash(p)) != own]
 
 
 def _akin(index: PassageIndex, changed: Sequence[Passage]) -> bool:

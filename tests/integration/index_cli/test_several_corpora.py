@@ -112,6 +112,20 @@ def test_a_corpus_that_changes_takes_no_passage_of_another(
         ]
 
 
+def test_a_passage_of_two_corpora_that_one_has_changed_is_said(tmp_path: Path) -> None:
+    location, other = tmp_path / "index", tmp_path / "other.jsonl"
+    first = corpus(tmp_path, PASSAGES[:3])
+    write_passages(other, PASSAGES[2:5])
+    kbvqa("index", "build", first, "--index", location)
+    kbvqa("index", "build", other, "--index", location, "--add")
+    kbvqa("index", "build", other, "--index", location)
+    write_passages(first, [*PASSAGES[:2], replace(PASSAGES[2], text="Moved.")])
+    kbvqa("index", "build", first, "--index", location)
+    refused = kbvqa("index", "build", other, "--index", location, ok=False)
+    assert isinstance(refused.exception, IndexNotReady)
+    assert "1 passages of other have ids that other passages of corpus" in str(refused.exception)
+
+
 @pytest.mark.parametrize("ids", [("p6", "p7"), ("p0", "p1")])
 def test_another_corpus_of_the_same_name_takes_no_place(
     tmp_path: Path, ids: tuple[str, str]
