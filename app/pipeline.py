@@ -16,7 +16,7 @@ from collections.abc import Generator as GeneratorOf
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from app.flow.brevity import IN_PART, asking_part
 from app.flow.clock import milliseconds_since, timed
@@ -38,7 +38,7 @@ from generator.answers.plan import Answerer
 from generator.answers.selection import WEIGHED
 from generator.answers.twofold import HALF, TWO_IN_ONE, first_of_two
 from generator.errors import GeneratorError
-from generator.identity import asks_identity
+from generator.identity import asks_identity, of_a_country
 from generator.interface import Work, wait
 from generator.rewriting import Turn
 from retriever.encoding.arguments import list_of, require
@@ -47,6 +47,8 @@ from retriever.index.exact import ExactSearch
 from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.index.search import require_mode
 from retriever.pictures.collection import PictureCollection
+
+_SAMPLED = 1_000  # passages that tell whether some are about countries
 
 
 class Pipeline(Finder):
@@ -218,7 +220,8 @@ class Pipeline(Finder):
                 query = self._in_short(query, whole := first or kept)
                 found = self.retrieve(query, depth, sources=sources)
             said = of_this_country(whole) if query.image is not None else None
-            if said and query.question == whole and shows_country(found, whole):
+            countries = self._some_countries if said and query.question == whole else False
+            if said and shows_country(found, whole, countries=countries):
                 query = replace(query, question=(whole := said))
                 found = self.retrieve(query, depth, sources=sources)
             names = named_instead(query.question) if query.image is not None else ()
@@ -271,6 +274,12 @@ class Pipeline(Finder):
             current_number(),
             picture=picture,
         )
+
+    @cached_property
+    def _some_countries(self) -> bool:
+        """Whether some passages are about countries, as far as a sample tells."""
+        sample = () if self.index is None else self.index.sample(_SAMPLED)
+        return any(of_a_country(passage.text) for passage in sample)
 
     def _in_short(self, query: Query, question: str) -> Query:
         """Return a query of a question, of a long one of the part that asks."""

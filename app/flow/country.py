@@ -18,7 +18,8 @@ _MOST_WORDS = 7
 # What says so already, or asks of the flag itself.
 _SAYS = re.compile(
     r"\b(?:countr(?:y|ies)|nation|nations|state|land|territory|kingdom|republic|islands?|cit(?:y|ies)\s+of|"
-    r"flags?|colou?rs?|stars?|stripes?|symbols?|emblem|picture|photo|image|this|that|these|those)\b|"
+    r"flags?|colou?rs?|stars?|stripes?|symbols?|emblem|heads?|bands?|cross(?:es)?|sun|moon|"
+    r"crescent|eagle|dragon|leaf|wheel|circle|triangle|corner|middle|cent(?:re|er)|back|picture|photo|image|this|that|these|those)\b|"
     r"\bfar\s+is\s+it\b|\?.*\w",
     re.IGNORECASE,
 )
@@ -69,7 +70,7 @@ def of_this_country(question: str) -> str | None:
     return f"{body} in this country{mark}"
 
 
-def shows_country(found: Retrieval, question: str) -> bool:
+def shows_country(found: Retrieval, question: str, *, countries: bool) -> bool:
     """Return whether what was found for a picture tells that it shows a country, or its flag.
 
     By the most similar picture; where none is alike, by what is asked for.
@@ -77,10 +78,12 @@ def shows_country(found: Retrieval, question: str) -> bool:
     Args:
         found: what was found for the picture and its question.
         question: that was asked.
+        countries: whether there are passages about countries.
     """
+    if not countries:
+        return False
     if found.similar:
         shown = found.similar[0].entity
         about = [hit.passage for hit in found.hits if hit.passage.entity == shown]
         return any(of_a_country(passage.text) for passage in about)
-    asked = _OF_COUNTRIES.search(question) is not None
-    return asked and any(of_a_country(hit.passage.text) for hit in found.hits)
+    return _OF_COUNTRIES.search(question) is not None

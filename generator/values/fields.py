@@ -13,6 +13,7 @@ word of the question.
 import itertools
 import re
 
+from generator.sentences import sentences
 from generator.values.wording import alike, telling
 
 # What a question has to have for a value behind a label, or must not have.
@@ -42,11 +43,28 @@ _LABELS = tuple(
             r"branch|missile|unit)",
         ),
         (
+            r"\barea\s+comparison:\s*[^.:]*\Z",
+            r"^(?!.*\b(?:flag|back|sides?|reverse|written|colou?rs?)\b)",
+        ),
+        (
+            r"\bmajor\s+urban\s+areas:\s*[^:]*\Z",
+            r"^(?!.*\bhow\s+many\s+(?:capitals|states|provinces|regions|islands|rivers|languages)\b)",
+        ),
+        (
+            r"\bnational\s+colou?rs:\s*[^.:]*\Z",
+            r"^(?!.*\b(?:means?|stands?|symboli[sz]es?|represents?|for|why)\W*$)",
+        ),
+        (
             r"\bflag:\s*\Z",
             r"^(?!\W*(?:and\s+)?(?:who|when|where|why)\b).*\b(?:look\w*|descri\w+|design\w*|pattern\w*|colou?r\w*|stripes?|bands?|shapes?)\b|"
             r"\b(?:what|how)(?:['’]s|\s+is|\s+does)\s+(?:on\s+)?(?:the|this|that|its|their)\s+(?:\w+\s+)?flag\b",
         ),
     )
+)
+# "What is a capsule hotel?" is answered where capsules are told of.
+_DEFINED = re.compile(
+    r"^\W*what(?:['’]?s|\s+is|\s+are)\s+(?:an?\s+)?(?!th)(?P<which>[\w-]+)\s+(?P<what>[\w-]+)\W*$",
+    re.IGNORECASE,
 )
 # What the passage is about, "Oz - Terrain. ...", is none of what it has.
 _HEADING = re.compile(r"[A-Z][^.:;]{0,60}?(?= - [^.:;]{1,60}\. )")
@@ -99,10 +117,26 @@ def of_another_field(question: str, text: str, start: int, end: int) -> bool:
     for label, wanted in _LABELS:
         if label.search(text, 0, start) and not wanted.search(question):
             return True
+    defined = _DEFINED.match(question)
+    if defined and _is_told_elsewhere(defined["which"], defined["what"], text, start):
+        return True
     heading = _HEADING.match(text)
     if heading and heading[0] == text[start:end] and _PART_ASKED.search(question):
         return True
     return _means_another(question, text, start)
+
+
+def _is_told_elsewhere(which: str, what: str, text: str, start: int) -> bool:
+    """Return whether which one of a thing is meant is told behind the sentence of a place alone.
+
+    >>> text = "A hotel is a house with rooms. In Oz capsule hotels have tiny ones."
+    >>> [_is_told_elsewhere(which, "hotel", text, 11) for which in ("capsule", "good")]
+    [True, False]
+    """
+    end = next(b for a, b in sentences(text) if a <= start < b)
+    told, rest = set(telling(text[:end])), set(telling(text[end:]))
+    one, thing = {which.casefold()}, {what.casefold()}
+    return _among(thing, told) and _among(one, rest) and not _among(one, told)
 
 
 def _means_another(question: str, text: str, start: int) -> bool:

@@ -106,8 +106,8 @@ _KINDS = (
     ),
     # Its name has a capital, and not only what is noted behind it.
     _kind(
-        r"^\W*(?:(?:and|so|in|on|at|from|to|by|of|near)\s+)*(?:which|what)\s+(?:other\s+)?"
-        r"(?:country|nation|city|town|river|lake|island|continent|planet)\s+"
+        r"^\W*(?:(?:and|so|in|on|at|from|to|by|of|near)\s+)*(?:which|what)\s+(?:other\s+)?(?:oil\s+|car\s+)?"
+        r"(?:country|nation|city|town|river|lake|island|continent|planet|company)\s+"
         r"(?:do|(?!as\b|was\b|its\b|this\b)[a-z]+(?:s|ed)|was|did|are|were|can|could|will|must|"
         r"made|won|gave|built)\b",
         r"\A[^(]*(?-i:[^\W_a-z])|\b(?:none|no|landlocked|every|any|all|both|own|most|same|capital)\b",

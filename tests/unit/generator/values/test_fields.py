@@ -12,6 +12,9 @@ def out(question: str, text: str, words: str) -> bool:
 
 NAMES = "Oz - Names. Conventional long form: Kingdom of Oz. Former names: Ys. Capital: Ub."
 LAND = "Oz - Terrain. Highest point: Mount Ab 940 m. Lowest point: River Ob and River Ur 3 m."
+SIZE = "Oz - Land. Area comparison: twice the size of Ub. Major urban areas: 4.8 million Ys."
+COLORS = "Oz - Symbols. National symbols: eagle. National colors: red, gold."
+HOTEL = "Hotel. A hotel is a house with rooms. In Oz, capsule hotels have tiny rooms for sleeping."
 FORCES = "Oz - Military. Military forces: Oz Defense Forces (ODF): Oz Army, Oz Navy (2025)."
 FLAG = (
     "Oz - Flag. Flag: description: three bands, with a blue chakra (wheel) in the middle meaning: "
@@ -37,6 +40,10 @@ FLAG = (
         ("who designed the flag", FLAG, "chakra", "description: three bands"),
         ("which mountain is the highest", LAND, "Mount Ab", "Oz"),
         ("what building is on that flag?", FLAG, "chakra", "description: three bands"),
+        ("what's different on the back of it", SIZE, "Oz", "twice"),
+        ("how many capitals has it got", SIZE, "twice", "4.8 million"),
+        ("what is the gold color for", COLORS, "eagle", "red"),
+        ("what is a capsule hotel", HOTEL, "tiny rooms", "house"),
         ("what building is that", FLAG, "chakra", "description: three bands"),
     ],
 )
@@ -58,6 +65,11 @@ def test_a_value_of_another_field_is_no_answer(
         ("what does the gold stand for", FLAG, "light"),
         ("who defends it", FORCES, "Oz Army"),
         ("What branches are there?", FORCES, "Oz Navy"),
+        ("how large is it", SIZE, "twice"),
+        ("how many people live in its biggest city", SIZE, "4.8 million"),
+        ("What are its colours?", COLORS, "red"),
+        ("what is a hotel", HOTEL, "house"),
+        ("what is a motel", HOTEL, "house"),
         ("which land is it", LAND, "Oz"),
         ("What's on the flag?", FLAG, "description: three bands"),
         ("What does the flag look like?", FLAG, "description: three bands"),

@@ -19,6 +19,7 @@ from generator.values.kinds import other_kind
         ("which atolls is it made of", "Atafu and Fakaofo", "three"),
         ("Which country governs it?", "Denmark", "parliamentary democracy"),
         ("Which country governs it?", "UK", "parliamentary democracy (House of Oz)"),
+        ("which oil company works there", "Ubil", "oil exporter"),
         ("which country makes the most of it", "Italy", "world"),
         ("In which city does it stand?", "Mecca", "stone building"),
         ("what do I dial to call there", "254", ".ke"),
