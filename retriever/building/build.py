@@ -104,8 +104,7 @@ def build_index(
         storage: how embeddings are kept; None for as they are, or float16.
         connection: for a server.
         swap: build anew beside the finished index, which it replaces at the end.
-        prune: delete passages that the corpus has no longer; not in an index of several corpora,
-            which does not know whose they are.
+        prune: delete passages that the corpus has not; not in an index of several corpora.
         add: put the corpus beside those of other names that the index holds.
         skip_bad: go on behind records that cannot be read.
         pool_factor: merge similar tokens of a passage, so many to one.

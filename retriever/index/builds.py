@@ -321,9 +321,9 @@ def never_pruned(location: Location, build: Build) -> str:
     """Return why passages of a build of several corpora are not pruned, and what to do."""
     names = (*build.corpora, *([build.writing.corpus] if build.writing else []))
     return (
-        f"the index at {location} holds the corpora {named(tuple(dict.fromkeys(names)))}, and does "
-        "not know which passage is whose: --prune would delete those of the others. To drop what "
-        f"is gone, build the first one anew with --swap, or in another place, and then each other "
+        f"the index at {location} holds the corpora {named(tuple(dict.fromkeys(names)))}: --prune "
+        "would delete what this one has not, and so those of the others. To drop what is "
+        "gone, build the first one anew with --swap, or in another place, and then each other "
         "with --add; without --prune what is new or changed is written"
     )
 
