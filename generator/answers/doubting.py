@@ -182,10 +182,10 @@ def _said_of_model(question: str, title: str, before: str) -> str:
     ['it is said of “Tarn 5”', '']
     """
     for own in _MODEL.finditer(title):
-        for other in re.finditer(rf"\b{re.escape(own['name'])}\s+(\d+[a-z]?)\b", before):
-            asked = re.search(rf"\b{re.escape(other[1])}\b", question)
-            if other[1] != own["number"] and not asked:
-                return f"it is said of “{other[0]}”"
+        # Of what a sentence compares, the first is what it is about.
+        first = re.search(rf"\b{re.escape(own['name'])}\s+(\d+[a-z]?)\b", before)
+        if first and first[1] != own["number"] and not re.search(rf"\b{first[1]}\b", question):
+            return f"it is said of “{first[0]}”"
     return ""
 
 

@@ -175,3 +175,6 @@ def test_what_is_said_of_another_model_than_the_passages_own() -> None:
     assert doubts_about(asked, text, own, "Fjell 2 tent") == ()
     assert doubts_about(asked, text, other, "Fjell 2 tent") == ("it is said of “Fjell 3”",)
     assert doubts_about("How heavy is the Fjell 3?", text, other, "Fjell 2 tent") == ()
+    compared = "The Fjell 2 is unlike the Fjell 3 and weighs 2 kg."
+    span = (len(compared) - 5, len(compared) - 1)
+    assert doubts_about("How heavy is the Fjell 2?", compared, span, "Fjell 2 tent") == ()
