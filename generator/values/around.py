@@ -194,6 +194,9 @@ _MAYBE_SOMEBODY = re.compile(
     re.IGNORECASE,
 )
 _HOW_MANY = re.compile(r"\bhow\s+many\s+(?P<of>\w+(?:\s+\w+)?)", re.IGNORECASE)
+# "64 members, 19 of them": members too.
+_OF_THEM = re.compile(r"\s+of\s+(?:them|whom|which)\b", re.IGNORECASE)
+_COUNT_OF = re.compile(r"\d\s+(?P<of>\w+(?:\s+\w+)?)")
 _THINGS = re.compile(r"(?:\w+\s+)?\w+[^su\W]s\b", re.IGNORECASE)
 _SO_MANY = re.compile(r"\s+(?P<of>\w+(?:\s+\w+)?)")
 # "200 g cold butter": so much of it is needed, wherever else there are amounts.
@@ -300,6 +303,9 @@ def _of_other_people(question: str, text: str, start: int, end: int) -> bool:
     counted, said = _HOW_MANY.search(question), _SO_MANY.match(text, end)
     if counted is None or said is None or not _DIGIT.search(text, start, end):
         return False
+    if _OF_THEM.match(text, end):
+        begin = next(a for a, b in sentences(text) if a <= start < b)
+        said = next(iter([*_COUNT_OF.finditer(text, begin, start)][-1:]), said)
     asked, has = (
         {n for n, kind in enumerate(_PEOPLE) if kind.search(found["of"])}
         for found in (counted, said)

@@ -58,6 +58,7 @@ def out(question: str, text: str, words: str) -> bool:
         ("How long does it keep?", "Bake 45 minutes. Keeps for 3 days.", "3 days", "45 minutes"),
         ("How many pupils are there?", "It has 58 teachers and 700 pupils.", "700", "58"),
         ("How many boats are there?", "The club has 64 members and 9 boats.", "9", "64"),
+        ("How many boats are there?", "It has 24 members, 19 of them men, and 8 boats.", "8", "19"),
         ("How many pegs does it have?", "It weighs 3 kg and has 14 pegs.", "14", "3 kg"),
         ("How much cream?", "100 ml of cream. With cream it keeps 2 days.", "100 ml", "2"),
         ("What does the mincer cost?", "For 90 euros; the mincer (45 euros).", "45", "90"),
