@@ -145,7 +145,8 @@ def _uncut(question: str, text: str, span: Range) -> Range:
         end += 1
     if text.rfind("(", 0, start) > text.rfind(")", 0, start):
         close = text.find(")", start, end)
-        end = close if close > start and "(" not in text[start:close] else end
+        alone = close == end - 1 or _AMOUNTS.match(text, start) is not None
+        end = close if close > start and alone and "(" not in text[start:close] else end
     if more := _DECIMALS.match(text, end) or _HUNDREDTHS.match(text, end):
         end = more.end()
     if free := _UP_TO_FREE.match(text, start, end):

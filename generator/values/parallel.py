@@ -25,7 +25,7 @@ _VERB = re.compile(
 )
 _RANGE = re.compile(r"\bbetween\s[^,;]*\Z", re.IGNORECASE)
 _REMARK = re.compile(r"\s*(?:which|who|whose|where|that)\b")
-_ITEM_WORDS, _FIRST_WORDS = 8, 5
+_ITEM_WORDS, _FIRST_WORDS, _LONGEST_ITEM = 8, 5, 12
 # What an amount is for: "110 minutes for the lamp", "35 a day"; and on what condition.
 _BY = r"\b(?:for|in|on|with|at|by|per|an?(?!\s+(?:half|quarter)\b)|each|every)\s"
 _TAIL = re.compile(rf"(?P<by>{_BY})\s*(?P<what>(?:(?!{_BY})[^,;()])+)", re.IGNORECASE)
@@ -255,7 +255,7 @@ def _for_another(question: str, text: str, parts: Sequence[Range], own: int, spa
             continue
         if head and (other := _HEAD.search(text, *part)) and _named(asked, head, other):
             return True
-        if n and _VERB.search(text, *part):
+        if (n and _VERB.search(text, *part)) or len(text[slice(*part)].split()) > _LONGEST_ITEM:
             continue
         if _is_of_ordinal(question, text[slice(*parts[own])], text[slice(*part)]):
             return True

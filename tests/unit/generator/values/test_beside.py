@@ -59,6 +59,12 @@ def test_it_is_the_number_of_what_is_counted(
         ("What does it cost?", "It is 4 pounds 50 pence.", "50 pence", "50 pence"),
         ("Which is it?", "It is version 3.2.1.", "3", "3"),
         ("What does it cost?", "The mincer (£45) is an extra.", "£45) is", "£45"),
+        (
+            "What law?",
+            "Common (old courts) and free law.",
+            "courts) and free law",
+            "courts) and free law",
+        ),
         ("How wide is it?", "Height 16 cm, 11.5 cm, 390 g.", "11.5 cm, 390 g", "11.5 cm"),
         ("How heavy is it?", "It holds 11 litres, 1.2 kg.", "11 litres, 1.2 kg", "1.2 kg"),
         ("What does it cost?", "Colour 301 (£19, 250 pages).", "£19, 250", "£19"),

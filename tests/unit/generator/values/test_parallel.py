@@ -89,6 +89,12 @@ def test_the_item_that_the_question_names(
         ("How long does it take?", CHARGE, "110 minutes"),
         ("How many stalls are there?", "It has 35 stalls, in winter 20.", "35"),
         (
+            "How many storms a year?",
+            "Up to 90 of all ships that go there for a whole year lie on the "
+            "storm belt, and 9 storms a year come on land, 5 of them bad.",
+            "9",
+        ),
+        (
             "In what year did it open with a feast?",
             "It began in 1607 and, with a king, in 1620.",
             "1607",
