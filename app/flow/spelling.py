@@ -7,6 +7,8 @@ that is common in questions; of several, from exactly one by a likely slip. spel
 common words, and of the words of dictionaries, of names and of the demo's passages those that are
 one slip from them: no other word can be taken for a slip. `app.training.spelling` writes it.
 
+A question's first word may be shorter: of "hwo" the next one says whether it is how or who.
+
 Names stay: what begins with a capital, stands in quotation marks, or has a digit, hyphen, dot or
 letter with an accent. So does every word of a question that is not plainly in English, or that
 asks about a word.
@@ -24,6 +26,14 @@ from app.flow.notes import ENGLISH, OTHERS
 WORDS = Path(__file__).with_name("spelling.txt")
 # A shorter word has too many neighbours.
 SHORTEST = 4
+# Slips in the word that a question begins with, which are too short, or words elsewhere: a wat is a
+# temple. "Hwo" is how before what may follow that, and who before anything else.
+_FIRST = {"wat": "what", "wht": "what", "wich": "which", "whn": "when", "wen": "when"}
+_FIRST |= {"woh": "who", "hwo": "who", "hw": "how"}
+_AFTER_HOW = re.compile(
+    r"many|much|old|long|big|large|tall|high|far|deep|wide|heavy|often|fast|quickly|hot|cold|warm"
+    r"|do|does|did|can|could|should|would|to|come|about"
+)
 
 _QUOTED = re.compile(r"[\"“”„«‹][^\"“”„»›]*[\"“”»›]|(?<!\w)['‘’][^'‘’]*['’](?!\w)")
 # A word of a-z with nothing beside it but white space, a comma or the like, "'s" or "n't".
@@ -75,7 +85,9 @@ def mended(question: str, texts: Iterable[str] = ()) -> str:
     for found in _WORD.finditer(question):
         keep = any(start < found.end() and found.start() < end for start, end in quoted)
         keep = keep or found[0].lower() in there
-        meant = "" if keep else _meant(found[0], words, first=found.start() == 0)
+        first = found.start() == 0
+        asked = _asked(found[0], question[found.end() :], words) if first else ""
+        meant = "" if keep else asked or _meant(found[0], words, first=first)
         if meant:
             slips[found.span()] = meant
     if not slips or not _plainly_english(question, set(slips), words):
@@ -83,6 +95,23 @@ def mended(question: str, texts: Iterable[str] = ()) -> str:
     for (start, end), meant in reversed(slips.items()):
         question = question[:start] + meant + question[end:]
     return question
+
+
+def _asked(typed: str, rest: str, words: Words) -> str:
+    """Return the word that a question was to begin with; "" where it does, or nobody knows.
+
+    Args:
+        typed: the word that it begins with.
+        rest: what stands behind that.
+        words: that are known.
+    """
+    meant, following = _FIRST.get(typed.lower(), ""), re.match(r"\s+([a-z]+)\b", rest)
+    # "Wat Arun" and "wat pho" are names.
+    if not meant or not following or following[1] not in words.common | ENGLISH:
+        return ""
+    if typed.lower() == "hwo" and _AFTER_HOW.fullmatch(following[1]):
+        meant = "how"
+    return meant.capitalize() if typed[0].isupper() else meant
 
 
 def _meant(typed: str, words: Words, *, first: bool) -> str:

@@ -28,6 +28,12 @@ from tests.golden_cases import golden_image
         ("which relegion is the biggest", "which religion is the biggest"),
         ("whne was it biult", "when was it built"),
         ("what is the goverment (today)?", "what is the government (today)?"),
+        ("Hwo old is it?", "How old is it?"),
+        ("hwo built this", "who built this"),
+        ("woh made it", "who made it"),
+        ("Wich sea is near?", "Which sea is near?"),
+        ("wat is the capital", "what is the capital"),
+        ("whn was it built", "when was it built"),
     ],
 )
 def test_a_slip_is_mended(typed: str, read_as: str) -> None:
@@ -43,6 +49,7 @@ def test_a_slip_is_mended(typed: str, read_as: str) -> None:
         # Names, with and without a capital.
         "how high is nanga parbat", "how high is lhotse", "is basel a city",
         "what is the pop of Lage",
+        "wat pho when built", "Wat Arun: who built it?", "who built the wat", "is it in Wen county",
         "What is Capitel known for?", "how old is lego", "who founded boeing", "what is niger",
         "Captial is what kind of city?", "WHATS THE CAPTIAL",
         # Quoted, spelled out, codes and addresses.
