@@ -115,6 +115,8 @@ def put_in_place(piece: str, before: str) -> str:
     if found := _WITH_PREPOSITION.fullmatch(piece):
         likes = [m for m in _WITH_PREPOSITION.finditer(before) if _one(m[1]) == _one(found[1])]
         return _put(piece, before, likes[-1]) if likes else ""
+    if _OFFICE.fullmatch(piece) and (_WHO_IS.match(before) or _SINCE.match(before)):
+        return f"Who is {piece}?"
     if found := _WITH_ARTICLE.fullmatch(piece):
         likes = [
             like
@@ -130,7 +132,7 @@ def put_in_place(piece: str, before: str) -> str:
             return _put(piece, before, likes[-1])
         if did := _WHO_DID.match(before):
             return did[1] + piece + before[did.end() :]
-        return f"Who is {piece}?" if _OFFICE.fullmatch(piece) and _WHO_IS.match(before) else ""
+        return ""
     if re.fullmatch(_WORDS, piece, re.IGNORECASE) and (of := _AMOUNT_OF.search(before)):
         return before[: of.start(2)] + piece + before[of.end(2) :]
     return ""

@@ -31,6 +31,7 @@ from app.flow.talk import by_rule
          "What does it cost for children?"),
         ("who designed it", "and the frame inside?", "Who designed the frame inside"),
         ("who is the head of state", "and the chancellor?", "Who is the chancellor?"),
+        ("since when is the king in office?", "and the chancellor?", "Who is the chancellor?"),
         ("who is the president", "and the capital?", "What is the capital?"),
         # A further thing to know of the same.
         ("when did it become independent?", "from whom", "From whom did it become independent?"),
