@@ -13,13 +13,16 @@ row and the column are meant that share more words with the question than any ot
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+from generator.values.choice import choice
 from generator.values.items import Range
 from generator.values.wording import alike, telling, without
 
 _LINE = re.compile(r"[^\n]+")
 _CELL = re.compile(r"(?<=\|)[^|\n]*(?=\|)")
 _RULE = re.compile(r"[\s|:-]*")
+_WHICH = re.compile(r"\b(?:which|what)\s+(\w+)(?:\s+(\w+))?", re.IGNORECASE)
 _LABELLED = re.compile(
     r"(?:(?<=; )|(?<=\n)|\A)(?P<label>[^:;\n]{1,40}): (?P<cell>[^\n]*?)(?=; [^:;\n]{1,40}: |\n|\Z)"
 )
@@ -77,6 +80,10 @@ def cells(question: str, text: str, span: Range) -> tuple[Range, ...]:
         for m, cell in enumerate(row)
         if cell and cell[0] <= span[0] < cell[1]
     ]
+    if _asks_for_name(question, table):
+        row = _row(question, text, table, without(asked, list(chain(*table.labels))))
+        name = table.rows[row][0] if row is not None else None
+        return (name or span,)
     wanted = _columns(question, table, asked)
     named = [word for m in wanted for word in table.labels[m]]
     row = _row(question, text, table, without(asked, named))
@@ -88,8 +95,26 @@ def cells(question: str, text: str, span: Range) -> tuple[Range, ...]:
         taken = here[0][1] if here else 0
         wanted = [taken] if taken else [1] if len(table.labels) == 2 else []
     found = tuple(cell for m in wanted if (cell := table.rows[row][m]))
+    if found and choice(question) is None and _are_named(question, text, found):
+        # What the question says is no answer to it.
+        near = table.rows[row][here[0][1]] if here and here[0][0] == row else None
+        return (near if near and near not in found else table.rows[row][0] or span,)
     inside = any(a <= span[0] and span[1] <= b for a, b in found)
     return (span,) if not found or inside else found
+
+
+def _are_named(question: str, text: str, found: Sequence[Range]) -> bool:
+    """Return whether a question says all that some cells do."""
+    said, asked = [telling(text[a:b]) for a, b in found], telling(question)
+    return all(said) and not any(without(words, asked) for words in said)
+
+
+def _asks_for_name(question: str, table: _Table) -> bool:
+    """Return whether a question asks which of the things in the first column is meant."""
+    which = _WHICH.search(question)
+    if which is None or (which[2] and _shared([which[2].casefold()], [*chain(*table.labels[1:])])):
+        return False
+    return _shared([which[1].casefold()], table.labels[0]) > 0
 
 
 def _row(question: str, text: str, table: _Table, asked: list[str]) -> int | None:
