@@ -33,8 +33,9 @@ _INCLUDED_ASKED = re.compile(
     re.IGNORECASE,
 )
 _INCLUDED = re.compile(
-    r"(?P<what>[\w' -]+?)\s*(?:\((?P<out>not\s+)?included\b[^()]*\)|\s(?:is|are)\s+(?P<off>not\s+)?"
-    r"(?:included|in\s+the\s+box)\b)",
+    r"(?P<what>[\w' -]+?)\s*(?:\((?P<out>not\s+)?included(?:\s+in\s+the\s+(?:price|box))?\)|"
+    r"\s(?:is|are)\s+(?P<off>not\s+)?(?:included(?:\s+in\s+the\s+(?:price|box))?|in\s+the\s+box)"
+    r"(?=\s*(?:[,;.:)]|$)|\s+(?:and|but)\b))",
     re.IGNORECASE,
 )
 _IS_SO = re.compile(
@@ -42,6 +43,10 @@ _IS_SO = re.compile(
 )
 _ITEM = re.compile(r"[^.;]+")
 _AND = re.compile(r"\s+and\s+|,\s+")
+# "Room 3 has no shower", "on Sundays there is no bus": of another thing, or at a time.
+_SUBJECT = re.compile(
+    r"\W*(?P<what>[^,;:()]*?)\s*\b(?:has|have|is|are|contains?|needs?|comes?)\b", re.IGNORECASE
+)
 _OPEN = re.compile(
     r"\b(?:if|unless|when|except|until|longer|without|only|not\s+yet)\b", re.IGNORECASE
 )
@@ -70,6 +75,10 @@ def said_plainly(question: str, sentence: str, own: list[str]) -> bool | None:
         return None
     if asked := _ASKED.match(question):
         wanted = without(telling(asked["what"]), own)
+        if (of := _SUBJECT.match(sentence)) and without(
+            telling(of["what"]), [*own, *telling(question)]
+        ):
+            return None
         denied = (telling(found["what"]) for found in _NO.finditer(sentence))
         return False if any(same_words(wanted, words) for words in denied) else None
     if asked := _IS_SO.match(question):
