@@ -58,9 +58,13 @@ _DENIES = re.compile(
 )
 # "Tarn 5", and not "May 5".
 _MODEL = re.compile(
-    rf"\b(?!(?:{MONTH}|from|than|until|since|before|after|between|about|over|under|around|with|for|and|"
+    rf"\b(?!(?:{MONTH}|\w{{3,6}}days?|from|than|until|since|before|after|between|about|over|under|around|with|for|and|"
     r"the|year|room|page)\b)(?P<name>[^\W\d][\w-]{2,})\s+(?P<number>(?!(?:1\d|20)\d\d\b)\d+[a-z]?)\b",
     re.IGNORECASE,
+)
+# "Like the Tarn 3, it has a lid": it is about another.
+_BESIDE = re.compile(
+    r"\b(?:(?:un)?like|than|after|before|as|with|besides|from)\s+(?:the\s+)?\Z", re.IGNORECASE
 )
 _EXCEPT = re.compile(
     r"\b(?:except(?:ing)?(?:\s+for)?|excluding|apart\s+from|other\s+than)\s+([^.;:()]+)",
@@ -169,7 +173,8 @@ def _other_model(question: str, passage: str) -> str:
     for asked in _MODEL.finditer(question):
         name = re.escape(asked["name"][:1].upper() + asked["name"][1:])
         known = re.findall(rf"\b{name}\s+(\d+[a-z]?)\b", passage)
-        if known and asked["number"] not in known:
+        said = re.search(rf"\b{name}\s+{asked['number']}\b", passage, re.IGNORECASE)
+        if known and not said:
             return f"the passage says nothing of “{asked[0]}”"
     return ""
 
@@ -184,7 +189,9 @@ def _said_of_model(question: str, title: str, before: str) -> str:
     for own in _MODEL.finditer(title):
         # Of what a sentence compares, the first is what it is about.
         first = re.search(rf"\b{re.escape(own['name'])}\s+(\d+[a-z]?)\b", before)
-        if first and first[1] != own["number"] and not re.search(rf"\b{first[1]}\b", question):
+        if first is None or _BESIDE.search(before, 0, first.start()):
+            continue
+        if first[1] != own["number"] and not re.search(rf"\b{first[1]}\b", question):
             return f"it is said of “{first[0]}”"
     return ""
 

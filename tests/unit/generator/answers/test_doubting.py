@@ -178,3 +178,12 @@ def test_what_is_said_of_another_model_than_the_passages_own() -> None:
     compared = "The Fjell 2 is unlike the Fjell 3 and weighs 2 kg."
     span = (len(compared) - 5, len(compared) - 1)
     assert doubts_about("How heavy is the Fjell 2?", compared, span, "Fjell 2 tent") == ()
+    beside = "Like the Fjell 3, it weighs 2 kg."
+    span = (len(beside) - 5, len(beside) - 1)
+    assert doubts_about("How heavy is it?", beside, span, "Fjell 2 tent") == ()
+
+
+def test_a_number_that_the_passage_has_in_other_letters_or_of_a_day() -> None:
+    text = "Lot 22 went for 300 pounds, lot 23 for 40. Open: Sunday 9 to 17."
+    assert about("What did lot 23 go for?", text, "40") == ()
+    assert about("What is open on Sunday 10 am?", text, "Lot 22") == ()
