@@ -19,15 +19,14 @@ from generator.values.wording import telling, without
 
 SPAN_OF_TIME = re.compile(r"\b(?:second|minute|hour|day|week|month|year)s?\b", re.IGNORECASE)
 _REACH = 60  # characters before a span that are looked at
-# Of people one is no other: employees are no customers.
+# Of people one is no other: employees are no customers. Teachers are employees, too.
 _PEOPLE = tuple(
     re.compile(rf"\b(?:{kind})\b", re.IGNORECASE)
     for kind in (
-        r"employees|staff|workers|apprentices",
-        r"customers|clients|guests|visitors|tourists|shoppers|spectators",
-        r"pupils|students|schoolchildren",
+        r"employees|staff|workers|apprentices|teachers|professors|lecturers",
+        r"customers|clients|guests|visitors|tourists|shoppers|spectators|passengers|travellers",
+        r"pupils|students|schoolchildren|apprentices",
         r"teachers|professors|lecturers",
-        r"passengers|travellers",
         r"soldiers|troops",
         r"patients",
         r"prisoners|inmates",
@@ -41,7 +40,9 @@ _SOMEBODY = re.compile(
 _MAYBE_SOMEBODY = re.compile(
     r"\b(?:\w+(?:ers|ors|ists|ees|ants|ents|ians|ans|men|folks?|kids|beings)|people|girls|boys|"
     r"children|babies|ones|adults|pupils|persons|souls|heads|lives|deaths|victims|families|"
-    r"households|couples|pairs|teams|votes|names|places|seats|jobs|posts|states|countries)\b",
+    r"households|couples|pairs|teams|votes|names|places|seats|jobs|posts|states|countries|voices|hands|"
+    r"monks|nuns|knights|guards|cooks|chefs|pilots|scouts|friends|recruits|guides|twins|clerks|nurses|"
+    r"shepherds|males|females)\b",
     re.IGNORECASE,
 )
 _HOW_MANY = re.compile(r"\bhow\s+many\s+(?P<of>\w+(?:\s+\w+)?)", re.IGNORECASE)
@@ -71,8 +72,13 @@ _WHEN_DONE = re.compile(
 _DATE = rf"(?:\d{{1,2}}\s+)?(?:{MONTH}\s+)?[12]\d{{3}}\b"
 # "Mon to Thu 7.30-15.30, Fri 7.30-13.00": what is said of other days.
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY = re.compile(r"\b(mon|tue|wed|thu|fri|sat|sun)(?:s|nes|rs|ur)?(?:days?)?\b", re.IGNORECASE)
-_DAYS_TO = re.compile(rf"{_DAY.pattern}\s*(?:to|-|–)\s*{_DAY.pattern}", re.IGNORECASE)
+_DAY = re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:s|nes|rs|ur)?(?:days?)?\b")
+_DAYS_TO = re.compile(rf"{_DAY.pattern}\s*(?:to|-|–)\s*{_DAY.pattern}")
+# The sun is no Sunday, and nor did somebody sit on Saturday who sat.
+_DAY_ASKED = re.compile(
+    rf"\b(?:({'|'.join(_DAYS)})(?:s|nes|rs|ur)?days?|(?:on|until|till)\s+({'|'.join(_DAYS)})r?s?)\b",
+    re.IGNORECASE,
+)
 # "3 g of yeast (or 1 g of dry yeast)": not the second, unless it is named.
 _ALTERNATIVE = re.compile(r"\((?:or|fan|gas)\s[^()]*\Z", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:or|instead|else|alternativ\w*|replace\w*)\b", re.IGNORECASE)
@@ -129,7 +135,7 @@ def _of_other_people(question: str, text: str, start: int, end: int) -> bool:
         for found in (counted, said)
     )
     if asked and has:
-        return asked != has
+        return not asked <= has
     things = _THINGS.match(counted["of"]) and not _MAYBE_SOMEBODY.search(counted["of"])
     return bool(things) and _SOMEBODY.search(said["of"]) is not None
 
@@ -160,7 +166,7 @@ def _on_another_day(question: str, text: str, start: int, end: int) -> bool:
     >>> [_on_another_day(f"Until when on {day}?", text, 55, 59) for day in ("Friday", "Sunday")]
     [True, False]
     """
-    asked = {found[1].casefold() for found in _DAY.finditer(question)}
+    asked = {(found[1] or found[2]).casefold() for found in _DAY_ASKED.finditer(question)}
     timed = _DIGIT.search(text, start, end) or _DAY.search(text, start, end)
     if len(asked) != 1 or not timed or not asked & _days(text):
         return False

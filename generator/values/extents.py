@@ -94,7 +94,7 @@ _SAYS = {
         r"grow\w*|span\w*|across|reach\w*|diameter|size)\b",
         re.IGNORECASE,
     ),
-    "energy": re.compile(r"\b(?:calor\w*|energy|k?cal|kj)\b", re.IGNORECASE),
+    "energy": re.compile(r"\b(?:(?:kilo)?(?:calor|joule)\w*|energy|k?cals?|kj)\b", re.IGNORECASE),
     "speed": re.compile(r"\b(?:fast\w*|speeds?|runs?|fl(?:y|ies)|per|an)\b|/", re.IGNORECASE),
 }
 _BARE_SIZE = re.compile(r"\bhow\s+(?:big|large|small)\b", re.IGNORECASE)
@@ -177,7 +177,7 @@ def measures_another(question: str, text: str, start: int, end: int) -> bool:
     if wanted not in _SAYS:
         return bool(counts and asks_age(question) and _THINGS.match(text, end))
     if counts:
-        return True
+        return not (wanted == "energy" and _SAYS[wanted].search(counts[0]))
     if not _CARDINAL.fullmatch(text, start, end) or unit_follows(text, end):
         return False
     return _SAYS[wanted].search(sentence(text, (start, end))) is None

@@ -69,14 +69,15 @@ _KINDS = (
         none=rf"\W*(?:in\s+)?[12]\d{{3}}\W*|(?:for\s+)?{_ONE_OR_MORE}\s+(?:day|week|month|year)s?",
     ),
     _kind(
-        r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+year))",
+        r"\b(?:what|which)\s+time\b(?!\s+(?:period|span|of\s+(?:the\s+)?(?:year|month)))",
         none=rf"{_YEAR}|.*\b{MONTH}\b.*",
     ),
     _kind(
         r"\bhow\s+long\s+(?:do|does|did|will|would|can|could)\b.*\b(?:take|last|live|survive|sleep)s?\b|"
         r"\blife[\s-]?span\b|\blife\s+expectancy\b",
         rf"\b{_ONE_OR_MORE}|{_TIME}|\b(?:short|long|brief|quick|forever|permanent|indefinite|life|shelf|hour|"
-        r"minute|second|annual|biennial|perennial)",
+        r"minute|second|annual|biennial|perennial|overnight|fortnight|moment|instant|immediate|generation|"
+        r"semester|term|easter|christmas|eternity)",
         none=rf"(?:about\s+|some\s+)?{_ONE_OR_MORE}\s+(?:\w+\s+)?(?:species|kinds|types)",
     ),
     _kind(
@@ -110,20 +111,23 @@ _KINDS = (
         r"(?:country|nation|city|town|river|lake|island|continent|planet|company)\s+"
         r"(?:do|(?!as\b|was\b|its\b|this\b)[a-z]+(?:s|ed)|was|did|are|were|can|could|will|must|"
         r"made|won|gave|built)\b",
-        r"\A[^(]*(?-i:[^\W_a-z])|\b(?:none|no|landlocked|every|any|all|both|own|most|same|capital)\b",
+        r"\A[^(]*(?-i:[^\W_a-z])|\b(?:none|no|landlocked|every|any|all|both|own|most|same|capital|"
+        r"(?:upp|low|inn|out|small|larg|bigg|old|young|new|long|short|high|deep|near|north|south|east|west)"
+        r"(?:er|est|ern)|other|first|second|last)\b",
     ),
     _kind(
         r"\bwhat(?:['’]?s|\s+is|\s+are|\s+was|\s+were)\s+(?:\w+\s+){0,3}temperatures?\b|"
         r"\bhow\s+(?:hot|cold|warm)\s+(?:is|are|was|were|does|do|can)\b",
         r"\d|°|\b(?:degrees?|celsius|fahrenheit|kelvin|zero|temperature|cryogenic|white|red|"
         r"(?:hot|cold|warm|cool|mild|temperate|tropical|arid|froze|freez|boil|heat|melt|room|torrid|"
-        r"extreme)\w*)\b",
+        r"extreme|lukewarm|moderate|chilly|spicy|fiery)\w*)\b",
     ),
     _kind(r"\b(?:what|which)\s+(?:\w+\s+)?(?:species|breed|kind|type|sort)\b", none=_NUMBER),
     # How many they are is not which.
     _kind(
         r"^\W*(?:and\s+)?which\s+(?!(?:\w+\s+)?(?:numbers?|percent\w*|shares?|ages?|sizes?|gears?|classes|"
-        r"grades?)\b)[a-z]+s\s+(?:is|are|was|were|do|does|did|has|have|make)\b",
+        r"grades?|rooms|seats|tables|houses|floors|doors|gates|tracks|platforms|lines|buses|trams|trains|"
+        r"routes|roads|pages|chapters|lots|years|channels)\b)[a-z]+s\s+(?:is|are|was|were|do|does|did|has|have|make)\b",
         none=rf"\W*{CARDINAL}\W*",
     ),
     _kind(

@@ -60,6 +60,8 @@ _OFFICES = tuple(
         "umpire|referee",
     )
 )
+# "Secretary: Ina Voss, also treasurer".
+_ITEM_BEHIND = re.compile(r"[^.;:\n]*(?=[.;\n]|\Z)")
 _LABEL_BEFORE = re.compile(r"([A-Z][^.:;,]{2,40}):\s*\Z")
 
 
@@ -91,6 +93,9 @@ def other_role(question: str, text: str, start: int) -> bool:
             {n for n, office in enumerate(_OFFICES) if office.search(words)}
             for words in (question, label[1])
         )
+        also = _ITEM_BEHIND.match(text, start)
+        if also and any(_OFFICES[n].search(also[0]) for n in wanted):
+            return False
         if wanted and has and not wanted & has:
             return True
     asked = {_ROLE_OF.get(word.casefold()) for word in _WORD.findall(question)} - {None}

@@ -33,6 +33,12 @@ def test_a_name_is_of_who_did_it(question: str, name: str, other: bool) -> None:
     assert other_role(question, TEXT, TEXT.index(name)) is other
 
 
+def test_one_may_hold_two_offices() -> None:
+    text = "Secretary: Ina Voss, also treasurer. Coach: Bo Katz."
+    places = [text.index(name) for name in ("Ina", "Bo")]
+    assert [other_role("Who is the treasurer?", text, at) for at in places] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("question", "other"),
     [

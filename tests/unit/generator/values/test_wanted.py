@@ -222,6 +222,9 @@ def test_calories_are_no_portions() -> None:
     text = "6 portions of soup, each 210 kcal with 9 g of fat."
     places = _places(text, "6", "210", "9 g")
     assert meant("How many calories has a portion?", text, places) == [False, True, False]
+    text = "2 servings, each of 310 calories."
+    places = _places(text, "2", "310")
+    assert meant("How many calories has a serving?", text, places) == [False, True]
 
 
 @pytest.mark.parametrize(
