@@ -28,6 +28,12 @@ _WORD = rf"(?!(?:{_ENDS}|{_ARTICLES})\b)[\w'’./-]+"
 _WORDS = rf"{_WORD}(?:\s+{_WORD}){{0,3}}"
 _NOUN = rf"(?:(?:{_ARTICLES})\s+)?{_WORDS}"
 _WITH_PREPOSITION = re.compile(rf"({_PREPOSITIONS})\s+({_NOUN})", re.IGNORECASE)
+# "Does a lion eat": the last word is the verb.
+_DOES = re.compile(r"\b(?:do|does|did|can|could|will|would|must|should|may)\s+\Z", re.IGNORECASE)
+_VERB_BEHIND = re.compile(r"(?<=\w)\s+[\w'’-]+\Z")
+_END = re.compile(
+    r"\W*$|\s+(?:at|in|on)\s+(?:night|spring|summer|autumn|winter|\d+)\W*$", re.IGNORECASE
+)
 _WITH_ARTICLE = re.compile(rf"\b({_ARTICLES})\s+({_WORDS})", re.IGNORECASE)
 _AMOUNT_OF = re.compile(
     rf"\b(how\s+(?:much|many))\s+((?!(?:{_ENDS}|{_ARTICLES}|more|less|older)\b)[\w'’-]+)",
@@ -120,7 +126,7 @@ def put_in_place(piece: str, before: str) -> str:
     if found := _WITH_ARTICLE.fullmatch(piece):
         likes = [
             like
-            for like in _WITH_ARTICLE.finditer(before)
+            for like in _likes_with_article(before)
             if _one(like[1]) == _one(found[1]) and not _ANYTHING.fullmatch(like[2])
         ]
         last = piece.split()[-1].casefold()
@@ -162,6 +168,20 @@ def asked_further(piece: str, before: str) -> str:
 def _one(word: str) -> str:
     word = word.casefold()
     return _SAME.get(word, word)
+
+
+def _likes_with_article(before: str) -> list[re.Match[str]]:
+    """Return the nouns of a question that have an article, without the verb that it ends with.
+
+    >>> [like[0] for like in _likes_with_article("What does a lion eat?")]
+    ['a lion']
+    """
+    found = list(_WITH_ARTICLE.finditer(before))
+    for n, like in enumerate(found):
+        verb = _VERB_BEHIND.search(before, like.start(), like.end())
+        if verb and _DOES.search(before, 0, like.start()) and _END.match(before, like.end()):
+            found[n] = _WITH_ARTICLE.match(before, like.start(), verb.start()) or like
+    return found
 
 
 def _put(piece: str, before: str, like: re.Match[str]) -> str:

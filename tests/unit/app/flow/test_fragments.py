@@ -25,6 +25,10 @@ from app.flow.talk import by_rule
         ("who won in 2024?", "and in 2023?", "Who won in 2023?"),
         ("how many pages does the black cartridge last?", "and the colour one?",
          "How many pages does the colour cartridge last?"),
+        # The verb stays.
+        ("what does a lion eat?", "and a rat?", "What does a rat eat?"),
+        ("when did the old king die", "and the queen?", "When did the queen die"),
+        ("where does the cat sleep at night", "and the dog", "Where does the dog sleep at night"),
         ("when was the bell cast?", "and the gravestone?", "When was the gravestone cast?"),
         ("how much butter do I need", "and sugar?", "How much sugar do I need"),
         ("what does it cost for adults?", "what about children?",
