@@ -31,8 +31,11 @@ SHORTEST = 4
 _FIRST = {"wat": "what", "wht": "what", "wich": "which", "whn": "when", "wen": "when"}
 _FIRST |= {"woh": "who", "hwo": "who", "hw": "how"}
 _AFTER_HOW = re.compile(
-    r"many|much|old|long|big|large|tall|high|far|deep|wide|heavy|often|fast|quickly|hot|cold|warm"
-    r"|do|does|did|can|could|should|would|to|come|about"
+    r"\s+(?:many|much|old|long|big|small|large|tall|high|far|deep|wide|thick|heavy|light|often|fast|slow|"
+    r"quickly|hot|cold|warm|strong|close|near|common|rare|dangerous|safe|expensive|loud|hard|"
+    r"can|could|should|would|to|come|about|(?:do|does|did)(?!\s+(?:it|this|that)\W*$)|"
+    r"(?:is|are|was|were)\s+(?:the\s+)?\w+\s+"
+    r"(?:\w{2,}ed|\w+ten|made|built|done|drawn|grown|known|born|sold|spelt|found)(?=\W*$|\s+(?!by|to|with|for)))\b"
 )
 
 _QUOTED = re.compile(r"[\"“”„«‹][^\"“”„»›]*[\"“”»›]|(?<!\w)['‘’][^'‘’]*['’](?!\w)")
@@ -109,7 +112,7 @@ def _asked(typed: str, rest: str, words: Words) -> str:
     # "Wat Arun" and "wat pho" are names.
     if not meant or not following or following[1] not in words.common | ENGLISH:
         return ""
-    if typed.lower() == "hwo" and _AFTER_HOW.fullmatch(following[1]):
+    if typed.lower() == "hwo" and _AFTER_HOW.match(rest):
         meant = "how"
     return meant.capitalize() if typed[0].isupper() else meant
 
