@@ -17,6 +17,26 @@ _ONE_OR_OTHER = re.compile(
     r"([\w'’-]+)(?:\s+(?:there|then|here|please|pls|(?:do\s+)?(?:they|you|people)(?:\s+\w+){1,2}))?(?:\s+in\s+this\s+\w+)?\W*$",
     re.IGNORECASE,
 )
+# What says the one of two that is offered, in another word.
+_SAYS = {
+    word: tuple(said.split())
+    for words, said in (
+        ("day daytime", "diurnal daylight"),
+        ("night nighttime", "nocturnal dark"),
+        ("kids children", "kids children boys girls pupils"),
+        ("adults", "grown men women"),
+        ("man", "he king prince father son brother mr sir"),
+        ("woman", "she queen princess mother daughter sister mrs lady"),
+        ("meat animals", "carnivore carnivorous fish insects mammals birds rodents prey"),
+        (
+            "plants vegetables",
+            "herbivore herbivorous leaves grass grasses bark fruit fruits seeds bamboo",
+        ),
+        ("water", "river lake pond sea ocean aquatic marine"),
+        ("land", "terrestrial forest desert grassland savanna"),
+    )
+    for word in words.split()
+}
 
 
 def choice(question: str) -> tuple[str, str] | None:
@@ -36,7 +56,10 @@ def chooses(offered: tuple[str, str], answer: str) -> bool:
 
     >>> [chooses(("fruit", "vegetable"), said) for said in ("fruits", "Capsicum")]
     [True, False]
+    >>> chooses(("day", "night"), "nocturnal")
+    True
     """
     words = [word for part in offered for word in telling(part)]
+    words += [said for word in words for said in _SAYS.get(word, ())]
     said = telling(answer)
     return not words or any(alike(word, other) for word in words for other in said)

@@ -164,6 +164,24 @@ def test_another_model_and_what_is_excepted(
     assert about(question, BICYCLES, answer) == doubt
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "doubted"),
+    [
+        ("Are they active by day or by night?", "nocturnal", False),
+        ("Do they live in water or on land?", "rivers", False),
+        ("Do they eat meat or plants?", "bark", False),
+        ("Was it built by a man or a woman?", "Queen Anne", False),
+        ("Is it for adults or kids?", "children", False),
+        ("Do they eat meat or plants?", "rivers", True),
+    ],
+)
+def test_what_is_offered_may_be_said_in_another_word(
+    question: str, answer: str, doubted: bool
+) -> None:
+    text = "Nocturnal: nocturnal, in rivers, of bark, for children, of Queen Anne."
+    assert bool(about(question, text, answer)) is doubted
+
+
 def test_a_model_in_the_title() -> None:
     assert doubts_about("What does the Tarn 7 weigh?", "14 kg", (0, 5), "Tarn 5") != ()
 
