@@ -97,14 +97,14 @@ def front_matter(text: str) -> tuple[Front, str]:
 
 
 def parts(text: str) -> Iterator[Part]:
-    """Yield the parts of a page in order, each as plain text; those without text are left out."""
+    """Yield the parts of a page in order, each as plain text; one may be a heading alone."""
     level, heading, blocks = 0, "", list[str]()
     for is_heading, size, block in [*_blocks(_PARSER.parse(text)), (True, 0, "")]:
         if not is_heading:
             blocks.append(block)
             continue
         body = "".join(blocks).strip()
-        if body or level == 1:
+        if body or heading:
             yield Part(level, heading, body)
         level, heading, blocks = size, " ".join(block.split()), []
 

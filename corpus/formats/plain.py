@@ -39,6 +39,7 @@ class CsvPassages(TableReader):
 class MarkdownFile:
     """Reads one file of Markdown or plain text: a page whose sections are its headings.
 
+    A section has the names of the headings above it too, "Kenya - Climate", but for the title.
     Its title is that of its front matter, the first heading of level 1, or the file's name; its
     url and language are those of its front matter, of which the rest goes before the text; its id
     is the path from the corpus folder on. Bytes of names that are not UTF-8 stand in title and id
@@ -71,11 +72,15 @@ class MarkdownFile:
     def _page(self, text: str) -> Page:
         front, text = front_matter(text)
         title, sections = front.title, list[Section]()
+        path = list[tuple[int, str]]()
         for level, heading, body in parts(text):
+            path = [above for above in path if above[0] < level]
             if level == 1 and title in ("", heading):
-                title, heading = heading, ""
+                title = heading
+            elif heading:
+                path.append((level, heading))
             if body:
-                sections.append(Section(heading, body))
+                sections.append(Section(" - ".join(name for _, name in path), body))
         if front.said:  # with the first section, as it would be a passage of its own elsewhere
             first, *others = sections or [Section("", "")]
             sections = [Section(first.title, f"{front.said}\n\n{first.text}".strip()), *others]

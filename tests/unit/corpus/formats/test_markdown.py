@@ -7,6 +7,7 @@ import pytest
 
 from corpus.formats.markdown import Part, front_matter, parts
 from corpus.passages.corpora import open_corpus
+from corpus.passages.policy import PassagePolicy
 
 PAGE = """\
 ---
@@ -48,9 +49,35 @@ def test_a_page_reads_as_text(tmp_path: Path) -> None:
         "Name: Kita; Height: a | b"
     )
     assert code.text == (
-        "title: Mount Fuji section title: Code content: # not a heading ![x](y)\n"
+        "title: Mount Fuji section title: Fuji-san - Code content: # not a heading ![x](y)\n"
         "| a | b |\n|---|---|\n\n![kept](as-it-is) and a[1][2]."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "sections"),
+    [
+        (
+            "# East\n## Kenya\n### Climate\nWarm.\n### Food\nMaize.\n## Uganda\n### Climate\nWet.",
+            ["Kenya - Climate", "Kenya - Food", "Uganda - Climate"],
+        ),
+        ("# East\nLands.\n## Kenya\nWarm.\n## Food\nMaize.", ["", "Kenya", "Food"]),
+        (
+            "## Food\n#### Breakfast\nEggs.\n### Lunch\nRice.\n## Drink\nTea.",
+            ["Food - Breakfast", "Food - Lunch", "Drink"],
+        ),
+        ("# Kenya\n## Food\nMaize.\n# Uganda\n## Food\nRice.", ["Food", "Uganda - Food"]),
+        ("<h2>Kenya</h2>\n\n### Food\nMaize.\n\n##\nAll.", ["Kenya - Food", ""]),
+    ],
+)
+def test_a_section_has_the_names_of_the_headings_above_it(
+    text: str, sections: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text(text, encoding="utf-8")
+    passages = list(open_corpus(tmp_path, policy=PassagePolicy(by="tokens")).read())
+    assert [passage.section for passage in passages] == sections
+    # A heading without text counts as no section.
+    assert [passage.id for passage in passages] == [f"a.md#{n}.0" for n in range(len(sections))]
 
 
 @pytest.mark.parametrize(
