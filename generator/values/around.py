@@ -129,7 +129,7 @@ _RULES = (
     ),
     # There are no kilograms of what something has.
     _rule(
-        r"\bhow\s+many\b.*\b(?:ha(?:s|ve|d))\b",
+        r"\bhow\s+many\b(?!\s+(?:kg|kilo\w*|ton(?:ne)?s|lbs?)\b).*\b(?:ha(?:s|ve|d))\b",
         span=r"[\d.,\s]*\s*(?:k?g|kilos?|kilograms?|tons?|tonnes?|lbs?)\b",
     ),
     # "From how much" is what stands behind "from", and no share of it.

@@ -134,6 +134,7 @@ def test_what_stands_around_words_tells_that_they_are_no_answer(
         ("Until when on Sunday?", "Mon to Fri 7-15. In July on Wednesdays, 9-12.", "9-12"),
         ("When was the bell cast?", "The bell is of 1541. The mill was cast in 1987.", "1541"),
         ("How many singers are there?", "The choir has 64 members.", "64"),
+        ("How many kilograms of milk has a cow?", "A cow has 4 kg of milk.", "4 kg"),
         ("How many voices are there?", "The choir has 64 singers.", "64"),
         ("How many monks live there?", "It has 12 members, all monks.", "12"),
         ("How many employees has it?", "The school has 40 teachers.", "40"),
