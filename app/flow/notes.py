@@ -16,8 +16,9 @@ from retriever.pictures.neighbours import SHOWN_FROM
 # anything (validation vendor, n = 60 each, AMD EPYC; these pictures chose it).
 ALIKE = 1.0
 # How much less alike a picture of another entity is at most, where both may be meant: of the flags
-# of Monaco and Indonesia, and of Chad and Romania, 0.003 at most; of Ireland and Italy 0.07.
-TWINS = 0.01
+# of Monaco and Indonesia, and of Chad and Romania, 0.003 at most; of Ireland and Italy 0.07. And of
+# the one that the best passage is about, where that is not the one most alike.
+TWINS, _PREFERRED = 0.01, 0.05
 SAME_LOOK = "another thing looks the same"
 OTHER_LANGUAGE = "the question does not look like English"
 
@@ -93,18 +94,20 @@ def shown_alike(similar: Iterable[tuple[str, float]]) -> str:
 def twins(question: str, found: Retrieval) -> tuple[str, str] | None:
     """Return the names of two entities whose pictures are as much like the query's; else None.
 
-    None where the question names one of them, or the best passage is about neither.
+    By their vectors: colours that lie a little elsewhere, or are of another shade, tell apart what
+    one vendor draws. None where the question names one of them, or the best passage is about
+    neither.
     """
     if len(found.similar) < 2 or not found.hits:
         return None
-    one, other = found.similar[:2]
-    if one.similarity - other.similarity >= TWINS or not (one.name and other.name):
-        return None
-    if found.hits[0].passage.entity not in (one.entity, other.entity):
-        return None
-    if contains(question, one.name) or contains(question, other.name):
-        return None
-    return one.name, other.name
+    one, *others = found.similar
+    best = found.hits[0].passage.entity
+    for other in others:
+        most = TWINS if best == one.entity else _PREFERRED if best == other.entity else 0.0
+        named = contains(question, one.name) or contains(question, other.name)
+        if one.cosine - other.cosine < most and one.name and other.name and not named:
+            return one.name, other.name
+    return None
 
 
 def alike(found: Retrieval) -> tuple[str, str] | None:

@@ -29,6 +29,7 @@ SHORTEST = 4
 # Slips in the word that a question begins with, which are too short, or words elsewhere: a wat is a
 # temple. "Hwo" is how before what may follow that, and who before anything else.
 _FIRST = {"wat": "what", "wht": "what", "wich": "which", "whn": "when", "wen": "when"}
+_FIRST |= {"wehre": "where"}
 _FIRST |= {"woh": "who", "hwo": "who", "hw": "how"}
 _AFTER_HOW = re.compile(
     r"\s+(?:many|much|old|long|big|small|large|tall|high|far|deep|wide|thick|heavy|light|often|fast|slow|"
@@ -160,4 +161,8 @@ def _plainly_english(question: str, slips: set[tuple[int, int]], words: Words) -
     rest = [word[0].casefold() for word in found if word.span() not in slips]
     english = sum(word in ENGLISH for word in rest)
     usual = sum(word in ENGLISH or word in words.common for word in rest)
-    return english > sum(word in OTHERS for word in rest) and 2 * usual >= len(rest)
+    others = sum(word in OTHERS for word in rest)
+    # "Captial?", and "hihgest point?": nothing beside them is of another language.
+    if usual == len(rest) and not others:
+        return True
+    return english > others and 2 * usual >= len(rest)

@@ -60,6 +60,24 @@ _OFFICES = tuple(
         "umpire|referee",
     )
 )
+# "Chief of state: President Ann Roe" is no king. A monarch is either.
+_TITLES = tuple(
+    re.compile(rf"\b(?:{title})\b", re.IGNORECASE)
+    for title in (
+        "president",
+        "king|emperor|sultan|[ae]mir|monarch|sovereign",
+        "queen|empress|monarch|sovereign",
+        "prime minister|premier|chancellor",
+    )
+)
+_WHO_HOLDS = re.compile(
+    r"\W*who(?:['’]?s|\s+(?:is|are|was|were))\s+(?:(?:the|its|their|current|present)\s+)+"
+    r"(?P<office>(?:prime\s+)?\w+)(?!['’\w])(?!\s+(?!of\b|in\b|here\b|there\b|now\b)\w)",
+    re.IGNORECASE,
+)
+_TITLE_AT = re.compile(
+    r"(?:President|King|Emperor|Sultan|[AE]mir|Queen|Empress|Prime Minister|Premier|Chancellor)\s+"
+)
 # "Secretary: Ina Voss, also treasurer".
 _ITEM_BEHIND = re.compile(r"[^.;:\n]*(?=[.;\n]|\Z)")
 _LABEL_BEFORE = re.compile(r"([A-Z][^.:;,]{2,40}):\s*\Z")
@@ -78,6 +96,8 @@ def other_role(question: str, text: str, start: int) -> bool:
     [True, False]
     >>> other_role("Who is the captain?", "Trainer: Ann Roe.", 9)
     True
+    >>> other_role("Who is the king?", "Chief of state: President Ann Roe.", 26)
+    True
     >>> other_role("Who made it?", text, text.index("Bonaldi"))
     False
     >>> text = "It was a gift to Oz from Ub."
@@ -88,6 +108,15 @@ def other_role(question: str, text: str, start: int) -> bool:
         return True
     if not _WHO.match(question):
         return False
+    title = re.search(rf"{_TITLE_AT.pattern}\Z", text[max(0, start - 30) : start])
+    title, holds = title or _TITLE_AT.match(text, start), _WHO_HOLDS.match(question)
+    if title and holds:
+        wanted, has = (
+            {n for n, names in enumerate(_TITLES) if names.search(words)}
+            for words in (holds["office"], title[0])
+        )
+        if wanted and not wanted & has:
+            return True
     if label := _LABEL_BEFORE.search(text, max(0, start - 60), start):
         wanted, has = (
             {n for n, office in enumerate(_OFFICES) if office.search(words)}

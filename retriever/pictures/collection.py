@@ -337,12 +337,12 @@ class PictureCollection:
         starts_E = np.cumsum([0, *map(len, pictures_E[:-1])])
         away_I = layout.distances(asked, self.layouts_ILHWC[np.concatenate(pictures_E)])
         away_E = self.fusion.colours * np.minimum.reduceat(away_I, starts_E)
-        both_E = np.array([other.similarity for other in similar]) - away_E
-        kept = away_E[int(np.argmax(both_E))]
-        joined = [
-            replace(other, similarity=float(both + kept))
-            for other, both in zip(similar, both_E, strict=True)
-        ]
+        best = int(
+            np.argmax([o.similarity - away for o, away in zip(similar, away_E, strict=True)])
+        )
+        joined = []
+        for other, added in zip(similar, (away_E[best] - away_E).tolist(), strict=True):
+            joined.append(replace(other, similarity=other.similarity + added, colours=added))
         return sorted(joined, key=lambda other: -other.similarity)
 
     def unlike(self, picture: Image, entity: str) -> bool:

@@ -28,14 +28,21 @@ class SimilarPicture:
     Attributes:
         image: its name, as the table has it.
         entity: what it shows.
-        similarity: the cosine of both pictures' vectors.
+        similarity: the cosine of both pictures' vectors, and what colours added.
         name: of the entity, for people; "" where the collection has none.
+        colours: what they added, beside the best, by where they lie; less than 0 as a rule.
     """
 
     image: str
     entity: str
     similarity: float
     name: str = ""
+    colours: float = 0.0
+
+    @property
+    def cosine(self) -> float:
+        """Return the cosine of both pictures' vectors."""
+        return self.similarity - self.colours
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -75,6 +75,26 @@ def test_two_flags_that_look_the_same_are_named_both() -> None:
     assert twins("capital?", other) is None
 
 
+def test_colours_that_lie_a_little_elsewhere_tell_no_twins_apart() -> None:
+    flag = look_alikes(("Chad", 0.48), ("Romania", 0.38), named="Chad")
+    chad, romania = flag.similar
+    assert twins("capital?", flag) is None
+    nearer = replace(flag, similar=(chad, replace(romania, colours=-0.105)))
+    assert twins("capital?", nearer) == ("Chad", "Romania")
+
+
+def test_an_answer_about_another_than_is_most_alike_may_be_of_either() -> None:
+    flags = look_alikes(
+        ("France", 0.92), ("Guadeloupe", 0.9), ("Saint Martin", 0.89), named="France"
+    )
+    [best] = flags.hits
+    assert twins("capital?", flags) is None, "it is about the first"
+    other = replace(
+        flags, hits=(replace(best, passage=replace(best.passage, entity="Saint Martin")),)
+    )
+    assert twins("capital?", other) == ("France", "Saint Martin")
+
+
 @pytest.mark.parametrize(
     "other",
     [

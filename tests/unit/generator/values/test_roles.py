@@ -53,3 +53,21 @@ def test_who_got_a_present_did_not_give_it(question: str, other: bool) -> None:
     text = "A gift to the United States from the people of France."
     assert other_role(question, text, text.index("United")) is other
     assert not other_role(question, text, text.index("people"))
+
+
+@pytest.mark.parametrize(
+    ("question", "title", "other"),
+    [
+        ("who is the king", "President", True),
+        ("Who is the queen?", "King", True),
+        ("Who's the president here?", "King", True),
+        ("who is the monarch", "Queen", False),
+        ("who is the king", "King", False),
+        ("Who is the boss?", "President", False),
+        ("Who is the chancellor?", "Chancellor", False),
+    ],
+)
+def test_a_president_is_no_king(question: str, title: str, other: bool) -> None:
+    text = f"Chief of state: {title} Ann Roe (since 2017)."
+    assert other_role(question, text, text.index("Ann")) is other
+    assert other_role(question, text, text.index(title)) is other
