@@ -358,14 +358,21 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, corpus
         f"{report.deleted:,} deleted",
         soft_wrap=True,
     )
-    if report.kept:
-        others = [name for name in built.corpora if name != corpus]
+    others = [name for name in built.corpora if name != corpus]
+    if never := report.kept - report.gone:
         told = (
             f"are not of {corpus}: the index has {' and '.join(others)} as well"
             if others
             else "are not in the corpus (any more): --prune deletes them"
         )
-        out.print(f"{report.kept:,} {escape(told)}", soft_wrap=True, highlight=False)
+        out.print(f"{never:,} {escape(told)}", soft_wrap=True, highlight=False)
+    if report.gone:
+        was, it, still = ("was", "it", "is") if report.gone == 1 else ("were", "them", "are")
+        told = (
+            f"{report.gone:,} {was} of {corpus}, which has {it} no longer, and {still} still "
+            "found: to drop that build the first corpus anew with --swap, and then each other with --add"
+        )
+        out.print(escape(told), soft_wrap=True, highlight=False)
     if built.cut:
         out.print(f"{len(built.cut):,} are longer than the checkpoint reads, and were cut there")
     for line in built.left_out:

@@ -16,7 +16,7 @@ from corpus.passages.corpora import Corpus, open_corpus
 from corpus.progress import Advance as Advance
 from corpus.progress import Say as Say
 from corpus.types import Passage, Query
-from retriever.building.others import beside_others, there_already
+from retriever.building.others import beside_others, no_longer, there_already
 from retriever.building.processes import TorchProcesses, joined
 from retriever.checkpoint.loading import Checkpoint
 from retriever.encoding.encoder import Encoder
@@ -152,14 +152,13 @@ def build_index(
                 source, made_from, location, storage, connection, add=add, skip_bad=skip_bad
             )
         if there is not None:
-            build, unchanged = there
+            build, report = there
             if processes is not None:
                 dismiss(processes)
                 processes.collect(cut)
             advance(made_from.passages, made_from.passages)
-            report = Report(unchanged=unchanged, kept=build.passages - unchanged)
-            held = build.passages
-            return BuildSummary(made_from, report, held, left_out, bad, corpora=build.corpora)
+            count = build.passages
+            return BuildSummary(made_from, report, count, left_out, bad, corpora=build.corpora)
         precisions = (encoder.passage_precision,)
         with PassageIndex.update(
             location,
@@ -263,6 +262,8 @@ def _write(
             report = write_corpus_together(index, passages, encode, processes, progress)
     if index.count != report.written + report.unchanged:
         remove_missing(index, ids, report, delete=prune)
+    if report.kept and len(index.built.corpora) > 1:
+        report.gone = no_longer(index, source.name, ids)
     return report
 
 

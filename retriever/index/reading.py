@@ -175,6 +175,10 @@ class OpenIndex:
         """Return the name of the corpus that wrote each passage that is in it, "" if not known."""
         return {id_: corpus for id_, _, corpus in self._contents(ids)}
 
+    def written_by(self, corpus: str) -> Iterator[str]:
+        """Yield the ids of the passages that a corpus wrote, as far as is known."""
+        return (id_ for id_, _, name in self._contents(None) if name == corpus)
+
     def _contents(self, ids: Sequence[str] | None) -> Iterator[tuple[str, str, str]]:
         """Yield the id, the hash and the corpus of passages; None for all."""
         wanted = ("id", CONTENT, CORPUS)

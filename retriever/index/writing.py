@@ -45,6 +45,7 @@ class Report:
         skipped: id and reason of passages that cannot be indexed.
         deleted: passages removed, as the corpus has them no longer.
         kept: passages in the index that the corpus has not, and that were not removed.
+        gone: how many of those the corpus had before; 0 where it is the only one.
     """
 
     written: int = 0
@@ -52,6 +53,7 @@ class Report:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     deleted: int = 0
     kept: int = 0
+    gone: int = 0
 
     @property
     def read(self) -> int:

@@ -20,8 +20,10 @@ def test_added_passages_take_nobodys_place(tmp_path: Path) -> None:
     write_passages(other, [PASSAGES[0], replace(PASSAGES[1], text="Another."), *PASSAGES[3:5]])
     refused = kbvqa("index", "build", other, "--index", location, "--add", ok=False)
     assert isinstance(refused.exception, IndexNotReady)
-    taken = f"of corpus have in the index, such as {PASSAGES[1].id!r}"
-    assert "1 passages of other" in str(refused.exception) and taken in str(refused.exception)
+    assert (
+        "1 passage of other would take the places of those of corpus that have the same ids in the "
+        f"index, such as {PASSAGES[1].id!r}. To keep both, give its passages ids of their own"
+    ) in str(refused.exception)
     assert info(location)["count"] == 3
     write_passages(other, PASSAGES[3:5])
     kbvqa("index", "build", other, "--index", location, "--add")
@@ -100,7 +102,7 @@ def test_a_corpus_that_changes_takes_no_passage_of_another(
             refused = kbvqa("index", "build", path, "--index", place, ok=False)
             assert isinstance(refused.exception, IndexNotReady)
             named = "other" if path == first else "corpus"
-            assert f"other passages of {named} have in the index" in str(refused.exception)
+            assert f"would take the places of those of {named}" in str(refused.exception)
             assert info(place)["count"] == 10
         write_passages(path, [replace(own[0], text="Moved."), *own[1:]])
         kbvqa("index", "build", path, "--index", location)
@@ -123,7 +125,7 @@ def test_a_passage_of_two_corpora_that_one_has_changed_is_said(tmp_path: Path) -
     kbvqa("index", "build", first, "--index", location)
     refused = kbvqa("index", "build", other, "--index", location, ok=False)
     assert isinstance(refused.exception, IndexNotReady)
-    assert "1 passages of other have ids that other passages of corpus" in str(refused.exception)
+    assert "1 passage of other would take the places of those of corpus" in str(refused.exception)
 
 
 @pytest.mark.parametrize("ids", [("p6", "p7"), ("p0", "p1")])
@@ -138,7 +140,9 @@ def test_another_corpus_of_the_same_name_takes_no_place(
     for options in ((), ("--add",)):
         refused = kbvqa("index", "build", other, "--index", location, *options, ok=False)
         assert isinstance(refused.exception, IndexNotReady)
-        assert "--name NAME --add keeps both" in str(refused.exception)
+        assert "--name NAME --add" in str(refused.exception)
+        own = "give its passages ids of their own (a word before each will do)"
+        assert (own in str(refused.exception)) is (ids[0] == "p0")
         assert info(location)["count"] == 2
     if ids[0] == "p6":
         kbvqa("index", "build", other, "--index", location, "--name", "songs", "--add")
@@ -149,6 +153,71 @@ def test_another_corpus_of_the_same_name_takes_no_place(
     else:
         kbvqa("index", "build", other, "--index", location, "--prune")
         assert info(location)["count"] == 2
+
+
+def test_folders_of_markdown_with_files_of_the_same_names_are_kept_as_the_message_says(
+    tmp_path: Path,
+) -> None:
+    location = tmp_path / "index"
+    for parent, text in (
+        ("d1", "The oak is a tall tree of the forest."),
+        ("d2", "Tea is a drink."),
+    ):
+        (tmp_path / "both" / parent / "docs").mkdir(parents=True)
+        (tmp_path / "both" / parent / "docs" / "a.md").write_text(f"# {parent}\n{text * 3}")
+    first, second = (tmp_path / "both" / name / "docs" for name in ("d1", "d2"))
+    kbvqa("index", "build", first, "--index", location)
+    for options in ((), ("--name", "other", "--add")):
+        refused = kbvqa("index", "build", second, "--index", location, *options, ok=False)
+        assert isinstance(refused.exception, IndexNotReady)
+        said = str(refused.exception)
+        assert "Its ids are paths: to keep both, put both into one folder" in said
+        assert "index that with --swap" in said and "--name NAME" not in said
+    kbvqa("index", "build", tmp_path / "both", "--index", location, "--swap")
+    assert info(location)["count"] == 2
+
+
+@pytest.fixture
+def namesakes(location: str, tmp_path: Path) -> tuple[Path, Path]:
+    """Two corpora in files called alike, the second added as `second` to the index of the first."""
+    (tmp_path / "elsewhere").mkdir()
+    first = corpus(tmp_path, PASSAGES[:4])
+    second = corpus(tmp_path / "elsewhere", PASSAGES[4:8])
+    kbvqa("index", "build", first, "--index", location)
+    kbvqa("index", "build", second, "--index", location, "--name", "second", "--add")
+    return first, second
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_corpus_is_not_taken_for_the_one_that_its_file_is_called_as(
+    location: str, namesakes: tuple[Path, Path], changed: bool
+) -> None:
+    _, second = namesakes
+    if changed:
+        write_passages(second, [replace(PASSAGES[4], text="Thing 4 moved."), *PASSAGES[5:9]])
+    before = info(location)
+    for options in ((), ("--add",)):
+        refused = kbvqa("index", "build", second, "--index", location, *options, ok=False)
+        assert isinstance(refused.exception, IndexNotReady)
+        assert (
+            f"has of {second} is of second, and nothing of it is of 'corpus': --name second goes on"
+        ) in str(refused.exception)
+        assert info(location) == before
+    kbvqa("index", "build", second, "--index", location, "--name", "second")
+    assert info(location)["count"] == 8 + changed
+
+
+def test_what_a_corpus_of_several_has_no_longer_is_said_each_time(
+    location: str, namesakes: tuple[Path, Path]
+) -> None:
+    first, second = namesakes
+    write_passages(second, PASSAGES[4:7])
+    for _ in range(2):
+        told = kbvqa("index", "build", second, "--index", location, "--name", "second").stdout
+        assert "4 are not of second: the index has corpus as well" in told
+        assert "1 was of second, which has it no longer, and is still found" in told
+    told = kbvqa("index", "build", first, "--index", location).stdout
+    assert "4 are not of corpus" in told and "no longer" not in told
 
 
 def test_each_corpus_of_an_index_goes_on_by_its_own_command(
