@@ -370,7 +370,7 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, corpus
         was, it, still = ("was", "it", "is") if report.gone == 1 else ("were", "them", "are")
         told = (
             f"{report.gone:,} {was} of {corpus}, which has {it} no longer, and {still} still "
-            "found: to drop that build the first corpus anew with --swap, then each other with --add"
+            "found: to drop that build the first corpus anew with --swap, then add the others again"
         )
         out.print(escape(told), soft_wrap=True, highlight=False)
     if built.cut:

@@ -8,7 +8,7 @@ a corpus.
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,8 @@ from corpus.files.sources import open_binary, path_text
 
 MARKDOWN = (".md", ".markdown", ".txt")
 TABLES = (".csv", ".tsv")
-_DATA_NAMES = (".jsonl", ".json", ".parquet", *TABLES, ".xml", *MARKDOWN)
+LINES = (".jsonl", ".json")
+_DATA_NAMES = (*LINES, ".parquet", *TABLES, ".xml", *MARKDOWN)
 # Texts about a folder, which is seldom what it holds.
 _ABOUT = re.compile(r"(readme|licen[cs]es?|changelog|contributing|notice)\b", re.IGNORECASE)
 _PACKED = (".gz", ".bz2", ".zst", ".zip")
@@ -49,12 +50,17 @@ def corpus_files(path: Path, split: str = "") -> list[Path]:
     return found_files(path, split)[0].files
 
 
-def found_files(path: Path, split: str = "", endings: Sequence[str] = ()) -> list[FileGroup]:
+def found_files(
+    path: Path,
+    split: str = "",
+    endings: Sequence[str] = (),
+    is_lines: Callable[[Path], bool] = lambda file: False,
+) -> list[FileGroup]:
     """Return what a corpus may be: a file alone, or the kinds of files in a folder.
 
-    Files of one kind are read alike: .md, .markdown and .txt, or .csv and .tsv. The kind with the
-    most files comes first, of two with as many the larger one. A README or a licence is no
-    reason to take a folder for texts.
+    Files of one kind are read alike: .md, .markdown and .txt, or .csv and .tsv, or .jsonl and what
+    `is_lines` says of .json. The kind with the most files comes first, of two with as many the
+    larger one. A README or a licence is no reason to take a folder for texts.
 
     Args:
         path: a file or folder. Files and folders whose names begin with ".", and files whose
@@ -63,6 +69,7 @@ def found_files(path: Path, split: str = "", endings: Sequence[str] = ()) -> lis
             and are left out otherwise.
         split: of a folder with files "{split}_passages-..." or "{split}-...": this split.
         endings: the only kind that is wanted, by the ends of its names; () for any.
+        is_lines: whether a .json file has what a .jsonl file has: records, not settings.
 
     Raises:
         DatasetNotFound: there is nothing, a part of what comes first is missing, or the folder
@@ -85,7 +92,7 @@ def found_files(path: Path, split: str = "", endings: Sequence[str] = ()) -> lis
     kinds: dict[str, list[Path]] = {}
     for file in data:
         if not endings or _data_suffix(_bare(file)) in endings:
-            kinds.setdefault(_kind(file), []).append(file)
+            kinds.setdefault(_kind(file, is_lines), []).append(file)
     if not kinds:
         raise DatasetNotFound(_nothing_in(path, every, split, endings) + _elsewhere(outside))
     ordered = sorted(kinds.values(), key=_much, reverse=True)
@@ -112,15 +119,17 @@ def endings_text(files: Iterable[Path]) -> str:
     return ", ".join(f"{count:,} {ending}" for ending, count in counts.most_common())
 
 
-def _kind(file: Path) -> str:
+def _kind(file: Path, is_lines: Callable[[Path], bool]) -> str:
     """Return the ending that stands for all that are read like this file."""
     suffix = _data_suffix(_bare(file))
+    if suffix == LINES[1] and is_lines(file):
+        return LINES[0]
     return next((same[0] for same in (MARKDOWN, TABLES) if suffix in same), suffix)
 
 
 def _much(files: Sequence[Path]) -> tuple[int, int]:
     """Return how many files there are, but for texts about the folder, and their bytes."""
-    own = [file for file in files if not (_kind(file) == MARKDOWN[0] and _ABOUT.match(file.name))]
+    own = [f for f in files if not (_data_suffix(_bare(f)) in MARKDOWN and _ABOUT.match(f.name))]
     return len(own), sum(file.stat().st_size for file in own if file.exists())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from corpus.errors import CorpusError
 from corpus.files.csv_rows import CsvRows, DuplicateColumn
-from corpus.files.folders import MARKDOWN, TABLES
+from corpus.files.folders import LINES, MARKDOWN, TABLES
 from corpus.files.pages import PageReader
 from corpus.files.parquet import M2krPassages, PassagesParquet, WikipediaParquet, open_parquet
 from corpus.files.sources import Source, compression
@@ -42,7 +42,7 @@ class Format:
     pages: bool = False
 
 
-_LINES = (".jsonl", ".json", ".txt")
+_LINES = (*LINES, ".txt")
 _PARQUET = (".parquet",)
 
 FORMATS = {
@@ -93,6 +93,14 @@ def recognise(path: Path) -> Format:
         if suffix == ".txt":
             return FORMATS["markdown"]
         raise
+
+
+def has_lines(path: Path) -> bool:
+    """Return whether a .json file is in a format that .jsonl files have, too."""
+    try:
+        return recognise(path).endings == _LINES
+    except CorpusError:  # which is said where the file is read
+        return False
 
 
 def _by_content(path: Path) -> Format:

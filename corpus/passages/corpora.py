@@ -24,7 +24,7 @@ from corpus.files.sources import path_text
 from corpus.files.text_set import TextSet
 from corpus.formats.google_search import TRAIN_NAME, GoogleSearch, corpus_name
 from corpus.formats.plain import MarkdownFile
-from corpus.formats.recognise import FORMATS, Format, UnknownFormat, recognise
+from corpus.formats.recognise import FORMATS, Format, UnknownFormat, has_lines, recognise
 from corpus.formats.wikipedia import WikipediaDump
 from corpus.passages.filters import Filter
 from corpus.passages.policy import PassagePolicy
@@ -244,9 +244,9 @@ def open_corpus(
         raise CorpusError(f"there is no format {format_name!r}; known are {known}")
     if format_name:
         format_ = FORMATS[format_name]
-        files, left_out = found_files(path, split, format_.endings)[0]
+        files, left_out = found_files(path, split, format_.endings, has_lines)[0]
     else:
-        format_, (files, left_out) = _recognised(found_files(path, split))
+        format_, (files, left_out) = _recognised(found_files(path, split, is_lines=has_lines))
     google = format_.name == "google-search"
     if only_train and not google:
         raise CorpusError(f"{path} is {format_.name}: only the Google-search corpus has GS112K")

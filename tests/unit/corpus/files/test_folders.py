@@ -150,6 +150,7 @@ NOTE, ROW = (
 )
 PACKAGE = json.dumps({"name": "site", "dependencies": {}})
 LINE = json.dumps({"id": "1", "text": "One"}) + "\n"
+ARRAY = json.dumps([{"id": "2", "text": "Two"}])
 
 # What lies in a folder; what it is read as; what is left out.
 FOLDERS = [
@@ -163,6 +164,9 @@ FOLDERS = [
     ({"README.md": NOTE, "map.png": "P"}, "markdown", ["map.png"]),
     ({"a.csv": ROW, "b.tsv": ROW.replace(",", "\t").replace("1", "2")}, "csv", []),
     ({"a.txt": LINE}, "passages", []),
+    ({"a.json": ARRAY, "tea.md": NOTE, "z.jsonl": LINE}, "passages", ["tea.md"]),
+    ({"a.json": PACKAGE, "tea.md": NOTE * 9, "z.jsonl": LINE}, "markdown", ["a.json", "z.jsonl"]),
+    ({"a.json": PACKAGE, "b.json": "", "z.jsonl": LINE}, "passages", ["a.json", "b.json"]),
 ]
 
 
