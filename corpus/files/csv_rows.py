@@ -1,7 +1,7 @@
 """CSV and TSV files with a header, streamed, with errors that name the line.
 
-Columns are separated by tabs, commas or semicolons, as the header has them. A row without a value
-is none.
+Columns are separated by tabs, commas or semicolons, as the header has them, or by what a line
+"sep=;" before it says, as spreadsheets write it. A row without a value is none.
 
 A row by the rules of RFC 4180, with as many fields as the header, is that row, whatever its text
 looks like. A quote that a row leaves open takes the rows behind it into one field: a row that
@@ -22,7 +22,7 @@ from corpus.files.sources import DamagedFile, Source
 
 # Characters in a field, and so the most that a quote left open can take in.
 _FIELD_LIMIT = 1 << 24
-_HEADER_LINES = 1
+_SEPARATOR = re.compile(r"""["']?sep=(.)["']?""", re.IGNORECASE)
 _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d]+")
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class CsvRows:
         self, path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...] = ()
     ) -> None:
         self.path, self._optional = path, optional
-        self._delimiter, self._header = _header(path)
+        self._delimiter, self._header, self._header_lines = _header(path)
         if columns[0] not in self._header and columns[0] == "id":
             self._header = ["id" if name == "_id" else name for name in self._header]
         absent = [name for name in columns if name not in self._header]
@@ -65,7 +65,7 @@ class CsvRows:
         for name in columns:
             if self._header.count(name) > 1:
                 problem = "a column of this name is there twice; rename or remove one"
-                raise DuplicateColumn(path, _HEADER_LINES, name, problem)
+                raise DuplicateColumn(path, self._header_lines, name, problem)
         self._columns = [
             (name, None if name in absent else self._header.index(name)) for name in columns
         ]
@@ -83,7 +83,7 @@ class CsvRows:
         its second line is the next one to be read.
         """
         csv.field_size_limit(_FIELD_LIMIT)
-        number = _HEADER_LINES
+        number = self._header_lines
         try:
             for lines, row in self._rows():
                 number += lines
@@ -100,7 +100,7 @@ class CsvRows:
 
     def _rows(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
         """Yield on how many lines a row is, and the row; what is not CSV for its first line."""
-        source = islice(self._lines(), _HEADER_LINES, None)
+        source = islice(self._lines(), self._header_lines, None)
         again: deque[str] = deque()  # read once already, as part of a row that is none
         taken: list[str] = []
 
@@ -109,7 +109,7 @@ class CsvRows:
                 taken.append(line)
                 yield line
 
-        number = _HEADER_LINES
+        number = self._header_lines
         reader = self._parser(following())
         while True:
             row: list[str] | csv.Error | None
@@ -207,15 +207,19 @@ def _shape(value: str) -> str:
     return _LETTERS.sub("a", _DIGITS.sub("0", value.strip()))
 
 
-def _header(path: Path) -> tuple[str, list[str]]:
-    """Return the delimiter and the column names."""
-    for raw in Source(path).lines():
+def _header(path: Path) -> tuple[str, list[str], int]:
+    """Return the delimiter, the column names, and how many lines say them."""
+    said = ""
+    for number, raw in enumerate(Source(path).lines(), start=1):
         text = raw.decode("utf-8-sig", "replace").strip("\r")
+        if number == 1 and (found := _SEPARATOR.fullmatch(text)):
+            said = found[1]
+            continue
         # Where commas stand in numbers, spreadsheets write semicolons.
-        delimiter = next((mark for mark in "\t,;" if mark in text), ",")
+        delimiter = said or next((mark for mark in "\t,;" if mark in text), ",")
         try:
             names = next(csv.reader([text], delimiter=delimiter), [])
-        except csv.Error as exc:
+        except (csv.Error, ValueError, TypeError) as exc:
             raise CorpusError(f"{path}: its first line is not CSV ({exc})") from exc
-        return delimiter, [name.strip() for name in names]
+        return delimiter, [name.strip() for name in names], number
     raise CorpusError(f"{path} is empty; its first line must name the columns")

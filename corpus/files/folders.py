@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.errors import DatasetNotFound
-from corpus.files.sources import open_binary, path_text
+from corpus.files.sources import PACKED, open_binary, path_text
 
 MARKDOWN = (".md", ".markdown", ".txt")
 TABLES = (".csv", ".tsv")
@@ -21,7 +21,6 @@ LINES = (".jsonl", ".json")
 _DATA_NAMES = (*LINES, ".parquet", *TABLES, ".xml", *MARKDOWN)
 # Texts about a folder, which is seldom what it holds.
 _ABOUT = re.compile(r"(readme|licen[cs]es?|changelog|contributing|notice)\b", re.IGNORECASE)
-_PACKED = (".gz", ".bz2", ".zst", ".zip")
 _UNFINISHED = (".part", ".partial", ".incomplete", ".crdownload", ".download", ".aria2")
 
 # "test_passages-00001-of-00003.parquet"
@@ -263,7 +262,7 @@ def _bare(file: Path) -> Path:
 
 def _data_suffix(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    while suffixes and suffixes[-1] in _PACKED:
+    while suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
     last = suffixes[-1] if suffixes else ""
     return ".xml" if last.startswith(".xml-p") else last  # a dump in parts: .xml-p1p41242

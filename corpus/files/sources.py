@@ -6,6 +6,7 @@ multistream Wikipedia dump has one for each hundred pages.
 
 import bz2
 import codecs
+import contextlib
 import io
 import lzma
 import os
@@ -23,6 +24,8 @@ from corpus.errors import CorpusError, DatasetNotFound
 CHUNK = 1 << 18
 # Compressed bytes read at once: the most that can be unpacked at once is about a thousand times it.
 _PACKED_CHUNK = 1 << 16
+
+PACKED = (".gz", ".bz2", ".zst", ".zip")
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -86,6 +89,28 @@ def path_text(path: Path) -> str:
     'caf\\\\xe9.md'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def content_name(path: Path) -> str:
+    """Return the name of what is in a file: of a zip's only file, else without the packing's.
+
+    Raises:
+        DatasetNotFound: it does not exist or cannot be opened.
+
+    >>> content_name(Path(__file__)), _unpacked("tea.md.gz")
+    ('sources.py', 'tea.md')
+    """
+    if compression(path) == "zip":
+        with open_binary(path) as file, contextlib.suppress(zipfile.BadZipFile):
+            names = _members_of(zipfile.ZipFile(file))
+            if len(names) == 1:
+                return names[0].filename.rpartition("/")[2]
+    return _unpacked(path.name)
+
+
+def _unpacked(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in PACKED else name
 
 
 class Source:
@@ -163,7 +188,7 @@ class Source:
     def _unzip(self, file: BinaryIO) -> Iterator[bytes]:
         try:
             with zipfile.ZipFile(file) as archive:
-                names = [info for info in archive.infolist() if not _beside(info)]
+                names = _members_of(archive)
                 if len(names) != 1:
                     raise CorpusError(
                         f"{self.path} holds {len(names)} files, not one; unpack it and name the "
@@ -211,6 +236,10 @@ class Source:
             f"{self.path}, near byte {self.bytes_read:,}: the {self.kind} data is damaged or cut "
             f"short ({problem}); nothing behind it is read: fetch the file again"
         )
+
+
+def _members_of(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [info for info in archive.infolist() if not _beside(info)]
 
 
 def _beside(info: zipfile.ZipInfo) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from corpus.errors import InvalidRecord
 from corpus.files.pages import Entry, Page, Section
-from corpus.files.sources import DamagedFile, Source, path_text
+from corpus.files.sources import DamagedFile, Source, content_name, path_text
 from corpus.formats.markdown import front_matter, parts
 from corpus.formats.tables import TableReader
 
@@ -85,5 +85,5 @@ class MarkdownFile:
             first, *others = sections or [Section("", "")]
             sections = [Section(first.title, f"{front.said}\n\n{first.text}".strip()), *others]
         name = path_text(self.path.relative_to(self.root)).replace(os.sep, "/")
-        title = title or path_text(Path(self.path.stem))
+        title = title or path_text(Path(Path(content_name(self.path)).stem))
         return Page(name, title, tuple(sections), url=front.url, language=front.language)

@@ -10,7 +10,7 @@ from corpus.files.csv_rows import CsvRows, DuplicateColumn
 from corpus.files.folders import LINES, MARKDOWN, TABLES
 from corpus.files.pages import PageReader
 from corpus.files.parquet import M2krPassages, PassagesParquet, WikipediaParquet, open_parquet
-from corpus.files.sources import Source, compression
+from corpus.files.sources import Source, compression, content_name
 from corpus.formats.evqa_kb import EvqaKnowledgeBase
 from corpus.formats.google_search import GoogleSearch
 from corpus.formats.lines import JsonLines, Wiki6M, WikipediaJsonLines
@@ -84,7 +84,7 @@ def recognise(path: Path) -> Format:
         UnknownFormat: it is in none of the formats; the message says what was found.
         CorpusError: it is empty or damaged.
     """
-    suffix = path.suffix.lower()
+    suffix = Path(content_name(path)).suffix.lower()
     if suffix in MARKDOWN and suffix != ".txt":
         return FORMATS["markdown"]
     try:

@@ -153,6 +153,17 @@ def test_a_value_longer_than_what_is_looked_at_is_named(tmp_path: Path) -> None:
         open_corpus(path)
 
 
+@pytest.mark.parametrize("mark", [";", ",", "|", "\t"])
+def test_a_line_that_says_what_separates_columns_is_no_header(tmp_path: Path, mark: str) -> None:
+    header, rows = ("id", "text", "title"), [("1", "Nairobi, a city", "Kenya"), ("2", "", "Peru")]
+    lines = [f"sep={mark}", mark.join(header)]
+    lines += [mark.join(f'"{cell}"' for cell in row) for row in rows]
+    (tmp_path / "p.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    stream = open_corpus(tmp_path / "p.csv").read(skip_bad=True)
+    assert [(p.id, p.title, p.text) for p in stream] == [("1", "Kenya", "Nairobi, a city")]
+    assert ["line 4" in str(error) for error in stream.bad] == [True]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_what_a_spreadsheet_exports_is_read(tmp_path: Path, encoding: str) -> None:
     """With semicolons where commas stand in numbers, columns without names, and empty rows."""

@@ -1,6 +1,8 @@
 """Markdown as text: nothing that is meant for a renderer is in a passage."""
 
+import gzip
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -236,3 +238,17 @@ def test_hostile_text_takes_no_time() -> None:
     ):
         list(parts(text))
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("name", ["tea.md.gz", "notes.zip", "TEA.MD.ZIP"])
+def test_a_page_that_is_packed_is_a_page(tmp_path: Path, name: str) -> None:
+    path, text = tmp_path / name, b"---\ndate: 2024\n---\nA drink that is made of leaves and water."
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("notes/tea.md", text)
+            archive.writestr("__MACOSX/._tea.md", b"x")
+    [passage] = open_corpus(path).read()
+    assert (passage.title, passage.id) == ("tea", f"{name}#0.0")
+    assert passage.text.endswith("date: 2024\n\nA drink that is made of leaves and water.")
