@@ -225,6 +225,15 @@ def progress() -> Iterator[tuple[Say, Advance]]:
         yield say, advance
 
 
+def counted(count: int, what: str) -> str:
+    """Return how many things of a kind there are.
+
+    >>> counted(1, "passage"), counted(1200, "file")
+    ('1 passage', '1,200 files')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def shortened(text: str, most: int) -> str:
     """Return a text of at most so many characters on one line; where it is cut, at a word and said.
 

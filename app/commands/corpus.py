@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.commands import corpus_options as options
-from app.commands.console import err, out, print_json, progress, takes
+from app.commands.console import counted, err, out, print_json, progress, takes
 from app.commands.outputs import refuse_input, require_folder
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def corpus_make(
                 f"{'; '.join(stream.left_out) or f'no record is in {corpus.path}'}"
             )
         count = write_passages(output, chain([first], passages))
-    out.print(f"{count:,} passages of {corpus.name} in {output}", highlight=False, soft_wrap=True)
+    out.print(
+        f"{counted(count, 'passage')} of {corpus.name} in {output}", highlight=False, soft_wrap=True
+    )
     options.report_left_out(stream)
 
 
@@ -174,7 +176,9 @@ def corpus_pictures(
             "base, Wiki6M and WIT do"
         )
     partial.replace(output)
-    out.print(f"{count:,} pictures of {corpus.name} in {output}", highlight=False, soft_wrap=True)
+    out.print(
+        f"{counted(count, 'picture')} of {corpus.name} in {output}", highlight=False, soft_wrap=True
+    )
 
 
 def _headline(corpus: "Corpus") -> str:

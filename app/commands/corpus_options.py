@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from app.commands.console import err
+from app.commands.console import counted, err
 from app.errors import InvalidSettings
 from corpus.passages.policy import By, Duplicates
 
@@ -139,7 +139,8 @@ def named_corpus(
         base_url=base_url,
     )
     if corpus.left_out:
-        said = f"{path} is read as {corpus.format.name}: {len(corpus.files):,} files. Left out"
+        files = counted(len(corpus.files), "file")
+        said = f"{path} is read as {corpus.format.name}: {files}. Left out"
         err.print(
             f"[yellow]{escape(said)}:[/] {escape(_listed(corpus.left_out, path))}",
             highlight=False,

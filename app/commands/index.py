@@ -13,6 +13,7 @@ from app.commands import index_options as options
 from app.commands.console import (
     CheckpointOption,
     IndexOption,
+    counted,
     err,
     out,
     print_json,
@@ -267,7 +268,7 @@ def index_verify(
         err.print(f"[bold red]wrong:[/] {escape(problem)}", soft_wrap=True)
     if problems:
         raise typer.Exit(1)
-    out.print(f"{count:,} passages, nothing wrong")
+    out.print(f"{counted(count, 'passage')}, nothing wrong")
 
 
 @app.command("copy")
@@ -295,7 +296,7 @@ def index_copy(
         except ValueError as exc:
             raise typer.BadParameter(str(exc)) from exc
         count = opened.count
-    out.print(f"{count:,} passages copied to {target} and compared", soft_wrap=True)
+    out.print(f"{counted(count, 'passage')} copied to {target} and compared", soft_wrap=True)
 
 
 @app.command("optimise")
@@ -350,9 +351,14 @@ def _opened(index: str | None) -> Any:
     return open_set_index(settings_with(index, None))
 
 
+def _said_of(count: int) -> tuple[str, str, str]:
+    return ("is", "was", "it") if count == 1 else ("are", "were", "them")
+
+
 def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, corpus: str) -> None:
     report = built.report
-    out.print(f"{built.count:,} passages in {location}, made with {checkpoint}", soft_wrap=True)
+    held = counted(built.count, "passage")
+    out.print(f"{held} in {location}, made with {checkpoint}", soft_wrap=True)
     out.print(
         f"{report.written:,} encoded and written, {report.unchanged:,} there already, "
         f"{report.deleted:,} deleted",
@@ -360,21 +366,23 @@ def _say_what_was_done(built: Any, location: Path | str, checkpoint: str, corpus
     )
     others = [name for name in built.corpora if name != corpus]
     if never := report.kept - report.gone:
+        are, _, them = _said_of(never)
         told = (
-            f"are not of {corpus}: the index has {' and '.join(others)} as well"
+            f"not of {corpus}: the index has {' and '.join(others)} as well"
             if others
-            else "are not in the corpus (any more): --prune deletes them"
+            else f"not in the corpus (any more): --prune deletes {them}"
         )
-        out.print(f"{never:,} {escape(told)}", soft_wrap=True, highlight=False)
+        out.print(f"{never:,} {are} {escape(told)}", soft_wrap=True, highlight=False)
     if report.gone:
-        was, it, still = ("was", "it", "is") if report.gone == 1 else ("were", "them", "are")
+        are, were, them = _said_of(report.gone)
         told = (
-            f"{report.gone:,} {was} of {corpus}, which has {it} no longer, and {still} still "
+            f"{report.gone:,} {were} of {corpus}, which has {them} no longer, and {are} still "
             "found: to drop that build the first corpus anew with --swap, then add the others again"
         )
         out.print(escape(told), soft_wrap=True, highlight=False)
-    if built.cut:
-        out.print(f"{len(built.cut):,} are longer than the checkpoint reads, and were cut there")
+    if cut := len(built.cut):
+        are, were, _ = _said_of(cut)
+        out.print(f"{cut:,} {are} longer than the checkpoint reads, and {were} cut there")
     for line in built.left_out:
         err.print(escape(line), soft_wrap=True, highlight=False)
     left_out = [f"{id}: {reason}" for id, reason in report.skipped] + list(built.bad)

@@ -112,5 +112,5 @@ def draw(stats: Stats, name: str) -> str:
     """Return the histogram of passage lengths as SVG."""
     marks = {"median": quantile(stats.tokens, 0.5), "95 %": quantile(stats.tokens, 0.95)}
     short = name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
-    title = f"{short}: {stats.passages:,} passages"
+    title = f"{short}: {stats.passages:,} passage{'s' * (stats.passages != 1)}"
     return histogram_svg(stats.tokens, title, "tokens (words and marks)", marks=marks)

@@ -203,7 +203,7 @@ def test_bad_records_are_named_or_skipped(tmp_path: Path) -> None:
 def test_passages_that_are_cut_are_counted(tmp_path: Path) -> None:
     long = replace(PASSAGES[0], text="town " * 600)
     built = kbvqa("index", "build", corpus(tmp_path, [long]), "--index", tmp_path / "index")
-    assert "1 are longer than the checkpoint reads, and were cut there" in built.stdout
+    assert "1 is longer than the checkpoint reads, and was cut there" in built.stdout
 
 
 def test_plan(tmp_path: Path) -> None:

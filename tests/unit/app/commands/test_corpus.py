@@ -138,6 +138,18 @@ def test_make_writes_what_every_command_reads(run, tmp_path: Path) -> None:
     assert json.loads(run("corpus", "stats", out, "--json").stdout)["passages"] == 50
 
 
+def test_one_is_not_said_to_be_several(run, tmp_path: Path) -> None:
+    folder, out = tmp_path / "one", tmp_path / "one.jsonl"
+    folder.mkdir()
+    make.jsonl(folder / "p.jsonl", ROWS[:1])
+    (folder / "map.png").write_bytes(b"P")
+    result = run("corpus", "make", folder, "--out", out)
+    assert "1 passage of one in" in result.stdout
+    assert "is read as passages: 1 file. Left out: map.png" in result.stderr
+    index = ("--index", tmp_path / "index", "--checkpoint", GOLDEN / "B_preflmr")
+    assert "1 passage in" in run("index", "build", out, *index).stdout
+
+
 def test_passages_without_a_title_can_be_read_again(run, tmp_path: Path) -> None:
     out = tmp_path / "gs.jsonl"
     run("corpus", "make", make.google_search(tmp_path / "gs.csv", range(3)), "--out", out)
