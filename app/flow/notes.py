@@ -103,7 +103,9 @@ def twins(question: str, found: Retrieval) -> tuple[str, str] | None:
     one, *others = found.similar
     best = found.hits[0].passage.entity
     for other in others:
-        most = TWINS if best == one.entity else _PREFERRED if best == other.entity else 0.0
+        if best not in (one.entity, other.entity):
+            continue
+        most = TWINS if best == one.entity else _PREFERRED
         named = contains(question, one.name) or contains(question, other.name)
         if one.cosine - other.cosine < most and one.name and other.name and not named:
             return one.name, other.name

@@ -336,13 +336,17 @@ class PictureCollection:
         pictures_E = [self._neighbours.pictures(other.entity) for other in similar]
         starts_E = np.cumsum([0, *map(len, pictures_E[:-1])])
         away_I = layout.distances(asked, self.layouts_ILHWC[np.concatenate(pictures_E)])
-        away_E = self.fusion.colours * np.minimum.reduceat(away_I, starts_E)
-        best = int(
-            np.argmax([o.similarity - away for o, away in zip(similar, away_E, strict=True)])
-        )
+        away_E = np.minimum.reduceat(away_I, starts_E).tolist()
+        weight = self.fusion.colours
+        both_E = [
+            other.similarity - weight * away for other, away in zip(similar, away_E, strict=True)
+        ]
+        least = away_E[int(np.argmax(both_E))]
         joined = []
-        for other, added in zip(similar, (away_E[best] - away_E).tolist(), strict=True):
-            joined.append(replace(other, similarity=other.similarity + added, colours=added))
+        for other, away in zip(similar, away_E, strict=True):
+            added = weight * (least - away)
+            both = other.similarity + added
+            joined.append(replace(other, similarity=both, colours=added, away=away))
         return sorted(joined, key=lambda other: -other.similarity)
 
     def unlike(self, picture: Image, entity: str) -> bool:

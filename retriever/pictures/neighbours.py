@@ -3,6 +3,7 @@
 Shapes: Q queries · I pictures · V width of a vector · E entities · C pictures compared
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,8 @@ class SimilarPicture:
         similarity: the cosine of both pictures' vectors, and what colours added.
         name: of the entity, for people; "" where the collection has none.
         colours: what they added, beside the best, by where they lie; less than 0 as a rule.
+        away: how far the entity's colours lie from the query's, in units of Lab; infinite where
+            nobody asked.
     """
 
     image: str
@@ -38,6 +41,7 @@ class SimilarPicture:
     similarity: float
     name: str = ""
     colours: float = 0.0
+    away: float = math.inf
 
     @property
     def cosine(self) -> float:

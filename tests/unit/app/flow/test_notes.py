@@ -89,6 +89,8 @@ def test_an_answer_about_another_than_is_most_alike_may_be_of_either() -> None:
     )
     [best] = flags.hits
     assert twins("capital?", flags) is None, "it is about the first"
+    shield = replace(best, passage=replace(best.passage, entity="Shield"))
+    assert twins("capital?", replace(flags, hits=(shield,))) is None
     other = replace(
         flags, hits=(replace(best, passage=replace(best.passage, entity="Saint Martin")),)
     )

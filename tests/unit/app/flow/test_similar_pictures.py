@@ -95,6 +95,23 @@ def test_where_colours_lie_has_a_say_of_a_whole_picture_alone(plain: Pipeline) -
     assert [p.image for p in beside.retrieve(whole, 2).similar] == ["as-bright.png", "mine.png"]
 
 
+def test_what_lies_as_a_drawing_does_is_nothing_that_a_classifier_names(plain: Pipeline) -> None:
+    [vector] = plain.encoder.encode_pictures([IMAGE])
+    first, *_, last = plain.retrieve(QUERY, 4).hits
+    names, rows = [("mine.png", first.passage.entity)], compact([vector])
+    lost = {}
+    for lying in (IMAGE, ImageOps.invert(IMAGE)):
+        drawn, fusion = np.stack([layouts(lying)]), Fusion(0.0, 0.0, colours=0.01)
+        revision = plain.encoder.checkpoint.revision
+        pictures = PictureCollection(revision, names, rows, fusion, layouts_ILHWC=drawn)
+        beside = Pipeline(plain.encoder, plain.index, pictures=pictures)
+        [encoded] = beside.encode_many([QUERY])
+        shield = replace(encoded.asked, named={last.passage.title.lower(): 1.0})
+        [found] = beside.search_many([replace(encoded, asked=shield)], 4)
+        lost[lying is IMAGE] = found.hits[0].passage
+    assert lost == {True: first.passage, False: last.passage}
+
+
 BELL = Passage("bell", "Fire bell", "The bell was cast in 1850 and weighs 35 kg.", entity="bell")
 HOUSE = Passage("house", "About us", "Anna Berg founded the museum in 1902.", entity="us")
 
