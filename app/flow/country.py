@@ -19,7 +19,8 @@ _MOST_WORDS = 7
 _SAYS = re.compile(
     r"\b(?:countr(?:y|ies)|nation|nations|state|land|territory|kingdom|republic|islands?|cit(?:y|ies)\s+of|"
     r"flags?|colou?rs?|stars?|stripes?|symbols?|emblem|heads?|bands?|cross(?:es)?|sun|moon|"
-    r"crescent|eagle|dragon|leaf|wheel|circle|triangle|corner|middle|cent(?:re|er)|back|picture|photo|image|this|that|these|those)\b|"
+    r"crescent|eagle|dragon|leaf|wheel|circle|triangle|corner|middle|cent(?:re|er)|back|picture|photo|image|this|that|these|those|"
+    r"he|she|him|his|hers?|hello|hi|thanks?|thank\s+you|bye|please)\b|\A\W*why\W*\Z|"
     r"\bfar\s+is\s+it\b|\?.*\w",
     re.IGNORECASE,
 )

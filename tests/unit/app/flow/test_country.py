@@ -48,6 +48,10 @@ def test_a_short_question_is_about_this_country(typed: str, said: str) -> None:
         "how often do they have floods and where do these come from",
         "is there a national animal? which one",
         "?",
+        "how old is he",
+        "hello",
+        "thank you",
+        "why?",
     ],
 )
 def test_one_that_says_what_it_is_about_stays(typed: str) -> None:
