@@ -63,7 +63,7 @@ _COUNTRY = re.compile(
 # Fields that passages about countries have.
 _COUNTRY_HAS = re.compile(
     r"\b(?:Capital|Country name|Nationality|Government type|Border countries|National anthem|"
-    r"Government|Population|Independence|Coastline|Currency|Official name): "
+    r"Government|Population|Independence|Coastline|Currency|Official name|Flag|Military forces): "
 )
 
 
@@ -79,5 +79,9 @@ def asks_country(question: str) -> bool:
 
 
 def of_a_country(text: str) -> bool:
-    """Return whether a passage is about a country, by its fields."""
+    """Return whether a passage is about a country, by its fields.
+
+    >>> of_a_country("Chad - Flag. Flag: three bands."), of_a_country("The flag: three bands.")
+    (True, False)
+    """
     return _COUNTRY_HAS.search(text) is not None
