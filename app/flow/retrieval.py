@@ -38,7 +38,7 @@ from retriever.pictures.layout import NEAR, Layouts, in_better_light
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
-_NEAR = 32  # entities with the most similar pictures, that are compared by their colours, too
+_COMPARED = 32  # entities with the most similar pictures, that are compared by their colours, too
 
 Encode = Callable[[Sequence[Query], Sequence[Look], Known | None], list[EncodedQuery]]
 
@@ -363,7 +363,7 @@ class Finder:
         }
         if self.pictures is not None and seen:
             entities = [{hit.passage.entity for hit in hits[n]} for n in seen]
-            found = self.pictures.search(np.stack(list(seen.values())), _NEAR, entities)
+            found = self.pictures.search(np.stack(list(seen.values())), _COMPARED, entities)
             for n, some in zip(seen, found, strict=True):
                 similar[n] = self.pictures.by_colours(some, encoded[n].lying)
         return similar

@@ -293,6 +293,8 @@ class PictureCollection:
         made = json.dumps([self.checkpoint, self.names, fusion, *graph])
         digest = hashlib.sha256(made.encode())
         digest.update(self.vectors_IV.tobytes())
+        if self.layouts_ILHWC is not None and self.fusion.colours:
+            digest.update(self.layouts_ILHWC.tobytes())
         if self.metric is not None:
             digest.update(self.metric.directions_VK.tobytes() + self.metric.offset_K.tobytes())
         return digest.hexdigest()
