@@ -74,6 +74,7 @@ def found_as_json(retrieval: Retrieval) -> dict[str, Any]:
             for hit in retrieval.hits
         ],
         "seen": retrieval.seen,
+        "recognised": list(retrieval.recognised),
         "asked_as": retrieval.asked_as,
         "sources": list(retrieval.sources),
         "similar": [

@@ -308,7 +308,6 @@ def _print_result(said: Mapping[str, Any], *, chosen: bool) -> None:
         said: the result.
         chosen: whether the program chose what was looked at of the picture.
     """
-    from app.flow.events import recognised
     from app.flow.notes import CHOSEN, RECOGNISED, shown_alike
 
     for name, what in (("Asked as", said.get("asked_as")), ("Searched", said.get("sources"))):
@@ -322,9 +321,7 @@ def _print_result(said: Mapping[str, Any], *, chosen: bool) -> None:
     from retriever.inputs.text_vision import names_in
 
     similar = said.get("similar", ())  # a server may be of an older version
-    named = [(p.get("name", ""), p["similarity"]) for p in similar]
-    best = said["hits"][0]["title"] if said["hits"] else ""
-    if seen := recognised(said["seen"], named, best):
+    if seen := said.get("recognised"):
         sure = RECOGNISED[names_in(said["seen"])[1]]
         out.print(f"[dim]{sure}:[/] {escape(', '.join(seen))}", highlight=False)
     if said.get("answer") is not None:

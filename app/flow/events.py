@@ -79,10 +79,17 @@ class Retrieval:
     def recognised(self) -> tuple[str, ...]:
         """Return the names of what a classifier sees in the picture, the likeliest first.
 
-        () where a picture of something else is all but the same.
+        () where the most similar picture says that it shows something else.
         """
+        names, _ = names_in(self.seen)
+        if not self.named or not (alike := self.named[0]).name:
+            return names
         best = self.hits[0].passage.title if self.hits else ""
-        return recognised(self.seen, [(p.name, p.similarity) for p in self.named], best)
+        least = _AS_FOUND if alike.name == best else THE_SAME
+        if alike.similarity < least and not alike.lies_as:
+            return names
+        same = any(contains(alike.name, name) or contains(name, alike.name) for name in names)
+        return names if same else ()
 
     @property
     def surely(self) -> bool:
@@ -99,29 +106,6 @@ class Retrieval:
     def alike(self) -> float | None:
         """Return the similarity of the most similar picture; None where none has a say."""
         return self.similar[0].similarity if self.similar else None
-
-
-def recognised(seen: str, similar: Sequence[tuple[str, float]], best: str = "") -> tuple[str, ...]:
-    """Return the names of what a classifier sees, unless the best similar picture gainsays them.
-
-    Args:
-        seen: what text-based vision wrote.
-        similar: name and similarity of similar pictures, best first.
-        best: what the best passage is called.
-
-    >>> recognised("It may show potpie.", [("Bagel", 0.97)])
-    ()
-    >>> recognised("It may show potpie.", [("Bagel", 0.4)])
-    ('potpie',)
-    >>> recognised("It shows corkscrew.", [("Mail plane", 0.57)], best="Mail plane")
-    ()
-    """
-    names, _ = names_in(seen)
-    name, similarity = similar[0] if similar else ("", 0.0)
-    if name and similarity >= (_AS_FOUND if name == best else THE_SAME):
-        same = any(contains(name, seen) or contains(seen, name) for seen in names)
-        return names if same else ()
-    return names
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from retriever.index.passage_index import PassageIndex, SearchMode
 from retriever.inputs.text_vision import Known, names_in
 from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
-from retriever.pictures.layout import NEAR, Layouts, in_better_light
+from retriever.pictures.layout import Layouts, in_better_light
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
@@ -319,7 +319,7 @@ class Finder:
             seen = question.asked.seen
             similar = self._having_a_say(similar, seen, question.photograph)
             names = named.weights(question.asked.named, photograph=question.photograph)
-            if similar and similar[0].away <= NEAR:
+            if similar and similar[0].lies_as:
                 names = {}  # a round flag is no shield
             if titles := self._not_found(similar, names, hits):
                 only = replace(chosen or PassageFilter(), titles=titles)

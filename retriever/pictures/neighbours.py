@@ -3,7 +3,6 @@
 Shapes: Q queries · I pictures · V width of a vector · E entities · C pictures compared
 """
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.engines.graph import VectorGraph
+from retriever.pictures.layout import NEAR
 
 # The cosine from which on people are shown a picture: photographs of anything are alike by less.
 SHOWN_FROM = 0.35
@@ -32,8 +32,8 @@ class SimilarPicture:
         similarity: the cosine of both pictures' vectors, and what colours added.
         name: of the entity, for people; "" where the collection has none.
         colours: what they added, beside the best, by where they lie; less than 0 as a rule.
-        away: how far the entity's colours lie from the query's, in units of Lab; infinite where
-            nobody asked.
+        away: how far the entity's colours lie from the query's, in units of Lab; None where nobody
+            asked.
     """
 
     image: str
@@ -41,12 +41,17 @@ class SimilarPicture:
     similarity: float
     name: str = ""
     colours: float = 0.0
-    away: float = math.inf
+    away: float | None = None
 
     @property
     def cosine(self) -> float:
         """Return the cosine of both pictures' vectors."""
         return self.similarity - self.colours
+
+    @property
+    def lies_as(self) -> bool:
+        """Return whether its colours lie as those of the query's: nothing else is shown."""
+        return self.away is not None and self.away <= NEAR
 
 
 @dataclass(frozen=True, slots=True, eq=False)

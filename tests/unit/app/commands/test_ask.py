@@ -49,23 +49,20 @@ def printed(
 def test_a_guess_at_the_picture_does_not_read_as_an_answer(
     said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, verdict: str
 ) -> None:
-    said |= {"seen": " It may show cello.", "verdict": verdict, "reasons": ["it is unlikely"]}
+    said |= {"seen": " It may show cello.", "recognised": ["cello"], "verdict": verdict, "reasons": ["it is unlikely"]}
     assert "In the picture, perhaps: cello" in printed(said, picture, monkeypatch)
 
 
-def test_only_pictures_that_are_alike_are_named_and_the_classifier_does_not_gainsay_them(
+def test_only_pictures_that_are_alike_are_named(
     said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alike = [("Bagel", 0.97), ("Kaaba", 0.3)]
     said["similar"] = [
         {"image": "i", "entity": name, "name": name, "similarity": cosine} for name, cosine in alike
     ]
-    said["seen"] = " It may show potpie."
-    output = printed(said, picture, monkeypatch)
-    assert "Similar pictures: Bagel (0.97)\n" in output and "potpie" not in output
+    assert "Similar pictures: Bagel (0.97)\n" in printed(said, picture, monkeypatch)
     said["similar"] = said["similar"][1:]
-    output = printed(said, picture, monkeypatch)
-    assert "Similar pictures" not in output and "perhaps: potpie" in output
+    assert "Similar pictures" not in printed(said, picture, monkeypatch)
 
 
 def test_a_part_that_nobody_chose_is_said_to_be_the_programs(
