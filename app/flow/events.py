@@ -6,7 +6,6 @@ Piece      more text of the answer
 Result     all that came of it, last
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 

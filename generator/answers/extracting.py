@@ -15,7 +15,8 @@ from generator.answers.answer import (
     Evidence,
     Given,
 )
-from generator.answers.deciding import asks_yes_no, decide, whole_items
+from generator.answers.deciding.asking import asks_yes_no
+from generator.answers.deciding.rules import decide, whole_items
 from generator.answers.doubting import doubts_about, of_another_thing
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan

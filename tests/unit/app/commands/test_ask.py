@@ -49,7 +49,12 @@ def printed(
 def test_a_guess_at_the_picture_does_not_read_as_an_answer(
     said: dict[str, Any], picture: Path, monkeypatch: pytest.MonkeyPatch, verdict: str
 ) -> None:
-    said |= {"seen": " It may show cello.", "recognised": ["cello"], "verdict": verdict, "reasons": ["it is unlikely"]}
+    said |= {
+        "seen": " It may show cello.",
+        "recognised": ["cello"],
+        "verdict": verdict,
+        "reasons": ["it is unlikely"],
+    }
     assert "In the picture, perhaps: cello" in printed(said, picture, monkeypatch)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from generator.answers.deciding import decide
+from generator.answers.deciding.rules import decide
 
 BANANA = "Banana. A banana is an elongated, edible fruit that is botanically a berry, of Oz."
 BAT = "Bat. Bats (Chiroptera) are winged mammals, the only mammals that fly."

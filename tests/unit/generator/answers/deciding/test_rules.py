@@ -2,7 +2,8 @@
 
 import pytest
 
-from generator.answers.deciding import asks_yes_no, decide
+from generator.answers.deciding.asking import asks_yes_no
+from generator.answers.deciding.rules import decide
 
 
 @pytest.mark.parametrize(

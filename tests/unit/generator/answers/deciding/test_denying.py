@@ -2,8 +2,8 @@
 
 import pytest
 
-from generator.answers.deciding import decide
-from generator.answers.denying import said_plainly
+from generator.answers.deciding.denying import said_plainly
+from generator.answers.deciding.rules import decide
 
 
 @pytest.mark.parametrize(
