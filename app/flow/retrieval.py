@@ -8,19 +8,19 @@ what a classifier names, where the checkpoint has one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
-import numpy as np
-
 from app.errors import InvalidQuestion
+from app.flow import alike
+from app.flow.alike import EncodedQuestion
 from app.flow.clock import timed
 from app.flow.events import Retrieval
 from app.flow.fits import require_checkpoint, require_pictures
-from app.flow.looking import ALIKE, LookedAt, Looker
+from app.flow.looking import Looker
 from app.flow.subject import may_be_shown
 from app.machine.request import ends
-from corpus.types import WHAT_IS_THIS, Box, Hit, Query
+from corpus.types import WHAT_IS_THIS, Hit, Query
 from generator.answers.selection import WEIGHED
 from generator.identity import asks_identity, asks_person
 from retriever.encoding.encoder import Encoder
@@ -31,39 +31,17 @@ from retriever.index import named, picture
 from retriever.index.exact import ExactSearch
 from retriever.index.filters import PassageFilter
 from retriever.index.passage_index import PassageIndex, SearchMode
-from retriever.inputs.text_vision import Known, names_in
+from retriever.inputs.text_vision import Known
 from retriever.pictures import fusing
 from retriever.pictures.collection import PictureCollection
-from retriever.pictures.layout import Layouts, in_better_light
 from retriever.pictures.neighbours import SimilarPicture
 
 _SHOWN = 3  # similar pictures that a result has
-_COMPARED = 32  # entities with the most similar pictures, that are compared by their colours, too
 
 Encode = Callable[[Sequence[Query], Sequence[Look], Known | None], list[EncodedQuery]]
 
 _SAMPLED = 1_000  # passages that tell whether all are about what has pictures
 _SOURCES_NAMED = 20  # to whoever asks for one that there is not
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedQuestion:
-    """A query that is encoded and not searched for yet.
-
-    Attributes:
-        asked: the question and its picture.
-        alone: the picture by itself; None where it has no say.
-        boxes: the parts of the picture that were looked at; () for the whole.
-        photograph: whether the picture is taken for a photograph of what it shows.
-        lying: how the colours of what was looked at lie [L, H, W, C]; None where that tells
-            nothing.
-    """
-
-    asked: EncodedQuery
-    alone: EncodedQuery | None
-    boxes: tuple[Box, ...]
-    photograph: bool = False
-    lying: Layouts | None = None
 
 
 class Finder:
@@ -256,21 +234,10 @@ class Finder:
                 None if own is None else next(rest),
                 each.boxes,
                 each.photograph,
-                self._lying(each),
+                alike.lying(self.pictures, each),
             )
             for asked, own, each in zip(encoded, alone, shown, strict=False)
         ]
-
-    def _lying(self, shown: LookedAt) -> Layouts | None:
-        """Return how the colours of a picture lie, where pictures are compared by that, too.
-
-        Not of a part, which has some of what is around it, nor of a photograph.
-        """
-        if self.pictures is None or not self.pictures.fusion.colours or shown.boxes:
-            return None
-        if shown.query.image is None or shown.photograph:
-            return None
-        return next(in_better_light(shown.query.image), None)
 
     def looked_at(self, query: Query) -> Query:
         """Return a query of what is looked at of it; see `Looker.part`."""
@@ -314,10 +281,9 @@ class Finder:
                 ranked.append(picture.weighed(asked, alone, weight))
                 shown.append(alone)
         results = []
-        alike = self._similar(encoded, ranked)
-        for question, hits, alone, similar in zip(encoded, ranked, shown, alike, strict=True):
+        pictures = alike.similar(self.pictures, encoded, ranked)
+        for question, hits, alone, similar in zip(encoded, ranked, shown, pictures, strict=True):
             seen = question.asked.seen
-            similar = self._having_a_say(similar, seen, question.photograph)
             names = named.weights(question.asked.named, photograph=question.photograph)
             if similar and similar[0].lies_as:
                 names = {}  # a round flag is no shield
@@ -350,24 +316,6 @@ class Finder:
             titles.update(named.titles_called(name))
         return tuple(sorted(titles - {""}))
 
-    def _similar(
-        self, encoded: Sequence[EncodedQuestion], hits: Sequence[Sequence[Hit]]
-    ) -> list[list[SimilarPicture]]:
-        """Return the most similar pictures to each question's, and of the entities of its hits.
-
-        Best first; [] for a question without a picture, and where there are no pictures.
-        """
-        similar: list[list[SimilarPicture]] = [[] for _ in encoded]
-        seen = {
-            n: e.asked.picture_V for n, e in enumerate(encoded) if e.asked.picture_V is not None
-        }
-        if self.pictures is not None and seen:
-            entities = [{hit.passage.entity for hit in hits[n]} for n in seen]
-            found = self.pictures.search(np.stack(list(seen.values())), _COMPARED, entities)
-            for n, some in zip(seen, found, strict=True):
-                similar[n] = self.pictures.by_colours(some, encoded[n].lying)
-        return similar
-
     def _besides(
         self,
         question: EncodedQuestion,
@@ -388,21 +336,6 @@ class Finder:
         asked, alone = self._hits([question.asked, question.alone], picture.DEPTH, mode, only)
         weight = self.encoder.checkpoint.picture_weight
         return picture.weighed_besides(asked, alone, shown, weight) if alone else []
-
-    def _having_a_say(
-        self, similar: Sequence[SimilarPicture], seen: str, photograph: bool
-    ) -> list[SimilarPicture]:
-        """Return the pictures that are alike enough to say what the query's shows.
-
-        Of a photograph, and where a classifier is sure, they must be clearly so: drawings say
-        nothing of it.
-        """
-        if self.pictures is None:
-            return []
-        _, surely = names_in(seen)
-        floor = self.pictures.fusion.floor
-        least = max(floor, ALIKE) if surely or photograph else floor
-        return [picture for picture in similar if picture.similarity > least]
 
     def _hits(
         self,

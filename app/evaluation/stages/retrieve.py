@@ -18,8 +18,8 @@ from app.evaluation.provenance import digest
 from app.evaluation.record import RetrievalRow
 from app.evaluation.stages.pictures import Pictures, row_key, same_key
 from app.evaluation.stages.tell import Tell
+from app.flow.alike import EncodedQuestion
 from app.flow.events import Retrieval
-from app.flow.retrieval import EncodedQuestion
 from app.pipeline import Pipeline
 from corpus.errors import KbvqaError
 from corpus.types import Example, Query
