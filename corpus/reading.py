@@ -2,6 +2,7 @@
 
     read_squad(path)                  SQuAD 1.1 and 2.0, and whatever has their format
     excerpt(example, words, draw)     of a long passage what stands around the answer
+    without_answer(example)           of a passage what is left without the sentences that answer
     from_gold(examples, passages)     questions with gold passages, as M2KR has them
 
 An answer is a range of characters of the passage, and says of what kind it is.
@@ -10,7 +11,8 @@ An answer is a range of characters of the passage, and says of what kind it is.
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -62,7 +64,8 @@ def read_squad(path: Path) -> Iterator[ReadingExample]:
 
     The file is UTF-8, with or without a byte-order mark, plain or compressed. Only `is_impossible`
     says "none": answers that are missing or empty would teach it by a slip. An answer that does
-    not stand where the file says is looked for elsewhere in its paragraph.
+    not stand where the file says is looked for elsewhere in its paragraph. Of the answers of
+    several people the one is taken that shares most words with the others.
 
     Raises:
         DatasetNotFound: there is no such file.
@@ -117,12 +120,28 @@ def _squad_example(context: str, qa: Mapping[str, Any]) -> ReadingExample:
         raise ValueError('answers are {"text": [...]}; SQuAD has [{"text": ..., "answer_start"}]')
     if not answers:
         raise InvalidField("answers", _without_answers(named, qa))
-    text, start = _text_of(answers[0], "text"), int(answers[0].get("answer_start", -1))
+    answer = _agreed(answers)
+    text, start = _text_of(answer, "text"), int(answer.get("answer_start", -1))
     if start < 0 or context[start : start + len(text)] != text:
         start = context.find(text)
     if start < 0 or not text:
         raise InvalidField("answers", f"the answer {text!r} to {named} is not in its context")
     return ReadingExample(question, context, start, start + len(text), "span")
+
+
+def _agreed(answers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the answer that shares most words with the others; the first, of equal ones."""
+    words = [Counter(_text_of(answer, "text").casefold().split()) for answer in answers]
+
+    def shared(n: int) -> float:
+        """Return the sum of F1 of one answer's words to each answer's."""
+        sizes = (words[n].total() + other.total() for other in words)
+        return sum(
+            2 * (words[n] & other).total() / max(size, 1)
+            for other, size in zip(words, sizes, strict=True)
+        )
+
+    return answers[max(range(len(answers)), key=shared)]
 
 
 def _without_answers(named: str, qa: Mapping[str, Any]) -> str:
@@ -172,6 +191,24 @@ def excerpt(example: ReadingExample, words: int, draw: random.Random) -> Reading
         return ReadingExample(example.question, kept)
     at = example.start - begin
     return ReadingExample(example.question, kept, at, example.end - begin, example.kind)
+
+
+def without_answer(example: ReadingExample) -> str | None:
+    """Return an example's passage without the sentences that its answer is in.
+
+    None where there is no answer, or the rest still has its words.
+
+    >>> without_answer(ReadingExample("how old?", "An oak. It is 90 years old. It grows.", 14, 22))
+    'An oak. It grows.'
+    """
+    if example.start < 0:
+        return None
+    rest = "".join(
+        example.passage[a:b]
+        for a, b in sentences(example.passage)
+        if b <= example.start or example.end <= a
+    ).strip()
+    return None if example.answer.casefold() in rest.casefold() else rest
 
 
 def from_gold(examples: Iterable[Example], passages: Mapping[str, str]) -> Iterator[ReadingExample]:

@@ -191,6 +191,16 @@ def train_extractive_reader(
             show_default="all",
         ),
     ] = None,
+    unanswered: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of the questions of --squad and --benchmark, this share is asked again of the "
+            "passage without the sentences that answer: a reader must know when there is nothing.",
+            show_default="0",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
     learning_rate: Annotated[float, typer.Option(min=0)] = 1.5e-4,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -212,8 +222,13 @@ def train_extractive_reader(
     stopped, and --start goes on from a reader that is trained. How the one that comes along was
     made: docs/guide/train.md.
     """
-    if words is not None and not squad and benchmark is None:
-        raise typer.BadParameter("--words is for --squad or --benchmark, which are not given")
+    of_others = {"--words": words, "--unanswered": unanswered}
+    if not squad and benchmark is None:
+        for name, value in of_others.items():
+            if value is not None:
+                raise typer.BadParameter(
+                    f"{name} is for --squad or --benchmark, which are not given"
+                )
     if passages is not None and benchmark is None:
         raise typer.BadParameter(
             "--passages is the corpus of --benchmark, which is not given: SQuAD's format, for "
@@ -254,6 +269,7 @@ def train_extractive_reader(
             examples=examples,
             passages=passages,
             words=words,
+            unanswered=unanswered or 0,
         )
     for row in history:
         losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("train", "validation"))

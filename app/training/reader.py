@@ -11,7 +11,7 @@ from app.errors import InvalidTrainingData
 from corpus.demo.epochs import DemoReading
 from corpus.demo.reading import handwritten, split_of, spoken_questions
 from corpus.passages.corpora import open_corpus
-from corpus.reading import ReadingExample, excerpt, from_gold, read_squad
+from corpus.reading import ReadingExample, excerpt, from_gold, read_squad, without_answer
 from corpus.types import Example
 from generator.training.spans import SpanRecipe, train_spans
 from retriever.building.build import Advance, Say
@@ -32,6 +32,7 @@ def train_reader(
     examples: Iterable[Example] = (),
     passages: Path | None = None,
     words: int | None = None,
+    unanswered: float = 0.0,
 ) -> list[dict[str, float]]:
     """Return the losses of each epoch; writes reader.safetensors and training.json to `out`.
 
@@ -50,6 +51,8 @@ def train_reader(
         passages: a corpus with these passages.
         words: of a passage of `squad` or `examples` that is longer, about so many are read in an
             epoch, around the answer; None for all.
+        unanswered: the share of the questions of `squad` and `examples` that are asked again, of
+            their passage without the sentences that answer, others in each epoch.
 
     Raises:
         InvalidTrainingData: there is nothing to train on.
@@ -84,10 +87,13 @@ def train_reader(
 
     if words is not None:
         data["words"] = words
+    if unanswered:
+        data["unanswered"] = unanswered
 
     def epoch(number: int) -> list[ReadingExample]:
         draw = random.Random(f"{recipe.seed}/{number}/excerpts")
-        read = own if words is None else [excerpt(example, words, draw) for example in own]
+        asked = [*own, *_unanswered(own, unanswered, draw)]
+        read = asked if words is None else [excerpt(example, words, draw) for example in asked]
         examples = [*read, *(corpus.epoch(number) if corpus is not None else ())]
         random.Random(f"{recipe.seed}/{number}/all").shuffle(examples)
         return examples
@@ -96,6 +102,15 @@ def train_reader(
     return train_spans(
         epoch, recipe, out, data=data, start=start, validation=validation, advance=advance
     )
+
+
+def _unanswered(
+    examples: Sequence[ReadingExample], share: float, draw: random.Random
+) -> list[ReadingExample]:
+    """Return some of the questions to what their passages say beside the answer."""
+    some = draw.sample(examples, round(share * len(examples)))
+    rests = ((example, without_answer(example)) for example in some)
+    return [ReadingExample(example.question, rest) for example, rest in rests if rest]
 
 
 def _validation(corpus: DemoReading) -> list[ReadingExample]:

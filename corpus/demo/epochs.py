@@ -15,7 +15,7 @@ from corpus.demo.reading import (
     wordings,
 )
 from corpus.files.passages import read_passages
-from corpus.reading import Kind, ReadingExample, find_words, sentences
+from corpus.reading import Kind, ReadingExample, find_words, sentences, without_answer
 from corpus.types import Passage
 
 # What a country is called in a question about its flag; half of the time, its name.
@@ -335,24 +335,6 @@ class DemoReading:
             if place := find_words(passage.text, question.answer):
                 found.append((question, Fact(passage, question.field, *place)))
         return found
-
-
-def without_answer(example: ReadingExample) -> str | None:
-    """Return an example's passage without the sentences that its answer is in.
-
-    None where there is no answer, or the rest still has its words.
-
-    >>> without_answer(ReadingExample("how old?", "An oak. It is 90 years old. It grows.", 14, 22))
-    'An oak. It grows.'
-    """
-    if example.start < 0:
-        return None
-    rest = "".join(
-        example.passage[a:b]
-        for a, b in sentences(example.passage)
-        if b <= example.start or example.end <= a
-    ).strip()
-    return None if example.answer.casefold() in rest.casefold() else rest
 
 
 def _at_most(count: int | None, rows: Sequence[object]) -> int:

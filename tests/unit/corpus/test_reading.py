@@ -11,12 +11,19 @@ import pytest
 
 from corpus.demo import reading as demo_reading
 from corpus.demo.data import demo_file, demo_passages_path, demo_questions
-from corpus.demo.epochs import DemoReading, without_answer
+from corpus.demo.epochs import DemoReading
 from corpus.demo.reading import factbook_facts, handwritten, split_of, spoken_questions, wordings
 from corpus.errors import CorpusError, DatasetNotFound, InvalidRecord
 from corpus.files.jsonl import read_records
 from corpus.files.passages import read_passages
-from corpus.reading import ReadingExample, excerpt, find_words, from_gold, read_squad
+from corpus.reading import (
+    ReadingExample,
+    excerpt,
+    find_words,
+    from_gold,
+    read_squad,
+    without_answer,
+)
 from corpus.types import Example, Passage
 
 
@@ -43,6 +50,19 @@ def test_squad_with_and_without_answers(tmp_path: Path) -> None:
         ("", "none"),
         ("is", "span"),
     ]
+
+
+def test_of_the_answers_of_several_people_the_one_most_agreed_on_is_learnt(tmp_path: Path) -> None:
+    text = "Paris is the capital of France."
+
+    def learnt(*answers: str) -> str:
+        rows = [{"text": answer, "answer_start": text.index(answer)} for answer in answers]
+        [example] = read_squad(squad(tmp_path, {"answers": rows}, context=text))
+        return example.answer
+
+    assert learnt("the capital of France", "Paris", "capital of France") == "the capital of France"
+    assert learnt("the capital of France", "Paris", "Paris") == "Paris"
+    assert learnt("France", "Paris") == "France", "the first of equal ones"
 
 
 @pytest.mark.parametrize(

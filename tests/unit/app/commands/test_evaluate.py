@@ -45,6 +45,7 @@ def test_pictures_of_what_no_passage_is_about_are_said_before_strategies_are_com
         (["evaluate", "run", "demo", "--stage", "score"], "holds nothing that was answered"),
         (["evaluate", "run", "demo", "--exact", "--candidates", "3"], "is of no use to --exact"),
         (["train", "reader", "--words", "20"], "--words is for --squad or --benchmark"),
+        (["train", "reader", "--unanswered", "0.2"], "--unanswered is for --squad or --benchmark"),
         (["train", "reader", "--passages", "x.jsonl"], "--passages is the corpus of --benchmark"),
         (
             ["train", "reader", "--no-demo", "--squad", "x", "--facts", "20"],

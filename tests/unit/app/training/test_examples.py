@@ -178,6 +178,33 @@ def test_long_passages_are_read_in_other_parts_each_epoch(
     assert records[0]["words"] == 40, "another number is another training"
 
 
+def test_some_questions_are_asked_again_of_what_does_not_answer_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paragraphs = []
+    for year in map(str, range(1900, 1920)):
+        qa = {"id": year, "question": "When?", "answers": [{"text": year}]}
+        paragraphs.append({"context": f"A tower. It was built in {year}. It is tall.", "qas": [qa]})
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    epochs: list[list[ReadingExample]] = []
+    monkeypatch.setattr(
+        train_reader,
+        "train_spans",
+        lambda epoch, *_, **__: epochs.extend([epoch(0), epoch(0)]) or [],
+    )
+    train_reader.train_reader(
+        tmp_path / "out", SpanRecipe(), str, lambda done, total: None,
+        demo=False, facts=12, squad=[path], unanswered=0.5,
+    )  # fmt: skip
+    first, again = epochs
+    assert first == again
+    nothing = [example for example in first if example.kind == "none"]
+    answered = len(first) - len(nothing)
+    assert len(nothing) == round(answered / 2) and answered > 15
+    assert {example.passage for example in nothing} == {"A tower. It is tall."}
+
+
 def test_questions_whose_picture_is_missing_are_left_out_and_counted(
     images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
