@@ -250,8 +250,8 @@ class Pipeline(Finder):
         )
         timings |= found.timings_ms
         yield Found(_shown(found, top_k))
-        if given is not None:
-            yield Piece(given.original.text)
+        if given is not None and given.withheld is None:
+            yield Piece(given.text)
         try:
             if answer and given is None and failure is None:
                 with timed(timings, "generate") as step:

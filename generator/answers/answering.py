@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 from corpus.types import Hit, Passage, Query
 from generator.answers.answer import Answer, Evidence, Strategy
@@ -20,7 +21,7 @@ from generator.answers.confidence import (
 )
 from generator.answers.plan import Answerer, AnswerPlan, usual_plan
 from generator.answers.strategies import respond
-from generator.interface import Work
+from generator.interface import Piece, Work
 
 # The cosine from which on the most similar picture says what the asked one shows. Of pictures of
 # what a garden's collection has, 0.36 to 0.87; of others, 0.2 to 0.42 (development figures).
@@ -146,6 +147,8 @@ class Answering:
     ) -> Work[Answer]:
         """Return the answer as the user gets it, its pieces coming as they are written.
 
+        What comes whole comes when it is judged, and not at all where it is withheld.
+
         Args:
             query: with its picture.
             hits: what was found, the best first.
@@ -173,9 +176,8 @@ class Answering:
         plan = self.planned(strategy)
         if most is not None:
             plan = replace(plan, passages=min(plan.passages, most))
-        answer = yield from respond(
-            self.generator, query, hits, plan, caption=caption, recognised=recognised
-        )
+        work = respond(self.generator, query, hits, plan, caption=caption, recognised=recognised)
+        answer, grew = yield from _watched(work)
         evidence = replace(answer.evidence, alike=alike, shown=self._shown(answer, hits, shown))
         surely = vouched(evidence, pictured=query.image is not None)
         evidence = replace(
@@ -197,7 +199,10 @@ class Answering:
             foreign=self.foreign,
             vouched=surely,
         )
-        return answer.judged(confidence)
+        judged = answer.judged(confidence)
+        if not grew and judged.withheld is None:
+            yield Piece(judged.text)
+        return judged
 
     def _shown(
         self, answer: Answer, hits: Sequence[Hit], shown: Sequence[float | None]
@@ -215,6 +220,19 @@ class Answering:
             if hit.passage.id in cited
         ]
         return max((share for share in each if share is not None), default=None)
+
+
+def _watched(work: Work[Answer]) -> Work[tuple[Answer, bool]]:
+    """Return an answer, and whether some of it came before the whole."""
+    grew = False
+    with closing(work):
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                return cast(Answer, end.value), grew
+            grew = grew or isinstance(event, Piece)
+            yield event
 
 
 def vouched(evidence: Evidence, *, pictured: bool) -> bool:

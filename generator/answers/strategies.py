@@ -52,7 +52,9 @@ def respond(
     caption: str = "",
     recognised: Sequence[str] = (),
 ) -> Work[Answer]:
-    """Return the answer, its pieces coming as they are written; nobody has judged it yet.
+    """Return the answer, which nobody has judged yet.
+
+    Its pieces come where a model writes one answer: not where one is chosen, or pointed at.
 
     Args:
         generator: reads the passages, or continues the prompts.
@@ -69,9 +71,7 @@ def respond(
     """
     require_strategy(generator, plan.strategy)
     if isinstance(generator, ExtractiveReader):
-        answer = extract(generator, query, hits, plan, recognised)
-        yield Piece(answer.text)
-        return answer
+        return extract(generator, query, hits, plan, recognised)
     can, picture = generator.capabilities(), Picture.of(query.image)
     job = _Job(generator, can, query, picture, hits, plan, caption)
     if plan.strategy == "no-retrieval" or not hits:
@@ -185,7 +185,6 @@ def _one_by_one(job: _Job) -> Work[Answer]:
         raise EmptyCompletion(f"{job.generator.name} wrote no answer to any passage. {why}")
     choice = choose(candidates, agree=plan.agree)
     winner = choice.winner
-    yield Piece(winner.text)
     return Answer(
         winner.text,
         (Citation(read[winner.number - 1].passage.id, winner.number, "selection"),),

@@ -20,7 +20,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageChops
 
 from corpus.pictures.images import as_rgb
 from retriever.inputs.foreground import to_lab
@@ -58,8 +58,9 @@ def in_better_light(picture: Image.Image) -> Iterator[Layouts]:
     had been white. Nothing of a picture without any colour: nothing tells where they were.
     """
     rgb = as_rgb(picture)
-    if max(rgb.size) > _ASKED:
-        rgb = ImageOps.contain(rgb, (_ASKED, _ASKED), Image.Resampling.BOX)
+    if (longer := max(rgb.size)) > _ASKED:
+        width, height = (max(1, round(side * _ASKED / longer)) for side in rgb.size)
+        rgb = rgb.resize((width, height), Image.Resampling.BOX)
     found = layouts(rgb)
     if np.abs(found[..., 1:].astype(int)).max() <= _COLOURLESS:
         return

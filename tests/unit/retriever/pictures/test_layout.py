@@ -13,7 +13,15 @@ from retriever.checkpoint.mini import PICTURES
 from retriever.errors import IndexUnavailable
 from retriever.pictures.collection import PictureCollection
 from retriever.pictures.fusing import Fusion
-from retriever.pictures.layout import NEAR, SHAPE, distance, distances, layouts, spread
+from retriever.pictures.layout import (
+    NEAR,
+    SHAPE,
+    distance,
+    distances,
+    in_better_light,
+    layouts,
+    spread,
+)
 from retriever.pictures.parts import Part, compact
 
 BELGIUM = ("#000000", "#fae042", "#ed2939")
@@ -88,6 +96,12 @@ def test_the_light_that_a_picture_was_taken_in_is_no_difference(
         levels = np.asarray(known, dtype=np.float32) * light
         taken = Image.fromarray(levels.astype(np.uint8))
         assert some.unlike(taken, "flag:BE") is (known != stripes(*BELGIUM))
+
+
+@pytest.mark.parametrize("size", [(2000, 3), (1, 700), (60_000, 1), (1, 1)])
+def test_the_thinnest_picture_has_a_layout(size: tuple[int, int]) -> None:
+    found = next(in_better_light(Image.new("RGB", size, "red")))
+    assert found.shape == SHAPE
 
 
 def test_a_picture_without_colour_says_nothing() -> None:
