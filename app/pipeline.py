@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
+from typing import get_args
 
 from app.flow.brevity import IN_PART, asking_part
 from app.flow.clock import milliseconds_since, timed
@@ -41,7 +42,7 @@ from generator.errors import GeneratorError
 from generator.identity import asks_identity, of_a_country
 from generator.interface import Work, wait
 from generator.rewriting import Turn
-from retriever.encoding.arguments import list_of, require
+from retriever.encoding.arguments import list_of, require, require_unicode
 from retriever.encoding.encoder import Encoder
 from retriever.index.exact import ExactSearch
 from retriever.index.passage_index import PassageIndex, SearchMode
@@ -141,15 +142,23 @@ class Pipeline(Finder):
         Raises:
             InvalidQuestion: the index has no such source, what was asked before is about another
                 picture, or the question is a question word alone.
+            InvalidQuery: a text is not Unicode; boxes that are not in the picture, or too many.
+            InvalidImage: the picture cannot be decoded, or has no pixels.
             ValueError: the pipeline lacks what is asked for, an index or a generator; `top_k` is
-                not positive.
-            TypeError: it is no query, or what was asked before are no turns.
+                not positive; there is no such strategy.
+            TypeError: it is no query, what was asked before are no turns, or sources no texts.
         """
         require(query, Query, "query")
         require(top_k, int, "top_k")
         after = list_of(Turn, after)
         if top_k < 1:
             raise ValueError(f"top_k must be >= 1, got {top_k}")
+        if strategy not in (None, *get_args(Strategy)):
+            known = ", ".join(get_args(Strategy))
+            raise ValueError(f"strategy must be one of {known}, got {strategy!r:.80}")
+        sources = list_of(str, sources)
+        said = (text for turn in after for text in (turn.question, turn.answer, turn.about))
+        require_unicode(query.question, query.instruction, *said)
         if answer and self.answering is None:
             raise ValueError("this pipeline has no generator: it was built for retrieval")
         with span("question") as asked:

@@ -7,7 +7,7 @@ from torch import nn
 
 from generator.extractive.model import SHIPPED
 from generator.extractive.reader import ExtractiveReader
-from retriever.encoding.device import best_device
+from retriever.encoding.device import device_of
 from retriever.encoding.onednn import use_onednn
 
 
@@ -30,5 +30,6 @@ class Reader(ExtractiveReader):
 
         Raises:
             GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
+            ValueError: there is no such device.
         """
-        return super().from_pretrained(path, device or best_device().type, prepare)
+        return super().from_pretrained(path, str(device_of(device)), prepare)

@@ -12,7 +12,7 @@ from PIL.Image import Image
 WHAT_IS_THIS = "What is this?"
 
 
-def _texts_of(thing: object, *names: str) -> None:
+def require_texts(thing: object, *names: str) -> None:
     """Raise TypeError unless these fields are texts."""
     for name in names:
         if not isinstance(value := getattr(thing, name), str):
@@ -52,7 +52,7 @@ class Passage:
         known = type(self.id) is type(self.title) is type(self.text) is type(self.url) is str
         more = type(self.source) is type(self.section) is type(self.entity) is str
         if not (known and more and type(self.language) is str):
-            _texts_of(self, *(f.name for f in fields(self)))
+            require_texts(self, *(f.name for f in fields(self)))
 
 
 Box = tuple[int, int, int, int]
@@ -81,7 +81,7 @@ class Query:
     boxes: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
-        _texts_of(self, "question", "instruction")
+        require_texts(self, "question", "instruction")
         if self.image is not None and not isinstance(self.image, Image):
             raise TypeError(
                 "a query's image must be a PIL picture, such as PIL.Image.open(...) returns, not "

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from corpus.types import require_texts
 from generator.prompts import QUESTION_TOKENS, Message, Prompt, Style
 from generator.quoting import cut, one_line
 
@@ -32,6 +33,9 @@ class Turn:
         unsure: the answer was shown with a doubt.
         picture: a hash of the picture, by which another one is told apart; "" where that is not
             known.
+
+    Raises:
+        TypeError: one of them is something else.
     """
 
     question: str
@@ -39,6 +43,11 @@ class Turn:
     about: str = ""
     unsure: bool = False
     picture: str = ""
+
+    def __post_init__(self) -> None:
+        require_texts(self, "question", "answer", "about", "picture")
+        if not isinstance(self.unsure, bool):
+            raise TypeError(f"unsure of a turn must be True or False, got {self.unsure!r:.80}")
 
 
 def rewriting(question: str, turns: Sequence[Turn], style: Style) -> Prompt:

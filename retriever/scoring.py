@@ -59,8 +59,14 @@ def maxsim(
 
     Raises:
         ValueError: if the shapes do not agree.
-        TypeError: if the numbers are integers.
+        TypeError: if the numbers are integers, or something is no list of matrices.
     """
+    for name, given in (("queries", queries), ("passages", passages)):
+        if not hasattr(given, "__len__"):
+            raise TypeError(
+                f"{name}: a list of matrices is expected, such as encoder.encode_{name}([...]) "
+                f"returns, not one {type(given).__name__}: put it in a list"
+            )
     if mask_NP is not None:
         return _maxsim_padded(torch.as_tensor(queries), torch.as_tensor(passages), mask_NP)
     if not len(passages) or not len(queries):

@@ -23,6 +23,7 @@ from app.machine.request import ends
 from corpus.types import WHAT_IS_THIS, Hit, Query
 from generator.answers.selection import WEIGHED
 from generator.identity import asks_identity, asks_person
+from retriever.encoding.arguments import list_of
 from retriever.encoding.encoder import Encoder
 from retriever.encoding.queries import EncodedQuery, Look
 from retriever.engines.candidates import CANDIDATES
@@ -105,10 +106,11 @@ class Finder:
             InvalidQuestion: the index has no such source.
             InvalidQuery: boxes that are not in the picture, or too many.
             ValueError: the pipeline has no index.
+            TypeError: sources are no texts.
         """
         if self.index is None:
             raise ValueError("this pipeline has no index: it was built without retrieval")
-        sources = tuple(dict.fromkeys(sources))
+        sources = tuple(dict.fromkeys(list_of(str, sources)))
         with wanted_until(ends()):
             _require_sources(self.index, sources)
         timings: dict[str, float] = {}

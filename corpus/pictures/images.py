@@ -92,9 +92,7 @@ def load_image(source: Path | bytes | BinaryIO) -> Image.Image:
     except UnidentifiedImageError as exc:
         raise InvalidImage(f"{name} is {_kind_of(data)}; use {_READABLE}") from exc
     except _DECODE_ERRORS as exc:
-        raise InvalidImage(
-            f"{name} is a damaged or incomplete picture ({exc}); save or download it again"
-        ) from exc
+        raise InvalidImage(_damaged(name, exc)) from exc
 
 
 def _decoded(data: bytes, name: str) -> Image.Image:
@@ -114,8 +112,11 @@ def as_rgb(image: Image.Image) -> Image.Image:
     """Return a picture of Pillow's as `load_image` does: RGB, upright, without metadata.
 
     Whoever opens a file with Pillow gets what the command line gets. Again it changes nothing.
+
+    Raises:
+        InvalidImage: it cannot be decoded, or has no pixels.
     """
-    image.load()  # a TIFF is turned upright by it
+    _load(image)
     orientation = _orientation(image)
     rgb = _to_rgb(image)
     if orientation in _UPRIGHT:
@@ -137,8 +138,12 @@ def pixels_sha256(image: Image.Image) -> str:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return the width and height that a picture of Pillow's has as `as_rgb` turns it."""
-    image.load()
+    """Return the width and height that a picture of Pillow's has as `as_rgb` turns it.
+
+    Raises:
+        InvalidImage: as for `as_rgb`.
+    """
+    _load(image)
     width, height = image.size
     return (height, width) if _orientation(image) >= _FIRST_ON_ITS_SIDE else (width, height)
 
@@ -203,12 +208,31 @@ def _read_file(path: Path) -> bytes:
         raise InvalidImage(f"{str(path)!r} is not a possible path: {exc}") from exc
 
 
+def _load(image: Image.Image) -> None:
+    """Have a picture of Pillow's decoded; a TIFF is turned upright by it."""
+    name = str(getattr(image, "filename", "")) or "the picture"
+    try:
+        image.load()
+    except _DECODE_ERRORS as exc:
+        raise InvalidImage(_damaged(name, exc)) from exc
+    _require_pixels(image.size, name)
+
+
 def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > MAX_IMAGE_PIXELS:
         raise InvalidImage(_too_many_pixels(name, f" ({width} x {height})"))
+    _require_pixels(size, name)
+
+
+def _require_pixels(size: tuple[int, int], name: str) -> None:
+    width, height = size
     if width * height == 0:
         raise InvalidImage(f"{name} has no pixels ({width} x {height}); use another picture")
+
+
+def _damaged(name: str, exc: Exception) -> str:
+    return f"{name} is a damaged or incomplete picture ({exc}); save or download it again"
 
 
 def _too_many_pixels(name: str, size: str = "") -> str:

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from PIL.Image import Image
 
+from retriever.errors import InvalidQuery
+
 _T = TypeVar("_T")
 
 
@@ -24,6 +26,18 @@ def list_of(kind: type[_T], given: Iterable[_T]) -> list[_T]:
             such = "" if kind is str else f", such as {made} returns"
             raise TypeError(f"each must be a {name}{such}, not {item!r:.80}")
     return items
+
+
+def require_unicode(*texts: str) -> None:
+    """Raise InvalidQuery unless texts can be tokenised."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidQuery(
+                f"{text!r:.80} holds half of a surrogate pair, {text[exc.start]!r}, which is no "
+                "character: read it with the encoding that it was written in"
+            ) from exc
 
 
 def require(

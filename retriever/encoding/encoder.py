@@ -16,7 +16,7 @@ from PIL.Image import Image
 from corpus.types import Box, Passage, Query
 from retriever.checkpoint.loading import Checkpoint, load_checkpoint
 from retriever.encoding.arguments import list_of, require
-from retriever.encoding.device import best_device
+from retriever.encoding.device import device_of
 from retriever.encoding.microbatch import MicroBatcher
 from retriever.encoding.onednn import use_onednn
 from retriever.encoding.passages import Embedding, OnCut, PassageEncoder
@@ -74,7 +74,7 @@ class Encoder:
         if regions is not None and regions < 1:
             raise ValueError(f"regions must be >= 1 or None, got {regions!r}")
         self.checkpoint = checkpoint
-        self.device = _device(device)
+        self.device = device_of(device)
         self.dtype = dtype or (torch.float16 if self.device.type == "cuda" else torch.float32)
         self.model = checkpoint.model.to(self.device, self.dtype)
         if self.device.type == "cpu":
@@ -251,10 +251,3 @@ class Encoder:
                 there, with its number of tokens. Default: a warning.
         """
         return self._passages.encode_corpus(passages, on_cut)
-
-
-def _device(given: torch.device | str | None) -> torch.device:
-    try:
-        return best_device() if given is None else torch.device(given)
-    except RuntimeError as exc:
-        raise ValueError(f"device: torch knows no {given!r:.80}") from exc

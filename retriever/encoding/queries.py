@@ -19,6 +19,7 @@ from torch import Tensor
 from corpus.pictures.images import as_rgb
 from corpus.types import Box, Query
 from retriever.checkpoint.loading import Checkpoint
+from retriever.encoding.arguments import require_unicode
 from retriever.encoding.device import all_on_device, on_device
 from retriever.encoding.passages import Embedding
 from retriever.errors import InvalidQuery
@@ -150,8 +151,7 @@ class QueryEncoder:
         """
         known = [None] * len(queries) if known is None else known
         for query in queries:
-            _require_text(query.question)
-            _require_text(query.instruction)
+            require_unicode(query.question, query.instruction)
         pictures = [self._pictures(query) for query in queries]
         results: dict[int, EncodedQuery] = {}
         for count in sorted({len(p) for p in pictures}):
@@ -315,6 +315,7 @@ class QueryEncoder:
 
     def text(self, query: Query, seen: str) -> str:
         """Return a query's text: its own instruction counts where the checkpoint masks one."""
+        require_unicode(query.question, query.instruction)
         question = query.question + seen
         if self._separator is None:
             return query_text(self._instruction, question) if self._instruction else question
@@ -360,17 +361,6 @@ def described(probabilities: Sequence[float], settings: TextVision) -> Seen:
         tuple(imagenet_names()[c] for c in likeliest[: settings.max_names]),
         settings.of_photographs().sight(probabilities),
     )
-
-
-def _require_text(text: str) -> None:
-    """Raise unless a text can be tokenised."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidQuery(
-            f"{text!r:.80} holds half of a surrogate pair, {text[exc.start]!r}, which is no "
-            "character: read it with the encoding that it was written in"
-        ) from exc
 
 
 def _drop_zero_rows(rows_QD: Tensor) -> Embedding:

@@ -33,7 +33,13 @@ Others = Literal["replace", "refuse", "keep", "prune"]
 
 
 def store_at(location: Location, connection: QdrantConnection) -> Store:
-    """Return the store at a location. Qdrant's clients are imported here, and only when used."""
+    """Return the store at a location. Qdrant's clients are imported here, and only when used.
+
+    Raises:
+        TypeError: it is no path and no text.
+    """
+    if not isinstance(location, str | Path):
+        raise TypeError(f"location: a path or a text is expected, not {location!r:.80}")
     if is_url(location):
         from retriever.engines.server.engine import ServerStore
 

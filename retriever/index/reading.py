@@ -295,8 +295,8 @@ class OpenIndex:
         Raises:
             ValueError: if `q_QD` is not a matrix of finite unit-norm rows [Q, D], or a number is
                 not positive.
-            TypeError: if it is a query or a text that is not encoded yet, or `filter` is no
-                PassageFilter.
+            TypeError: if it is a query or a text that is not encoded yet, `filter` is no
+                PassageFilter, or a number no whole one.
             IndexNotReady: if the index has been replaced by one with other embeddings.
         """
         return self.search_many([q_QD], top_k, filter, mode, candidates)[0]
@@ -310,6 +310,12 @@ class OpenIndex:
         candidates: int | None = None,
     ) -> list[list[Hit]]:
         """Return what `search` returns, for each of many queries, in fewer calls."""
+        if not isinstance(queries, Iterable):
+            raise TypeError(
+                "queries: a list of what encoder.encode_query(...) returns is expected, not one "
+                f"{type(queries).__name__}"
+            )
+        queries = list(queries)
         if filter is not None and not isinstance(filter, PassageFilter):
             raise TypeError(f"filter must be a PassageFilter or None, got {filter!r:.80}")
         if filter is not None and filter.ids == ():

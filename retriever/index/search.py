@@ -6,6 +6,7 @@ Shapes: Q query tokens · D embedding dim
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
@@ -55,8 +56,12 @@ def search_engine(
     Raises:
         ValueError: if a query is not a matrix of finite unit-norm rows, a number is not positive,
             or there is no such mode.
+        TypeError: a number is no whole one, or a query not encoded yet.
     """
     require_mode(mode)
+    for name, number in (("top_k", top_k), ("candidates", candidates)):
+        if not isinstance(number, Integral):
+            raise TypeError(f"{name}: a whole number is expected, not {number!r:.80}")
     if top_k < 1 or candidates < 1:
         raise ValueError(f"top_k and candidates must be >= 1, got {top_k} and {candidates}")
     if max(top_k, candidates) > _MOST:

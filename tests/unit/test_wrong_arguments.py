@@ -1,11 +1,13 @@
 """A wrong argument is a TypeError or a ValueError that shows the value, before anything is done."""
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import kbvqa
@@ -14,6 +16,16 @@ from retriever.index.passage_index import PassageIndex, Storage
 
 KENYA = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
 IMAGE = Image.new("RGB", (64, 64), "red")
+
+
+def _cut() -> Image.Image:
+    """Return a picture whose file ends in the middle."""
+    file = BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "PNG")
+    return Image.open(BytesIO(file.getvalue()[:2000]))
+
+
+CUT = _cut()
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +92,8 @@ def test_a_storage_that_there_is_not_is_refused() -> None:
         Storage("turbo5")  # type: ignore[arg-type]
 
 
+NOT_HERE = f"cuda:{torch.cuda.device_count()}"
+HERE = f"device: '{NOT_HERE}' is not here; here there is cpu"
 QUERY = kbvqa.Query("What is the capital?", IMAGE)
 CASES: list[tuple[str, Callable[[Any, Any], object], str]] = [
     ("device", lambda e, i: kbvqa.Encoder(e.checkpoint, "gpux"), "device: .*'gpux'"),
@@ -137,6 +151,44 @@ CASES: list[tuple[str, Callable[[Any, Any], object], str]] = [
         lambda e, i: kbvqa.maxsim([np.ones((2, 4), int)], [np.ones((2, 4), int)]),
         r"floating-point numbers are expected, got torch\.int64",
     ),
+    ("no GPU", lambda e, i: kbvqa.Encoder(e.checkpoint, NOT_HERE), HERE),
+    ("no GPU to read", lambda e, i: kbvqa.Reader.from_pretrained(device=NOT_HERE), HERE),
+    (
+        "no device",
+        lambda e, i: kbvqa.Reader.from_pretrained(device="gpux"),
+        "'gpux'; here there is",
+    ),
+    (
+        "strategy",
+        lambda e, i: next(kbvqa.Pipeline(e, i).run(QUERY, answer=False, strategy="foo")),
+        "strategy must be one of extract, .* got 'foo'",
+    ),
+    (
+        "source",
+        lambda e, i: kbvqa.Pipeline(e, i).ask(QUERY, answer=False, sources="Atlas"),
+        "a list of str is expected, not 'Atlas'",
+    ),
+    (
+        "a source",
+        lambda e, i: Finder(e, i).retrieve(QUERY, sources="Atlas"),
+        "a list of str .* 'Atlas'",
+    ),
+    (
+        "one query",
+        lambda e, i: kbvqa.maxsim(e.encode_query(QUERY), []),
+        "queries: a list of .* one",
+    ),
+    ("one searched", lambda e, i: i.search_many(e.encode_query(QUERY), 1), "queries: a list of .*"),
+    ("k of a search", lambda e, i: i.search(e.encode_query(QUERY), "3"), "top_k: .* not '3'"),
+    ("place", lambda e, i: PassageIndex.open(None), "location: .* not None"),
+    ("name", lambda e, i: kbvqa.Encoder.from_pretrained(None), "location: .* not None"),
+    ("turn of a number", lambda e, i: kbvqa.Turn(5), "the question of a turn .* got 5"),
+    (
+        "turn of a list",
+        lambda e, i: kbvqa.Turn("?", "x", ["Kenya"]),
+        r"the about of a turn .* \['K",
+    ),
+    ("turn in doubt", lambda e, i: kbvqa.Turn("?", unsure="no"), "unsure of a turn .* got 'no'"),
     ("filter", lambda e, i: kbvqa.PassageFilter(ids=[5]), r"ids must be .* got \[5\]"),
 ]
 
@@ -150,6 +202,43 @@ def test_a_wrong_argument_is_shown(
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=said):
         call(encoder, index)
+
+
+HALF = "capital \ud800?"
+
+
+@pytest.mark.parametrize(
+    ("question", "image", "after"),
+    [
+        (HALF, None, ()),
+        ("What?", None, [kbvqa.Turn(HALF)]),
+        ("What is this?", Image.new("RGB", (0, 0)), ()),
+        ("What is this?", CUT, ()),
+    ],
+    ids=["half a character", "half a character before", "no pixels", "a file that is cut"],
+)
+def test_what_cannot_be_asked_is_said(
+    encoder: kbvqa.Encoder,
+    index: PassageIndex,
+    question: str,
+    image: Image.Image | None,
+    after: list[kbvqa.Turn],
+) -> None:
+    query, said = kbvqa.Query(question, image), "surrogate|no pixels|damaged or incomplete"
+    with pytest.raises(kbvqa.KbvqaError, match=said):
+        kbvqa.Pipeline(encoder, index).ask(query, answer=False, after=after)
+    if not after:
+        with pytest.raises(kbvqa.KbvqaError, match=said):
+            encoder.encode_query(query)
+
+
+def test_a_picture_without_pixels_is_not_explained(
+    encoder: kbvqa.Encoder, index: PassageIndex
+) -> None:
+    finder = Finder(encoder, index)
+    nothing = kbvqa.Query(QUERY.question, Image.new("RGB", (0, 0)))
+    with pytest.raises(kbvqa.KbvqaError, match="no pixels"):
+        kbvqa.explain(finder, nothing, finder.retrieve(QUERY))
 
 
 def test_a_device_may_be_named(encoder: kbvqa.Encoder) -> None:
