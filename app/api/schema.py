@@ -290,9 +290,13 @@ class AskBody(SearchBody):
     )
     unsure: bool = Field(description="Whether to doubt it; reasons says why.")
     generator: str = Field(description="The name of what answered.")
-    confidence: float | None = Field(default=None, description="How probably it is right.")
-    verdict: Trust | None = Field(default=None, description="Whether it is given, or with doubt.")
-    reasons: list[str] = Field(default=[], description="Why it is in doubt.")
+    confidence: float | None = Field(
+        description="How probably it is right; null where nobody knows, or there is no answer."
+    )
+    verdict: Trust | None = Field(
+        description="Whether it is given, or with doubt; null where there is no answer."
+    )
+    reasons: list[str] = Field(description="Why it is in doubt.")
     doubted: bool = Field(
         default=False, description="Whether some of them are no part of the confidence."
     )

@@ -37,7 +37,7 @@ def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
         "picture": result.picture,
         "unsure": answer.confidence.verdict != "given" if answer else retrieval.unsure,
         "notes": list(result.notes),
-        **(_answering(answer) if answer else {}),
+        **_answering(answer),
         **found_as_json(retrieval),
         "timings_ms": result.timings_ms,
         "checkpoint": result.checkpoint,
@@ -97,8 +97,10 @@ def _reasons(why: Why, answer: Answer | None) -> dict[str, Any]:
     return {"why": why.as_json(), "given": [asdict(text) for text in given]}
 
 
-def _answering(answer: Answer) -> dict[str, Any]:
-    """Return how an answer came about, and how far to trust it."""
+def _answering(answer: Answer | None) -> dict[str, Any]:
+    """Return how an answer came about, and how far to trust it; None for no answer."""
+    if answer is None:
+        return {"confidence": None, "verdict": None, "reasons": []}
     confidence = answer.confidence
     return {
         "confidence": None if confidence.value is None else round(confidence.value, 4),

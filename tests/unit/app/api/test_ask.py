@@ -143,6 +143,8 @@ def test_a_generator_that_fails_leaves_the_passages(
     assert answer.status_code == 200
     said = answer.json()
     assert said["answer"] is None and said["failure"] == "it is away" and said["hits"]
+    AskBody.model_validate(said)
+    assert (said["verdict"], said["confidence"], said["reasons"]) == (None, None, [])
     assert 'kbvqa_questions_total{outcome="failed"} 1.0' in client.get("/metrics").text
 
 
