@@ -215,7 +215,7 @@ def _document(app: FastAPI, root_path: str | None) -> dict[str, Any]:
             routes=app.routes,
         )
         named = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (Problem, schema.AskRequest, schema.SearchRequest, schema.TurnBody):
+        for model in _NAMED_BY_NO_ROUTE:
             named[model.__name__] = schema.schema_of(model)
         for operations in document["paths"].values():  # parameters are checked by us
             for operation in operations.values():
@@ -224,6 +224,15 @@ def _document(app: FastAPI, root_path: str | None) -> dict[str, Any]:
             named.pop(name, None)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+_NAMED_BY_NO_ROUTE = (
+    Problem,
+    schema.AskRequest,
+    schema.SearchRequest,
+    schema.TurnBody,
+    schema.FoundBody,
+)
 
 
 def _forget_validation(operation: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from app.api.bodies import body_of, read_request
 from app.api.line import Line, Place
 from app.api.problems import Refusal, documented, problem_of
 from app.asking.ask import run
-from app.asking.report import found_as_json, result_as_json
+from app.asking.report import found_as_json, result_as_json, search_as_json
 from app.asking.why import explain
 from app.flow.events import Event, Found, Piece, Result
 from app.machine.extras import own_version
@@ -157,12 +157,10 @@ def _held(asked: schema.SearchRequest) -> dict[str, Any]:
 def _report(
     pipeline: Pipeline, query: Query, asked: schema.SearchRequest, result: Result
 ) -> dict[str, Any]:
-    """Return a result as it is sent; of what was only looked for, the fields that say so."""
+    """Return a result as it is sent."""
     whys = explain(pipeline, query, result.retrieval) if asked.why else None
-    said = result_as_json(result, whys)
-    if isinstance(asked, schema.AskRequest):
-        return said
-    return {name: said[name] for name in schema.SearchBody.model_fields if name in said}
+    as_json = result_as_json if isinstance(asked, schema.AskRequest) else search_as_json
+    return as_json(result, whys)
 
 
 async def _whole(events: Generator[Event, None, None], report: _Report) -> Response:

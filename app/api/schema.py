@@ -238,11 +238,27 @@ class HitBody(Given):
     score: float = Field(description="The late-interaction score: the higher the better.")
 
 
+class SimilarBody(Given):
+    """A picture of the collection that resembles the asked one."""
+
+    image: str = Field(description="Its name, as the collection has it.")
+    entity: str = Field(description="The id of what it shows.")
+    name: str = Field(description='What that is called; "" where nobody says.')
+    similarity: float = Field(description="The higher the more alike.")
+
+
 class FoundBody(Given):
-    """What was found for a question."""
+    """What was found for a question: the event `found`."""
 
     hits: list[HitBody] = Field(description="Best first.")
     seen: str = Field(description='What a classifier saw in the picture; "" when nothing.')
+    recognised: list[str] = Field(
+        description="The names of what it saw, the likeliest first; [] where a similar picture "
+        "says that it shows something else."
+    )
+    similar: list[SimilarBody] = Field(
+        description="The most similar pictures of the collection, best first; [] without one."
+    )
     asked_as: str = Field(
         description="The question as it was made to stand alone, where it followed on others, and "
         'its slips in typing were mended; "" where it was asked as it is.'
@@ -346,10 +362,10 @@ EVENTS = """\
 
 | event | data |
 |---|---|
-| `found` | the passages, once, as `/v1/search` gives them |
+| `found` | what was found, once: a `FoundBody` |
 | `piece` | `{"text": ...}`, more of the answer |
-| `result` | the whole result, as without streaming; the last |
-| `problem` | in the place of a result: what went wrong |
+| `result` | the whole result, as without streaming, an `AskBody`; the last |
+| `problem` | in the place of a result: what went wrong, a `Problem` |
 """
 
 EVENT = {

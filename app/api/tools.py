@@ -18,7 +18,7 @@ from app.api.bodies import WANTED, problems
 from app.api.schema import MOST_SOURCES, AskBody, SearchBody, TurnBody, decoded_picture
 from app.asking.ask import run
 from app.asking.questions import CITED_TOO, MAX_TOP_K
-from app.asking.report import result_as_json
+from app.asking.report import result_as_json, search_as_json
 from app.flow.talk import MOST_TURNS
 from app.machine.extras import own_version
 from app.pipeline import Pipeline, result_of
@@ -146,13 +146,13 @@ def _asked(
     """
     try:
         image = _image(picture) if picture.strip() or answer else None
-        said = result_as_json(
-            result_of(run(pipeline, Query(question, image), top_k, answer=answer, **held))
-        )
+        result = result_of(run(pipeline, Query(question, image), top_k, answer=answer, **held))
     except (KbvqaError, ValueError) as exc:
         raise ToolError(str(exc)) from exc
-    fields = (AskBody if answer else SearchBody).model_fields
-    return {name: value for name, value in said.items() if name in fields}
+    if not answer:
+        return search_as_json(result)
+    said = result_as_json(result)
+    return {name: said[name] for name in AskBody.model_fields if name in said}
 
 
 def _image(picture: str) -> Image:

@@ -25,26 +25,34 @@ def result_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
     the answer is about, "" where that is in doubt. "picture" is a hash of the picture's pixels, by
     which a follow-up on another one is told apart; "" for a question without one. "request_id" is
     there where the request has a number, under which the log has it; "repeated" where the result
-    was kept from before.
+    was kept from before. Of what was only looked for there is less: `search_as_json`.
     """
-    answer, retrieval = result.answer, result.retrieval
+    answer = result.answer
     return {
         "answer": answer.text if answer else None,
         "citations": [citation.passage_id for citation in answer.citations] if answer else [],
         "cited_words": _cited_words(answer) if answer else {},
         "failure": str(result.failure or ""),
         "about": result.about,
-        "picture": result.picture,
-        "unsure": answer.confidence.verdict != "given" if answer else retrieval.unsure,
-        "notes": list(result.notes),
+        "unsure": answer.confidence.verdict != "given" if answer else result.retrieval.unsure,
         **_answering(answer),
-        **found_as_json(retrieval),
+        **search_as_json(result, why),
+        "generator": result.generator,
+        **({"given": _given(answer)} if why else {}),
+    }
+
+
+def search_as_json(result: Result, why: Why | None = None) -> dict[str, Any]:
+    """Return a result for which no answer was wanted as one JSON object; see `result_as_json`."""
+    return {
+        "picture": result.picture,
+        "notes": list(result.notes),
+        **found_as_json(result.retrieval),
         "timings_ms": result.timings_ms,
         "checkpoint": result.checkpoint,
-        "generator": result.generator,
         **({"request_id": result.request_id} if result.request_id else {}),
         **({"repeated": True} if result.repeated else {}),
-        **(_reasons(why, answer) if why else {}),
+        **({"why": why.as_json()} if why else {}),
     }
 
 
@@ -91,10 +99,9 @@ def _cited_words(answer: Answer) -> dict[str, list[list[int]]]:
     return {c.passage_id: [list(s) for s in sorted(c.spans)] for c in answer.citations if c.spans}
 
 
-def _reasons(why: Why, answer: Answer | None) -> dict[str, Any]:
-    """Return why the passages were found, and what of them was read."""
-    given = answer.original.given if answer else ()
-    return {"why": why.as_json(), "given": [asdict(text) for text in given]}
+def _given(answer: Answer | None) -> list[dict[str, Any]]:
+    """Return the passages exactly as what answers was given them."""
+    return [asdict(text) for text in answer.original.given] if answer else []
 
 
 def _answering(answer: Answer | None) -> dict[str, Any]:

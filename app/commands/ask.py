@@ -286,7 +286,7 @@ def _answered(
     if how["after"] and picture is not None:  # before models are loaded
         require_same_picture(how["after"], pixels_sha256(picture))
     query = Query(question, picture, boxes=boxes)
-    from app.asking.report import result_as_json
+    from app.asking.report import result_as_json, search_as_json
     from app.asking.why import explain
     from app.components import open_pipeline
 
@@ -297,7 +297,7 @@ def _answered(
         result = pipeline.ask(query, top_k or settings.top_k, **how)
         whys = explain(pipeline, query, result.retrieval) if why else None
         shown = page_of(pipeline, query, result, how["after"]) if page else None
-    said = result_as_json(result, whys)
+    said = (result_as_json if how["answer"] else search_as_json)(result, whys)
     return said, None if whys is None else (query, result, whys), shown
 
 

@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 from app.api.application import Served, build_api
 from app.api.line import SharedPipeline
 from app.api.metrics import Metrics
-from app.api.schema import AskBody, SearchBody
+from app.api.schema import AskBody, FoundBody, SearchBody
 from app.asking.ask import run
 from app.asking.questions import CITED_TOO
-from app.asking.report import result_as_json
+from app.asking.report import result_as_json, search_as_json
 from app.asking.why import explain
 from app.errors import InvalidQuestion
 from app.flow.events import Found, Result
@@ -77,6 +77,11 @@ def test_events_come_in_order_and_end_in_the_whole_result(
         hit["passage_id"] for hit in whole["hits"]
     ]
     assert timeless(events[-1][1]) == timeless(whole)
+    document = client.get("/v1/openapi.json").json()
+    known = document["components"]["schemas"]["FoundBody"]
+    assert set(known["required"]) == set(known["properties"]) == set(events[0][1])
+    assert "`FoundBody`" in document["paths"]["/v1/ask"]["post"]["description"]
+    FoundBody.model_validate(events[0][1])
 
 
 def events_of(text: str) -> list[tuple[str, dict]]:
@@ -104,7 +109,8 @@ def test_a_search_needs_no_picture_and_no_generator(
         assert len(said["hits"]) == 2 and "answer" not in said
         picture = load_image(png) if files else None
         found = pipeline.ask(Query(QUESTION, picture), 2, answer=False)
-        assert timeless(result_as_json(found))["hits"] == said["hits"]
+        assert timeless(search_as_json(found)) == timeless(said)
+        assert {"recognised", "similar"} <= set(said)
     assert len(generator.asked) == asked
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from app.api.application import build_api
 from app.asking.questions import checked_question
 from app.asking.report import result_as_json
 from app.asking.why import PassageWhy, WordShare
@@ -17,8 +18,10 @@ from app.commands.save import conversation, write_data
 from app.commands.why import lines
 from app.errors import InvalidQuestion
 from app.pipeline import Pipeline
+from app.settings import Settings
 from corpus.pictures.images import load_image
 from corpus.types import Query
+from tests.served_here import served_here
 
 QUESTION = "What is the capital of France?"
 
@@ -117,6 +120,24 @@ def test_a_question_alone_is_asked_without_a_picture(
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["answer"] == "Paris"
     assert asked == [Query(QUESTION, None)]
+
+
+def test_passages_alone_are_the_same_here_and_from_a_server(
+    pipeline: Pipeline, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.components.open_pipeline", lambda *args, **options: pipeline)
+
+    def found(*options: str) -> dict[str, Any]:
+        words = ["ask", str(picture), QUESTION, "--json", "--no-answer", *options]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        said: dict[str, Any] = json.loads(result.stdout)
+        assert said.pop("timings_ms")
+        return said
+
+    with served_here(build_api(pipeline, Settings()).app) as port:
+        there = found("--server", f"http://127.0.0.1:{port}")
+    assert there.pop("request_id") and there == found() and "answer" not in there
 
 
 @pytest.mark.parametrize(
