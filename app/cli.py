@@ -1,6 +1,7 @@
 """The command line. `kbvqa --help` teaches it by example."""
 
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -47,6 +48,8 @@ from app.machine.memory import keep_few_kernels
 from app.settings import Settings, load_settings
 from corpus.errors import KbvqaError
 from corpus.home import home_directory
+
+log = logging.getLogger("app.cli")
 
 # The heavy imports (torch, transformers, gradio) stand inside the commands: --help is instant.
 
@@ -279,10 +282,7 @@ def web(
     with _unless_in_vain(in_vain, settings.reader), status() as say:
         say("Loading the models")
         pipeline = open_pipeline(settings, say)
-    if pipeline.answering is not None and pipeline.answering.uncalibrated:
-        err.print(f"[yellow]{escape(pipeline.answering.uncalibrated)}[/]", soft_wrap=True)
-    if (lack := _generator_lack(pipeline)) is not None:
-        err.print(f"[yellow]{escape(lack)}[/]", soft_wrap=True)
+    _log_lacks(pipeline)
     served = build_api(pipeline, settings)
     with own_uploads() as uploads:
         page = build_page(served.pipeline, settings)
@@ -390,6 +390,13 @@ def doctor() -> None:
 
 
 app.command("settings")(settings.show_settings)
+
+
+def _log_lacks(pipeline: Any) -> None:
+    """Log what answers lack, now or in trust."""
+    for lack in (pipeline.answering.uncalibrated, _generator_lack(pipeline)):
+        if lack:
+            log.warning("%s", lack)
 
 
 def _generator_lack(pipeline: Any) -> str | None:

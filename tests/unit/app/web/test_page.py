@@ -226,14 +226,17 @@ def test_the_endpoint_says_why_where_it_is_asked(pipeline, tmp_path) -> None:
     assert [given["number"] for given in told["given"]] == [1, 2]
 
 
-def test_the_start_says_that_the_generator_does_not_answer(pipeline, monkeypatch) -> None:
-    assert cli._generator_lack(pipeline) is None
+def test_the_start_logs_what_answers_lack(pipeline, monkeypatch, caplog, capsys) -> None:
+    cli._log_lacks(pipeline)
+    assert [record.getMessage()[:22] for record in caplog.records] == ["Nothing was calibrated"]
 
     def down() -> str:
         raise GeneratorUnavailable("http://127.0.0.1:9/v1 is not reached.")
 
     monkeypatch.setattr(pipeline.generator, "health", down)
-    assert "does not answer now: http://127.0.0.1:9/v1" in str(cli._generator_lack(pipeline))
+    cli._log_lacks(pipeline)
+    assert "does not answer now: http://127.0.0.1:9/v1" in caplog.records[-1].getMessage()
+    assert not capsys.readouterr().err, "a line of the log is as KBVQA_LOG_FORMAT says"
 
 
 def test_page_and_endpoint_share_one_limit(pipeline) -> None:
