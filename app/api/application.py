@@ -6,7 +6,7 @@ gr.mount_gradio_app(served.app, build_page(served.pipeline, settings), "/")
 
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -15,9 +15,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from app.api import schema
@@ -25,7 +25,7 @@ from app.api.health import Health
 from app.api.hosts import KnownHosts
 from app.api.keys import Keys, Rates
 from app.api.line import Line, SharedPipeline
-from app.api.metrics import CountRequests, Metrics
+from app.api.metrics import PROBES, CountRequests, Metrics
 from app.api.numbering import NumberRequests
 from app.api.problems import Problem, Refusal, documented, handle_problems
 from app.api.routes import routes
@@ -135,7 +135,8 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
         dependencies=[*with_key, Depends(_limit(rates))],
         responses=documented(*([401] if keys else []), 429),
     )
-    app.include_router(health.routes())
+    health_routes = health.routes()
+    app.include_router(health_routes)
     probes = APIRouter(dependencies=with_key, tags=["health"])
     probes.add_api_route(
         "/metrics",
@@ -145,8 +146,10 @@ def build_api(pipeline: Pipeline, settings: Settings) -> Served:
         responses=documented(401) if keys else None,
     )
     app.include_router(probes)
+    unknown = _Unknown([*app.routes, *api.routes, *health_routes.routes, *probes.routes])
     for begin in ("/v1", "//v1"):  # the second as an address that ends in "/" makes it
-        app.mount(begin, _unknown(api))
+        app.mount(begin, unknown)
+    app.router.routes += [Route(path, unknown) for path in PROBES]  # else the page answers
     app.openapi = lambda: _document(app, settings.root_path)  # type: ignore[method-assign]
     return Served(app, shared, keys, health, line)
 
@@ -186,13 +189,20 @@ def _limit(rates: Rates) -> Any:
     return limit
 
 
-def _unknown(api: APIRouter) -> Any:
-    """Return what answers addresses below /v1 that there are not, or not by this method."""
+class _Unknown:
+    """Answers addresses that there are not, or not by this method.
 
-    async def unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    Args:
+        routes: those that there are.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known: set[str] = set()
-        for route in api.routes:
-            if isinstance(route, APIRoute) and route.path_regex.match(scope["path"]):
+        for route in self._routes:
+            if isinstance(route, Route) and route.path_regex.match(scope["path"]):
                 known |= route.methods or set()
         if known:
             allowed = ", ".join(sorted(known))
@@ -200,8 +210,6 @@ def _unknown(api: APIRouter) -> Any:
                 405, f"{scope['method']} is not for this address; send {allowed}.", Allow=allowed
             )
         raise Refusal(404, f"There is no {scope['path']!r:.200}; see /v1/openapi.json.")
-
-    return unknown
 
 
 def _document(app: FastAPI, root_path: str | None) -> dict[str, Any]:

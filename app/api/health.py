@@ -4,6 +4,7 @@
     GET /readyz    200 {"ready": true, "missing": [], "stopping": false}
                    200 {"ready": true, "missing": ["generator"], "stopping": false}
                    503 {"ready": false, "missing": ["index"], "stopping": false}
+    HEAD of both   the same without the body
 
 Without the generator passages are found, and answers say why they are not written: that is of use,
 and a generator that all apps share would take all of them away. Without the index nothing is found.
@@ -102,7 +103,7 @@ class Health:
         self._missing = tuple(missing)
 
     def routes(self) -> APIRouter:
-        """Return /healthz and /readyz."""
+        """Return /healthz and /readyz, by GET and by HEAD, as some checkers send."""
         router = APIRouter(tags=["health"])
 
         @router.get("/healthz", summary="Whether the process lives")
@@ -119,6 +120,8 @@ class Health:
             now = self.readiness
             return JSONResponse(now.model_dump(), status_code=200 if now.ready else 503)
 
+        for path, answer in (("/healthz", healthz), ("/readyz", readyz)):
+            router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
         return router
 
     def start(self) -> None:

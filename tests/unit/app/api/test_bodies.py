@@ -13,6 +13,7 @@ import pytest
 from fastapi import Request
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message
 
 from app.api import bodies
@@ -216,15 +217,24 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert refused.value.status_code == 408
 
 
-def test_addresses_that_there_are_not_are_problems_too(client: TestClient) -> None:
+def test_addresses_that_there_are_not_are_problems_too(served: Served, client: TestClient) -> None:
     for path in ("/v1/nothing", "/v1/", "/v1/passages/", "/v1/passages/p:none", "//v1/models"):
         answer = client.get(path)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
-    for method, path, allowed in (("GET", "/v1/ask", "POST"), ("TRACE", "/v1/models", "GET")):
+    served.app.mount("/", PlainTextResponse("of the page", 404))
+    for method, path, allowed in (
+        ("GET", "/v1/ask", "POST"),
+        ("TRACE", "/v1/models", "GET"),
+        ("POST", "/v1/openapi.json", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("BREW", "/readyz", "GET, HEAD"),
+        ("DELETE", "/metrics", "GET"),
+    ):
         answer = client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
         assert f"send {allowed}" in answer.json()["detail"]
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_a_long_line_refuses() -> None:

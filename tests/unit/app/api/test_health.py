@@ -41,11 +41,12 @@ def test_parts_that_go_and_come_back_are_named(caplog: pytest.LogCaptureFixture)
     client = served(health)
     health.check()
     assert client.get("/readyz").json() == {"ready": True, "missing": [], "stopping": False}
+    assert client.head("/readyz").status_code == client.head("/healthz").status_code == 200
     parts.away = {"index", "generator"}
     health.check()
     health.check()
     answer = client.get("/readyz")
-    assert answer.status_code == 503
+    assert answer.status_code == client.head("/readyz").status_code == 503
     assert answer.json()["missing"] == ["index", "generator"] and not answer.json()["ready"]
     assert client.get("/healthz").status_code == 200
     parts.away = {"index"}
