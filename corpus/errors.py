@@ -4,7 +4,7 @@ The trees of the other packages hang from the same root, so that the edges of
 the application can tell an expected failure (a message) from a bug (a traceback).
 
     KbvqaError
-      CorpusError      InvalidRecord, InvalidImage, DatasetNotFound, Unscorable,
+      CorpusError      InvalidRecord, InvalidImage (ImageTooLarge), DatasetNotFound, Unscorable,
                        DamagedFile (corpus.files.sources)
       RetrieverError   see retriever.errors
       GeneratorError   see generator.errors
@@ -54,6 +54,10 @@ class InvalidField(ValueError):
 
 class InvalidImage(CorpusError):
     """The bytes given as a picture are not one that can be used."""
+
+
+class ImageTooLarge(InvalidImage):
+    """They are more than are read of a picture."""
 
 
 class Unscorable(CorpusError, ValueError):

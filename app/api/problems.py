@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from app.asking.ask import SOMETHING_WENT_WRONG
 from app.errors import InvalidQuestion, OutOfTime, Stopping
 from app.machine.request import current_number
-from corpus.errors import InvalidImage, KbvqaError
+from corpus.errors import ImageTooLarge, InvalidImage, KbvqaError
 from retriever.errors import InvalidQuery, RetrieverError
 
 MEDIA_TYPE = "application/problem+json"
@@ -62,6 +62,8 @@ def problem_of(exc: Exception) -> Problem:
     match exc:
         case HTTPException():
             return _problem(exc.status_code, str(exc.detail))
+        case ImageTooLarge():
+            return _problem(413, str(exc))
         case _ if isinstance(exc, FAULTS_OF_CALLERS):
             return _problem(422, str(exc))
         case OutOfTime():

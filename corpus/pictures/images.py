@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from corpus.errors import InvalidImage
+from corpus.errors import ImageTooLarge, InvalidImage
 from corpus.pictures.side_data import pixels_alone
 
 MAX_IMAGE_BYTES = 50 * 1024 * 1024
@@ -152,7 +152,8 @@ def bytes_of(source: Path | bytes | BinaryIO) -> tuple[bytes, str]:
     """Return the picture's bytes, not decoded, and what to call it in a message.
 
     Raises:
-        InvalidImage: it is missing, empty, or has too many bytes.
+        InvalidImage: it is missing or empty.
+        ImageTooLarge: it has too many bytes.
     """
     if isinstance(source, bytes):
         data, name = source, "the picture"
@@ -164,7 +165,7 @@ def bytes_of(source: Path | bytes | BinaryIO) -> tuple[bytes, str]:
         raise InvalidImage(f"{name} is empty (0 bytes); save or download it again")
     if len(data) > MAX_IMAGE_BYTES:
         limit = MAX_IMAGE_BYTES // 2**20
-        raise InvalidImage(
+        raise ImageTooLarge(
             f"{name} is larger than {limit} MB; save it smaller, for example as JPEG"
         )
     return data, name

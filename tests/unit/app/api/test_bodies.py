@@ -194,6 +194,17 @@ def test_a_body_is_bounded_by_what_it_says_and_by_what_comes(
     assert small.status_code == 200
 
 
+def test_a_picture_that_is_a_little_too_large_is_as_one_that_is_much_too_large(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corpus.pictures.images.MAX_IMAGE_BYTES", 1000)
+    picture = bytes(1001)
+    by_form = {"data": {"question": "What?"}, "files": {"image": picture}}
+    by_json = {"question": "What?", "image": base64.b64encode(picture).decode()}
+    for request in (by_form, {"json": by_json}, {"json": by_json | {"stream": True}}):
+        assert "the picture is larger than" in refusal(client, status=413, **request)
+
+
 def test_a_picture_of_too_many_pixels_is_not_decoded(client: TestClient) -> None:
     """100 gigapixels, in a hundred bytes."""
 
