@@ -228,7 +228,8 @@ class Pipeline(Finder):
                 first = first_of_two(kept) if first else None
                 query = self._in_short(query, whole := first or kept)
                 found = self.retrieve(query, depth, sources=sources)
-            said = of_this_country(whole) if query.image is not None else None
+            plain = query.image is not None and in_english(whole)
+            said = of_this_country(whole) if plain else None
             countries = self._some_countries if said and query.question == whole else False
             if said and shows_country(found, whole, countries=countries):
                 query = replace(query, question=(whole := said))

@@ -50,6 +50,7 @@ RECOGNISED = {True: "Recognised", False: "In the picture, perhaps"}
 # Said behind a part that was looked at where nobody named one.
 CHOSEN = " (chosen by the program)"
 _WORD = re.compile(r"[^\W\d_]+")
+_FEWEST_LETTERS = 2  # of a question
 
 
 def notes(question: str, found: Retrieval) -> tuple[str, ...]:
@@ -134,15 +135,17 @@ def alike(found: Retrieval) -> tuple[str, str] | None:
 def in_english(question: str) -> bool:
     """Return whether a question may be in English: that it is not has to be plain.
 
-    It is not where most letters are of another script, or more of its words are such as only other
-    languages have than such as English has.
+    It is not where it has next to no letters, most of them are of another script, or more of its
+    words are such as only other languages have than such as English has.
 
     >>> [in_english(q) for q in ("Capital?", "Quelle est la capitale de ce pays ?", "首都是哪里？")]
     [True, False, False]
+    >>> in_english('{"a": 1}'), in_english("1789")
+    (False, False)
     """
     words = [word.casefold() for word in _WORD.findall(question)]
     letters = "".join(words)
     latin = sum(ord(letter) < 0x250 or 0x1E00 <= ord(letter) < 0x1F00 for letter in letters)
-    if 2 * latin < len(letters):
+    if len(letters) < _FEWEST_LETTERS or 2 * latin < len(letters):
         return False
     return sum(w in OTHERS for w in words) <= sum(w in ENGLISH for w in words)

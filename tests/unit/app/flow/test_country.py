@@ -4,6 +4,7 @@ import pytest
 
 from app.flow.country import of_this_country, shows_country
 from app.flow.events import Retrieval
+from app.flow.notes import OTHER_LANGUAGE
 from app.pipeline import Pipeline
 from corpus.types import Hit, Passage, Query
 from retriever.pictures.neighbours import SimilarPicture
@@ -78,3 +79,7 @@ def test_it_is_searched_for_and_read_so(pipeline: Pipeline, monkeypatch) -> None
     told = Query("How large is Oz?", golden_image("img0"))
     assert pipeline.ask(told).retrieval.asked_as == ""
     assert pipeline.ask(Query("How large is it?")).retrieval.asked_as == ""
+    for no_english in ("首都是哪里？", "a", "Quelle est la capitale?"):
+        result = pipeline.ask(Query(no_english, shown.image))
+        assert result.retrieval.asked_as == "" and "not look like English" in result.notes[-1]
+        assert result.answer is not None and OTHER_LANGUAGE in result.answer.confidence.reasons
