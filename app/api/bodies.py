@@ -1,5 +1,6 @@
 """Reading a request: JSON or multipart, bounded in bytes and in time before anything is decoded."""
 
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_args
 
@@ -63,7 +64,7 @@ async def read_request(
             if kind == "application/json":
                 most = MAX_IMAGE_BYTES * 4 // 3 + _FIELDS_BYTES
                 body = b"".join([chunk async for chunk in _bounded(request, most, hold)])
-                return model.model_validate_json(body)
+                return model.model_validate_json(body.removeprefix(BOM_UTF8))
             if kind == "multipart/form-data":
                 return model.model_validate(await _fields(request, hold))
     except TimeoutError as exc:

@@ -22,6 +22,7 @@ from app.asking.ask import run
 from app.asking.report import found_as_json, result_as_json, search_as_json
 from app.asking.why import explain
 from app.flow.events import Event, Found, Piece, Result
+from app.flow.retrieval import require_sources
 from app.machine.extras import own_version
 from app.machine.request import current
 from app.pipeline import Pipeline
@@ -60,11 +61,16 @@ def routes(pipeline: Pipeline, settings: Settings, line: Line) -> APIRouter:
 
         async def work() -> Response:
             await place.turn()
+            streams = asked.stream or "text/event-stream" in request.headers.get("accept", "")
             with line.counted():
                 query = await _query(asked)
+                if streams:  # a status is sent before anything is looked for
+                    assert pipeline.index is not None
+                    check = partial(require_sources, pipeline.index, asked.sources)
+                    await to_thread.run_sync(check, abandon_on_cancel=True)
             report = partial(_report, pipeline, query, asked)
             events = run(pipeline, query, asked.top_k or usual, asked.strategy, **_held(asked))
-            if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
+            if streams:
                 sent = _sent(events, report)
                 return StreamingResponse(sent, media_type="text/event-stream", headers=_LIVE)
             return await _whole(events, report)

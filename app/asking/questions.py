@@ -3,6 +3,7 @@
 import re
 
 from app.errors import InvalidQuestion
+from app.machine.logs import printable
 from corpus.types import Box
 
 MAX_TOP_K = 20  # passages that the page and the API show
@@ -20,12 +21,12 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 def checked_question(question: str, most_characters: int) -> str:
-    """Return a question that a user typed, without white space around it.
+    """Return a question that a user typed, without control characters, or white space around it.
 
     Raises:
         InvalidQuestion: it is empty, too long, or plainly no question, such as "Thanks!".
     """
-    question = question.strip()
+    question = printable(question).strip()
     if not question:
         raise InvalidQuestion("The question is empty. Ask something about the picture.")
     if is_no_question(question):

@@ -46,7 +46,7 @@ def conversation(path: Path | None) -> "tuple[Turn, ...]":
     from app.flow.talk import turns_of
 
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as exc:
         raise InvalidQuestion(f"--after: {path} cannot be read: {exc.strerror}") from exc
     except (ValueError, RecursionError) as exc:

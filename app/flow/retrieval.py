@@ -111,8 +111,7 @@ class Finder:
         if self.index is None:
             raise ValueError("this pipeline has no index: it was built without retrieval")
         sources = tuple(dict.fromkeys(list_of(str, sources)))
-        with wanted_until(ends()):
-            _require_sources(self.index, sources)
+        require_sources(self.index, sources)
         timings: dict[str, float] = {}
         with timed(timings, "encode") as step:
             [encoded] = self._encoded([query], self.encoder.encode_together)
@@ -381,9 +380,10 @@ def _plainly(query: Query) -> Query:
     return replace(query, question=WHAT_IS_THIS)
 
 
-def _require_sources(index: PassageIndex, sources: Sequence[str]) -> None:
+def require_sources(index: PassageIndex, sources: Sequence[str]) -> None:
     """Raise InvalidQuestion unless an index has passages from all of these."""
-    known = index.sources() if sources else []
+    with wanted_until(ends()):
+        known = index.sources() if sources else []
     if unknown := [source for source in sources if source not in known]:
         there = "; ".join(known[:_SOURCES_NAMED]) or "passages that name no source"
         more = f"; and {len(known) - _SOURCES_NAMED:,} more" if len(known) > _SOURCES_NAMED else ""

@@ -339,6 +339,16 @@ def test_what_is_wrong_with_a_turn_is_said(
     assert refused.status_code == 422 and refused.json()["detail"].startswith(said)
 
 
+def test_a_body_may_begin_with_a_byte_order_mark_and_a_question_hold_a_nul(
+    client: TestClient, encoded: str
+) -> None:
+    body = json.dumps({"question": "What\0 is the capital?", "image": encoded})
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/v1/ask", content=body.encode("utf-8-sig"), headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert "\0" not in answer.json()["asked_as"]
+
+
 def test_a_search_is_held_to_sources(client: TestClient, pipeline: Pipeline, png: bytes) -> None:
     assert client.get("/v1/models").json()["index"]["sources"] == ["Atlas", "Zoo"]
     form = {"question": QUESTION, "top_k": 4}
@@ -347,11 +357,13 @@ def test_a_search_is_held_to_sources(client: TestClient, pipeline: Pipeline, png
             answer = client.post(address, data=form | {"sources": sources}, files={"image": png})
             assert answer.status_code == 200, answer.text
             assert (len(answer.json()["hits"]), answer.json()["sources"]) == (count, sources)
-    refused = client.post("/v1/search", json=form | {"sources": ["Zoo", "Attic"]})
-    assert refused.status_code == 422
-    assert refused.json()["detail"] == (
-        "There is no source 'Attic' in the index. It has: Atlas; Zoo"
-    )
+    unknown = form | {"sources": ["Zoo", "Attic"], "image": base64.b64encode(png).decode()}
+    for address, stream in (("/v1/search", {}), ("/v1/ask", {}), ("/v1/ask", {"stream": True})):
+        refused = client.post(address, json=unknown | stream)
+        assert refused.status_code == 422
+        assert refused.json()["detail"] == (
+            "There is no source 'Attic' in the index. It has: Atlas; Zoo"
+        )
     assert 'outcome="error"} 0.0' in client.get("/metrics").text, "who asks is at fault"
 
 

@@ -270,6 +270,13 @@ def test_what_is_no_question_is_said(text: str, picture: Path) -> None:
 )
 def test_what_may_be_a_question_is_asked(text: str) -> None:
     assert checked_question(text, 500) == text
+    assert checked_question(f"\0{text[:1]}\x1b[1m{text[1:]} ", 500) == text
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_followed_on(tmp_path: Path) -> None:
+    path = tmp_path / "bom.json"
+    path.write_text('{"question": "Why?"}', encoding="utf-8-sig")
+    assert [turn.question for turn in conversation(path)] == ["Why?"]
 
 
 @pytest.mark.parametrize(
