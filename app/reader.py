@@ -7,6 +7,7 @@ from torch import nn
 
 from generator.extractive.model import SHIPPED
 from generator.extractive.reader import ExtractiveReader
+from retriever.encoding.arguments import require_place
 from retriever.encoding.device import device_of
 from retriever.encoding.onednn import use_onednn
 
@@ -31,5 +32,7 @@ class Reader(ExtractiveReader):
         Raises:
             GeneratorUnavailable: the file, or MiniLM's package, is missing or damaged.
             ValueError: there is no such device.
+            TypeError: it is no path and no text.
         """
+        require_place(path, "path")
         return super().from_pretrained(path, str(device_of(device)), prepare)

@@ -214,6 +214,10 @@ def _load(image: Image.Image) -> None:
     name = str(getattr(image, "filename", "")) or "the picture"
     try:
         image.load()
+    except AssertionError as exc:  # Pillow's own
+        raise InvalidImage(
+            f"{name} was closed before it was decoded: ask while it is open, or call its load()"
+        ) from exc
     except _DECODE_ERRORS as exc:
         raise InvalidImage(_damaged(name, exc)) from exc
     _require_pixels(image.size, name)

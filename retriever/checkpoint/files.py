@@ -36,10 +36,7 @@ def resolve(
     Raises:
         InvalidCheckpoint: no such directory, the hub did not give the repository, or a package
             with kbvqa-mini's towers is missing.
-        TypeError: it is no path and no text.
     """
-    if not isinstance(location, str | Path):
-        raise TypeError(f"location: a path or a text is expected, not {location!r:.80}")
     if location == mini.NAME:
         return mini.assemble(assembled)
     path = Path(os.path.expanduser(location))  # noqa: PTH111 - which refuses nothing

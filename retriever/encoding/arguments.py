@@ -1,6 +1,7 @@
 """What a program hands over, looked at before anything is computed."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 from PIL.Image import Image
@@ -26,6 +27,12 @@ def list_of(kind: type[_T], given: Iterable[_T]) -> list[_T]:
             such = "" if kind is str else f", such as {made} returns"
             raise TypeError(f"each must be a {name}{such}, not {item!r:.80}")
     return items
+
+
+def require_place(given: object, name: str) -> None:
+    """Raise TypeError unless an argument is a path, or a text such as an address."""
+    if not isinstance(given, str | Path):
+        raise TypeError(f"{name}: a path or a text is expected, not {given!r:.80}")
 
 
 def require_unicode(*texts: str) -> None:

@@ -15,7 +15,7 @@ from PIL.Image import Image
 
 from corpus.types import Box, Passage, Query
 from retriever.checkpoint.loading import Checkpoint, load_checkpoint
-from retriever.encoding.arguments import list_of, require
+from retriever.encoding.arguments import list_of, require, require_place
 from retriever.encoding.device import device_of
 from retriever.encoding.microbatch import MicroBatcher
 from retriever.encoding.onednn import use_onednn
@@ -108,7 +108,9 @@ class Encoder:
 
         Raises:
             InvalidCheckpoint: no such checkpoint, another architecture, unusable weights.
+            TypeError: the location is no path and no text.
         """
+        require_place(location, "location")
         return cls(load_checkpoint(location, revision), **options)
 
     def _precision(self, wanted: PassagePrecision) -> Precision:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from retriever.encoding.arguments import require_place
 from retriever.engines.connection import QdrantConnection, is_url
 from retriever.engines.directory import build_command
 from retriever.engines.interface import Engine, Store
@@ -38,8 +39,7 @@ def store_at(location: Location, connection: QdrantConnection) -> Store:
     Raises:
         TypeError: it is no path and no text.
     """
-    if not isinstance(location, str | Path):
-        raise TypeError(f"location: a path or a text is expected, not {location!r:.80}")
+    require_place(location, "location")
     if is_url(location):
         from retriever.engines.server.engine import ServerStore
 

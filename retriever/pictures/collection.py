@@ -36,6 +36,7 @@ from safetensors.numpy import save_file
 from corpus.errors import InvalidImage
 from corpus.pictures.entities import EntityPicture
 from corpus.progress import Advance
+from retriever.encoding.arguments import require_place
 from retriever.encoding.encoder import Encoder
 from retriever.engines.graph import VectorGraph
 from retriever.errors import IndexNotReady, IndexUnavailable
@@ -224,7 +225,9 @@ class PictureCollection:
         Raises:
             IndexNotReady: there is none.
             IndexUnavailable: the file is damaged, or of something else.
+            TypeError: it is no path and no text.
         """
+        require_place(path, "path")
         path = Path(path)
         if path.is_dir():
             raise IndexNotReady(f"{path} is no file: name one that `kbvqa index pictures` made")

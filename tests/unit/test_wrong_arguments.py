@@ -12,6 +12,7 @@ from PIL import Image
 
 import kbvqa
 from app.flow.retrieval import Finder
+from corpus.demo.data import demo_dir
 from retriever.index.passage_index import PassageIndex, Storage
 
 KENYA = kbvqa.Passage("ke", "Kenya", "Capital: Nairobi.")
@@ -26,6 +27,8 @@ def _cut() -> Image.Image:
 
 
 CUT = _cut()
+with Image.open(demo_dir() / "examples" / "kenya.png") as CLOSED:
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +185,8 @@ CASES: list[tuple[str, Callable[[Any, Any], object], str]] = [
     ("k of a search", lambda e, i: i.search(e.encode_query(QUERY), "3"), "top_k: .* not '3'"),
     ("place", lambda e, i: PassageIndex.open(None), "location: .* not None"),
     ("name", lambda e, i: kbvqa.Encoder.from_pretrained(None), "location: .* not None"),
+    ("pictures' file", lambda e, i: kbvqa.PictureCollection.open(None), "path: .* not None"),
+    ("weights", lambda e, i: kbvqa.Reader.from_pretrained(None), "path: .* not None"),
     ("turn of a number", lambda e, i: kbvqa.Turn(5), "the question of a turn .* got 5"),
     (
         "turn of a list",
@@ -214,8 +219,15 @@ HALF = "capital \ud800?"
         ("What?", None, [kbvqa.Turn(HALF)]),
         ("What is this?", Image.new("RGB", (0, 0)), ()),
         ("What is this?", CUT, ()),
+        ("What is this?", CLOSED, ()),
     ],
-    ids=["half a character", "half a character before", "no pixels", "a file that is cut"],
+    ids=[
+        "half a character",
+        "half a character before",
+        "no pixels",
+        "a file that is cut",
+        "a closed one",
+    ],
 )
 def test_what_cannot_be_asked_is_said(
     encoder: kbvqa.Encoder,
@@ -224,7 +236,10 @@ def test_what_cannot_be_asked_is_said(
     image: Image.Image | None,
     after: list[kbvqa.Turn],
 ) -> None:
-    query, said = kbvqa.Query(question, image), "surrogate|no pixels|damaged or incomplete"
+    query, said = (
+        kbvqa.Query(question, image),
+        "surrogate|no pixels|damaged or incomplete|is closed",
+    )
     with pytest.raises(kbvqa.KbvqaError, match=said):
         kbvqa.Pipeline(encoder, index).ask(query, answer=False, after=after)
     if not after:
