@@ -238,7 +238,7 @@ def test_what_cannot_be_asked_is_said(
 ) -> None:
     query, said = (
         kbvqa.Query(question, image),
-        "surrogate|no pixels|damaged or incomplete|is closed",
+        "surrogate|no pixels|damaged or incomplete|was closed before",
     )
     with pytest.raises(kbvqa.KbvqaError, match=said):
         kbvqa.Pipeline(encoder, index).ask(query, answer=False, after=after)
