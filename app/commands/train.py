@@ -292,10 +292,18 @@ def mean_of_readers(
     kbvqa train mean runs/a/reader.safetensors runs/b/reader.safetensors --out runs/mean
     export KBVQA_READER=runs/mean/reader.safetensors
 
-    They must have begun at the same weights, MiniLM's, as all that are trained here have.
+    They must have begun at the same weights, MiniLM's, as all that are trained here have. A
+    folder that holds a reader is refused.
     """
+    if len(readers) < 2:
+        raise typer.BadParameter(f"{readers[0]} is one reader: a mean is of two or more")
     from generator.extractive.model import WEIGHTS_NAME, save_mean
 
+    written = output / WEIGHTS_NAME
+    if written.exists():
+        raise typer.BadParameter(
+            f"--out: {written} is a reader already, and would be lost: name another folder"
+        )
     output.mkdir(parents=True, exist_ok=True)
-    save_mean(readers, output / WEIGHTS_NAME, {"mean_of": str(len(readers))})
-    out.print(f"The reader is {output / WEIGHTS_NAME}", soft_wrap=True)
+    save_mean(readers, written, {"mean_of": str(len(readers))})
+    out.print(f"The reader is {written}", soft_wrap=True)

@@ -56,7 +56,7 @@ def train_reader(
 
     Raises:
         InvalidTrainingData: there is nothing to train on.
-        TrainingMismatch: `out` holds another training.
+        TrainingMismatch: `out` holds another training, or a reader that this one did not write.
     """
     say("Reading the examples")
     own = [example for path in squad for example in read_squad(path)]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
@@ -114,7 +115,7 @@ def train_spans(
         advance: told how many steps are done, and of how many.
 
     Raises:
-        TrainingMismatch: `out` holds another training.
+        TrainingMismatch: `out` holds another training, or a reader that this one did not write.
         TrainingStopped: a loss is no number, or the checkpoint is damaged; what was done is kept.
         GeneratorUnavailable: `start` cannot be gone on from.
         ValueError: an epoch has no example.
@@ -135,13 +136,16 @@ def train_spans(
         trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     _resume(out, record, model, optimizer, state)
+    metadata = {"recipe": json.dumps(asdict(recipe))}
+    _require_own(out, metadata)
     if not (first := epochs(0)):
         raise ValueError("no examples to train on")
     steps_an_epoch = -(-len(first) // recipe.batch)
     total = recipe.epochs * steps_an_epoch
     saved_at, save = time.monotonic(), partial(_save, out, record, model, optimizer, state)
-    metadata = {"recipe": json.dumps(asdict(recipe))}
     write = partial(save_trained, model, out / WEIGHTS_NAME, metadata)
+    if not (out / CHECKPOINT_NAME).exists():  # a reader without one is of something else
+        save()
     while (epoch := len(state.history)) < recipe.epochs:
         # All of its steps, where it was interrupted while it was validated.
         done = state.step - epoch * steps_an_epoch
@@ -295,6 +299,23 @@ def _resume(
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         state.step, state.history, state.losses = saved["step"], saved["history"], saved["losses"]
+
+
+def _require_own(out: Path, metadata: dict[str, str]) -> None:
+    """Raise TrainingMismatch where `out` holds a reader that this training did not write."""
+    path = out / WEIGHTS_NAME
+    if not path.exists():
+        return
+    try:
+        with safe_open(path, "pt") as file:
+            own = file.metadata() == metadata
+    except (OSError, SafetensorError):
+        own = False
+    if not own or not (out / CHECKPOINT_NAME).exists():
+        raise TrainingMismatch(
+            f"{path} was not written by this training, and is left as it is: give another --out, "
+            "or move that file elsewhere"
+        )
 
 
 def _save(

@@ -78,3 +78,26 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(TABLE)
     made = run("corpus", "make", tmp_path / "a.csv", "--out", tmp_path / "none" / "p.jsonl")
     assert made.exit_code == 2 and "there is no folder" in made.output
+
+
+@pytest.mark.parametrize(
+    ("readers", "said"),
+    [
+        (("r2", "r1"), "r2/reader.safetensors is a reader already"),
+        (("r1", "r1"), "name another folder"),
+        (("r1",), "one reader"),
+    ],
+)
+def test_a_mean_replaces_no_reader_and_is_of_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = [Path(name, "reader.safetensors") for name in ("r1", "r2")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("trained")
+    named = [f"{name}/reader.safetensors" for name in readers]
+    result = run("train", "mean", *named, "--out", "r2" if len(readers) > 1 else "new")
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.replace("│", " ").split())
+    assert all(file.read_text() == "trained" for file in files)

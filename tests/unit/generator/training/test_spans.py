@@ -108,6 +108,19 @@ def test_a_finished_reader_that_was_removed_is_written_again(tmp_path: Path) -> 
     assert file.read_bytes() == before
 
 
+def test_a_reader_that_the_training_did_not_write_is_left_alone_and_named(tmp_path: Path) -> None:
+    recipe, other = replace(RECIPE, epochs=1, batch=8), tmp_path / "other"
+    train(tmp_path / "own", recipe)
+    other.mkdir()
+    save_trained(base_model(), other / WEIGHTS_NAME, {"mean_of": "2"})
+    mean = (other / WEIGHTS_NAME).read_bytes()
+    (tmp_path / "own" / WEIGHTS_NAME).write_bytes(mean)
+    for out in (other, tmp_path / "own"):
+        with pytest.raises(TrainingMismatch, match=r"reader\.safetensors was not .*another --out"):
+            train(out, recipe)
+        assert (out / WEIGHTS_NAME).read_bytes() == mean
+
+
 @pytest.mark.slow
 def test_another_training_in_the_directory_is_refused(tmp_path: Path) -> None:
     train(tmp_path, replace(RECIPE, epochs=1))
