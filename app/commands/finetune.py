@@ -95,7 +95,9 @@ def train_finetune(
         divided,
         fine_tune_retriever,
         read_own,
+        refuse_other_data,
         refuse_other_recipe,
+        write_findings,
     )
     from retriever.training.train import part_sizes
 
@@ -106,8 +108,14 @@ def train_finetune(
         corpus = open_corpus(passages)
         folder = images or examples.parent
         own = read_own(corpus, examples, validation, folder, output, say, advance)
-    _show(own.data.findings, output / CHECKS_NAME)
+    if not check:
+        refuse_other_data(output, own, chosen.seed)
+    write_findings(output, own)
+    if own.data.findings:
+        _show(own.data.findings, output / CHECKS_NAME)
     own = divided(own, chosen.seed)
+    if not own.data.findings:
+        err.print("Nothing is wrong with the data")
     out.print(
         f"{len(own.training):,} questions to train on, {len(own.choosing):,} to choose a "
         f"checkpoint by, {len(own.measured):,} to measure on; {len(own.passages):,} passages",
@@ -181,9 +189,6 @@ def _show(findings: "tuple[Finding, ...]", everything: Path) -> None:
     """Print what was found about the data, some of each kind; what stops first, in red."""
     from app.training.checks import by_kind
 
-    if not findings:
-        err.print("Nothing is wrong with the data")
-        return
     table = Table("finding", "where", "what", "do", box=None, pad_edge=False)
     for same in by_kind(findings).values():
         said = ""

@@ -29,7 +29,7 @@ from app.evaluation.stages.tell import Tell
 from app.evaluation.tables import table
 from app.pipeline import Pipeline
 from app.training.checks import Asked, OwnData, by_kind, check
-from app.training.negatives import Refresh, mine, tally
+from app.training.negatives import NEGATIVES_NAME, Refresh, mine, read_negatives, tally
 from app.training.split import SHARE, split_by_entity
 from corpus.passages.corpora import Corpus
 from corpus.pictures.store import ImageFolder
@@ -44,7 +44,7 @@ from retriever.training.examples import TrainingExample, training_examples
 from retriever.training.loop.state import RECORD_NAME, refuse_other
 from retriever.training.negatives import NegativeRules, with_negatives
 from retriever.training.recipes import RetrieverRecipe, settings
-from retriever.training.train import Trained, train
+from retriever.training.train import Trained, counts, train
 from retriever.training.validation import Validation
 
 FINETUNE_NAME, CHECKS_NAME = "finetune.json", "checks.jsonl"
@@ -115,22 +115,48 @@ def read_own(
     say: Say,
     advance: Advance,
 ) -> OwnQuestions:
-    """Return one's own data, checked; what was found is then in checks.jsonl in `out`.
+    """Return one's own data, checked. What was found is not written yet: see `write_findings`.
 
     Raises:
         CorpusError: a file is missing, or a passage cannot be read; there is no checks.jsonl then.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / CHECKS_NAME).unlink(missing_ok=True)
-    say("Reading the passages")
-    with corpus.read() as stream:
-        passages = {passage.id: passage for passage in stream}
-    say("Checking questions and pictures")
     folder = ImageFolder(images)
-    data = check(training, validation, folder, passages, advance)
-    lines = (json.dumps(asdict(finding), ensure_ascii=False) for finding in data.findings)
-    write_text(out / CHECKS_NAME, "".join(f"{line}\n" for line in lines))
+    try:
+        say("Reading the passages")
+        with corpus.read() as stream:
+            passages = {passage.id: passage for passage in stream}
+        say("Checking questions and pictures")
+        data = check(training, validation, folder, passages, advance)
+    except BaseException:
+        (out / CHECKS_NAME).unlink(missing_ok=True)  # it would be of other data
+        raise
     return OwnQuestions(corpus, passages, folder, data)
+
+
+def refuse_other_data(out: Path, own: OwnQuestions, seed: int) -> None:
+    """Raise TrainingMismatch where `out` holds a training on other data, before anything is
+    written. Data that `divided` refuses are none to compare.
+    """
+    if not (out / RECORD_NAME).exists():
+        return
+    try:
+        own = divided(own, seed)
+    except InvalidTrainingData:
+        return
+    examples = _examples(own, own.training)
+    mined = out / "negatives" / NEGATIVES_NAME
+    if not own.choosing:
+        if not mined.is_file():  # they are trained on, and mined again
+            return
+        examples = list(with_negatives(examples, read_negatives(mined)))
+    refuse_other(out, {"data": {NAME: counts(TrainingSet(NAME, examples, own.passages))}})
+
+
+def write_findings(out: Path, own: OwnQuestions) -> None:
+    """Write checks.jsonl: what was found about the data, a line each."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(asdict(finding), ensure_ascii=False) for finding in own.data.findings)
+    write_text(out / CHECKS_NAME, "".join(f"{line}\n" for line in lines))
 
 
 def divided(own: OwnQuestions, seed: int) -> OwnQuestions:

@@ -165,6 +165,19 @@ def test_another_recipe_or_checkpoint_is_refused_before_the_work(
     assert not (out / "before").exists()
 
 
+@pytest.mark.parametrize("choosing", [40, 1])
+def test_other_data_are_refused_before_anything_is_written(
+    folder: Path, finetune: Command, monkeypatch: pytest.MonkeyPatch, choosing: int
+) -> None:
+    monkeypatch.setattr("app.training.finetune._ENOUGH_TO_CHOOSE", choosing)
+    assert finetune(*FEW).code == 0
+    left = {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()}
+    asked = [{**row, "question": "Which one is it?", "answers": ["gone"]} for row in rows(folder)]
+    write(folder / "examples.jsonl", asked)
+    assert_clear(finetune(*FEW), "another training", "data differs", "--out")
+    assert left == {path: path.read_bytes() for path in left}
+
+
 def test_data_that_would_break_it_stops_it_and_is_named(folder: Path, finetune: Command) -> None:
     wrong = rows(folder)
     wrong[1]["image"] = "pictures/gone.png"
@@ -206,6 +219,15 @@ def test_check_trains_nothing(folder: Path, finetune: Command) -> None:
     assert checked.code == 0, checked.err
     assert "Nothing is wrong with the data" in checked.err
     assert [path.name for path in (folder / "out").iterdir()] == ["checks.jsonl"]
+
+
+def test_one_question_is_not_said_to_be_right_and_too_few_at_once(
+    folder: Path, finetune: Command
+) -> None:
+    write(folder / "examples.jsonl", rows(folder)[:1])
+    checked = finetune("--check")
+    assert_clear(checked, "1 questions with a gold passage are not enough")
+    assert "Nothing is wrong" not in checked.err
 
 
 def test_where_all_is_about_one_thing_it_asks_for_a_validation_file(
