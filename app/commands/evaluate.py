@@ -145,14 +145,15 @@ def evaluate_run(
     example without an answer counts as wrong; the mean over the answered stands beside it.
     """
     from app.evaluation.benchmarks.catalog import open_benchmark
+    from app.evaluation.files.earlier import has_rows
     from app.evaluation.run import STAGES, Options, evaluate
 
     if stage and stage not in STAGES:
         raise typer.BadParameter(f"{stage!r} is no stage; choose from {', '.join(STAGES)}")
-    made = any((output / name).exists() for name in (RETRIEVAL_NAME, ANSWERS_NAME))
+    made = any(has_rows(output / name) for name in (RETRIEVAL_NAME, ANSWERS_NAME))
     if stage == "score" and not made:
         raise typer.BadParameter(f"--stage score: {output} holds nothing that was answered")
-    searched = no_retrieval or retrieval_from is not None or (output / RETRIEVAL_NAME).exists()
+    searched = no_retrieval or retrieval_from is not None or has_rows(output / RETRIEVAL_NAME)
     if stage == "answer" and not searched:
         raise typer.BadParameter(
             f"--stage answer: {output} holds nothing that was retrieved: run --stage retrieve, or "

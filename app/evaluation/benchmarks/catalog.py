@@ -21,6 +21,7 @@ from corpus.benchmarks import evqa, infoseek, m2kr, okvqa
 from corpus.benchmarks.demo import demo_examples
 from corpus.benchmarks.demo_hand import hand_examples
 from corpus.demo.data import DEMO_DIR
+from corpus.errors import CorpusError
 from corpus.examples import read_examples
 from corpus.files.packed import find_file
 
@@ -247,6 +248,11 @@ def open_benchmark(
             )
         else:
             benchmark = found.read(folder, split)
+        if not benchmark.examples:
+            raise CorpusError(
+                f"{benchmark.name} has no questions: its files in {folder} hold none. Fetch them "
+                "again"
+            )
         pictures = images or root / found.images
     if question_types:
         benchmark = _of_types(benchmark, question_types)

@@ -43,6 +43,7 @@ def test_pictures_of_what_no_passage_is_about_are_said_before_strategies_are_com
     ("words", "said"),
     [
         (["evaluate", "run", "demo", "--stage", "score"], "holds nothing that was answered"),
+        (["evaluate", "run", "demo", "--stage", "answer"], "holds nothing that was retrieved"),
         (["evaluate", "run", "demo", "--exact", "--candidates", "3"], "is of no use to --exact"),
         (["train", "reader", "--words", "20"], "--words is for --squad or --benchmark"),
         (["train", "reader", "--unanswered", "0.2"], "--unanswered is for --squad or --benchmark"),
@@ -58,6 +59,9 @@ def test_pictures_of_what_no_passage_is_about_are_said_before_strategies_are_com
     ],
 )
 def test_what_would_do_nothing_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("retrieval.jsonl", "answers.jsonl"):  # as a run without pictures leaves them
+        (tmp_path / "out" / name).touch()
     asked = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
     assert asked.exit_code == 2
     assert said in " ".join(asked.output.replace("│", " ").split())

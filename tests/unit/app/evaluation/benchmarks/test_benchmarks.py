@@ -16,7 +16,7 @@ from app.commands.evaluate import app as evaluate_app
 from app.errors import UnknownBenchmark
 from app.evaluation.benchmarks.catalog import KNOWN, open_benchmark
 from app.evaluation.results import groups_of
-from corpus.errors import DatasetNotFound
+from corpus.errors import CorpusError, DatasetNotFound
 from tests import benchmark_files as make
 from tests import corpus_files
 from tests.command_line import assert_clear, kbvqa
@@ -150,6 +150,14 @@ def test_a_directory_without_pictures_stops_the_run_at_once(pipeline, tmp_path: 
     with pytest.raises(DatasetNotFound, match="none of the 2 pictures"):
         run(pipeline, benchmark, images, tmp_path / "out")
     assert pipeline.generator.asked == []
+
+
+def test_files_without_a_question_are_an_error(tmp_path: Path) -> None:
+    make.okvqa(tmp_path / "okvqa")
+    for file in (tmp_path / "okvqa").glob("OpenEnded_*_questions.json"):
+        file.write_text('{"questions": []}')
+    with pytest.raises(CorpusError, match=r"okvqa/test has no questions: its files in .*okvqa"):
+        open_benchmark("okvqa", "", tmp_path)
 
 
 def test_names_and_splits_that_do_not_exist(tmp_path: Path) -> None:
