@@ -16,6 +16,7 @@ from app.commands.console import (
     progress,
     settings_with,
 )
+from app.commands.outputs import refuse_input
 from app.evaluation.record import CONDITIONS
 from corpus.errors import KbvqaError
 
@@ -103,6 +104,9 @@ def evaluate_report(
     if target.is_dir():
         raise typer.BadParameter(f"{target} is a directory: name a file, such as report.html")
     runs = open_runs(directories)
+    for run in runs:  # a page that is there may be replaced
+        own = (path for path in run.directory.iterdir() if path.suffix not in (".html", ".htm"))
+        refuse_input("--out", target, own)
     notes: list[str] = []
     with progress() as (say, advance), ExitStack() as stack:
         say("Looking up passages and pictures")

@@ -186,6 +186,18 @@ def test_the_command_writes_a_page_and_says_what_is_missing(tmp_path: Path) -> N
     assert "data:image/webp" in (tmp_path / "new" / "r.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["results.json", "table.md", "link"])
+def test_a_page_never_replaces_what_the_run_has(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path / "a", examples(3), [1.0] * 3)
+    (folder / "table.md").write_text("a table")
+    (tmp_path / "link").symlink_to(folder / "scores.jsonl")
+    written = tmp_path / name if name == "link" else folder / name
+    before = written.read_text()
+    done = CliRunner().invoke(app, ["evaluate", "report", str(folder), "--out", str(written)])
+    assert done.exit_code == 2 and "would be lost" in " ".join(done.output.split())
+    assert written.read_text() == before
+
+
 def test_a_card_counts_the_passages_that_were_searched_and_columns_say_what_they_hold(
     tmp_path: Path,
 ) -> None:
