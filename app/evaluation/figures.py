@@ -34,6 +34,16 @@ def of_retrieval(metric: str) -> bool:
     return metric.startswith(_OF_RETRIEVAL)
 
 
+def with_shown(row: ScoreRow) -> dict[str, float]:
+    """Return an example's scores, behind each one of answers what it is as users are shown it."""
+    named = {}
+    for metric, value in row.scores.items():
+        named[metric] = value
+        if not of_retrieval(metric):
+            named[f"{metric}{SHOWN}"] = 0.0 if row.status == "withheld" else value
+    return named
+
+
 class Tally:
     """Takes scores, and gives figures.
 
@@ -66,17 +76,12 @@ class Tally:
         groups = [f"{name}={value}" for name, value in self._groups.get(row.id, {}).items()]
         for group in ("", *groups):
             self._fates[condition][group][row.fate] += 1
-        for metric, value in row.scores.items():
-            retrieval = of_retrieval(metric)
-            answered = row.searched if retrieval else row.status != "failed"
-            named = {metric: value}
-            if not retrieval:
-                named[f"{metric}{SHOWN}"] = 0.0 if row.status == "withheld" else value
-            for name, counted in named.items():
-                for group in ("", *groups):
-                    self._all[name, condition, group][counted] += 1
-                    if answered:
-                        self._answered[name, condition, group][counted] += 1
+        for metric, value in with_shown(row).items():
+            answered = row.searched if of_retrieval(metric) else row.status != "failed"
+            for group in ("", *groups):
+                self._all[metric, condition, group][value] += 1
+                if answered:
+                    self._answered[metric, condition, group][value] += 1
         if self._judged_by in row.scores:
             self._of_status[condition, row.status][row.scores[self._judged_by]] += 1
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import InvalidSettings
-from app.evaluation.figures import mean_of, of_retrieval
+from app.evaluation.figures import SHOWN, mean_of, of_retrieval, with_shown
 from app.evaluation.files.json_rows import as_json
 from app.evaluation.record import CONDITION_NAMES, Condition, Results
 from app.evaluation.reporting.runs import RIGHT_FROM, Run, asked_alike
@@ -262,14 +262,19 @@ _NOTHING = "Nothing differs in how they came about, but the time."
 def _differences(first: Run, second: Run, shared: list[str], seed: int) -> Iterator[Difference]:
     for condition in (c for c in first.conditions if c in second.conditions):
         pairs: dict[str, Counter[tuple[float, float]]] = {}
+        withheld = False
         for id_ in shared:
             a, b = first.scores.get((condition, id_)), second.scores.get((condition, id_))
             if a is None or b is None:
                 continue
-            for metric, value in a.scores.items():
-                if metric in b.scores:
-                    pairs.setdefault(metric, Counter())[value, b.scores[metric]] += 1
+            withheld = withheld or "withheld" in (a.status, b.status)
+            others = with_shown(b)
+            for metric, value in with_shown(a).items():
+                if metric in others:
+                    pairs.setdefault(metric, Counter())[value, others[metric]] += 1
         for metric, counted in pairs.items():
+            if metric.endswith(SHOWN) and not withheld:
+                continue
             yield _difference(metric, condition, counted, seed)
 
 

@@ -124,6 +124,18 @@ def test_retrieval_alone_is_compared_by_recall(tmp_path: Path) -> None:
     assert {change.fates for change in found.changes} == {("not retrieved", "retrieved")}
 
 
+def test_what_was_withheld_is_compared_as_users_are_shown_it(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, examples(4), [1.0] * 4) for name in ("a", "b")]
+    named = {d.metric for d in compare(*open_runs(runs)).differences}
+    assert "exact_match_shown" not in named  # nothing was withheld
+    scores = runs[1] / "scores.jsonl"
+    first, *rest = map(json.loads, scores.read_text().splitlines())
+    lines = [json.dumps(row) + "\n" for row in ({**first, "status": "withheld"}, *rest)]
+    scores.write_text("".join(lines))
+    found = {d.metric: d.difference for d in compare(*open_runs(runs)).differences}
+    assert (found["exact_match"], found["exact_match_shown"]) == (0.0, -0.25)
+
+
 def test_a_directory_that_changed_since_it_was_scored_is_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a", examples(3), [1.0] * 3)
     lines = (folder / "examples.jsonl").read_text().splitlines(keepends=True)
