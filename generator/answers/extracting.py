@@ -16,7 +16,8 @@ from generator.answers.answer import (
     Given,
 )
 from generator.answers.deciding.asking import asks_yes_no
-from generator.answers.deciding.rules import decide, whole_items
+from generator.answers.deciding.numbers import asks_number
+from generator.answers.deciding.rules import Verdict, decide, whole_items
 from generator.answers.doubting import doubts_about, of_another_thing
 from generator.answers.parsing import contains, same_answer
 from generator.answers.plan import AnswerPlan
@@ -36,6 +37,7 @@ from generator.sentences import sentences
 from generator.values.beside import with_beside
 from generator.values.shortening import shortened
 from generator.values.tables import cells
+from generator.values.wording import alike, telling
 
 # What the log-odds against "no answer" count beside the answer's log-probability: two passages of
 # a country may both have something to point at, and the right section has it more surely.
@@ -248,6 +250,19 @@ def _log_odds(logprob: float) -> float:
     return logprob - math.log(max(-math.expm1(min(logprob, 0.0)), 1e-12))
 
 
+def _reason(
+    question: str, text: str, span: tuple[int, int], said: Verdict | None
+) -> tuple[int, int]:
+    """Return the words that are shown beside yes, no or neither: items, or a whole sentence.
+
+    "Elongated" is no reason to call a banana a berry; the amount is one to call a tower high.
+    """
+    span, asked = whole_items(question, text, span), telling(question)
+    words = telling(text[slice(*span)])
+    named = any(alike(word, other) for word in words for other in asked)
+    return span if said and (named or asks_number(question)) else _as_said(text, span)
+
+
 def _as_said(text: str, span: tuple[int, int]) -> tuple[int, int]:
     """Return the sentence that a range of a passage is in: "not" and "except" may stand anywhere.
 
@@ -304,8 +319,7 @@ def shown(
         said = None
         if reading.logprob > reading.none_logprob:  # else the words are not about the question
             said = decide(question, passage.text, reading.spans[0], passage.title)
-        widened = (whole_items(question, passage.text, span) for span in reading.spans)
-        spans = tuple(widened if said else (_as_said(passage.text, span) for span in widened))
+        spans = tuple(_reason(question, passage.text, span, said) for span in reading.spans)
         words = one_line("; ".join(passage.text[a:b] for a, b in sorted(set(spans))))
         return (f"{said.capitalize()}: {words}" if said else f"{_NEITHER} “{words}”."), spans
     if reading.kind == "definition":

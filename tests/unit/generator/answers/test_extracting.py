@@ -201,6 +201,27 @@ def test_a_kind_is_what_the_passage_defines_a_thing_as(text: str, words: str, an
     assert shown("What is this?", Passage("p", "Thing", text), reading)[0] == answer
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "words", "said"),
+    [
+        (
+            "Is it really a berry?",
+            "A banana is an elongated fruit that is botanically a berry. It is sweet.",
+            "elongated",
+            "Yes: A banana is an elongated fruit that is botanically a berry",
+        ),
+        ("Is it higher than 3,000 m?", "It is 3,776 m high.", "3,776 m", "Yes: 3,776 m"),
+        ("Is French spoken?", "Languages: Dutch, French.", "French", "Yes: French"),
+    ],
+)
+def test_beside_yes_stand_the_words_that_say_so(
+    question: str, text: str, words: str, said: str
+) -> None:
+    at = text.index(words)
+    reading = Reading(words, ((at, at + len(words)),), -0.1, -9.0, "yes", (0.0,) * 6)
+    assert shown(question, Passage("p", "Banana", text), reading)[0] == said
+
+
 def test_a_yes_or_no_that_nothing_is_about_is_told_from_one_that_is_not_plain() -> None:
     for none, doubt in ((-9.0, UNDECIDED), (-0.1, NOT_ABOUT)):
         reading = replace(SAID, logprob=-2.0, none_logprob=none)
