@@ -72,9 +72,10 @@ def retriever_examples(
     missing = set(folder.missing(with_gold))
     there = [example for example in with_gold if example.image not in missing]
     if missing and there:
+        first = folder.place(min(missing))
         log.warning(
             "%d of %d questions of %s are left out: their pictures are not under %s, such as %s",
-            *(len(with_gold) - len(there), len(with_gold), benchmark.name, pictures, min(missing)),
+            *(len(with_gold) - len(there), len(with_gold), benchmark.name, pictures, first),
         )
     # Of those that are all missing it says so.
     examples = training_examples(there or with_gold, folder, benchmark.name)

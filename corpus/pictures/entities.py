@@ -11,6 +11,7 @@ from pathlib import Path
 
 from corpus.errors import InvalidRecord
 from corpus.files.jsonl import id_field, read_records, text_field
+from corpus.pictures.store import spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ def read_entity_pictures(
         image = text_field(table, line, record, "image")
         entity = id_field(table, line, record, "entity")
         name = text_field(table, line, record, "name", required=False)
-        pictures.append(EntityPicture(image, images / image, entity, line, name))
+        paths = (images / spelled for spelled in spellings(image))
+        path = next((path for path in paths if path.is_file()), images / image)
+        pictures.append(EntityPicture(image, path, entity, line, name))
     missing = [picture for picture in pictures if not picture.path.is_file()]
     if missing and not (skip_missing and len(missing) < len(pictures)):
         first, others = missing[0], len(missing) - 1

@@ -8,14 +8,17 @@ A benchmark names its pictures; under the image directory they may lie as these 
     iNaturalist 2021        inat/train/00001_.../....jpg, by the id in inat/train.json or val.json
     KVQA, WIT, CC3M, ...    the path as it stands in the rows
 
-A name that was written on Windows, train2014\\a.jpg, is looked for as train2014/a.jpg too.
+A name that was written on Windows, train2014\\a.jpg, is looked for as train2014/a.jpg too, and
+one with accents in both spellings of Unicode: NFC, and NFD as macOS writes it.
 """
 
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path, PureWindowsPath
+from typing import Literal
 
 import ijson
 from PIL import Image
@@ -27,11 +30,18 @@ from corpus.types import Example
 
 BLACK_SIZE = (336, 336)
 INAT_PREFIX, LANDMARK_PREFIX = "inat:", "landmark:"
+_UNLISTED = "neither inat/train.json nor inat/val.json there names its file"
 
 # A picture may have another of these endings, or another case of it, than its row says.
 _ENDINGS = (".jpg", ".JPEG", ".jpeg", ".JPG", ".png", ".PNG")
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _OVEN = re.compile(r"oven_(\d\d)\d+$")
 _COCO = re.compile(r"COCO_(\w+\d{4})_\d{12}$")
+
+
+def spellings(name: str) -> Iterator[str]:
+    """Yield a file name as it is, then with its accents composed (NFC) and decomposed (NFD)."""
+    yield from dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in _FORMS)))
 
 
 class ImageFolder:
@@ -53,6 +63,10 @@ class ImageFolder:
                 return path
         return None
 
+    def place(self, name: str) -> str:
+        """Return where a picture should lie under the directory, as people are told."""
+        return next(self._candidates(name), f"{name} ({_UNLISTED})")
+
     def find_all(self, names: Iterable[str]) -> dict[str, Path | None]:
         """Return where each picture lies, or None, by name; iNaturalist's lists are read once."""
         every = dict.fromkeys(names)
@@ -69,7 +83,7 @@ class ImageFolder:
         if missing := [name for name, path in found.items() if path is None]:
             raise DatasetNotFound(
                 f"{len(missing):,} of {len(found):,} pictures are not under {self.root}, such as "
-                f"{missing[0]}: give the pictures' folder by --images"
+                f"{self.place(missing[0])}: give the pictures' folder by --images"
             )
         return {name: path for name, path in found.items() if path is not None}
 
@@ -79,9 +93,10 @@ class ImageFolder:
         return [name for name, path in found.items() if path is None]
 
     def _candidates(self, name: str) -> Iterator[str]:
-        yield from self._places(name)
-        if "\\" in name:
-            yield from self._places(name.replace("\\", "/"))
+        for spelled in spellings(name):
+            yield from self._places(spelled)
+            if "\\" in spelled:
+                yield from self._places(spelled.replace("\\", "/"))
 
     def _places(self, name: str) -> Iterator[str]:
         if name.startswith(INAT_PREFIX):
@@ -129,19 +144,20 @@ def inat_file_names(path: Path, ids: Collection[str]) -> dict[str, str]:
 
 
 def check_images(folder: ImageFolder, examples: Collection[Example], listing: Path) -> list[str]:
-    """Return the names of missing pictures, having written them to a file, one a line.
+    """Return where missing pictures should lie, having written it to a file, one a line.
 
     Raises:
         DatasetNotFound: every picture is missing: the image directory is not the right one.
     """
-    missing = folder.missing(examples)
+    names = folder.missing(examples)
+    missing = [folder.place(name) for name in names]
     if not missing:
         listing.unlink(missing_ok=True)
         return []
     listing.parent.mkdir(parents=True, exist_ok=True)
     listing.write_text("".join(f"{name}\n" for name in missing), encoding="utf-8")
     if len(missing) == len({example.image for example in examples if example.image}):
-        absolute = PureWindowsPath(missing[0]).anchor
+        absolute = PureWindowsPath(names[0]).anchor
         raise DatasetNotFound(
             f"none of the {len(missing):,} pictures is under {folder.root} (the first is "
             f"{missing[0]!r}); give their directory with --images"

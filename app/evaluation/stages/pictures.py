@@ -35,7 +35,8 @@ class Pictures:
             return black_image() if example.black_image else None
         path = self.folder.find(example.image)
         if path is None:
-            raise InvalidImage(f"{self.folder.root / example.image} does not exist")
+            place = self.folder.root / self.folder.place(example.image)
+            raise InvalidImage(f"{place} does not exist")
         return self._cache.load(path) if self._cache is not None else load_image(path)
 
     def sha256(self, example: Example) -> str:

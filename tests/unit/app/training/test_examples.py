@@ -63,7 +63,9 @@ def test_pictures_are_found_as_the_evaluation_found_them(pipeline, images, tmp_p
     assert [example.image for example in read] == [*(images / p for p in NAMES.values()), None]
     assert [example.image for example in read_run(run, pipeline.index, 2).examples] == [None] * 5
     (images / "inat" / "val" / "b" / "x.jpg").unlink()
-    with pytest.raises(DatasetNotFound, match=r"1 of 4 pictures .* such as inat:2412: .*--images"):
+    with pytest.raises(
+        DatasetNotFound, match=r"1 of 4 pictures .* such as inat/val/b/x\.jpg: .*--images"
+    ):
         read_run(run, pipeline.index, 2, images)
 
 

@@ -24,6 +24,13 @@ def test_a_table_names_pictures_and_entities(tmp_path: Path) -> None:
     ]
 
 
+def test_an_accent_may_be_spelled_otherwise_on_the_disk(tmp_path: Path) -> None:
+    table, there = tmp_path / "table.jsonl", tmp_path / "Zu\u0308rich.png"
+    table.write_text('{"image": "Z\u00fcrich.png", "entity": "x"}\n', encoding="utf-8")
+    there.touch()
+    assert [picture.path for picture in read_entity_pictures(table, tmp_path)] == [there]
+
+
 def test_the_line_of_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
     table = tmp_path / "table.jsonl"
     names = ("fr.png", "gone.png", "gone-too.png")

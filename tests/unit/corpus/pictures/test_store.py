@@ -45,6 +45,9 @@ def put(root: Path, name: str, size: tuple[int, int] = (40, 20)) -> Path:
         (r"04\oven_04925844", "04/oven_04925844.jpg"),
         (r".\a.png", "a.png"),
         (r"a\b.png", r"a\b.png"),
+        ("Z\u00fcrich/a.png", "Zu\u0308rich/a.png"),
+        ("Zu\u0308rich/a.png", "Z\u00fcrich/a.png"),
+        ("Z\u00fcrich", "Zu\u0308rich.jpg"),
     ],
 )
 def test_pictures_are_found_where_their_source_puts_them(
@@ -89,6 +92,21 @@ def test_missing_pictures_are_listed_once_and_before(tmp_path: Path) -> None:
     put(tmp_path, "c.png")
     assert check_images(ImageFolder(tmp_path), asked, listing) == []
     assert not listing.exists()
+
+
+def test_missing_pictures_are_named_by_where_they_should_lie(tmp_path: Path) -> None:
+    images = [{"id": 5, "file_name": "val/1/y.jpg"}]
+    (tmp_path / "inat").mkdir()
+    (tmp_path / "inat" / "val.json").write_text(json.dumps({"images": images}))
+    put(tmp_path, "a.png")
+    asked = examples("a.png", "landmark:ffeeaa", "inat:5", "inat:7")
+    assert check_images(ImageFolder(tmp_path), asked, tmp_path / "list.txt") == [
+        "google-landmark/train/f/f/e/ffeeaa.jpg",
+        "inat/val/1/y.jpg",
+        "inat:7 (neither inat/train.json nor inat/val.json there names its file)",
+    ]
+    with pytest.raises(DatasetNotFound, match=r"such as google-landmark/train/f/f/e/ffeeaa\.jpg"):
+        ImageFolder(tmp_path).require_all(["landmark:ffeeaa"])
 
 
 def test_a_directory_without_any_of_the_pictures_is_the_wrong_one(tmp_path: Path) -> None:
