@@ -88,7 +88,7 @@ class Options:
         stages: those that are run, in their order.
         conditions: under which examples are answered; none measures retrieval alone, and "none"
             alone the generator without retrieval.
-        depth: passages to find; recall is given at 1, 5, 10, ... up to it.
+        depth: passages to find; recall is given at 1, 5, 10, ... up to it, and at it.
         batch: examples encoded at once.
         concurrency: questions on their way to a server at once.
         only_missing: leave alone what failed before, instead of trying it again.

@@ -39,7 +39,7 @@ class Scorer:
         pictures: of its examples.
         found: what was retrieved; None without retrieval.
         answers: what was said; None where nothing was asked.
-        depth: recall is given up to it; no more than was searched for.
+        depth: recall is given up to it, and at it; no more than was searched for.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Scorer:
         ids = [id_ for id_, _ in found.hits] if found is not None else []
         rank = found.answer_rank if found is not None else 0
         scores: dict[str, float] = {}
-        for k in (k for k in RECALL_AT if k <= self._depth):
+        for k in sorted({*(k for k in RECALL_AT if k < self._depth), self._depth}):
             if example.gold_passage_ids:
                 scores[f"recall@{k}"] = recall_at_k(ids, example.gold_passage_ids, k)
             if any(answer.strip() for answer in example.searched):

@@ -108,6 +108,9 @@ def test_recall_is_given_no_deeper_than_was_searched(
     assert results.figure("recall@10").n == 1
     assert results.provenance.settings["depth"] == 10
     assert "recall is given up to there, not up to 50" in caplog.text
+    results = run(None, asked(example("1")), images, out, conditions=(), depth=3, stages=("score",))
+    recalls = [f.metric for f in results.figures if f.metric.startswith("recall@") and not f.group]
+    assert recalls == ["recall@1", "recall@3"]
 
 
 def test_what_is_refused_changes_nothing(pipeline, images, tmp_path: Path) -> None:
