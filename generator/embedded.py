@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from generator.errors import BadCompletion, GeneratorUnavailable
+from generator.extractive.model import WEIGHTS_NAME
 from generator.interface import (
     MAX_TOKENS,
     Capabilities,
@@ -81,6 +82,11 @@ class EmbeddedReader:
         )
         if not directory.is_dir():
             raise GeneratorUnavailable(f"There is no directory {directory}: {wanted}")
+        if (directory / WEIGHTS_NAME).is_file():
+            raise GeneratorUnavailable(
+                f"{directory} is the folder of an extractive reader: KBVQA_READER has to be its "
+                f"file, {directory / WEIGHTS_NAME}"
+            )
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         try:
             tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)

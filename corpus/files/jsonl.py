@@ -13,6 +13,8 @@ class _TwoValues(ValueError):
     """An object that has a key twice."""
 
 
+# What is asked for instead of another form.
+_WANTED = 'write one JSON object on each line, such as {"id": "1", ...}'
 _BOM = b"\xef\xbb\xbf"
 
 Record = dict[str, Any]
@@ -124,15 +126,27 @@ def parse_record(path: Path, line: int, raw: bytes) -> Record:
         problem = "this key is there twice; remove one"
         raise InvalidRecord(path, line, str(exc), problem) from exc
     except json.JSONDecodeError as exc:
-        problem = f"not JSON ({exc.msg} at column {exc.colno}); write one JSON object on each line"
+        wrong = _other_form(path, line, text) or f"not JSON ({exc.msg} at column {exc.colno})"
+        problem = f"{wrong}; {_WANTED}"
         raise InvalidRecord(path, line, "", problem) from exc
     except (ValueError, RecursionError) as exc:
         problem = f"JSON that cannot be read ({exc}); write one flat JSON object on each line"
         raise InvalidRecord(path, line, "", problem) from exc
     if not isinstance(value, dict):
+        wrong = _other_form(path, line, text)
         problem = f"must be a JSON object like {{...}}, not {_kind(value)}"
+        if wrong:
+            problem = f"{wrong}; {_WANTED}"
         raise InvalidRecord(path, line, "", problem)
     return value
+
+
+def _other_form(path: Path, line: int, text: str) -> str:
+    """Return what a file is instead, by its name and how it begins; "" where nothing tells."""
+    if line == 1 and text.lstrip().startswith("["):
+        return "the file is a JSON array"
+    ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    return "the file is a CSV" if ending in ("csv", "tsv") else ""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Record:

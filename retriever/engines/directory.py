@@ -87,7 +87,7 @@ def read_record(location: Path) -> Record:
         _require_inside(record)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise IndexNotReady(
-            _not_an_index(location)
+            _not_an_index(location, f"give an index's, or build one: {build_command('INDEX')}")
             or f"there is no index at {location}: run {build_command(location)}"
         ) from exc
     except (OSError, ValueError) as exc:
@@ -125,7 +125,7 @@ def _require_inside(record: Record) -> None:
                 raise ValueError(f"its place {place!r} is none that an index makes")
 
 
-def _not_an_index(location: Path) -> str:
+def _not_an_index(location: Path, instead: str = "choose another place") -> str:
     """Return why what a directory holds is no index; "" where it is missing, empty or one."""
     names = {path.name for path in location.iterdir()} if location.is_dir() else set()
     if RECORD in names or not names - {_TEMPORARY}:
@@ -135,7 +135,7 @@ def _not_an_index(location: Path) -> str:
             f"{location} holds {', '.join(shards)} of an index, but not its {RECORD}: copy that "
             "file too from where the index was copied, or choose another place and build it anew"
         )
-    return f"{location} is not empty and holds no index: choose another place"
+    return f"{location} is not empty and holds no index: {instead}"
 
 
 def write_record(location: Path, record: Record) -> None:

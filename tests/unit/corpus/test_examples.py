@@ -84,6 +84,22 @@ def test_a_missing_field_and_file_are_named(tmp_path: Path) -> None:
         read_examples(tmp_path / "none.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "form"),
+    [
+        ("e.csv", "id,question\n1,What?\n", "a CSV"),
+        ("e.jsonl", json.dumps([ROW]), "a JSON array"),
+        ("e.json", json.dumps([ROW], indent=1), "a JSON array"),
+    ],
+)
+def test_another_form_is_named_with_what_to_write(
+    tmp_path: Path, name: str, text: str, form: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidRecord, match=rf"line 1: the file is {form}; write one JSON object"):
+        read_examples(tmp_path / name)
+
+
 @pytest.mark.parametrize("value", ["Lima", ["Lima"]])
 @pytest.mark.parametrize("key", ["answer", "Answers", "gold_passage_id", "gold_passages"])
 def test_a_field_under_a_name_like_the_one_expected_is_named(

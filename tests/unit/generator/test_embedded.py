@@ -146,6 +146,12 @@ def test_a_prompt_beyond_the_context_is_refused(prompt: Prompt) -> None:
         read(small, prompt)
 
 
+def test_the_folder_of_an_extractive_reader_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "reader.safetensors").touch()
+    with pytest.raises(GeneratorUnavailable, match=r"has to be its file, .*/reader\.safetensors$"):
+        EmbeddedReader.load(tmp_path)
+
+
 def test_a_directory_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(GeneratorUnavailable, match=f"No usable model in {tmp_path}"):
         EmbeddedReader.load(tmp_path)

@@ -41,6 +41,10 @@ def test_create_refuses_a_directory_in_use(tmp_path: Path) -> None:
     for use in (PassageIndex.create, PassageIndex.create_or_resume, PassageIndex.update):
         with pytest.raises(IndexUnavailable, match="not empty and holds no index: choose another"):
             use(tmp_path, make_fingerprint(1))
+    with pytest.raises(
+        IndexNotReady, match=r"holds no index: give an .*`kbvqa index build .* INDEX`"
+    ):
+        PassageIndex.open(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
