@@ -87,7 +87,9 @@ def read_record(location: Path) -> Record:
         _require_inside(record)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise IndexNotReady(
-            _not_an_index(location, f"give an index's, or build one: {build_command('INDEX')}")
+            _not_an_index(
+                location, f"give the folder of one, or build one: {build_command('INDEX')}"
+            )
             or f"there is no index at {location}: run {build_command(location)}"
         ) from exc
     except (OSError, ValueError) as exc:

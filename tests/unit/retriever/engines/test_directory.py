@@ -42,7 +42,7 @@ def test_create_refuses_a_directory_in_use(tmp_path: Path) -> None:
         with pytest.raises(IndexUnavailable, match="not empty and holds no index: choose another"):
             use(tmp_path, make_fingerprint(1))
     with pytest.raises(
-        IndexNotReady, match=r"holds no index: give an .*`kbvqa index build .* INDEX`"
+        IndexNotReady, match=r"holds no index: give the folder .*`kbvqa index build .* INDEX`"
     ):
         PassageIndex.open(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
