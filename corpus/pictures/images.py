@@ -214,7 +214,7 @@ def _load(image: Image.Image) -> None:
     name = str(getattr(image, "filename", "")) or "the picture"
     try:
         image.load()
-    except AssertionError as exc:  # Pillow's own
+    except (AssertionError, AttributeError) as exc:  # Pillow's own; older ones' the latter
         raise InvalidImage(
             f"{name} was closed before it was decoded: ask while it is open, or call its load()"
         ) from exc
