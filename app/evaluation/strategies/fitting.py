@@ -46,8 +46,7 @@ def fitted_choice(reader: ExtractiveReader, found: Sequence[Finding], read: int)
     """Return the temperature at which most answers are right, on the half that calibrates.
 
     The extractive reader says little of whether a passage is the right one, so that what is
-    likeliest for the passages is not what is best for the answers. Of equal ones the least: what
-    was found counts for most then, and a passage that somebody planted for least.
+    likeliest for the passages is not what is best for the answers. Of equal ones the greatest.
 
     Args:
         reader: reads the passages.
@@ -71,7 +70,7 @@ def fitted_choice(reader: ExtractiveReader, found: Sequence[Finding], read: int)
             if candidates:
                 answer = choose(candidates).winner.text
                 right[temperature] += contains_match(answer, f.example.answers)
-    return max(TEMPERATURES, key=lambda t: (right[t], -t))
+    return max(TEMPERATURES, key=lambda t: (right[t], t))
 
 
 def calibrated(rows: Iterable[VariantRow], answering: Answering) -> Calibration:

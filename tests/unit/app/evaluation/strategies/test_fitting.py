@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.evaluation.strategies.comparison import run
-from app.evaluation.strategies.fitting import (
-    at_temperature,
-    calibrated,
-    fitted_choice,
-    shares_of,
+from app.evaluation.strategies.comparison import (
+    run,
 )
-from app.evaluation.strategies.sets import Finding, cases
-from corpus.types import Example, Hit, Passage
+from app.evaluation.strategies.fitting import at_temperature, calibrated, shares_of
+from app.evaluation.strategies.sets import (
+    cases,
+)
 from generator.answers.confidence import calibration_json, judge, read_calibration
-from generator.extractive.reader import Reading
 from tests.strategy_cases import CASES, FOUND, RA_VQA, SIZES, nothing
 
 
@@ -58,28 +55,6 @@ def test_beside_pictures_a_confidence_is_added_to_the_one_without(
     both = calibrated(rows, replace(answering, pictures=pictures))
     assert both.fits[name] == both.fit("scripted", "few-shot", "ra-vqa", pictures)
     assert both.fits[name].n == alone.fits[name].n
-
-
-class Surest:
-    """Reads a word of each passage, and is surest of what stands farther down."""
-
-    def read(self, question: str, passages: list[str]) -> list[Reading]:
-        return [
-            Reading(text[:5], ((0, 5),), float(n), -9.0, "span", (0.0,) * 6)
-            for n, text in enumerate(passages)
-        ]
-
-
-@pytest.mark.parametrize(("right", "temperature"), [(0, 0.2), (1, 2.0), (2, 0.2)])
-def test_the_temperature_is_the_least_of_those_at_which_most_answers_are_right(
-    right: int, temperature: float
-) -> None:
-    texts = ("north", "south")
-    hits = tuple(Hit(Passage(text, "", text), 20.0 - 2 * n) for n, text in enumerate(texts))
-    answer = (*texts, "neither")[right]
-    example = Example("a", "a.png", "Which side?", (answer,), (answer,))
-    found = [Finding("flags", example, hits, "", calibrates=True)]
-    assert fitted_choice(Surest(), found, 2) == temperature
 
 
 def test_beside_pictures_scores_have_a_temperature_of_their_own(answering, tmp_path: Path) -> None:
