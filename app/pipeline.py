@@ -22,9 +22,9 @@ from typing import get_args
 from app.flow.brevity import IN_PART, asking_part
 from app.flow.clock import milliseconds_since, timed
 from app.flow.country import of_this_country, shows_country
-from app.flow.doubts import doubts_of, is_near, low_of, unlike
+from app.flow.doubts import doubts_of, doubts_of_question, is_near, low_of, unlike
 from app.flow.events import Event, Found, Piece, Result, Retrieval
-from app.flow.notes import OTHER_LANGUAGE, SAME_LOOK, in_english, notes, twins
+from app.flow.notes import in_english, notes
 from app.flow.retrieval import Finder
 from app.flow.spelling import mended
 from app.flow.subject import PICTURELESS, instead_of_picture, means_picture, named_instead
@@ -37,7 +37,7 @@ from generator.answers.answer import Answer, Strategy
 from generator.answers.answering import Answering
 from generator.answers.plan import Answerer
 from generator.answers.selection import WEIGHED
-from generator.answers.twofold import HALF, TWO_IN_ONE, first_of_two
+from generator.answers.twofold import TWO_IN_ONE, first_of_two
 from generator.errors import GeneratorError
 from generator.identity import asks_identity, of_a_country
 from generator.interface import Work, wait
@@ -156,7 +156,6 @@ class Pipeline(Finder):
         if strategy not in (None, *get_args(Strategy)):
             known = ", ".join(get_args(Strategy))
             raise ValueError(f"strategy must be one of {known}, got {strategy!r:.80}")
-        sources = list_of(str, sources)
         said = (text for turn in after for text in (turn.question, turn.answer, turn.about))
         require_unicode(query.question, query.instruction, *said)
         if answer and self.answering is None:
@@ -265,7 +264,7 @@ class Pipeline(Finder):
         try:
             if answer and given is None and failure is None:
                 with timed(timings, "generate") as step:
-                    doubts = _doubts(query, found, half=bool(first))
+                    doubts = doubts_of_question(query, found, half=bool(first))
                     reading = self.read(query, found, strategy=strategy, doubts=doubts)
                     given = yield from inside(step, reading)
                     step.set_attributes(_traced(given))
@@ -328,7 +327,7 @@ class Pipeline(Finder):
         """
 
         def answered(asked: Query, by: Retrieval) -> Answer:
-            doubts = _doubts(asked, by, half=half)
+            doubts = doubts_of_question(asked, by, half=half)
             return wait(self.read(asked, by, strategy="extract", doubts=doubts))
 
         own = answered(query, found)
@@ -431,15 +430,6 @@ def result_of(events: Iterable[Event]) -> Result:
 def _traced(given: Answer) -> dict[str, str | int]:
     """Return what the span of a reading says of it."""
     return {"kbvqa.strategy": given.strategy, "kbvqa.passages_read": len(given.read)}
-
-
-def _doubts(query: Query, found: Retrieval, *, half: bool) -> tuple[str, ...]:
-    """Return why any answer to a question is in doubt, whatever is read."""
-    return (
-        *(HALF,) * half,
-        *(SAME_LOOK,) * bool(twins(query.question, found)),
-        *(OTHER_LANGUAGE,) * (not in_english(query.question)),
-    )
 
 
 def _surer(one: Answer, other: Answer) -> bool:

@@ -10,8 +10,9 @@ return what comes of it. Closing one calls it off: that is how a user who leaves
 a server.
 """
 
+from collections.abc import Callable, Sequence
 from collections.abc import Generator as GeneratorOf
-from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -46,6 +47,23 @@ def wait(work: Work[_T]) -> _T:
         except StopIteration as end:
             result: _T = end.value
             return result
+
+
+def overheard(work: Work[_T], heard: Callable[[str], None]) -> Work[_T]:
+    """Return what comes of `work`, each piece of text told to `heard` before it goes on.
+
+    What `heard` raises calls the work off.
+    """
+    with closing(work):
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            if isinstance(event, Piece):
+                heard(event.text)
+            yield event
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Why an answer is in doubt, whatever its words: by its picture and by what was found."""
 
 from app.flow.events import THE_SAME, Retrieval
+from app.flow.notes import OTHER_LANGUAGE, SAME_LOOK, in_english, twins
 from corpus.pictures.images import featureless
 from corpus.types import Passage, Query
+from generator.answers.twofold import HALF
 from retriever.inputs.images import crop_regions
 from retriever.pictures.collection import PictureCollection
 
@@ -14,6 +16,15 @@ def doubts_of(query: Query) -> tuple[str, ...]:
     if query.image is not None and featureless(query.image):
         return ("the picture shows nothing but a colour, a gradient or noise",)
     return ()
+
+
+def doubts_of_question(query: Query, found: Retrieval, *, half: bool) -> tuple[str, ...]:
+    """Return why any answer to a question is in doubt, whatever is read."""
+    return (
+        *(HALF,) * half,
+        *(SAME_LOOK,) * bool(twins(query.question, found)),
+        *(OTHER_LANGUAGE,) * (not in_english(query.question)),
+    )
 
 
 def low_of(found: Retrieval) -> tuple[str, ...]:

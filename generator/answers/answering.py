@@ -4,9 +4,8 @@
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Self, cast
+from typing import Self
 
 from corpus.types import Hit, Passage, Query
 from generator.answers.answer import Answer, Evidence, Strategy
@@ -21,7 +20,7 @@ from generator.answers.confidence import (
 )
 from generator.answers.plan import Answerer, AnswerPlan, usual_plan
 from generator.answers.strategies import respond
-from generator.interface import Piece, Work
+from generator.interface import Piece, Work, overheard
 
 # The cosine from which on the most similar picture says what the asked one shows. Of pictures of
 # what a garden's collection has, 0.36 to 0.87; of others, 0.2 to 0.42 (development figures).
@@ -177,7 +176,8 @@ class Answering:
         if most is not None:
             plan = replace(plan, passages=min(plan.passages, most))
         work = respond(self.generator, query, hits, plan, caption=caption, recognised=recognised)
-        answer, grew = yield from _watched(work)
+        pieces: list[str] = []
+        answer = yield from overheard(work, pieces.append)
         evidence = replace(answer.evidence, alike=alike, shown=self._shown(answer, hits, shown))
         surely = vouched(evidence, pictured=query.image is not None)
         evidence = replace(
@@ -200,7 +200,7 @@ class Answering:
             vouched=surely,
         )
         judged = answer.judged(confidence)
-        if not grew and judged.withheld is None:
+        if not pieces and judged.withheld is None:
             yield Piece(judged.text)
         return judged
 
@@ -220,19 +220,6 @@ class Answering:
             if hit.passage.id in cited
         ]
         return max((share for share in each if share is not None), default=None)
-
-
-def _watched(work: Work[Answer]) -> Work[tuple[Answer, bool]]:
-    """Return an answer, and whether some of it came before the whole."""
-    grew = False
-    with closing(work):
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                return cast(Answer, end.value), grew
-            grew = grew or isinstance(event, Piece)
-            yield event
 
 
 def vouched(evidence: Evidence, *, pictured: bool) -> bool:

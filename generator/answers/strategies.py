@@ -14,10 +14,9 @@ passage whose reading won, or a passage that has the answer word for word.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
 
 from corpus.types import Citation, Hit, Passage, Query
 from generator.answers.answer import Answer, Candidate, Evidence, Given, PromptRecord
@@ -31,10 +30,10 @@ from generator.interface import (
     Capabilities,
     Completion,
     Generator,
-    Piece,
     Usage,
     Verdict,
     Work,
+    overheard,
 )
 from generator.pictures import Picture
 from generator.prompts import CHOICES, Prompt, closed, numbered, relevance, single
@@ -211,16 +210,13 @@ def _ending(work: Work[Completion]) -> Work[Completion]:
         BadCompletion: it was stopped.
     """
     text = ""
-    with closing(work):
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                return cast(Completion, end.value)
-            if isinstance(event, Piece):
-                text += event.text
-                require_end(text)
-            yield event
+
+    def heard(piece: str) -> None:
+        nonlocal text
+        text += piece
+        require_end(text)
+
+    return (yield from overheard(work, heard))
 
 
 def _judged(job: _Job, prompted: list[PromptRecord]) -> Work[list[Verdict]]:
